@@ -1,0 +1,186 @@
+// The seam: what a backend does for the driver. Verbs enqueue; only store, degrees, prune/regrow's counts, metrics and
+// wait() wait. A verb is added for a new kind of computation, never for a new rule. Chosen at run time; the driver
+// holds no other knowledge of devices.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "espalier/evolution_rules.hpp"
+#include "espalier/layer.hpp"
+#include "espalier/loss.hpp"
+#include "espalier/optimizer.hpp"
+#include "espalier/random.hpp"
+#include "espalier/tiled_view.hpp"
+
+namespace espalier {
+
+/// A layer in a backend's own memory and layout.
+class DeviceLayer {
+public:
+    DeviceLayer() = default;
+    DeviceLayer(const DeviceLayer&) = delete;
+    DeviceLayer& operator=(const DeviceLayer&) = delete;
+    virtual ~DeviceLayer() = default;
+};
+
+/// Samples as bytes or floats, row-major [sample][feature], in backend memory; x = (value * scale - mean) / deviation
+/// per channel, a channel being `features / channels` consecutive features.
+struct Samples {
+    const std::uint8_t* bytes = nullptr;  // exactly one of bytes and floats
+    const float* floats = nullptr;
+    const std::int32_t* labels = nullptr;  // [count]
+    std::uint32_t count = 0;
+    Index features = 0;
+    Index channels = 1;
+    float factor[4] = {1, 1, 1, 1};  // x = value * factor + offset, per channel
+    float offset[4] = {0, 0, 0, 0};
+};
+
+/// What changes from step to step. An epoch's worth lies in backend memory, uploaded once per epoch, so that the
+/// sequence of verbs itself never changes and can be recorded.
+struct StepScalars {
+    UpdateStep update;
+    std::uint32_t epoch = 0;  // from 0; the event of the shuffle
+    std::uint32_t step = 0;   // from 0 over the whole run; the event of dropout
+};
+
+/// Which samples make a batch: `size` samples from position `first` of the order. Shuffled, sample number `i` of an
+/// epoch is Permutation(count, Stream{seed, Purpose::shuffle, 0, epoch})(i); otherwise they come as stored.
+struct BatchChoice {
+    std::uint32_t first = 0;
+    Index size = 0;
+    bool shuffled = false;
+    std::uint64_t seed = 0;
+};
+
+/// Sums since the last call of metrics().
+struct Metrics {
+    double batch_loss_sum = 0;   // sum over batches of the batch's mean loss
+    double sample_loss_sum = 0;  // sum over samples
+    double confidence_sum = 0;   // of all predictions
+    double wrong_confidence_sum = 0;
+    std::uint64_t batches = 0;
+    std::uint64_t samples = 0;
+    std::uint64_t correct = 0;
+};
+
+/// What one pruning removed.
+struct Pruned {
+    std::uint32_t positive = 0;
+    std::uint32_t negative = 0;
+    std::uint32_t zero = 0;
+    [[nodiscard]] std::uint32_t total() const { return positive + negative + zero; }
+};
+
+/// How a layer will be used, so that a backend can choose its layout.
+struct LayerUse {
+    bool needs_input_gradient = true;  // false for the first layer of a perceptron
+    Optimizer optimizer;
+};
+
+class Backend {
+public:
+    Backend() = default;
+    Backend(const Backend&) = delete;
+    Backend& operator=(const Backend&) = delete;
+    virtual ~Backend() = default;
+
+    /// "cpu" or "cuda".
+    [[nodiscard]] virtual std::string name() const = 0;
+    /// One line for logs: instruction set and threads, or device and driver.
+    [[nodiscard]] virtual std::string describe() const = 0;
+    /// Samples per activation tile.
+    [[nodiscard]] virtual Index lanes() const = 0;
+
+    // Memory. Uninitialised; upload and download wait.
+    [[nodiscard]] virtual void* allocate(std::size_t bytes) = 0;
+    virtual void release(void* memory) noexcept = 0;
+    virtual void upload(void* to, const void* from, std::size_t bytes) = 0;
+    virtual void download(void* to, const void* from, std::size_t bytes) = 0;
+
+    // Layers.
+    [[nodiscard]] virtual std::unique_ptr<DeviceLayer> load(const Layer& layer, const LayerUse& use) = 0;
+    [[nodiscard]] virtual Layer store(const DeviceLayer& layer) = 0;
+    /// Resets the optimizer's memory to 0.
+    virtual void reset_state(DeviceLayer& layer) = 0;
+
+    // A step. x: [num_inputs] rows, y, saved, dy: [num_outputs] rows.
+    /// Gathers, normalises and transposes a batch; lanes past it become 0 and their labels -1.
+    /// `now` (backend memory) may be null when the order is not shuffled.
+    virtual void gather(const Samples& samples, const BatchChoice& choice, Activations x, std::int32_t* labels,
+                        const StepScalars* now) = 0;
+    /// y = activation(W x + b). `saved` receives what the activation's derivative needs (output or preactivation);
+    /// it may be y itself when that is the output, and is empty for evaluation.
+    virtual void forward(const DeviceLayer& layer, ConstActivations x, Activations saved, Activations y) = 0;
+    /// Multiplies by an inverted-dropout mask: value * keep / (1 - rate). The mask is a pure function of (seed, layer,
+    /// now->step, neuron, sample), so the backward pass calls it again on the gradient.
+    virtual void dropout(Activations values, float rate, std::uint64_t seed, std::uint32_t layer,
+                         const StepScalars* now) = 0;
+    /// Adds the batch to the metrics; writes the gradient by z of the batch's mean loss into dz unless dz is empty.
+    virtual void loss(const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz) = 0;
+    /// Given dy, the gradient by this layer's output: turns it in place into the gradient by the preactivation, writes
+    /// the gradient by the input into dx unless dx is empty, and updates weights, bias and activation parameters.
+    /// dx uses the weights from before the update.
+    virtual void backward(DeviceLayer& layer, ConstActivations x, ConstActivations saved, Activations dy,
+                          Activations dx, const StepScalars* now) = 0;
+
+    // Evolution. prune() chooses the edges and sets their weights to 0; they keep their cells until regrow() replaces
+    // all of them or remove() drops them.
+    virtual Pruned prune(DeviceLayer& layer, const PruneRule& rule, double zeta) = 0;
+    /// Grows as many edges as were pruned; returns how many (fewer only when no missing cell is left). `reset_state`
+    /// false keeps the optimizer memory of a replaced edge's slot, as EvolNet does.
+    virtual std::uint32_t regrow(DeviceLayer& layer, const GrowRule& rule, const WeightLaw& law, bool reset_state,
+                                 std::uint64_t seed, std::uint32_t layer_number, std::uint32_t event) = 0;
+    virtual void remove(DeviceLayer& layer) = 0;
+    [[nodiscard]] virtual Degrees degrees(const DeviceLayer& layer) = 0;
+
+    /// Waits and returns the sums since the last call.
+    [[nodiscard]] virtual Metrics metrics() = 0;
+    virtual void wait() = 0;
+    /// Runs a sequence of verbs that will be repeated unchanged but for what the verbs read from the host at each
+    /// call: on the CPU, calls it; a device backend may record it once and replay it.
+    virtual void run(const std::function<void()>& program) { program(); }
+};
+
+/// Uninitialised, move-only memory of a backend. No element access: upload and download.
+template <class T>
+class Buffer {
+public:
+    Buffer() = default;
+    Buffer(Backend& backend, std::size_t size)
+        : backend_(&backend), data_(static_cast<T*>(backend.allocate(size * sizeof(T)))), size_(size) {}
+    Buffer(Buffer&& other) noexcept { swap(other); }
+    Buffer& operator=(Buffer&& other) noexcept {
+        Buffer moved(std::move(other));
+        swap(moved);
+        return *this;
+    }
+    Buffer(const Buffer&) = delete;
+    Buffer& operator=(const Buffer&) = delete;
+    ~Buffer() {
+        if (data_ != nullptr) backend_->release(data_);
+    }
+
+    [[nodiscard]] T* data() const { return data_; }
+    [[nodiscard]] std::size_t size() const { return size_; }
+    void upload(const T* from) { backend_->upload(data_, from, size_ * sizeof(T)); }
+    void download(T* to) const { backend_->download(to, data_, size_ * sizeof(T)); }
+
+private:
+    void swap(Buffer& other) noexcept {
+        std::swap(backend_, other.backend_);
+        std::swap(data_, other.data_);
+        std::swap(size_, other.size_);
+    }
+
+    Backend* backend_ = nullptr;
+    T* data_ = nullptr;
+    std::size_t size_ = 0;
+};
+
+}  // namespace espalier

@@ -1,0 +1,116 @@
+// The rules of topology evolution: which edges go, which cells get new ones, what weight those are born with, when.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+
+#include "espalier/host_device.hpp"
+#include "espalier/index.hpp"
+#include "espalier/random.hpp"
+#include "espalier/rule.hpp"
+
+namespace espalier {
+
+/// The int(zeta * count) smallest positive weights go and as large a share of the negative ones nearest zero.
+/// Weights of exactly 0 stay. Ties fall in canonical order. Source: the SparseNet notebooks.
+struct PruneBySign {
+    static constexpr std::string_view name = "sign";
+    static constexpr auto fields() { return std::tuple{}; }
+};
+
+/// The int(zeta * edges) weights of least magnitude go, zeros first, ties in canonical order.
+struct PruneByMagnitude {
+    static constexpr std::string_view name = "magnitude";
+    static constexpr auto fields() { return std::tuple{}; }
+};
+
+using PruneRule = std::variant<PruneBySign, PruneByMagnitude>;
+
+/// As many new edges as went, uniformly at random among the missing cells.
+struct GrowRandom {
+    int allow_removed = 0;  // 1: cells whose edge was just removed may be drawn too
+    static constexpr std::string_view name = "random";
+    static constexpr auto fields() { return std::tuple{field("allow_removed", &GrowRandom::allow_removed, 0, 1)}; }
+};
+
+using GrowRule = std::variant<GrowRandom>;
+
+/// Normal, mean 0, standard deviation sqrt(2 / fan-in), where the fan-in is the width of the layer's input.
+struct HeNormal {
+    static constexpr std::string_view name = "he";
+    static constexpr auto fields() { return std::tuple{}; }
+    [[nodiscard]] ESPALIER_HOST_DEVICE float operator()(std::uint32_t bits, Index num_inputs) const {
+        return sqrtf(2.0F / static_cast<float>(num_inputs)) * espalier::normal(bits);
+    }
+};
+
+/// Normal, mean 0, of a given standard deviation.
+struct NormalWeights {
+    float std = 0.1F;
+    static constexpr std::string_view name = "normal";
+    static constexpr auto fields() { return std::tuple{field("std", &NormalWeights::std, 0, 1e6)}; }
+    [[nodiscard]] ESPALIER_HOST_DEVICE float operator()(std::uint32_t bits, Index /*num_inputs*/) const {
+        return std * espalier::normal(bits);
+    }
+};
+
+/// Uniform in +-1 / sqrt(num_inputs), PyTorch's nn.Linear default.
+struct UniformWeights {
+    static constexpr std::string_view name = "uniform";
+    static constexpr auto fields() { return std::tuple{}; }
+    [[nodiscard]] ESPALIER_HOST_DEVICE float operator()(std::uint32_t bits, Index num_inputs) const {
+        return symmetric_uniform(bits) / sqrtf(static_cast<float>(num_inputs));
+    }
+};
+
+struct ZeroWeights {
+    static constexpr std::string_view name = "zero";
+    static constexpr auto fields() { return std::tuple{}; }
+    [[nodiscard]] ESPALIER_HOST_DEVICE float operator()(std::uint32_t /*bits*/, Index /*num_inputs*/) const {
+        return 0;
+    }
+};
+
+using WeightLaw = std::variant<HeNormal, NormalWeights, UniformWeights, ZeroWeights>;
+
+/// How many cells of a layer hold an edge at birth: the count exactly, each cell by a coin of that density, or that
+/// many draws with replacement of which repeats fall away (as the original programs).
+struct ExactCount {
+    static constexpr std::string_view name = "exact";
+    static constexpr auto fields() { return std::tuple{}; }
+};
+struct BernoulliCells {
+    static constexpr std::string_view name = "bernoulli";
+    static constexpr auto fields() { return std::tuple{}; }
+};
+struct WithReplacement {
+    static constexpr std::string_view name = "replacement";
+    static constexpr auto fields() { return std::tuple{}; }
+};
+
+using BirthLaw = std::variant<ExactCount, BernoulliCells, WithReplacement>;
+
+/// When the sparse layers evolve.
+struct NeverEvolve {  // fixed random topology
+    static constexpr std::string_view name = "never";
+    static constexpr auto fields() { return std::tuple{}; }
+};
+struct EveryEpoch {
+    static constexpr std::string_view name = "epoch";
+    static constexpr auto fields() { return std::tuple{}; }
+};
+struct EverySteps {
+    int n = 100;
+    static constexpr std::string_view name = "steps";
+    static constexpr auto fields() { return std::tuple{field("n", &EverySteps::n, 1, 1e9)}; }
+};
+/// Before every training step each layer evolves with this probability (EvolNet).
+struct ByChance {
+    double probability = 0.025;
+    static constexpr std::string_view name = "chance";
+    static constexpr auto fields() { return std::tuple{field("probability", &ByChance::probability, 0, 1)}; }
+};
+
+using Cadence = std::variant<NeverEvolve, EveryEpoch, EverySteps, ByChance>;
+
+}  // namespace espalier

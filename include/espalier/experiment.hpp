@@ -1,0 +1,71 @@
+// Everything a run depends on, one plain struct. Options fill it, the recorder prints it first, network files store it
+// as text. Nothing reads a flag elsewhere.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "espalier/activation.hpp"
+#include "espalier/evolution_rules.hpp"
+#include "espalier/index.hpp"
+#include "espalier/loss.hpp"
+#include "espalier/optimizer.hpp"
+#include "espalier/schedule.hpp"
+
+namespace espalier {
+
+/// How edges are shared out between the sparse layers.
+enum class Density { epsilon, sparsity, erk };
+
+/// What evolves: SET, a fixed random topology, or no sparsity at all (the two controls).
+enum class TopologyKind { set, fixed, dense };
+
+struct Experiment {
+    // what
+    std::string recipe;
+    std::string dataset = "mnist";
+    std::string data_dir;
+    std::vector<Index> layers;  // widths of hidden layers and outputs; the input's comes from the data
+    // topology
+    TopologyKind topology = TopologyKind::set;
+    Density density = Density::epsilon;
+    double epsilon = 11;
+    double sparsity = 0.9;     // used by Density::sparsity (each layer) and Density::erk (overall)
+    bool dense_output = true;  // the last layer is dense and does not evolve
+    BirthLaw birth_law = ExactCount{};
+    // evolution
+    PruneRule prune = PruneBySign{};
+    GrowRule grow = GrowRandom{};
+    Schedule zeta = Constant{0.3, 0};
+    Cadence cadence = EveryEpoch{};
+    bool zero_before_test = true;  // pruned edges rest at 0 during the test pass and are replaced after it
+    bool prune_after_last = true;  // after the last epoch prune but do not regrow (false: leave the last one alone)
+    bool reset_state = true;       // optimizer memory of new edges starts at 0
+    // weights
+    WeightLaw initial_weights = HeNormal{};  // sparse layers, weights and biases
+    WeightLaw dense_weights = UniformWeights{};
+    WeightLaw initial_bias = HeNormal{};  // of sparse layers
+    std::string new_weights = "initial";  // "initial" or a weight law
+    // network
+    Activation activation = Relu{};
+    Loss loss = SoftmaxNll{};
+    double dropout = 0;
+    // training
+    Optimizer optimizer = Momentum{0.5F};
+    std::string decay_form = "default";  // "default": what the optimizer uses
+    Schedule learning_rate = Constant{0.01, 0};
+    Schedule weight_decay = Constant{0, 0};
+    Index batch = 128;
+    std::uint32_t epochs = 20;
+    std::uint64_t seed = 1;
+    std::uint32_t train_samples = 0;  // 0: all
+    std::uint32_t test_samples = 0;
+    std::string init_from;  // a network file to start from, its optimizer memory left behind unless told otherwise
+    bool keep_optimizer = false;
+    // machine
+    std::string backend = "auto";
+    int threads = 0;  // 0: all cores
+};
+
+}  // namespace espalier

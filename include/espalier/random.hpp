@@ -1,0 +1,191 @@
+// Counter-based random numbers: draw n of stream (seed, purpose, layer, event) is a pure function, so there is
+// no state to save and the host and every device produce the same integers.
+// Source of the generator: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011 (Philox4x32-10).
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+#include "espalier/host_device.hpp"
+#include "espalier/index.hpp"
+
+namespace espalier {
+
+/// What a stream of draws is for. The numbers are part of the reproducibility promise: append, never renumber.
+enum class Purpose : std::uint32_t {
+    topology = 1,        // which cells hold an edge at birth
+    initial_weight = 2,  // one draw per cell
+    initial_bias = 3,
+    shuffle = 4,  // order of the samples of an epoch
+    grow = 5,     // which missing cells get an edge
+    new_weight = 6,
+    evolve = 7,  // does this layer evolve at this step?
+    dropout = 8,
+    synthetic = 9,  // the built-in data set
+    sample = 10,    // Bernoulli units
+};
+
+struct RandomBlock {
+    std::uint32_t word[4];
+};
+
+/// Philox4x32-10: 128 random bits for a 128-bit counter under a 64-bit key.
+ESPALIER_HOST_DEVICE constexpr RandomBlock philox4x32(RandomBlock counter, std::uint32_t key0, std::uint32_t key1) {
+    for (int round = 0; round < 10; ++round) {
+        const std::uint64_t product0 = std::uint64_t{0xD2511F53u} * counter.word[0];
+        const std::uint64_t product1 = std::uint64_t{0xCD9E8D57u} * counter.word[2];
+        counter = {{static_cast<std::uint32_t>(product1 >> 32) ^ counter.word[1] ^ key0,
+                    static_cast<std::uint32_t>(product1),
+                    static_cast<std::uint32_t>(product0 >> 32) ^ counter.word[3] ^ key1,
+                    static_cast<std::uint32_t>(product0)}};
+        key0 += 0x9E3779B9u;
+        key1 += 0xBB67AE85u;
+    }
+    return counter;
+}
+
+/// A stream of draws, told apart by what it is for. `event` counts epochs, steps or evolutions.
+struct Stream {
+    std::uint64_t seed = 0;
+    Purpose purpose = Purpose::topology;
+    std::uint32_t layer = 0;  // at most 2^24 - 1
+    std::uint32_t event = 0;
+
+    /// The 128-bit block `n`.
+    [[nodiscard]] ESPALIER_HOST_DEVICE constexpr RandomBlock block(std::uint64_t n) const {
+        return philox4x32({{static_cast<std::uint32_t>(n), static_cast<std::uint32_t>(n >> 32), event,
+                            (static_cast<std::uint32_t>(purpose) << 24) | layer}},
+                          static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32));
+    }
+    /// 32 random bits, draw `n`.
+    [[nodiscard]] ESPALIER_HOST_DEVICE constexpr std::uint32_t bits(std::uint64_t n) const {
+        return block(n >> 2).word[n & 3];
+    }
+};
+
+/// A 32-bit draw mapped to [0, bound) by multiply-high (bias below bound / 2^32).
+ESPALIER_HOST_DEVICE constexpr std::uint32_t bounded(std::uint32_t bits, std::uint32_t bound) {
+    return static_cast<std::uint32_t>((std::uint64_t{bits} * bound) >> 32);
+}
+
+/// True with the given probability; 1 is always, 0 never.
+constexpr bool bernoulli(std::uint32_t bits, double probability) {
+    return static_cast<double>(bits) < probability * 4294967296.0;
+}
+
+/// Uniform in (-1, 1), a multiple of 2^-23 off centre: exact in every rounding, never 0, never an end.
+ESPALIER_HOST_DEVICE inline float symmetric_uniform(std::uint32_t bits) {
+    const int top = static_cast<int>(bits >> 8);  // 24 bits
+    return (static_cast<float>(top - 8388608) + 0.5F) * (1.0F / 8388608.0F);
+}
+
+/// Natural logarithm of a positive normal float, to 1 ulp or so, in explicit fmaf: the same bits on every machine.
+ESPALIER_HOST_DEVICE inline float portable_log(float x) {
+    std::uint32_t word = 0;
+    std::memcpy(&word, &x, sizeof word);
+    const std::uint32_t shifted = word - 0x3f2aaaabU;  // mantissa into [2/3, 4/3)
+    const int exponent = static_cast<int>(shifted) >> 23;
+    word = (shifted & 0x007fffffU) + 0x3f2aaaabU;
+    float mantissa = 0;
+    std::memcpy(&mantissa, &word, sizeof mantissa);
+    const float f = mantissa - 1.0F;
+    float r = -0.130310059F;
+    r = fmaf(r, f, 0.140869141F);
+    r = fmaf(r, f, -0.121483512F);
+    r = fmaf(r, f, 0.139814854F);
+    r = fmaf(r, f, -0.166846126F);
+    r = fmaf(r, f, 0.200120345F);
+    r = fmaf(r, f, -0.249996200F);
+    r = fmaf(r, f, 0.333331972F);
+    r = fmaf(r, f, -0.5F);
+    r = fmaf(r * f, f, f);
+    return fmaf(static_cast<float>(exponent), 0.693147182F, r);
+}
+
+/// Standard normal from 32 bits by the inverse distribution function.
+/// Source: M. Giles, "Approximating the erfinv function", GPU Computing Gems, 2010 (single precision).
+ESPALIER_HOST_DEVICE inline float normal(std::uint32_t bits) {
+    const float x = symmetric_uniform(bits);
+    float w = -portable_log(fmaf(-x, x, 1.0F));
+    float p = 0;
+    if (w < 5.0F) {
+        w -= 2.5F;
+        p = 2.81022636e-08F;
+        p = fmaf(p, w, 3.43273939e-07F);
+        p = fmaf(p, w, -3.5233877e-06F);
+        p = fmaf(p, w, -4.39150654e-06F);
+        p = fmaf(p, w, 0.00021858087F);
+        p = fmaf(p, w, -0.00125372503F);
+        p = fmaf(p, w, -0.00417768164F);
+        p = fmaf(p, w, 0.246640727F);
+        p = fmaf(p, w, 1.50140941F);
+    } else {
+        w = sqrtf(w) - 3.0F;
+        p = -0.000200214257F;
+        p = fmaf(p, w, 0.000100950558F);
+        p = fmaf(p, w, 0.00134934322F);
+        p = fmaf(p, w, -0.00367342844F);
+        p = fmaf(p, w, 0.00573950773F);
+        p = fmaf(p, w, -0.0076224613F);
+        p = fmaf(p, w, 0.00943887047F);
+        p = fmaf(p, w, 1.00167406F);
+        p = fmaf(p, w, 2.83297682F);
+    }
+    return 1.41421356F * p * x;
+}
+
+/// A keyed pseudo-random permutation of [0, size), evaluated point by point: a balanced Feistel network on the
+/// smallest even number of bits, walked until it lands inside. Stateless, so a shuffle needs no index array and a
+/// draw of k distinct numbers no rejection table.
+/// Source: Mitchell et al., "Bandwidth-optimal random shuffling for GPUs", 2021 (arXiv 2106.06161).
+class Permutation {
+public:
+    ESPALIER_HOST_DEVICE Permutation(std::uint64_t size, const Stream& stream) : size_(size) {
+        while (half_bits_ < 32 && (std::uint64_t{1} << (2 * half_bits_)) < size) {
+            ++half_bits_;
+        }
+        for (int i = 0; i < 2; ++i) {
+            const RandomBlock keys = stream.block(~std::uint64_t{0} - static_cast<std::uint64_t>(i));
+            for (int j = 0; j < 4 && 4 * i + j < rounds; ++j) {
+                keys_[4 * i + j] = keys.word[j];
+            }
+        }
+    }
+
+    [[nodiscard]] ESPALIER_HOST_DEVICE std::uint64_t size() const { return size_; }
+
+    /// The image of `i` (must be below size).
+    [[nodiscard]] ESPALIER_HOST_DEVICE std::uint64_t operator()(std::uint64_t i) const {
+        do {
+            i = once(i);
+        } while (i >= size_);
+        return i;
+    }
+
+private:
+    static constexpr int rounds = 6;
+
+    [[nodiscard]] ESPALIER_HOST_DEVICE std::uint64_t once(std::uint64_t i) const {
+        const std::uint32_t mask = half_bits_ == 32 ? 0xffffffffU : (1U << half_bits_) - 1U;
+        auto left = static_cast<std::uint32_t>(i >> half_bits_);
+        auto right = static_cast<std::uint32_t>(i) & mask;
+        for (const std::uint32_t key : keys_) {
+            // the finalizer of MurmurHash3 as round function
+            std::uint32_t mixed = right ^ key;
+            mixed = (mixed ^ (mixed >> 16)) * 0x85ebca6bU;
+            mixed = (mixed ^ (mixed >> 13)) * 0xc2b2ae35U;
+            mixed ^= mixed >> 16;
+            const std::uint32_t next = (left ^ mixed) & mask;
+            left = right;
+            right = next;
+        }
+        return (std::uint64_t{left} << half_bits_) | right;
+    }
+
+    std::uint64_t size_;
+    std::uint32_t half_bits_ = 1;
+    std::uint32_t keys_[rounds] = {};
+};
+
+}  // namespace espalier
