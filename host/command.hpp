@@ -1,0 +1,19 @@
+// Subcommands: each is one file host/<name>_command.cpp that adds itself to the command line and, when chosen, leaves
+// its work in `action` (run by main, which alone prints errors and maps them to exit codes).
+#pragma once
+
+#include <functional>
+
+namespace CLI {
+class App;
+}
+
+namespace espalier {
+
+using Action = std::function<int()>;
+
+void add_train_command(CLI::App& app, Action& action);
+void add_data_command(CLI::App& app, Action& action);
+void add_doctor_command(CLI::App& app, Action& action);
+
+}  // namespace espalier

@@ -1,0 +1,14 @@
+// The CPU backend: default where there is no GPU, and the reference for CUDA.
+#pragma once
+
+#include <memory>
+
+#include "espalier/backend.hpp"
+
+namespace espalier {
+
+/// threads 0: one per core this process may use. The results do not depend on it, bit for bit.
+/// Throws UserError (usage) when threads is negative or above 1024.
+std::unique_ptr<Backend> make_cpu_backend(int threads);
+
+}  // namespace espalier
