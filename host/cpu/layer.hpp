@@ -1,0 +1,61 @@
+// A layer in the CPU backend's memory. A sparse layer is CSR by output neuron for the forward pass and, unless it is
+// the first layer, also CSC by input neuron, where one pass makes the input gradient and updates the edges.
+// "Update order" is the order of the weights' master copy and of the optimizer's memory: CSC order where that view
+// exists, canonical CSR order elsewhere. With momentum and both views an edge takes 24 bytes.
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "espalier/activation.hpp"
+#include "espalier/backend.hpp"
+#include "espalier/index.hpp"
+#include "espalier/optimizer.hpp"
+#include "host/cpu/memory.hpp"
+
+namespace espalier {
+
+/// What is trained besides the weights; each state array is shaped as its parameters.
+struct NeuronParameters {
+    std::vector<float> bias;                           // num_outputs
+    std::vector<float> activation_parameters;          // [num_parameters][num_outputs]
+    std::vector<std::vector<float>> bias_state;        // [num_states]
+    std::vector<std::vector<float>> activation_state;  // [num_states]
+};
+
+struct CpuLayer : DeviceLayer {
+    Index num_inputs = 0;
+    Index num_outputs = 0;
+    Activation activation;
+    Optimizer optimizer;
+    NeuronParameters neurons;
+};
+
+struct SparseCpuLayer final : CpuLayer {
+    // By output, canonical order. `weights` is what the forward pass reads; the master copy where there is no CSC view.
+    AlignedVector<EdgeIndex> row_start;  // num_outputs + 1
+    AlignedVector<Index> column;         // num_edges; the input of each edge
+    AlignedVector<float> weights;        // num_edges
+
+    // By input; all empty where the input gradient is not needed (the first layer).
+    AlignedVector<EdgeIndex> column_start;  // num_inputs + 1
+    AlignedVector<Index> row;               // num_edges; the output of each edge, ascending within an input
+    AlignedVector<EdgeIndex> slot;          // num_edges; the canonical slot of each edge
+    AlignedVector<float> input_weights;     // num_edges; always equal to weights[slot[e]]
+
+    std::vector<AlignedVector<float>> state;  // [num_states][num_edges] in update order
+
+    /// Canonical slots chosen by prune() whose edges still hold their cells (with weight 0), ascending.
+    std::vector<EdgeIndex> pruned;
+
+    [[nodiscard]] EdgeIndex num_edges() const { return static_cast<EdgeIndex>(column.size()); }
+    /// Whether the CSC view exists, so that update order is CSC order.
+    [[nodiscard]] bool by_input() const { return !column_start.empty(); }
+};
+
+struct DenseCpuLayer final : CpuLayer {
+    AlignedVector<float> weights;             // [num_outputs][num_inputs]
+    std::vector<AlignedVector<float>> state;  // [num_states], as weights
+};
+
+}  // namespace espalier
