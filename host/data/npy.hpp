@@ -1,0 +1,62 @@
+// NPY, NumPy's array file: a checked reader, a one-shot writer and an appender whose file reads correctly at any
+// moment. Little-endian items in C order only; object arrays (pickles) and Fortran order are refused. Format:
+// https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace espalier {
+
+enum class NpyType { u1, u2, u4, i4, i8, f4, f8 };
+
+/// Bytes of one item.
+std::size_t item_size(NpyType type);
+
+struct NpyArray {
+    NpyType type = NpyType::u1;
+    std::vector<std::uint64_t> shape;  // empty: a scalar
+    std::vector<std::uint8_t> data;    // the items, C order, little-endian
+    std::string digest;                // SHA-256 of the file, hex
+
+    [[nodiscard]] std::uint64_t count() const { return data.size() / item_size(type); }
+};
+
+/// Reads a file (raw or gzip, told by content). Nothing is allocated from the header before it is checked.
+/// Throws UserError (data) with file, offset, expected and found.
+NpyArray read_npy(const std::filesystem::path& path);
+
+/// Writes (or overwrites) a whole array. Throws UserError (io) with path and cause.
+void write_npy(const std::filesystem::path& path, NpyType type, const std::vector<std::uint64_t>& shape,
+               const void* items);
+
+/// A growing array [rows][row_shape...]: every append writes the row, then the count in the fixed-width header.
+class NpyAppender {
+public:
+    /// Creates (or overwrites) the file with 0 rows. Throws UserError (io) with path and cause.
+    NpyAppender(std::filesystem::path path, NpyType type, const std::vector<std::uint64_t>& row_shape);
+    NpyAppender(NpyAppender&& other) noexcept;
+    NpyAppender& operator=(NpyAppender&& other) noexcept;
+    ~NpyAppender();
+
+    /// Appends one row of row_bytes() bytes. Throws UserError (io); the file then still reads as before the call.
+    void append(const void* row);
+
+    [[nodiscard]] std::uint64_t rows() const { return rows_; }
+    [[nodiscard]] std::size_t row_bytes() const { return row_bytes_; }
+    [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+
+private:
+    std::filesystem::path path_;
+    NpyType type_;
+    std::vector<std::uint64_t> shape_;  // rows, then the row's shape
+    std::size_t row_bytes_ = 0;
+    std::size_t header_bytes_ = 0;
+    std::uint64_t rows_ = 0;
+    int file_ = -1;
+};
+
+}  // namespace espalier
