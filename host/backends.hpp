@@ -1,5 +1,5 @@
-// Backends by name. The CPU backend is linked in; the CUDA backend is a module, a shared object opened at run time that
-// exports one C function, so the same program runs where there is no CUDA and can say why it is not used.
+// Backends by name. The CPU backend is linked in; the CUDA backend is a module, a shared object opened at run time, so
+// the same program runs where there is no CUDA and can say why it is not used.
 #pragma once
 
 #include <filesystem>
@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "espalier/backend.hpp"
+#include "espalier/module.hpp"
 
 namespace espalier {
 
@@ -18,20 +18,19 @@ std::unique_ptr<Backend> make_backend(const std::string& name, int threads, std:
 
 /// What became of looking for the CUDA module.
 struct CudaModule {
-    std::filesystem::path path;  // empty if no file was found
-    std::string fault;           // why it cannot be used, one sentence; empty if it opened
-    void* entry = nullptr;       // make_cuda_backend, null with a fault
+    std::filesystem::path path;       // empty if no file was found
+    std::string fault;                // why it cannot be used, one sentence; empty if it opened
+    MakeCudaBackend entry = nullptr;  // null with a fault
 };
 
 /// Where the module is looked for, in this order: $ESPALIER_MODULE_PATH (folders, ':' between), the program's own
 /// folder, ../lib/espalier and ../lib beside it.
 std::vector<std::filesystem::path> module_folders();
 
-/// Finds and opens the module, which stays loaded until the program ends. Opening it touches no device.
-CudaModule find_cuda_module(const std::vector<std::filesystem::path>& folders = module_folders());
+/// Opens the first module found in `folders`; it stays loaded until the program ends. Touches no device.
+CudaModule find_cuda_module(const std::vector<std::filesystem::path>& folders);
 
-/// The module's entry point: a backend, or null with the reason in `reason` (cut to `capacity` bytes, zero at the end).
-/// Nothing is thrown across it, since the module carries its own runtime.
-using MakeCudaBackend = Backend* (*)(char* reason, std::size_t capacity);
+/// A CUDA backend, or null with why not in `reason`.
+std::unique_ptr<Backend> try_cuda_backend(std::string& reason);
 
 }  // namespace espalier

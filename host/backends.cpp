@@ -1,0 +1,96 @@
+#include "host/backends.hpp"
+
+#include <dlfcn.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <sstream>
+#include <system_error>
+
+#include "espalier/error.hpp"
+#include "host/cpu/cpu_backend.hpp"
+
+namespace espalier {
+
+namespace fs = std::filesystem;
+
+std::vector<fs::path> module_folders() {
+    std::vector<fs::path> folders;
+    if (const char* listed = std::getenv("ESPALIER_MODULE_PATH"); listed != nullptr) {
+        std::istringstream stream(listed);
+        for (std::string folder; std::getline(stream, folder, ':');) {
+            if (!folder.empty()) folders.emplace_back(folder);
+        }
+    }
+    std::error_code unreadable;
+    const fs::path program = fs::read_symlink("/proc/self/exe", unreadable);
+    if (!unreadable) {
+        const fs::path folder = program.parent_path();
+        folders.push_back(folder);
+        folders.push_back(folder.parent_path() / "lib" / "espalier");
+        folders.push_back(folder.parent_path() / "lib");
+    }
+    return folders;
+}
+
+CudaModule find_cuda_module(const std::vector<fs::path>& folders) {
+    CudaModule module;
+    std::string searched;
+    for (const auto& folder : folders) {
+        std::error_code unreadable;
+        if (const fs::path file = folder / cuda_module_name; fs::exists(file, unreadable)) {
+            module.path = file;
+            break;
+        }
+        searched += (searched.empty() ? "" : ", ") + folder.string();
+    }
+    if (module.path.empty()) {
+        module.fault = std::string("there is no ") + cuda_module_name + " in " +
+                       (searched.empty() ? "the search path, which is empty" : searched) +
+                       "; build Espalier where the CUDA toolkit is installed, or set ESPALIER_MODULE_PATH to the "
+                       "folder that holds it";
+        return module;
+    }
+    // An absolute path, so that the loader does not take a bare name for one of the system's.
+    void* handle = dlopen(fs::absolute(module.path).c_str(), RTLD_NOW | RTLD_LOCAL);
+    if (handle == nullptr) {
+        const char* why = dlerror();
+        module.fault = module.path.string() + " does not open: " + (why != nullptr ? why : "no reason given");
+        return module;
+    }
+    module.entry = reinterpret_cast<MakeCudaBackend>(dlsym(handle, cuda_module_entry));
+    if (module.entry == nullptr) {
+        dlclose(handle);
+        module.fault =
+            module.path.string() + " does not export " + cuda_module_entry + "; it is not an Espalier module";
+    }
+    return module;
+}
+
+std::unique_ptr<Backend> try_cuda_backend(std::string& reason) {
+    const CudaModule module = find_cuda_module(module_folders());
+    reason = module.fault;
+    if (module.entry == nullptr) return nullptr;
+    char why[1024] = {};
+    std::unique_ptr<Backend> backend(module.entry(module_interface, why, sizeof why));
+    if (backend == nullptr) {
+        why[sizeof why - 1] = '\0';
+        reason = why[0] != '\0' ? why : module.path.string() + " made no backend and gave no reason";
+    }
+    return backend;
+}
+
+std::unique_ptr<Backend> make_backend(const std::string& name, int threads, std::string* remark) {
+    if (remark != nullptr) remark->clear();
+    if (name == "cpu") return make_cpu_backend(threads);
+    if (name != "cuda" && name != "auto") {
+        throw UserError(ExitCode::usage, "'" + name + "' is no backend; choose auto, cpu or cuda");
+    }
+    std::string reason;
+    if (auto backend = try_cuda_backend(reason)) return backend;
+    if (name == "cuda") throw UserError(ExitCode::device, "the CUDA backend cannot be used: " + reason);
+    if (remark != nullptr) *remark = "using the CPU, since the CUDA backend cannot be used: " + reason;
+    return make_cpu_backend(threads);
+}
+
+}  // namespace espalier

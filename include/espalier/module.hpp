@@ -1,0 +1,23 @@
+// Where the program and the CUDA module meet: one C function in a shared object, found with dlopen. Neither room
+// includes the other's headers; both include this.
+#pragma once
+
+#include <cstddef>
+
+#include "espalier/backend.hpp"
+
+namespace espalier {
+
+/// Raised with every change of Backend or of what its verbs take, so that an old module is refused, not misread.
+inline constexpr int module_interface = 1;
+
+/// File name of the module and name of its one exported function.
+inline constexpr const char* cuda_module_name = "libespalier_cuda.so";
+inline constexpr const char* cuda_module_entry = "make_cuda_backend";
+
+/// The entry: `extern "C" espalier::Backend* make_cuda_backend(int interface, char* reason, std::size_t capacity)`.
+/// Returns a backend that the caller deletes, or null with why not in `reason`, one sentence of at most `capacity`
+/// bytes, the closing zero included. Throws nothing.
+using MakeCudaBackend = Backend* (*)(int interface, char* reason, std::size_t capacity);
+
+}  // namespace espalier
