@@ -69,6 +69,17 @@ ESPALIER_HOST_DEVICE constexpr std::uint32_t bounded(std::uint32_t bits, std::ui
     return static_cast<std::uint32_t>((std::uint64_t{bits} * bound) >> 32);
 }
 
+/// A 64-bit draw mapped to [0, bound) by multiply-high (bias below bound / 2^64).
+ESPALIER_HOST_DEVICE constexpr std::uint64_t bounded64(std::uint64_t bits, std::uint64_t bound) {
+    const std::uint64_t high = bits >> 32;
+    const std::uint64_t low = bits & 0xffffffffU;
+    const std::uint64_t bound_high = bound >> 32;
+    const std::uint64_t bound_low = bound & 0xffffffffU;
+    const std::uint64_t middle = high * bound_low + ((low * bound_low) >> 32);
+    const std::uint64_t carried = low * bound_high + (middle & 0xffffffffU);
+    return high * bound_high + (middle >> 32) + (carried >> 32);
+}
+
 /// True with the given probability; 1 is always, 0 never.
 constexpr bool bernoulli(std::uint32_t bits, double probability) {
     return static_cast<double>(bits) < probability * 4294967296.0;
@@ -135,19 +146,24 @@ ESPALIER_HOST_DEVICE inline float normal(std::uint32_t bits) {
     return 1.41421356F * p * x;
 }
 
-/// A keyed pseudo-random permutation of [0, size), evaluated point by point: a balanced Feistel network on the
-/// smallest even number of bits, walked until it lands inside. Stateless, so a shuffle needs no index array and a
-/// draw of k distinct numbers no rejection table.
-/// Source: Mitchell et al., "Bandwidth-optimal random shuffling for GPUs", 2021 (arXiv 2106.06161).
+/// A keyed pseudo-random permutation of [0, size), evaluated point by point: a Feistel network on pairs (left, right)
+/// with right below a power of two and left below whatever makes the pairs just cover the range, walked in the rare
+/// case that it lands outside. Stateless, so a shuffle needs no index array and a draw of k distinct numbers no
+/// rejection table. Size at least 1, at most 2^64 - 2^32.
+/// Source: Mitchell et al., "Bandwidth-optimal random shuffling for GPUs", 2021 (arXiv 2106.06161), there with powers
+/// of two for both halves, which costs up to three walks of four.
 class Permutation {
 public:
-    ESPALIER_HOST_DEVICE Permutation(std::uint64_t size, const Stream& stream) : size_(size) {
-        while (half_bits_ < 32 && (std::uint64_t{1} << (2 * half_bits_)) < size) {
-            ++half_bits_;
+    ESPALIER_HOST_DEVICE Permutation(std::uint64_t size, const Stream& stream)
+        : size_(size), rounds_(size < small_size ? small_rounds : large_rounds) {
+        while (right_bits_ < 32 && (std::uint64_t{1} << (2 * right_bits_ + 1)) < size) {
+            ++right_bits_;
         }
-        for (int i = 0; i < 2; ++i) {
+        right_mask_ = static_cast<std::uint32_t>((std::uint64_t{1} << right_bits_) - 1);
+        left_size_ = static_cast<std::uint32_t>((size + right_mask_) >> right_bits_);
+        for (int i = 0; i < num_keys / 4; ++i) {
             const RandomBlock keys = stream.block(~std::uint64_t{0} - static_cast<std::uint64_t>(i));
-            for (int j = 0; j < 4 && 4 * i + j < rounds; ++j) {
+            for (int j = 0; j < 4; ++j) {
                 keys_[4 * i + j] = keys.word[j];
             }
         }
@@ -164,28 +180,40 @@ public:
     }
 
 private:
-    static constexpr int rounds = 6;
+    // Six rounds mix well unless the halves have only a few bits; there, chi-square tests see the difference.
+    static constexpr std::uint64_t small_size = 4096;
+    static constexpr std::uint32_t small_rounds = 32;
+    static constexpr std::uint32_t large_rounds = 6;
+    static constexpr int num_keys = 8;
+
+    /// The finalizer of MurmurHash3.
+    [[nodiscard]] ESPALIER_HOST_DEVICE static std::uint32_t mixed(std::uint32_t word) {
+        word = (word ^ (word >> 16)) * 0x85ebca6bU;
+        word = (word ^ (word >> 13)) * 0xc2b2ae35U;
+        return word ^ (word >> 16);
+    }
+    [[nodiscard]] ESPALIER_HOST_DEVICE std::uint32_t key(std::uint32_t round) const {
+        return keys_[round % num_keys] + round * 0x9E3779B9U;
+    }
 
     [[nodiscard]] ESPALIER_HOST_DEVICE std::uint64_t once(std::uint64_t i) const {
-        const std::uint32_t mask = half_bits_ == 32 ? 0xffffffffU : (1U << half_bits_) - 1U;
-        auto left = static_cast<std::uint32_t>(i >> half_bits_);
-        auto right = static_cast<std::uint32_t>(i) & mask;
-        for (const std::uint32_t key : keys_) {
-            // the finalizer of MurmurHash3 as round function
-            std::uint32_t mixed = right ^ key;
-            mixed = (mixed ^ (mixed >> 16)) * 0x85ebca6bU;
-            mixed = (mixed ^ (mixed >> 13)) * 0xc2b2ae35U;
-            mixed ^= mixed >> 16;
-            const std::uint32_t next = (left ^ mixed) & mask;
-            left = right;
-            right = next;
+        auto left = static_cast<std::uint32_t>(i >> right_bits_);
+        auto right = static_cast<std::uint32_t>(i) & right_mask_;
+        for (std::uint32_t round = 0; round < rounds_; round += 2) {
+            // left + random modulo left_size_, without leaving 32 bits
+            const std::uint32_t room = left_size_ - bounded(mixed(right ^ key(round)), left_size_);
+            left = left >= room ? left - room : left + (left_size_ - room);
+            right ^= mixed(left ^ key(round + 1)) & right_mask_;
         }
-        return (std::uint64_t{left} << half_bits_) | right;
+        return (std::uint64_t{left} << right_bits_) | right;
     }
 
     std::uint64_t size_;
-    std::uint32_t half_bits_ = 1;
-    std::uint32_t keys_[rounds] = {};
+    std::uint32_t rounds_;
+    std::uint32_t right_bits_ = 1;
+    std::uint32_t right_mask_ = 1;
+    std::uint32_t left_size_ = 1;
+    std::uint32_t keys_[num_keys] = {};
 };
 
 }  // namespace espalier
