@@ -45,6 +45,9 @@ struct SparseCpuLayer final : CpuLayer {
 
     std::vector<AlignedVector<float>> state;  // [num_states][num_edges] in update order
 
+    /// A small dense layer: every cell is an edge, the sparse kernels beat the fixed cost of a matrix product.
+    bool is_dense = false;
+
     /// Canonical slots chosen by prune() whose edges still hold their cells (with weight 0), ascending.
     std::vector<EdgeIndex> pruned;
 

@@ -18,14 +18,13 @@ constexpr std::size_t huge_page = std::size_t{2} << 20;
 
 void* allocate_aligned(std::size_t bytes) {
     const std::size_t alignment = bytes >= huge_page ? huge_page : cache_line;
-    const std::size_t rounded = (bytes + alignment - 1) / alignment * alignment;
-    void* memory = rounded < bytes ? nullptr : std::aligned_alloc(alignment, rounded == 0 ? alignment : rounded);
-    if (memory == nullptr) {
+    void* memory = nullptr;
+    if (posix_memalign(&memory, alignment, bytes == 0 ? alignment : bytes) != 0) {
         throw UserError(ExitCode::device, "out of memory: the cpu backend needs " + std::to_string(bytes) +
                                               " bytes more; use fewer edges, narrower layers or a smaller batch");
     }
     // only advice: without huge pages everything works, a little slower
-    if (alignment == huge_page) static_cast<void>(madvise(memory, rounded, MADV_HUGEPAGE));
+    if (alignment == huge_page) static_cast<void>(madvise(memory, bytes, MADV_HUGEPAGE));
     return memory;
 }
 
