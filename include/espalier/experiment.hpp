@@ -18,6 +18,13 @@ namespace espalier {
 /// How edges are shared out between the sparse layers.
 enum class Density { epsilon, sparsity, erk };
 
+/// What happens to the sparse layers after the last epoch: evolve as after any other, leave the pruned edges at 0
+/// (as the SparseNet notebooks), remove them (as the SET programs), or nothing.
+enum class LastEpoch { evolve, zero, remove, keep };
+
+/// Whose optimizer memory an evolution sets to 0: that of new edges, nobody's, or everybody's.
+enum class ResetState { new_edges, none, all };
+
 /// What evolves: SET, a fixed random topology, or no sparsity at all (the two controls).
 enum class TopologyKind { set, fixed, dense };
 
@@ -26,7 +33,7 @@ struct Experiment {
     std::string recipe;
     std::string dataset = "mnist";
     std::string data_dir;
-    std::vector<Index> layers;  // widths of hidden layers and outputs; the input's comes from the data
+    std::vector<Index> layers = {784, 512, 128, 10};  // widths, inputs first, outputs last
     // topology
     TopologyKind topology = TopologyKind::set;
     Density density = Density::epsilon;
@@ -40,8 +47,8 @@ struct Experiment {
     Schedule zeta = Constant{0.3, 0};
     Cadence cadence = EveryEpoch{};
     bool zero_before_test = true;  // pruned edges rest at 0 during the test pass and are replaced after it
-    bool prune_after_last = true;  // after the last epoch prune but do not regrow (false: leave the last one alone)
-    bool reset_state = true;       // optimizer memory of new edges starts at 0
+    LastEpoch last_epoch = LastEpoch::zero;
+    ResetState reset_state = ResetState::new_edges;
     // weights
     WeightLaw initial_weights = HeNormal{};  // sparse layers, weights and biases
     WeightLaw dense_weights = UniformWeights{};
@@ -61,8 +68,8 @@ struct Experiment {
     std::uint64_t seed = 1;
     std::uint32_t train_samples = 0;  // 0: all
     std::uint32_t test_samples = 0;
-    std::string init_from;  // a network file to start from, its optimizer memory left behind unless told otherwise
-    bool keep_optimizer = false;
+    std::string init_from;        // a network file to start from, or "recipe:NAME": the network that recipe ends with
+    bool reset_optimizer = true;  // with init_from: start with fresh optimizer memory
     // machine
     std::string backend = "auto";
     int threads = 0;  // 0: all cores

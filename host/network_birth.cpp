@@ -1,0 +1,145 @@
+#include "host/network_birth.hpp"
+
+#include <numeric>
+
+#include "espalier/error.hpp"
+
+namespace espalier {
+namespace {
+
+std::vector<float> drawn(const WeightLaw& law, Index num_inputs, const Stream& stream, std::size_t count,
+                         const std::vector<Cell>* cells = nullptr) {
+    std::vector<float> values(count);
+    std::visit(
+        [&](const auto& rule) {
+            for (std::size_t i = 0; i < count; ++i) {
+                values[i] = rule(stream.bits(cells == nullptr ? i : (*cells)[i]), num_inputs);
+            }
+        },
+        law);
+    return values;
+}
+
+std::vector<Cell> cells_of(const Topology& topology) {
+    std::vector<Cell> cells;
+    cells.reserve(topology.num_edges());
+    for (Index row = 0; row < topology.num_outputs; ++row) {
+        for (EdgeIndex e = topology.row_start[row]; e < topology.row_start[row + 1]; ++e) {
+            cells.push_back(Cell{row} * topology.num_inputs + topology.column[e]);
+        }
+    }
+    return cells;
+}
+
+/// Activation parameters at birth, [parameter][neuron].
+std::vector<float> born_parameters(const Activation& activation, Index num_outputs) {
+    const auto* srelu = std::get_if<SRelu>(&activation);
+    if (srelu == nullptr) return {};
+    std::vector<float> parameters;
+    for (const float value : {srelu->left_threshold, srelu->left_slope, srelu->right_threshold, srelu->right_slope}) {
+        parameters.insert(parameters.end(), num_outputs, value);
+    }
+    return parameters;
+}
+
+void clear_state(Layer& layer, int states) {
+    const auto count = static_cast<std::size_t>(states);
+    layer.weight_state.assign(count, std::vector<float>(layer.weights.size(), 0.0F));
+    layer.bias_state.assign(count, std::vector<float>(layer.bias.size(), 0.0F));
+    layer.activation_state.assign(count, std::vector<float>(layer.activation_parameters.size(), 0.0F));
+}
+
+Activation activation_of(const Experiment& experiment, std::size_t layer) {
+    const bool last = layer + 2 == experiment.layers.size();
+    return last ? Activation{Identity{}} : in_layer(experiment.activation, static_cast<Index>(layer));
+}
+
+}  // namespace
+
+bool is_sparse_layer(const Experiment& experiment, std::size_t layer) {
+    const bool last = layer + 2 == experiment.layers.size();
+    return experiment.topology != TopologyKind::dense && !(last && experiment.dense_output);
+}
+
+Cell edges_at_birth(const Experiment& experiment, std::size_t layer) {
+    const Index inputs = experiment.layers[layer];
+    const Index outputs = experiment.layers[layer + 1];
+    const Cell cells = Cell{inputs} * outputs;
+    if (!is_sparse_layer(experiment, layer)) return cells;
+    switch (experiment.density) {
+        case Density::epsilon:
+            return edges_by_epsilon(inputs, outputs, experiment.epsilon);
+        case Density::sparsity:
+            return static_cast<Cell>(std::llround((1.0 - experiment.sparsity) * static_cast<double>(cells)));
+        case Density::erk: {
+            std::vector<Index> widths = experiment.layers;
+            if (experiment.dense_output) widths.pop_back();
+            return edges_by_erk(widths, experiment.sparsity)[layer];
+        }
+    }
+    return cells;
+}
+
+Network new_network(const Experiment& experiment) {
+    Network network;
+    for (std::size_t l = 0; l + 1 < experiment.layers.size(); ++l) {
+        const auto number = static_cast<std::uint32_t>(l);
+        Layer layer;
+        layer.num_inputs = experiment.layers[l];
+        layer.num_outputs = experiment.layers[l + 1];
+        layer.activation = activation_of(experiment, l);
+        layer.activation_parameters = born_parameters(layer.activation, layer.num_outputs);
+        const Stream weights{experiment.seed, Purpose::initial_weight, number, 0};
+        const Stream biases{experiment.seed, Purpose::initial_bias, number, 0};
+        const bool sparse = is_sparse_layer(experiment, l);
+        if (sparse) {
+            layer.topology = random_topology(layer.num_inputs, layer.num_outputs, edges_at_birth(experiment, l),
+                                             experiment.birth_law, {experiment.seed, Purpose::topology, number, 0});
+            const std::vector<Cell> cells = cells_of(*layer.topology);
+            layer.weights = drawn(experiment.initial_weights, layer.num_inputs, weights, cells.size(), &cells);
+        } else {
+            layer.weights = drawn(experiment.dense_weights, layer.num_inputs, weights,
+                                  static_cast<std::size_t>(layer.num_inputs) * layer.num_outputs);
+        }
+        layer.bias = drawn(sparse ? experiment.initial_bias : experiment.dense_weights, layer.num_inputs, biases,
+                           layer.num_outputs);
+        clear_state(layer, num_states(experiment.optimizer));
+        network.layers.push_back(std::move(layer));
+    }
+    return network;
+}
+
+void fit_network(const Experiment& experiment, bool reset_optimizer, Network& network) {
+    const auto refuse = [](const std::string& message) { throw UserError(ExitCode::checkpoint, message); };
+    std::vector<Index> widths;
+    for (const Layer& layer : network.layers) {
+        if (widths.empty()) widths.push_back(layer.num_inputs);
+        widths.push_back(layer.num_outputs);
+    }
+    const auto text = [](const std::vector<Index>& all) {
+        return std::accumulate(all.begin(), all.end(), std::string{}, [](const std::string& sum, Index width) {
+            return sum + (sum.empty() ? "" : "-") + std::to_string(width);
+        });
+    };
+    if (widths != experiment.layers) {
+        refuse("the network to start from is " + text(widths) + ", the experiment wants " + text(experiment.layers));
+    }
+    for (std::size_t l = 0; l < network.layers.size(); ++l) {
+        Layer& layer = network.layers[l];
+        if (layer.is_sparse() != is_sparse_layer(experiment, l)) {
+            refuse("layer " + std::to_string(l + 1) + " of the network to start from is " +
+                   (layer.is_sparse() ? "sparse, the experiment wants it dense"
+                                      : "dense, the experiment wants it sparse"));
+        }
+        const auto states = static_cast<std::size_t>(num_states(experiment.optimizer));
+        if (reset_optimizer) {
+            clear_state(layer, static_cast<int>(states));
+        } else if (layer.weight_state.size() != states) {
+            refuse("the network to start from holds " + std::to_string(layer.weight_state.size()) +
+                   " optimizer arrays per weight, " + rule_text(experiment.optimizer) + " needs " +
+                   std::to_string(states) + "; pass --reset-optimizer true");
+        }
+    }
+}
+
+}  // namespace espalier

@@ -1,0 +1,23 @@
+// The birth of a network: topology and weights drawn from the experiment's seed. Weight n of a dense layer, and the
+// weight of cell n of a sparse one, is draw n of its layer's stream, so neither depends on anything else.
+#pragma once
+
+#include "espalier/experiment.hpp"
+#include "espalier/layer.hpp"
+
+namespace espalier {
+
+/// A fresh network with optimizer memory at 0. Throws UserError (usage) when an edge count exceeds the cells.
+Network new_network(const Experiment& experiment);
+
+/// True for the layers (from 0) that the experiment makes sparse.
+bool is_sparse_layer(const Experiment& experiment, std::size_t layer);
+
+/// Edges of layer `layer` at birth: all cells of a dense one.
+Cell edges_at_birth(const Experiment& experiment, std::size_t layer);
+
+/// Checks that a loaded network fits the experiment's widths and kinds of layers and the optimizer's memory;
+/// `reset_optimizer` clears (and shapes) that memory. Throws UserError (checkpoint) saying what differs.
+void fit_network(const Experiment& experiment, bool reset_optimizer, Network& network);
+
+}  // namespace espalier

@@ -1,0 +1,311 @@
+#include "host/option_table.hpp"
+
+#include <CLI/CLI.hpp>
+#include <cmath>
+#include <sstream>
+
+#include "espalier/topology.hpp"
+#include "host/nearest.hpp"
+
+namespace espalier {
+namespace {
+
+[[noreturn]] void refuse(const std::string& message) { throw UserError(ExitCode::usage, message); }
+
+template <class Number>
+Number read_number(const std::string& text, double low, double high) {
+    Number value{};
+    const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (fault != std::errc{} || end != text.data() + text.size()) refuse("'" + text + "' is not a number");
+    const auto compared = static_cast<double>(value);
+    if (!(compared >= low && compared <= high)) {
+        refuse(text + " lies outside [" + number_text(low) + ", " + number_text(high) + "]");
+    }
+    return value;
+}
+
+template <class Number>
+ExperimentOption number(std::string name, std::string group, std::string help, Number Experiment::*member, double low,
+                        double high) {
+    return {std::move(name), std::move(group), std::move(help),
+            [=](Experiment& e, const std::string& text) { e.*member = read_number<Number>(text, low, high); },
+            [=](const Experiment& e) { return number_text(e.*member); }};
+}
+
+ExperimentOption text_option(std::string name, std::string group, std::string help, std::string Experiment::*member) {
+    return {std::move(name), std::move(group), std::move(help),
+            [=](Experiment& e, const std::string& text) { e.*member = text; },
+            [=](const Experiment& e) { return e.*member; }};
+}
+
+ExperimentOption boolean(std::string name, std::string group, std::string help, bool Experiment::*member) {
+    return {std::move(name), std::move(group), std::move(help) + " (true or false)",
+            [=](Experiment& e, const std::string& text) {
+                if (text != "true" && text != "false") refuse("'" + text + "' is neither true nor false");
+                e.*member = text == "true";
+            },
+            [=](const Experiment& e) { return e.*member ? "true" : "false"; }};
+}
+
+template <class Variant>
+ExperimentOption rule(std::string name, std::string group, std::string help, Variant Experiment::*member) {
+    return {std::move(name), std::move(group), std::move(help) + ": " + rule_names(static_cast<Variant*>(nullptr)),
+            [=](Experiment& e, const std::string& text) { e.*member = parse_rule<Variant>(text); },
+            [=](const Experiment& e) { return rule_text(e.*member); }};
+}
+
+ExperimentOption schedule(std::string name, std::string group, std::string help, Schedule Experiment::*member,
+                          double low, double high) {
+    return {std::move(name), std::move(group), std::move(help) + " (a number or a schedule)",
+            [=](Experiment& e, const std::string& text) {
+                const Schedule parsed = parse_schedule(text);
+                std::visit(
+                    [&](const auto& each) {
+                        bool good = each.value >= low && each.value <= high;
+                        if constexpr (requires { each.end; }) good = good && each.end >= low && each.end <= high;
+                        if (!good) {
+                            refuse(text + " leaves [" + number_text(low) + ", " + number_text(high) + "]");
+                        }
+                    },
+                    parsed);
+                e.*member = parsed;
+            },
+            [=](const Experiment& e) { return schedule_text(e.*member); }};
+}
+
+template <class Enum>
+ExperimentOption choice(std::string name, std::string group, std::string help, Enum Experiment::*member,
+                        std::vector<std::string> names) {
+    std::string listed;
+    for (const std::string& each : names) listed += (listed.empty() ? ": " : ", ") + each;
+    return {std::move(name), std::move(group), std::move(help) + listed,
+            [=](Experiment& e, const std::string& text) {
+                const auto found = std::find(names.begin(), names.end(), text);
+                if (found == names.end()) refuse("'" + text + "' is none of" + listed.substr(1));
+                e.*member = static_cast<Enum>(found - names.begin());
+            },
+            [=](const Experiment& e) { return names[static_cast<std::size_t>(e.*member)]; }};
+}
+
+std::vector<Index> read_widths(const std::string& text) {
+    std::vector<Index> widths;
+    std::string word;
+    std::istringstream words(text);
+    while (std::getline(words, word, text.find(',') != std::string::npos ? ',' : '-')) {
+        widths.push_back(read_number<Index>(std::string(detail::trimmed(word)), 1, 4294967295.0));
+    }
+    if (widths.size() < 2) refuse("'" + text + "' needs at least two widths, inputs and outputs, e.g. 784-512-128-10");
+    return widths;
+}
+
+std::string widths_text(const std::vector<Index>& widths) {
+    std::string text;
+    for (const Index width : widths) text += (text.empty() ? "" : "-") + std::to_string(width);
+    return text;
+}
+
+ExperimentOption layers_option() {
+    return {"layers", "Network", "widths, inputs first and outputs last, e.g. 784-512-128-10",
+            [](Experiment& e, const std::string& text) { e.layers = read_widths(text); },
+            [](const Experiment& e) { return widths_text(e.layers); }};
+}
+
+void add_density_options(std::vector<ExperimentOption>& table) {
+    const std::string group = "Topology";
+    table.push_back({"epsilon", group, "edges of a sparse layer: floor(epsilon * (inputs + outputs))",
+                     [](Experiment& e, const std::string& text) {
+                         e.epsilon = read_number<double>(text, 0, 1e9);
+                         if (e.epsilon == 0) refuse("0 leaves no edge");
+                         e.density = Density::epsilon;
+                     },
+                     [](const Experiment& e) { return e.density == Density::epsilon ? number_text(e.epsilon) : ""; }});
+    table.push_back({"sparsity", group, "instead of epsilon: share of cells without an edge, in [0, 1)",
+                     [](Experiment& e, const std::string& text) {
+                         e.sparsity = read_number<double>(text, 0, 1);
+                         if (e.sparsity == 1) refuse("1 leaves no edge");
+                         if (e.density == Density::epsilon) e.density = Density::sparsity;
+                     },
+                     [](const Experiment& e) { return e.density == Density::epsilon ? "" : number_text(e.sparsity); }});
+    table.push_back({"distribution", group, "how sparsity is shared out between layers: uniform, erk",
+                     [](Experiment& e, const std::string& text) {
+                         if (text != "uniform" && text != "erk") refuse("'" + text + "' is none of uniform, erk");
+                         if (e.density == Density::epsilon) refuse(text + " needs --sparsity, not --epsilon");
+                         e.density = text == "erk" ? Density::erk : Density::sparsity;
+                     },
+                     [](const Experiment& e) {
+                         return e.density == Density::epsilon ? "" : e.density == Density::erk ? "erk" : "uniform";
+                     }});
+}
+
+ExperimentOption momentum_option() {
+    return {"momentum", "Training", "the optimizer's momentum, short for --optimizer 'NAME(momentum=X)'",
+            [](Experiment& e, const std::string& text) {
+                std::visit(
+                    [&](auto& optimizer) {
+                        if constexpr (requires { optimizer.momentum; }) {
+                            optimizer.momentum = read_number<float>(text, 0, 1);
+                        } else {
+                            refuse("the optimizer " + std::string(optimizer.name) +
+                                   " has no momentum; momentum, set-momentum and nesterov have");
+                        }
+                    },
+                    e.optimizer);
+            },
+            [](const Experiment& /*e*/) { return std::string{}; }};
+}
+
+ExperimentOption new_weights_option() {
+    return {"new-weights", "Evolution",
+            "law of new edges' weights: initial (as at birth), " + rule_names(static_cast<WeightLaw*>(nullptr)),
+            [](Experiment& e, const std::string& text) {
+                if (text != "initial") (void)parse_rule<WeightLaw>(text);
+                e.new_weights = text;
+            },
+            [](const Experiment& e) { return e.new_weights; }};
+}
+
+ExperimentOption decay_form_option() {
+    return {"decay-form", "Training",
+            "how weight decay enters: default (the optimizer's own), " + rule_names(static_cast<DecayForm*>(nullptr)),
+            [](Experiment& e, const std::string& text) {
+                if (text != "default") (void)parse_rule<DecayForm>(text);
+                e.decay_form = text;
+            },
+            [](const Experiment& e) { return e.decay_form; }};
+}
+
+std::vector<ExperimentOption> make_table() {
+    using E = Experiment;
+    std::vector<ExperimentOption> table;
+    table.push_back(text_option("recipe", "What", "named set of options to start from (--list-recipes)", &E::recipe));
+    table.push_back(text_option("dataset", "What",
+                                "mnist, fashion-mnist, emnist-..., cifar-10, synthetic, csv:TRAIN,TEST or "
+                                "npy:TRAIN_X,TRAIN_Y,TEST_X,TEST_Y (espalier data list)",
+                                &E::dataset));
+    table.push_back(text_option("data-dir", "What", "folder searched first for data", &E::data_dir));
+    table.push_back(
+        number("train-samples", "What", "use the first N training samples, 0: all", &E::train_samples, 0, 4e9));
+    table.push_back(number("test-samples", "What", "use the first N test samples, 0: all", &E::test_samples, 0, 4e9));
+    table.push_back(layers_option());
+    table.push_back(rule("activation", "Network", "of the hidden layers", &E::activation));
+    table.push_back(rule("loss", "Network", "of the outputs", &E::loss));
+    table.push_back(
+        number("dropout", "Network", "share of hidden outputs dropped while training", &E::dropout, 0, 0.999));
+    table.push_back(choice("topology", "Topology", "set evolves, fixed is random and stays, dense has every edge",
+                           &E::topology, {"set", "fixed", "dense"}));
+    add_density_options(table);
+    table.push_back(
+        boolean("dense-output", "Topology", "the last layer is dense and does not evolve", &E::dense_output));
+    table.push_back(rule("birth", "Topology", "Erdős–Rényi law of the first edges", &E::birth_law));
+    table.push_back(rule("initial-weights", "Topology", "law of sparse layers' first weights", &E::initial_weights));
+    table.push_back(rule("initial-bias", "Topology", "law of sparse layers' first biases", &E::initial_bias));
+    table.push_back(
+        rule("dense-weights", "Topology", "law of dense layers' first weights and biases", &E::dense_weights));
+    table.push_back(schedule("zeta", "Evolution", "share of edges replaced", &E::zeta, 0, 1));
+    table.push_back(rule("prune", "Evolution", "which edges go", &E::prune));
+    table.push_back(rule("grow", "Evolution", "where new edges appear", &E::grow));
+    table.push_back(new_weights_option());
+    table.push_back(rule("evolve", "Evolution", "when layers evolve", &E::cadence));
+    table.push_back(boolean("zero-before-test", "Evolution",
+                            "pruned edges rest at 0 during the test pass, replaced after", &E::zero_before_test));
+    table.push_back(choice("last-epoch", "Evolution",
+                           "after the last epoch: evolve as ever, leave pruned edges at zero, "
+                           "remove them, or keep everything",
+                           &E::last_epoch, {"evolve", "zero", "remove", "keep"}));
+    table.push_back(choice("reset-state", "Evolution", "whose optimizer memory an evolution clears", &E::reset_state,
+                           {"new", "none", "all"}));
+    table.push_back(rule("optimizer", "Training", "update rule", &E::optimizer));
+    table.push_back(momentum_option());
+    table.push_back(schedule("learning-rate", "Training", "step size", &E::learning_rate, 0, 1e6));
+    table.push_back(schedule("weight-decay", "Training", "L2 decay of weights and biases", &E::weight_decay, 0, 1e6));
+    table.push_back(decay_form_option());
+    table.push_back(number("batch", "Training", "samples per step", &E::batch, 1, 1048576));
+    table.push_back(number("epochs", "Training", "passes over the training set", &E::epochs, 1, 1e9));
+    table.push_back(number("seed", "Training", "of everything random", &E::seed, 0, 1.8446744073709552e19));
+    table.push_back(text_option("init-from", "Training",
+                                "network file to start from, or recipe:NAME to train that first", &E::init_from));
+    table.push_back(boolean("reset-optimizer", "Training", "with --init-from: start with fresh optimizer memory",
+                            &E::reset_optimizer));
+    table.push_back(text_option("backend", "Machine", "auto, cpu or cuda", &E::backend));
+    table.push_back(number("threads", "Machine", "CPU threads, 0: one per core; results do not depend on it",
+                           &E::threads, 0, 1024));
+    return table;
+}
+
+}  // namespace
+
+const std::vector<ExperimentOption>& experiment_options() {
+    static const std::vector<ExperimentOption> table = make_table();
+    return table;
+}
+
+void apply(const OptionTexts& texts, const std::string& source, Experiment& experiment) {
+    std::vector<std::string> names;
+    for (const auto& option : experiment_options()) names.push_back(option.name);
+    for (const auto& [name, text] : texts) {
+        if (std::find(names.begin(), names.end(), name) == names.end()) {
+            refuse(source + ": unknown option '" + name + "'" + did_you_mean(name, names));
+        }
+    }
+    if (texts.contains("epsilon") && texts.contains("sparsity")) {
+        refuse(source + ": epsilon and sparsity exclude each other; give one");
+    }
+    if (texts.contains("sparsity")) experiment.density = Density::sparsity;
+    for (const auto& option : experiment_options()) {
+        const auto found = texts.find(option.name);
+        if (found == texts.end()) continue;
+        try {
+            option.set(experiment, found->second);
+        } catch (const UserError& error) {
+            throw UserError(error.code(), source + ": " + option.name + ": " + error.what());
+        }
+    }
+}
+
+OptionTexts parse_config(const std::string& text, const std::string& source) {
+    OptionTexts texts;
+    try {
+        std::istringstream stream(text);
+        for (const CLI::ConfigItem& item : CLI::ConfigTOML().from_config(stream)) {
+            if (!item.parents.empty() || item.name == "++" || item.name == "--") {
+                refuse(source + ": tables like [" + (item.parents.empty() ? item.name : item.parents.front()) +
+                       "] are not used here; write plain key = value lines");
+            }
+            std::string value;
+            for (const std::string& part : item.inputs) value += (value.empty() ? "" : ",") + part;
+            if (!texts.emplace(item.name, value).second) refuse(source + ": '" + item.name + "' is given twice");
+        }
+    } catch (const CLI::Error& error) {
+        refuse(source + ": " + error.what());
+    }
+    return texts;
+}
+
+std::string config_text(const Experiment& experiment) {
+    const auto is_number = [](const std::string& value) {
+        double number = 0;
+        const auto [end, fault] = std::from_chars(value.data(), value.data() + value.size(), number);
+        return fault == std::errc{} && end == value.data() + value.size();
+    };
+    std::string text;
+    std::string group;
+    for (const auto& option : experiment_options()) {
+        const std::string value = option.get(experiment);
+        if (value.empty()) continue;
+        if (option.group != group) text += (text.empty() ? "# " : "\n# ") + option.group + "\n";
+        group = option.group;
+        const bool plain = value == "true" || value == "false" || is_number(value);
+        text += option.name + " = " + (plain ? value : "\"" + value + "\"") + "\n";
+    }
+    return text;
+}
+
+void validate(const Experiment& experiment) {
+    if (experiment.topology == TopologyKind::dense || experiment.density != Density::epsilon) return;
+    const std::size_t sparse_layers = experiment.layers.size() - (experiment.dense_output ? 2 : 1);
+    for (std::size_t i = 0; i < sparse_layers; ++i) {
+        (void)edges_by_epsilon(experiment.layers[i], experiment.layers[i + 1], experiment.epsilon);
+    }
+}
+
+}  // namespace espalier

@@ -1,0 +1,45 @@
+// One table of everything an Experiment can be told: it makes the command line, reads recipes and config files, prints
+// the resolved configuration and validates every value where it is set. Precedence: defaults < recipe < config file <
+// command line.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "espalier/experiment.hpp"
+
+namespace espalier {
+
+struct ExperimentOption {
+    std::string name;   // "weight-decay": --weight-decay on the command line, weight-decay = ... in files
+    std::string group;  // heading in the help
+    std::string help;
+    /// Sets from text. Throws UserError (usage) saying what is wrong with the value and what would be right.
+    std::function<void(Experiment&, const std::string&)> set;
+    /// The value as text that `set` reads back; empty when another option already says it.
+    std::function<std::string(const Experiment&)> get;
+};
+
+const std::vector<ExperimentOption>& experiment_options();
+
+/// Option texts by name, from one source (a recipe, a file or the command line).
+using OptionTexts = std::map<std::string, std::string>;
+
+/// Sets the options named in `texts`, in the table's order. `source` heads the errors ("recipe baseline-1").
+/// Throws UserError (usage); an unknown name is answered with the nearest known one.
+void apply(const OptionTexts& texts, const std::string& source, Experiment& experiment);
+
+/// Reads key = value lines (TOML's flat subset, as CLI11 reads it); "recipe" may name a recipe to start from.
+/// Throws UserError (usage) with the source's name.
+OptionTexts parse_config(const std::string& text, const std::string& source);
+
+/// The resolved configuration: text that parse_config reads back to the same Experiment.
+std::string config_text(const Experiment& experiment);
+
+/// Checks what no single option can see (epsilon against the widths, momentum against the optimizer ...), before
+/// anything is allocated. Throws UserError (usage).
+void validate(const Experiment& experiment);
+
+}  // namespace espalier

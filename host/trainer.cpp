@@ -1,0 +1,212 @@
+#include "host/trainer.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+#include "espalier/error.hpp"
+
+namespace espalier {
+namespace {
+
+// Steps between two looks at the observer.
+constexpr std::uint32_t slice_steps = 64;
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+bool all_finite(const std::vector<float>& values) {
+    return std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); });
+}
+
+}  // namespace
+
+Trainer::Trainer(const Experiment& experiment, Backend& backend, const DataSet& data, const Network& network,
+                 TrainObserver& observer)
+    : experiment_(experiment),
+      backend_(backend),
+      observer_(observer),
+      train_(backend, data, data.train),
+      test_(backend, data, data.test),
+      perceptron_(backend, experiment, network),
+      new_weights_(experiment.new_weights == "initial" ? experiment.initial_weights
+                                                       : parse_rule<WeightLaw>(experiment.new_weights)),
+      decay_form_(experiment.decay_form == "default" ? default_decay_form(experiment.optimizer)
+                                                     : parse_rule<DecayForm>(experiment.decay_form)),
+      steps_per_epoch_((data.train.count() + experiment.batch - 1) / experiment.batch),
+      scalars_(backend, steps_per_epoch_) {}
+
+bool Trainer::run() {
+    for (std::uint32_t epoch = 0; epoch < experiment_.epochs; ++epoch) {
+        const double epochs = experiment_.epochs;
+        EpochRecord record;
+        record.epoch = epoch + 1;
+        record.learning_rate = scheduled(experiment_.learning_rate, epoch, epochs);
+        record.weight_decay = scheduled(experiment_.weight_decay, epoch, epochs);
+        record.zeta = scheduled(experiment_.zeta, epoch, epochs);
+        const bool each_epoch = evolves() && std::holds_alternative<EveryEpoch>(experiment_.cadence);
+        const bool last = epoch + 1 == experiment_.epochs;
+        const bool evolves_now = each_epoch && !(last && experiment_.last_epoch == LastEpoch::keep);
+
+        std::vector<Degrees> before = all_degrees();
+        if (!train_epoch(epoch, record)) return false;
+        if (!experiment_.zero_before_test) test(record);
+        const auto start = Clock::now();
+        if (evolves_now) {
+            for (std::size_t l = 0; l < perceptron_.num_layers(); ++l) prune(l, epoch + 1.0, record);
+        }
+        record.evolution_seconds += seconds_since(start);
+        if (experiment_.zero_before_test) test(record);
+        const auto second_start = Clock::now();
+        if (evolves_now) finish_evolution(epoch);
+        record.evolution_seconds += seconds_since(second_start);
+
+        const std::vector<Degrees> after = all_degrees();
+        std::size_t sparse = 0;
+        for (std::size_t l = 0; l < perceptron_.num_layers(); ++l) {
+            if (!perceptron_.is_sparse(l)) continue;
+            for (const EdgeIndex degree : after[sparse].outputs) record.edges += degree;
+            observer_.degrees(l, before[sparse], after[sparse]);
+            ++sparse;
+        }
+        history_.push_back(record);
+        observer_.epoch(record);
+    }
+    return true;
+}
+
+void Trainer::upload_scalars(std::uint32_t epoch) {
+    const double epochs = experiment_.epochs;
+    std::vector<StepScalars> scalars(steps_per_epoch_);
+    for (std::uint32_t s = 0; s < steps_per_epoch_; ++s) {
+        const double time = epoch + static_cast<double>(s) / steps_per_epoch_;
+        const std::uint32_t step = epoch * steps_per_epoch_ + s;
+        scalars[s] = {
+            update_step(experiment_.optimizer, decay_form_, scheduled(experiment_.learning_rate, time, epochs),
+                        scheduled(experiment_.weight_decay, time, epochs), std::uint64_t{step} + 1),
+            epoch, step};
+    }
+    scalars_.upload(scalars.data());
+}
+
+bool Trainer::train_epoch(std::uint32_t epoch, EpochRecord& record) {
+    const auto start = Clock::now();
+    upload_scalars(epoch);
+    const Samples& samples = train_.samples();
+    std::uint32_t done = 0;
+    while (done < steps_per_epoch_) {
+        if (observer_.stop()) return false;
+        observer_.within(epoch + 1, static_cast<double>(done) / steps_per_epoch_);
+        // Steps up to the next look or the next evolution run as one program.
+        std::uint32_t end = std::min(steps_per_epoch_, done + slice_steps);
+        for (std::size_t l = 0; evolves() && l < perceptron_.num_layers(); ++l) {
+            const std::uint32_t step = epoch * steps_per_epoch_ + done;
+            const double time = epoch + static_cast<double>(done) / steps_per_epoch_;
+            if (evolves_at(l, step)) evolve(l, time, step, record);
+            for (std::uint32_t s = done + 1; s < end; ++s) {
+                if (evolves_at(l, epoch * steps_per_epoch_ + s)) end = s;
+            }
+        }
+        backend_.run([&, done, end] {
+            for (std::uint32_t s = done; s < end; ++s) {
+                const std::uint32_t first = s * experiment_.batch;
+                perceptron_.train_step(samples, first, std::min(experiment_.batch, samples.count - first),
+                                       scalars_.data() + s);
+            }
+        });
+        done = end;
+    }
+    const Metrics metrics = backend_.metrics();
+    record.train_seconds = seconds_since(start);
+    record.images_per_second = static_cast<double>(samples.count) / record.train_seconds;
+    record.train_loss = metrics.batch_loss_sum / static_cast<double>(metrics.batches);
+    record.train_accuracy = static_cast<double>(metrics.correct) / static_cast<double>(metrics.samples);
+    check_finite(epoch, record.train_loss);
+    return true;
+}
+
+void Trainer::test(EpochRecord& record) {
+    const auto start = Clock::now();
+    perceptron_.test(test_.samples());
+    const Metrics metrics = backend_.metrics();
+    record.test_seconds = seconds_since(start);
+    const auto samples = static_cast<double>(metrics.samples);
+    const auto wrong = static_cast<double>(metrics.samples - metrics.correct);
+    record.test_loss = metrics.sample_loss_sum / samples;
+    record.test_accuracy = static_cast<double>(metrics.correct) / samples;
+    record.test_confidence = metrics.confidence_sum / samples;
+    record.test_wrong_confidence = wrong > 0 ? metrics.wrong_confidence_sum / wrong : 0;
+    check_finite(record.epoch - 1, record.test_loss);
+}
+
+void Trainer::check_finite(std::uint32_t epoch, double loss) {
+    if (std::isfinite(loss)) return;
+    std::string where = "all weights are still finite";
+    const Network network = perceptron_.store();
+    for (std::size_t l = network.layers.size(); l-- > 0;) {
+        if (!all_finite(network.layers[l].weights) || !all_finite(network.layers[l].bias)) {
+            where = "weights of layer " + std::to_string(l + 1) + " are not finite";
+        }
+    }
+    throw UserError(ExitCode::nonfinite, "epoch " + std::to_string(epoch + 1) + ": the loss is " +
+                                             std::to_string(loss) + "; " + where +
+                                             ". A lower --learning-rate usually helps");
+}
+
+bool Trainer::evolves_at(std::size_t layer, std::uint32_t step) const {
+    if (!perceptron_.is_sparse(layer)) return false;
+    if (const auto* steps = std::get_if<EverySteps>(&experiment_.cadence)) {
+        return step > 0 && step % static_cast<std::uint32_t>(steps->n) == 0;
+    }
+    if (const auto* chance = std::get_if<ByChance>(&experiment_.cadence)) {
+        const Stream stream{experiment_.seed, Purpose::evolve, static_cast<std::uint32_t>(layer), step};
+        return bernoulli(stream.bits(0), chance->probability);
+    }
+    return false;
+}
+
+void Trainer::evolve(std::size_t layer, double epoch_time, std::uint32_t event, EpochRecord& record) {
+    const auto start = Clock::now();
+    prune(layer, epoch_time, record);
+    regrow(layer, event);
+    record.evolution_seconds += seconds_since(start);
+}
+
+void Trainer::prune(std::size_t layer, double epoch_time, EpochRecord& record) {
+    if (!perceptron_.is_sparse(layer)) return;
+    const double zeta = scheduled(experiment_.zeta, epoch_time, experiment_.epochs);
+    const Pruned pruned = backend_.prune(perceptron_.layer(layer), experiment_.prune, zeta);
+    record.replaced_positive += pruned.positive;
+    record.replaced_negative += pruned.negative;
+}
+
+void Trainer::regrow(std::size_t layer, std::uint32_t event) {
+    if (!perceptron_.is_sparse(layer)) return;
+    backend_.regrow(perceptron_.layer(layer), experiment_.grow, new_weights_,
+                    experiment_.reset_state != ResetState::none, experiment_.seed, static_cast<std::uint32_t>(layer),
+                    event);
+}
+
+void Trainer::finish_evolution(std::uint32_t epoch) {
+    const bool last = epoch + 1 == experiment_.epochs;
+    if (last && experiment_.last_epoch == LastEpoch::zero) return;
+    for (std::size_t l = 0; l < perceptron_.num_layers(); ++l) {
+        if (last && experiment_.last_epoch == LastEpoch::remove) {
+            if (perceptron_.is_sparse(l)) backend_.remove(perceptron_.layer(l));
+        } else {
+            regrow(l, epoch);
+        }
+        if (experiment_.reset_state == ResetState::all) backend_.reset_state(perceptron_.layer(l));
+    }
+}
+
+std::vector<Degrees> Trainer::all_degrees() {
+    std::vector<Degrees> all;
+    for (std::size_t l = 0; l < perceptron_.num_layers(); ++l) {
+        if (perceptron_.is_sparse(l)) all.push_back(backend_.degrees(perceptron_.layer(l)));
+    }
+    return all;
+}
+
+}  // namespace espalier
