@@ -1,0 +1,262 @@
+#include "host/recorder.hpp"
+
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+
+#include <cmath>
+#include <cstring>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <sstream>
+
+#include "espalier/error.hpp"
+#include "host/data/npy.hpp"
+#include "host/output_file.hpp"
+#include "temporary_folder.hpp"
+
+namespace espalier {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::vector<std::string> lines_of(const fs::path& path) {
+    std::ifstream stream(path);
+    std::vector<std::string> lines;
+    for (std::string line; std::getline(stream, line);) lines.push_back(line);
+    return lines;
+}
+
+std::set<std::string> names_in(const fs::path& folder) {
+    std::set<std::string> names;
+    for (const auto& entry : fs::directory_iterator(folder)) names.insert(entry.path().filename());
+    return names;
+}
+
+std::vector<std::string> cells_of(const std::string& line) {
+    std::istringstream stream(line);
+    std::vector<std::string> cells;
+    for (std::string cell; std::getline(stream, cell, ',');) cells.push_back(cell);
+    return cells;
+}
+
+template <class Item>
+std::vector<Item> items_of(const NpyArray& array) {
+    std::vector<Item> items(array.count());
+    std::memcpy(items.data(), array.data.data(), array.data.size());
+    return items;
+}
+
+/// The exit code and message of the UserError that `call` throws.
+template <class Call>
+std::pair<ExitCode, std::string> error_of(Call&& call) {
+    try {
+        call();
+    } catch (const UserError& error) {
+        return {error.code(), error.what()};
+    }
+    return {ExitCode::ok, "no error"};
+}
+
+const std::vector<RecordedLayer> two_layers{{6, 3, true}, {3, 2, false}};
+
+TEST(Recorder, HistoryIsReadableAfterEveryEpoch) {
+    const TemporaryFolder temporary;
+    const fs::path folder = temporary.path() / "deep" / "run";
+    Recorder recorder(folder, false, "epochs = 2\n", two_layers);
+    EXPECT_EQ(recorder.folder(), folder);
+    EXPECT_EQ(lines_of(folder / "config.toml"), std::vector<std::string>{"epochs = 2"});
+    EXPECT_EQ(lines_of(folder / "history.csv").size(), 1U);
+    EXPECT_TRUE(lines_of(folder / "history.jsonl").empty());
+
+    EpochRecord record;
+    record.test_loss = 0.1 + 0.2;  // needs all 17 digits
+    record.edges = 21'000;
+    for (record.epoch = 1; record.epoch <= 2; ++record.epoch) {
+        recorder.epoch(record);
+        const auto csv = lines_of(folder / "history.csv");
+        const auto jsonl = lines_of(folder / "history.jsonl");
+        ASSERT_EQ(csv.size(), record.epoch + 1);
+        ASSERT_EQ(jsonl.size(), record.epoch);
+        const auto object = nlohmann::ordered_json::parse(jsonl.back());
+        const auto names = cells_of(csv.front());
+        const auto cells = cells_of(csv.back());
+        ASSERT_EQ(names.size(), object.size());
+        ASSERT_EQ(names.size(), cells.size());
+        std::size_t column = 0;
+        for (const auto& [name, value] : object.items()) {
+            EXPECT_EQ(name, names[column]);
+            EXPECT_EQ(value.get<double>(), std::stod(cells[column])) << name;
+            ++column;
+        }
+        EXPECT_EQ(object["epoch"], record.epoch);
+        EXPECT_EQ(object["test_loss"].get<double>(), record.test_loss);
+        EXPECT_EQ(object["edges"], 21'000);
+    }
+}
+
+TEST(Recorder, NonfiniteNumbersAreNullAndSaidAloud) {
+    const TemporaryFolder temporary;
+    Recorder recorder(temporary.path() / "run", false, "", two_layers);
+    EpochRecord record;
+    record.train_loss = std::nan("");
+    record.test_loss = INFINITY;
+    recorder.epoch(record);
+    const auto object = nlohmann::json::parse(lines_of(temporary.path() / "run" / "history.jsonl").at(0));
+    EXPECT_TRUE(object["train_loss"].is_null());
+    EXPECT_TRUE(object["test_loss"].is_null());
+    EXPECT_EQ(object["nonfinite"], true);
+    EXPECT_EQ(object["zeta"], 0.0);
+    const auto cells = cells_of(lines_of(temporary.path() / "run" / "history.csv").at(1));
+    EXPECT_EQ(cells.at(1), "nan");
+    EXPECT_EQ(cells.at(3), "inf");
+}
+
+TEST(Recorder, DegreesOfSparseLayersOnly) {
+    const TemporaryFolder temporary;
+    const fs::path folder = temporary.path() / "run";
+    Recorder recorder(folder, false, "", two_layers);
+    const std::set<std::string> expected{"config.toml", "history.csv", "history.jsonl", "connections.npy",
+                                         "degrees-layer1-outputs.npy"};
+    EXPECT_EQ(names_in(folder), expected);
+    EXPECT_EQ(read_npy(folder / "connections.npy").shape, (std::vector<std::uint64_t>{0, 2, 6}));
+
+    recorder.degrees(0, {{0, 1, 2, 3, 1, 0}, {3, 2, 2}}, {{1, 1, 1, 3, 1, 0}, {2, 2, 3}});
+    recorder.degrees(0, {{1, 1, 1, 3, 1, 0}, {2, 2, 3}}, {{2, 0, 1, 3, 1, 0}, {1, 3, 3}});
+    const NpyArray inputs = read_npy(folder / "connections.npy");
+    EXPECT_EQ(inputs.type, NpyType::u2);
+    EXPECT_EQ(inputs.shape, (std::vector<std::uint64_t>{2, 2, 6}));
+    EXPECT_EQ(items_of<std::uint16_t>(inputs), (std::vector<std::uint16_t>{0, 1, 2, 3, 1, 0, 1, 1, 1, 3, 1, 0,  //
+                                                                           1, 1, 1, 3, 1, 0, 2, 0, 1, 3, 1, 0}));
+    const NpyArray outputs = read_npy(folder / "degrees-layer1-outputs.npy");
+    EXPECT_EQ(outputs.shape, (std::vector<std::uint64_t>{2, 2, 3}));
+    EXPECT_EQ(items_of<std::uint16_t>(outputs), (std::vector<std::uint16_t>{3, 2, 2, 2, 2, 3, 2, 2, 3, 1, 3, 3}));
+    EXPECT_THROW(recorder.degrees(1, {}, {}), std::logic_error);
+}
+
+TEST(Recorder, WideLayersGetWideDegrees) {
+    const TemporaryFolder temporary;
+    Recorder recorder(temporary.path() / "run", false, "", {{2, 65'536, true}});
+    const fs::path inputs = temporary.path() / "run" / "connections.npy";
+    const fs::path outputs = temporary.path() / "run" / "degrees-layer1-outputs.npy";
+    recorder.degrees(0, {{65'536, 0}, std::vector<EdgeIndex>(65'536, 1)},
+                     {{65'535, 1}, std::vector<EdgeIndex>(65'536, 1)});
+    EXPECT_EQ(read_npy(outputs).type, NpyType::u2);
+    EXPECT_EQ(items_of<std::uint32_t>(read_npy(inputs)), (std::vector<std::uint32_t>{65'536, 0, 65'535, 1}));
+}
+
+TEST(Recorder, HeatMapsOfFirstAndLastMoment) {
+    const TemporaryFolder temporary;
+    const fs::path folder = temporary.path() / "run";
+    Recorder recorder(folder, false, "", two_layers);
+    recorder.heat_maps(2, 3, 1);
+    EXPECT_FALSE(fs::exists(folder / "connections-first.png"));  // nothing recorded yet
+    recorder.degrees(0, {{0, 1, 2, 3, 1, 0}, {3, 2, 2}}, {{1, 1, 1, 3, 1, 0}, {2, 2, 3}});
+    recorder.heat_maps(2, 3, 1);
+    EXPECT_GT(fs::file_size(folder / "connections-first.png"), 0U);
+    EXPECT_GT(fs::file_size(folder / "connections-last.png"), 0U);
+    EXPECT_THROW(recorder.heat_maps(2, 2, 1), std::logic_error);
+    recorder.heat_maps(1, 3, 2);  // two channels of three pixels
+}
+
+TEST(Recorder, AnExistingFolderIsRefused) {
+    const TemporaryFolder temporary;
+    const auto [code, message] = error_of([&] { Recorder(temporary.path(), false, "", two_layers); });
+    EXPECT_EQ(code, ExitCode::usage);
+    EXPECT_NE(message.find(temporary.path().string()), std::string::npos);
+    EXPECT_NE(message.find("--overwrite"), std::string::npos);
+}
+
+TEST(Recorder, OverwriteRemovesOnlyItsOwnFiles) {
+    const TemporaryFolder temporary;
+    const fs::path folder = temporary.path() / "run";
+    const std::vector<RecordedLayer> deep(12, RecordedLayer{2, 2, true});
+    { Recorder recorder(folder, false, "old", deep); }
+    std::ofstream(folder / "network.safetensors.tmp-77") << "left behind";
+    std::ofstream(folder / "notes.txt") << "mine";
+    std::ofstream(folder / "degrees-layer-inputs.npy") << "mine too";
+    Recorder recorder(folder, true, "new\n", two_layers);
+    const std::set<std::string> expected{"config.toml",
+                                         "history.csv",
+                                         "history.jsonl",
+                                         "connections.npy",
+                                         "degrees-layer1-outputs.npy",
+                                         "notes.txt",
+                                         "degrees-layer-inputs.npy"};
+    EXPECT_EQ(names_in(folder), expected);
+    EXPECT_EQ(lines_of(folder / "config.toml").at(0), "new");
+}
+
+TEST(Recorder, OverwriteRefusesWhatIsNoRunFolder) {
+    const TemporaryFolder temporary;
+    std::ofstream(temporary.path() / "thesis.tex") << "ten years";
+    std::ofstream(temporary.path() / "history.csv") << "of somebody";
+    const auto [code, message] = error_of([&] { Recorder(temporary.path(), true, "", two_layers); });
+    EXPECT_EQ(code, ExitCode::usage);
+    EXPECT_NE(message.find("thesis.tex"), std::string::npos);
+    EXPECT_EQ(names_in(temporary.path()), (std::set<std::string>{"history.csv", "thesis.tex"}));
+
+    const fs::path file = temporary.path() / "thesis.tex";
+    EXPECT_EQ(error_of([&] { Recorder(file, true, "", two_layers); }).first, ExitCode::usage);
+}
+
+/// Lowers the largest size of a file this process may write, for as long as it lives.
+class FileSizeLimit {
+public:
+    explicit FileSizeLimit(rlim_t bytes) {
+        ignore_file_size_signal();
+        getrlimit(RLIMIT_FSIZE, &before_);
+        const rlimit lowered{bytes, before_.rlim_max};
+        setrlimit(RLIMIT_FSIZE, &lowered);
+    }
+    FileSizeLimit(const FileSizeLimit&) = delete;
+    FileSizeLimit& operator=(const FileSizeLimit&) = delete;
+    ~FileSizeLimit() { setrlimit(RLIMIT_FSIZE, &before_); }
+
+private:
+    rlimit before_{};
+};
+
+TEST(Recorder, AFullDiskAtCreationLeavesNothing) {
+    const TemporaryFolder temporary;
+    for (const rlim_t bytes : {0, 10, 100}) {  // fails at config.toml, the CSV header, the first array
+        std::pair<ExitCode, std::string> error;
+        {
+            const FileSizeLimit limit(bytes);
+            error = error_of([&] { Recorder(temporary.path() / "a" / "b", false, "seed = 1\n", two_layers); });
+        }
+        EXPECT_EQ(error.first, ExitCode::io);
+        EXPECT_NE(error.second.find((temporary.path() / "a" / "b").string()), std::string::npos) << error.second;
+        EXPECT_NE(error.second.find("File too large"), std::string::npos) << error.second;
+        EXPECT_TRUE(names_in(temporary.path()).empty()) << bytes;
+    }
+}
+
+TEST(Recorder, AFullDiskLaterLeavesWholeLines) {
+    const TemporaryFolder temporary;
+    Recorder recorder(temporary.path() / "run", false, "", two_layers);
+    const fs::path csv = temporary.path() / "run" / "history.csv";
+    recorder.epoch({});
+    const auto size = fs::file_size(csv);
+    std::pair<ExitCode, std::string> error;
+    {
+        const FileSizeLimit limit(size + 5);
+        error = error_of([&] { recorder.epoch({}); });
+    }
+    EXPECT_EQ(error.first, ExitCode::io);
+    EXPECT_NE(error.second.find("history.csv"), std::string::npos);
+    EXPECT_EQ(fs::file_size(csv), size);
+    recorder.epoch({});
+    EXPECT_EQ(lines_of(csv).size(), 3U);
+}
+
+TEST(Recorder, AFolderThatCannotBeMade) {
+    const TemporaryFolder temporary;
+    std::ofstream(temporary.path() / "file") << "in the way";
+    const auto [code, message] = error_of([&] { Recorder(temporary.path() / "file" / "run", false, "", two_layers); });
+    EXPECT_EQ(code, ExitCode::io);
+    EXPECT_NE(message.find("file/run"), std::string::npos) << message;
+}
+
+}  // namespace
+}  // namespace espalier
