@@ -92,6 +92,7 @@ ESPALIER_HOST_DEVICE inline float symmetric_uniform(std::uint32_t bits) {
 }
 
 /// Natural logarithm of a positive normal float, to 1 ulp or so, in explicit fmaf: the same bits on every machine.
+/// NaN for NaN and infinity.
 ESPALIER_HOST_DEVICE inline float portable_log(float x) {
     std::uint32_t word = 0;
     std::memcpy(&word, &x, sizeof word);
@@ -111,7 +112,7 @@ ESPALIER_HOST_DEVICE inline float portable_log(float x) {
     r = fmaf(r, f, 0.333331972F);
     r = fmaf(r, f, -0.5F);
     r = fmaf(r * f, f, f);
-    return fmaf(static_cast<float>(exponent), 0.693147182F, r);
+    return fmaf(static_cast<float>(exponent), 0.693147182F, r) + (x - x);  // + 0: else the bit tricks would hide a NaN
 }
 
 /// Standard normal from 32 bits by the inverse distribution function.

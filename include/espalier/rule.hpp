@@ -3,12 +3,15 @@
 // A new rule is one struct and its name in one list (the variant).
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <string>
 #include <string_view>
 #include <tuple>
+#include <type_traits>
 #include <variant>
+#include <vector>
 
 #include "espalier/error.hpp"
 
@@ -80,13 +83,14 @@ bool assign(Rule& rule, const Field<Rule, Value>& entry, std::string_view name, 
     Value parsed{};
     const auto [end, fault] = std::from_chars(value.data(), value.data() + value.size(), parsed);
     if (fault != std::errc{} || end != value.data() + value.size()) {
-        throw UserError(ExitCode::usage, std::string(Rule::name) + ": " + std::string(name) + "=" + std::string(value) +
-                                             " is not a number");
+        throw UserError(ExitCode::usage,
+                        std::string(Rule::name) + ": " + std::string(name) + "=" + std::string(value) +
+                            (std::is_integral_v<Value> ? " is not a whole number" : " is not a number"));
     }
     if (!(static_cast<double>(parsed) >= entry.low && static_cast<double>(parsed) <= entry.high)) {
         throw UserError(ExitCode::usage, std::string(Rule::name) + ": " + std::string(name) + "=" + std::string(value) +
-                                             " lies outside [" + number_text(entry.low) + ", " +
-                                             number_text(entry.high) + "]");
+                                             " lies outside [" + number_text(static_cast<Value>(entry.low)) + ", " +
+                                             number_text(static_cast<Value>(entry.high)) + "]");
     }
     rule.*entry.member = parsed;
     return true;
@@ -95,6 +99,7 @@ bool assign(Rule& rule, const Field<Rule, Value>& entry, std::string_view name, 
 template <class Rule>
 Rule parse_fields(std::string_view fields) {
     Rule rule{};
+    std::vector<std::string_view> given;
     while (!fields.empty()) {
         const auto comma = fields.find(',');
         const auto pair = fields.substr(0, comma);
@@ -108,6 +113,10 @@ Rule parse_fields(std::string_view fields) {
             throw UserError(ExitCode::usage, std::string(Rule::name) + " has no field '" + std::string(name) +
                                                  "'; it reads as " + rule_text(Rule{}));
         }
+        if (std::find(given.begin(), given.end(), name) != given.end()) {
+            throw UserError(ExitCode::usage, std::string(Rule::name) + ": " + std::string(name) + " is given twice");
+        }
+        given.push_back(name);
     }
     return rule;
 }

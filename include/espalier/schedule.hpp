@@ -97,8 +97,8 @@ inline Schedule parse_schedule(std::string_view text) {
     const auto bare = detail::trimmed(text);
     double value = 0;
     const auto [end, fault] = std::from_chars(bare.data(), bare.data() + bare.size(), value);
-    if (fault == std::errc{} && end == bare.data() + bare.size()) return Constant{value, 0};
-    return parse_rule<Schedule>(text);
+    const bool is_number = fault == std::errc{} && end == bare.data() + bare.size();
+    return parse_rule<Schedule>(is_number ? "constant(value=" + std::string(bare) + ")" : std::string(bare));
 }
 
 /// A constant without warm-up prints as a bare number.
