@@ -1,1 +1,74 @@
-int main() { return 0; }
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <exception>
+#include <iostream>
+#include <new>
+
+#include "espalier/error.hpp"
+#include "host/command.hpp"
+#include "host/nearest.hpp"
+#include "host/signals.hpp"
+#include "host/version.hpp"
+
+namespace {
+
+using namespace espalier;
+
+int fail(ExitCode code, const std::string& message) {
+    std::cerr << "espalier: " << message << '\n';
+    return static_cast<int>(code);
+}
+
+/// Options and subcommands one could have meant at this place of the command line.
+std::vector<std::string> names_of(const CLI::App& app) {
+    std::vector<std::string> names;
+    for (const CLI::Option* option : app.get_options()) {
+        for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+    }
+    for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
+        names.push_back(command->get_name());
+    }
+    return names;
+}
+
+std::string explain_extras(const CLI::App& app) {
+    const CLI::App* place = &app;
+    while (!place->get_subcommands().empty()) place = place->get_subcommands().front();
+    const std::string extra =
+        place->remaining(true).empty() ? app.remaining(true).front() : place->remaining(true).front();
+    const std::string name = extra.substr(0, extra.find('='));
+    const std::string kind = extra.starts_with("-") ? "unknown option '" : "unexpected word '";
+    return kind + name + "'" + did_you_mean(name, names_of(*place)) + " (" + app.get_name() +
+           (place == &app ? "" : " " + place->get_name()) + " --help lists what there is)";
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    ignore_file_size_signal();
+    CLI::App app{"Espalier trains intrinsically sparse neural networks: they train, prune and regrow.", "espalier"};
+    app.set_version_flag("--version", version());
+    app.require_subcommand(1);
+    app.get_formatter()->column_width(34);
+    Action action;
+    add_train_command(app, action);
+    add_evaluate_command(app, action);
+    add_data_command(app, action);
+    add_doctor_command(app, action);
+    try {
+        app.parse(argc, argv);
+        return action();
+    } catch (const CLI::Success& success) {  // --help, --version
+        return app.exit(success);
+    } catch (const CLI::ExtrasError&) {
+        return fail(ExitCode::usage, explain_extras(app));
+    } catch (const CLI::Error& error) {
+        return fail(ExitCode::usage, error.what() + std::string(argc < 2 ? "; try espalier --help" : ""));
+    } catch (const UserError& error) {
+        return fail(error.code(), error.what());
+    } catch (const std::bad_alloc&) {
+        return fail(ExitCode::device, "out of memory; --dry-run estimates what a run needs");
+    } catch (const std::exception& error) {
+        return fail(static_cast<ExitCode>(1), std::string("internal error: ") + error.what());
+    }
+}

@@ -15,7 +15,9 @@ constexpr struct {
 #include "recipe_table.inc"
 };
 
-bool ends_with(const std::string& text, const std::string& end) { return text.size() > end.size() && text.ends_with(end); }
+bool ends_with(const std::string& text, const std::string& end) {
+    return text.size() > end.size() && text.ends_with(end);
+}
 
 OptionTexts lookup(const std::string& name, int depth) {
     expects(depth < 8, "recipes not to start from each other in a circle");

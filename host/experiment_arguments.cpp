@@ -1,0 +1,45 @@
+#include "host/experiment_arguments.hpp"
+
+#include <CLI/CLI.hpp>
+#include <fstream>
+#include <sstream>
+
+#include "espalier/error.hpp"
+#include "host/recipes.hpp"
+
+namespace espalier {
+
+ExperimentArguments::ExperimentArguments(CLI::App& app) {
+    const Experiment defaults;
+    for (const ExperimentOption& option : experiment_options()) {
+        const std::string name = option.name;
+        app.add_option_function<std::string>(
+               "--" + name, [this, name](const std::string& text) { given_[name] = text; }, option.help)
+            ->default_str(option.get(defaults))
+            ->group(option.group)
+            ->type_name("");
+    }
+    app.add_option("--config", config_, "file of options (key = value), as --print-config writes it")->group("What");
+}
+
+Experiment ExperimentArguments::resolve() const {
+    OptionTexts config;
+    if (!config_.empty()) {
+        std::ifstream file(config_, std::ios::binary);
+        std::ostringstream text;
+        if (!file || !(text << file.rdbuf())) {
+            throw UserError(ExitCode::usage, "cannot read the config file " + config_);
+        }
+        config = parse_config(text.str(), config_);
+    }
+    Experiment experiment;
+    const auto named = given_.contains("recipe") ? given_.find("recipe") : config.find("recipe");
+    const bool has_recipe = given_.contains("recipe") || config.contains("recipe");
+    if (has_recipe) apply(recipe_options(named->second), "recipe " + named->second, experiment);
+    apply(config, config_, experiment);
+    apply(given_, "command line", experiment);
+    validate(experiment);
+    return experiment;
+}
+
+}  // namespace espalier

@@ -1,0 +1,29 @@
+// The experiment's options on a subcommand's command line: --recipe, --config and every entry of the option table.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "espalier/experiment.hpp"
+#include "host/option_table.hpp"
+
+namespace CLI {
+class App;
+}
+
+namespace espalier {
+
+class ExperimentArguments {
+public:
+    /// Adds the options to `app`, which must not outlive this object.
+    explicit ExperimentArguments(CLI::App& app);
+
+    /// Defaults < recipe < config file < command line, validated. Throws UserError (usage).
+    [[nodiscard]] Experiment resolve() const;
+
+private:
+    OptionTexts given_;
+    std::string config_;
+};
+
+}  // namespace espalier

@@ -1,0 +1,35 @@
+// What a run would need, without running it: edges, memory, disk. Data sets are opened to learn their sizes.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "espalier/experiment.hpp"
+
+namespace espalier {
+
+struct MemoryEstimate {
+    struct LayerLine {
+        std::string shape;  // "784 x 512"
+        std::uint64_t edges = 0;
+        double density = 0;
+        std::uint64_t bytes = 0;  // weights, topology, optimizer memory
+    };
+    std::vector<LayerLine> layers;
+    std::uint64_t parameters = 0;
+    std::uint64_t data_bytes = 0;
+    std::uint64_t activation_bytes = 0;
+    std::uint64_t evolution_bytes = 0;  // at the peak of an evolution
+    std::uint64_t network_bytes = 0;    // one copy at rest: while loading and saving
+    std::uint64_t disk_bytes = 0;       // the run folder at the end
+    std::uint64_t peak_bytes = 0;
+};
+
+/// Throws UserError: usage where the experiment cannot be, data where the data set is missing.
+MemoryEstimate estimate_memory(const Experiment& experiment);
+
+std::string estimate_table(const MemoryEstimate& estimate);
+std::string estimate_json(const MemoryEstimate& estimate);
+
+}  // namespace espalier

@@ -1,0 +1,95 @@
+#include "host/run_results.hpp"
+
+#include <algorithm>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "host/option_table.hpp"
+
+namespace espalier {
+namespace {
+
+std::string fixed(double value, int digits) {
+    char text[64];
+    std::snprintf(text, sizeof text, "%.*f", digits, value);
+    return text;
+}
+
+std::string grouped(std::uint64_t value) {
+    std::string text = std::to_string(value);
+    for (int place = static_cast<int>(text.size()) - 3; place > 0; place -= 3) {
+        text.insert(static_cast<std::size_t>(place), ",");
+    }
+    return text;
+}
+
+const EpochRecord& best(const std::vector<EpochRecord>& history) {
+    return *std::max_element(history.begin(), history.end(), [](const EpochRecord& a, const EpochRecord& b) {
+        return a.test_accuracy < b.test_accuracy;
+    });
+}
+
+}  // namespace
+
+double seconds_per_epoch(const std::vector<EpochRecord>& history) {
+    if (history.empty()) return 0;
+    std::vector<double> seconds;
+    for (const EpochRecord& record : history) seconds.push_back(record.train_seconds);
+    std::sort(seconds.begin(), seconds.end());
+    const std::size_t middle = seconds.size() / 2;
+    return seconds.size() % 2 == 1 ? seconds[middle] : 0.5 * (seconds[middle - 1] + seconds[middle]);
+}
+
+std::string results_table(const RunResults& results) {
+    std::vector<std::pair<std::string, std::string>> rows;
+    const auto& history = results.history;
+    rows.emplace_back("recipe", results.experiment.recipe.empty() ? "(none)" : results.experiment.recipe);
+    rows.emplace_back("data", results.experiment.dataset + " (" + results.dataset_source + ")");
+    rows.emplace_back("backend", results.backend);
+    rows.emplace_back("sparse edges", grouped(results.edges));
+    rows.emplace_back("trained parameters", grouped(results.parameters));
+    rows.emplace_back("epochs", std::to_string(history.size()) + (results.stopped ? " (stopped)" : ""));
+    if (!history.empty()) {
+        const EpochRecord& last = history.back();
+        rows.emplace_back("train loss / accuracy",
+                          fixed(last.train_loss, 4) + " / " + fixed(100 * last.train_accuracy, 2) + " %");
+        rows.emplace_back("test loss / accuracy",
+                          fixed(last.test_loss, 4) + " / " + fixed(100 * last.test_accuracy, 2) + " %");
+        rows.emplace_back("best test accuracy", fixed(100 * best(history).test_accuracy, 2) + " % in epoch " +
+                                                    std::to_string(best(history).epoch));
+        rows.emplace_back("seconds per epoch", fixed(seconds_per_epoch(history), 4) + " (median, training only)");
+    }
+    rows.emplace_back("run folder", results.run_dir.string());
+    std::size_t width = 0;
+    for (const auto& [name, value] : rows) width = std::max(width, name.size());
+    std::string text;
+    for (const auto& [name, value] : rows) text += name + std::string(width + 2 - name.size(), ' ') + value + "\n";
+    return text;
+}
+
+std::string results_json(const RunResults& results) {
+    nlohmann::ordered_json object;
+    const auto& history = results.history;
+    const auto last = [&](double EpochRecord::*member) -> nlohmann::ordered_json {
+        return history.empty() ? nlohmann::ordered_json() : nlohmann::ordered_json(history.back().*member);
+    };
+    object["recipe"] = results.experiment.recipe;
+    object["dataset"] = results.experiment.dataset;
+    object["seed"] = results.experiment.seed;
+    object["test_accuracy"] = last(&EpochRecord::test_accuracy);
+    object["test_loss"] = last(&EpochRecord::test_loss);
+    object["train_accuracy"] = last(&EpochRecord::train_accuracy);
+    object["train_loss"] = last(&EpochRecord::train_loss);
+    object["best_test_accuracy"] =
+        history.empty() ? nlohmann::ordered_json() : nlohmann::ordered_json(best(history).test_accuracy);
+    object["epochs"] = history.size();
+    object["seconds_per_epoch"] = seconds_per_epoch(history);
+    object["run_dir"] = results.run_dir.string();
+    object["backend"] = results.backend;
+    object["edges"] = results.edges;
+    object["parameters"] = results.parameters;
+    object["stopped"] = results.stopped;
+    return object.dump();
+}
+
+}  // namespace espalier

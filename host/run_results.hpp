@@ -1,0 +1,33 @@
+// What a finished (or stopped) training run amounts to: the table a person reads and the JSON object a script reads.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "espalier/experiment.hpp"
+#include "host/recorder.hpp"
+
+namespace espalier {
+
+struct RunResults {
+    Experiment experiment;
+    std::string dataset_source;
+    std::string backend;  // "cpu" or "cuda"
+    std::filesystem::path run_dir;
+    std::uint64_t edges = 0;  // sparse layers, at the end
+    std::uint64_t parameters = 0;
+    std::vector<EpochRecord> history;
+    bool stopped = false;
+};
+
+/// Median over the epochs of the training time of one, in seconds (evolution and tests not counted).
+double seconds_per_epoch(const std::vector<EpochRecord>& history);
+
+std::string results_table(const RunResults& results);
+
+/// One line; keys test_accuracy, test_loss, train_accuracy, train_loss, epochs, seconds_per_epoch, run_dir, backend,
+/// edges are an interface.
+std::string results_json(const RunResults& results);
+
+}  // namespace espalier

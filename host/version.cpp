@@ -1,0 +1,7 @@
+#include "host/version.hpp"
+
+namespace espalier {
+
+std::string version() { return "espalier " ESPALIER_VERSION; }
+
+}  // namespace espalier
