@@ -1,0 +1,48 @@
+// The README's C++ is real code: compiled, registered as a rule and used.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <string>
+
+namespace {
+
+std::string first_block(const std::string& text, const std::string& language) {
+    const std::string fence = "```" + language + "\n";
+    const auto start = text.find(fence);
+    if (start == std::string::npos) return {};
+    const auto body = start + fence.size();
+    return text.substr(body, text.find("```", body) - body);
+}
+
+TEST(Readme, ItsRuleCompilesAndReadsAsText) {
+    std::ifstream file(std::string(ESPALIER_SOURCE_DIR) + "/README.md");
+    std::ostringstream readme;
+    readme << file.rdbuf();
+    const std::string code = first_block(readme.str(), "cpp");
+    ASSERT_FALSE(code.empty());
+
+    const auto folder = std::filesystem::temp_directory_path() / ("espalier-readme-" + std::to_string(::getpid()));
+    std::filesystem::create_directories(folder);
+    std::ofstream(folder / "rule.cpp") << code << R"(
+#include <cmath>
+int main() {
+    using List = std::variant<espalier::Relu, Softsign>;
+    const auto rule = std::get<Softsign>(espalier::parse_rule<List>("softsign(width=2)"));
+    const float step = 1e-3F;
+    const float slope = (rule.value(0.5F + step) - rule.value(0.5F - step)) / (2 * step);
+    return rule.width == 2.0F && std::fabs(slope - rule.derivative(0.5F)) < 1e-3F ? 0 : 1;
+}
+)";
+    const std::string program = (folder / "rule").string();
+const std::string compile = "c++ -std=c++20 -Wall -Wextra -Werror -I" ESPALIER_SOURCE_DIR "/include " +
+                            (folder / "rule.cpp").string() + " -o " + program;
+EXPECT_EQ(std::system(compile.c_str()), 0);
+EXPECT_EQ(std::system(program.c_str()), 0);
+std::filesystem::remove_all(folder);
+}
+
+}  // namespace
