@@ -1,0 +1,256 @@
+#include "espalier/topology.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+#include "espalier/error.hpp"
+#include "espalier/evolve.hpp"
+
+namespace espalier {
+
+namespace {
+
+std::string layer_text(Index num_inputs, Index num_outputs) {
+    return "a layer of " + std::to_string(num_inputs) + " inputs and " + std::to_string(num_outputs) + " outputs";
+}
+
+void check_edge_count(Index num_inputs, Index num_outputs, Cell num_edges) {
+    const Cell cells = Cell{num_inputs} * num_outputs;
+    if (num_edges > cells) {
+        throw UserError(ExitCode::usage, layer_text(num_inputs, num_outputs) + " has " + std::to_string(cells) +
+                                             " cells and cannot hold " + std::to_string(num_edges) +
+                                             " edges; ask for at most " + std::to_string(cells));
+    }
+    if (num_edges > std::numeric_limits<EdgeIndex>::max()) {
+        throw UserError(ExitCode::usage, layer_text(num_inputs, num_outputs) + " cannot hold " +
+                                             std::to_string(num_edges) + " edges: a layer has at most 4294967295");
+    }
+}
+
+/// Exactly num_edges of the cells. Where most of them hold an edge, the ones that do not are drawn instead.
+template <class Key>
+std::vector<Cell> exact_cells(Cell num_cells, EdgeIndex num_edges, const Stream& stream) {
+    if (num_cells - num_edges >= num_edges) {
+        std::vector<Key> drawn(num_edges);
+        draw_distinct(thrust::seq, num_cells, num_edges, stream, drawn.data());
+        return {drawn.begin(), drawn.end()};
+    }
+    std::vector<Key> empty(static_cast<std::size_t>(num_cells - num_edges));
+    const auto num_empty = static_cast<EdgeIndex>(empty.size());
+    draw_distinct(thrust::seq, num_cells, num_empty, stream, empty.data());
+    std::vector<Key> cells(num_edges);
+    complement(thrust::seq, empty.data(), num_empty, thrust::counting_iterator<Key>(0), num_edges, cells.data());
+    return {cells.begin(), cells.end()};
+}
+
+std::vector<Cell> birth_cells(const ExactCount& /*law*/, Cell num_cells, Cell num_edges, const Stream& stream) {
+    const auto count = static_cast<EdgeIndex>(num_edges);
+    return num_cells <= std::numeric_limits<std::uint32_t>::max()
+               ? exact_cells<std::uint32_t>(num_cells, count, stream)
+               : exact_cells<std::uint64_t>(num_cells, count, stream);
+}
+
+/// A coin per cell, tossed only where it falls on an edge: the empty cells before the next edge follow the geometric
+/// distribution, P(gap >= g) = q^g, whose binary digits are independent, digit d being 1 with probability
+/// q^(2^d) / (1 + q^(2^d)). So a gap costs a draw per digit, and only multiplications and divisions, which round alike
+/// everywhere. Digits of a probability below 2^-32 are 0.
+std::vector<Cell> birth_cells(const BernoulliCells& /*law*/, Cell num_cells, Cell num_edges, const Stream& stream) {
+    std::vector<double> digits;
+    const double density = static_cast<double>(num_edges) / static_cast<double>(num_cells);
+    for (double power = 1.0 - density; digits.size() < 63 && power / (1 + power) > 0x1p-32; power *= power) {
+        digits.push_back(power / (1 + power));
+    }
+    std::vector<Cell> cells;
+    if (num_edges == 0) return cells;
+    std::uint64_t draw = 0;
+    RandomBlock block{};
+    for (Cell cell = 0;; ++cell) {
+        Cell gap = 0;
+        for (std::size_t digit = 0; digit < digits.size(); ++digit, ++draw) {
+            if (draw % 4 == 0) block = stream.block(draw / 4);
+            if (bernoulli(block.word[draw % 4], digits[digit])) gap |= Cell{1} << digit;
+        }
+        if (gap >= num_cells - cell) return cells;
+        cell += gap;
+        cells.push_back(cell);
+        if (cell + 1 == num_cells) return cells;
+    }
+}
+
+std::vector<Cell> birth_cells(const WithReplacement& /*law*/, Cell num_cells, Cell num_edges, const Stream& stream) {
+    std::vector<Cell> cells(static_cast<std::size_t>(num_edges));
+    for (std::size_t draw = 0; draw < cells.size(); ++draw) {
+        const RandomBlock block = stream.block(draw / 2);
+        const std::size_t half = 2 * (draw % 2);
+        cells[draw] = bounded64(std::uint64_t{block.word[half + 1]} << 32 | block.word[half], num_cells);
+    }
+    thrust::sort(thrust::seq, cells.begin(), cells.end());
+    cells.erase(std::unique(cells.begin(), cells.end()), cells.end());
+    return cells;
+}
+
+}  // namespace
+
+TransposedView transposed(const Topology& topology) {
+    TransposedView view;
+    view.column_start.assign(std::size_t{topology.num_inputs} + 1, 0);
+    for (const Index column : topology.column) ++view.column_start[column + 1];
+    std::partial_sum(view.column_start.begin(), view.column_start.end(), view.column_start.begin());
+    view.row.resize(topology.column.size());
+    view.slot.resize(topology.column.size());
+    std::vector<EdgeIndex> next(view.column_start.begin(), view.column_start.end() - 1);
+    for (Index row = 0; row < topology.num_outputs; ++row) {
+        for (EdgeIndex slot = topology.row_start[row]; slot < topology.row_start[row + 1]; ++slot) {
+            const EdgeIndex place = next[topology.column[slot]]++;
+            view.row[place] = row;
+            view.slot[place] = slot;
+        }
+    }
+    return view;
+}
+
+CooEdges coo(const Topology& topology) {
+    CooEdges edges;
+    edges.row.reserve(topology.column.size());
+    for (Index row = 0; row < topology.num_outputs; ++row) {
+        edges.row.resize(topology.row_start[row + 1], row);
+    }
+    edges.column = topology.column;
+    return edges;
+}
+
+Degrees degrees(const Topology& topology) {
+    Degrees result;
+    result.inputs.assign(topology.num_inputs, 0);
+    for (const Index column : topology.column) ++result.inputs[column];
+    result.outputs.resize(topology.num_outputs);
+    for (Index row = 0; row < topology.num_outputs; ++row) {
+        result.outputs[row] = topology.row_start[row + 1] - topology.row_start[row];
+    }
+    return result;
+}
+
+std::string fault(const Topology& topology) {
+    const auto& start = topology.row_start;
+    if (start.size() != std::size_t{topology.num_outputs} + 1) {
+        return "row_start has " + std::to_string(start.size()) + " entries, expected " +
+               std::to_string(std::size_t{topology.num_outputs} + 1) + " for " + std::to_string(topology.num_outputs) +
+               " outputs";
+    }
+    if (start.front() != 0) return "row_start[0] is " + std::to_string(start.front()) + ", expected 0";
+    for (Index row = 0; row < topology.num_outputs; ++row) {
+        if (start[row + 1] < start[row]) return "row_start falls after row " + std::to_string(row);
+    }
+    if (start.back() != topology.column.size()) {
+        return "row_start ends at " + std::to_string(start.back()) + ", but there are " +
+               std::to_string(topology.column.size()) + " edges";
+    }
+    for (Index row = 0; row < topology.num_outputs; ++row) {
+        for (EdgeIndex slot = start[row]; slot < start[row + 1]; ++slot) {
+            const Index column = topology.column[slot];
+            const auto edge = [&] {
+                return "edge " + std::to_string(slot) + " (row " + std::to_string(row) + ", column " +
+                       std::to_string(column) + ")";
+            };
+            if (column >= topology.num_inputs) {
+                return edge() + ": columns must be below " + std::to_string(topology.num_inputs);
+            }
+            if (slot > start[row] && column == topology.column[slot - 1]) return edge() + " occurs twice";
+            if (slot > start[row] && column < topology.column[slot - 1]) {
+                return edge() + ": columns must ascend within a row, the one before is " +
+                       std::to_string(topology.column[slot - 1]);
+            }
+        }
+    }
+    return {};
+}
+
+Topology from_cells(Index num_inputs, Index num_outputs, const std::vector<Cell>& cells) {
+    check_edge_count(num_inputs, num_outputs, cells.size());
+    for (std::size_t i = 0; i < cells.size(); ++i) {
+        expects(cells[i] < Cell{num_inputs} * num_outputs, "cells below num_inputs * num_outputs");
+        expects(i == 0 || cells[i - 1] < cells[i], "cells in ascending order without repeats");
+    }
+    Topology topology;
+    topology.num_inputs = num_inputs;
+    topology.num_outputs = num_outputs;
+    topology.row_start.resize(std::size_t{num_outputs} + 1);
+    topology.column.resize(cells.size());
+    csr_of(thrust::seq, num_inputs, num_outputs, cells.data(), static_cast<EdgeIndex>(cells.size()),
+           topology.row_start.data(), topology.column.data());
+    return topology;
+}
+
+Topology random_topology(Index num_inputs, Index num_outputs, Cell num_edges, const BirthLaw& law,
+                         const Stream& stream) {
+    check_edge_count(num_inputs, num_outputs, num_edges);
+    const Cell num_cells = Cell{num_inputs} * num_outputs;
+    return std::visit(
+        [&](const auto& rule) {
+            return from_cells(num_inputs, num_outputs, birth_cells(rule, num_cells, num_edges, stream));
+        },
+        law);
+}
+
+Cell edges_by_epsilon(Index num_inputs, Index num_outputs, double epsilon) {
+    const double widths = static_cast<double>(num_inputs) + static_cast<double>(num_outputs);
+    const double cells = static_cast<double>(num_inputs) * static_cast<double>(num_outputs);
+    const double edges = std::floor(epsilon * widths);
+    if (!(edges >= 0)) {
+        throw UserError(ExitCode::usage, "epsilon " + number_text(epsilon) + " is not a number of at least 0");
+    }
+    if (edges > cells) {
+        throw UserError(ExitCode::usage,
+                        "epsilon " + number_text(epsilon) + " gives " + layer_text(num_inputs, num_outputs) +
+                            " a density of " + number_text(static_cast<float>(edges / cells)) +
+                            ", above 1; the largest possible epsilon for it is " + number_text(cells / widths));
+    }
+    return static_cast<Cell>(edges);
+}
+
+std::vector<Cell> edges_by_erk(const std::vector<Index>& widths, double sparsity) {
+    if (!(sparsity >= 0 && sparsity < 1)) {
+        throw UserError(ExitCode::usage,
+                        "sparsity " + number_text(sparsity) + " lies outside [0, 1); 0.9 leaves a tenth of the edges");
+    }
+    const std::size_t layers = widths.empty() ? 0 : widths.size() - 1;
+    std::vector<double> cells(layers);
+    std::vector<double> weight(layers);  // cells times the kernel's raw density
+    std::vector<bool> dense(layers, false);
+    double wanted = 0;
+    for (std::size_t l = 0; l < layers; ++l) {
+        cells[l] = static_cast<double>(widths[l]) * static_cast<double>(widths[l + 1]);
+        weight[l] = static_cast<double>(widths[l]) + static_cast<double>(widths[l + 1]);
+        wanted += (1 - sparsity) * cells[l];
+    }
+    // what dense layers cannot take goes to the others, which may make the next one dense
+    double scale = 0;
+    for (bool settled = false; !settled;) {
+        double left = wanted;
+        double sum = 0;
+        for (std::size_t l = 0; l < layers; ++l) {
+            if (dense[l]) {
+                left -= cells[l];
+            } else {
+                sum += weight[l];
+            }
+        }
+        scale = sum > 0 ? left / sum : 0;
+        settled = true;
+        for (std::size_t l = 0; l < layers; ++l) {
+            if (!dense[l] && scale * weight[l] > cells[l]) {
+                dense[l] = true;
+                settled = false;
+            }
+        }
+    }
+    std::vector<Cell> edges(layers);
+    for (std::size_t l = 0; l < layers; ++l) {
+        edges[l] = static_cast<Cell>(dense[l] ? cells[l] : std::min(cells[l], std::round(scale * weight[l])));
+    }
+    return edges;
+}
+
+}  // namespace espalier
