@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <vector>
 
 #include "espalier/activation.hpp"
@@ -24,6 +25,12 @@ struct NeuronParameters {
 };
 
 struct CpuLayer : DeviceLayer {
+    /// Set by the backend: lets queued work that uses this layer end. The derived layers' destructors call end_use().
+    std::function<void()> before_destruction;
+    void end_use() const {
+        if (before_destruction) before_destruction();
+    }
+
     Index num_inputs = 0;
     Index num_outputs = 0;
     Activation activation;
@@ -32,6 +39,8 @@ struct CpuLayer : DeviceLayer {
 };
 
 struct SparseCpuLayer final : CpuLayer {
+    ~SparseCpuLayer() override { end_use(); }
+
     // By output, canonical order. `weights` is what the forward pass reads; the master copy where there is no CSC view.
     AlignedVector<EdgeIndex> row_start;  // num_outputs + 1
     AlignedVector<Index> column;         // num_edges; the input of each edge
@@ -57,6 +66,8 @@ struct SparseCpuLayer final : CpuLayer {
 };
 
 struct DenseCpuLayer final : CpuLayer {
+    ~DenseCpuLayer() override { end_use(); }
+
     AlignedVector<float> weights;             // [num_outputs][num_inputs]
     std::vector<AlignedVector<float>> state;  // [num_states], as weights
 };

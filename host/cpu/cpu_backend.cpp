@@ -1,0 +1,317 @@
+#include "host/cpu/cpu_backend.hpp"
+
+#include <cstring>
+#include <string>
+
+#include "espalier/error.hpp"
+#include "host/cpu/dense.hpp"
+#include "host/cpu/evolve.hpp"
+#include "host/cpu/kernels.hpp"
+#include "host/cpu/layer_io.hpp"
+#include "host/cpu/team.hpp"
+
+namespace espalier {
+
+namespace {
+
+/// Calls work(tile, range of rows) for the member's part of a batch: whole tiles where they can be dealt out evenly,
+/// else a piece of the rows of every tile. Row ranges begin at multiples of `granule`.
+template <class Work>
+void for_tile_rows(const Member& member, Index tiles, Index rows, Index granule, const Work& work) {
+    if (whole_tiles(tiles, member.count)) {
+        const Range own = share(member, tiles);
+        for (Index tile = own.begin; tile < own.end; ++tile) work(tile, Range{0, rows});
+        return;
+    }
+    const Range own = share(member, (rows + granule - 1) / granule);
+    const Range piece{std::min(own.begin * granule, rows), std::min(own.end * granule, rows)};
+    for (Index tile = 0; tile < tiles && piece.begin < piece.end; ++tile) work(tile, piece);
+}
+
+/// Calls work(tile, first lane) for the member's groups of 16 lanes of a batch.
+template <class Work>
+void for_lane_groups(const Member& member, Index tiles, const Work& work) {
+    constexpr Index groups = cpu_lanes / 16;
+    Range own = share(member, tiles * groups);
+    if (whole_tiles(tiles, member.count)) {
+        const Range whole = share(member, tiles);
+        own = {whole.begin * groups, whole.end * groups};
+    }
+    for (Index i = own.begin; i < own.end; ++i) work(i / groups, i % groups * 16);
+}
+
+CpuLayer& as_cpu(DeviceLayer& layer) { return dynamic_cast<CpuLayer&>(layer); }
+const CpuLayer& as_cpu(const DeviceLayer& layer) { return dynamic_cast<const CpuLayer&>(layer); }
+
+const SparseCpuLayer& as_sparse(const DeviceLayer& layer) {
+    const auto* sparse = dynamic_cast<const SparseCpuLayer*>(&layer);
+    expects(sparse != nullptr && !sparse->is_dense, "a sparse layer");
+    return *sparse;
+}
+SparseCpuLayer& as_sparse(DeviceLayer& layer) {
+    return const_cast<SparseCpuLayer&>(as_sparse(static_cast<const DeviceLayer&>(layer)));
+}
+
+class CpuBackend final : public Backend {
+public:
+    explicit CpuBackend(int threads) : team_(threads), instruction_set_(instruction_set()) {
+        use_single_threaded_blas();
+        queue_.reserve(max_queued);
+    }
+
+    [[nodiscard]] std::string name() const override { return "cpu"; }
+    [[nodiscard]] std::string describe() const override {
+        return "cpu: " + instruction_set_ + ", " + std::to_string(team_.threads()) +
+               (team_.threads() == 1 ? " thread" : " threads");
+    }
+    [[nodiscard]] Index lanes() const override { return cpu_lanes; }
+
+    [[nodiscard]] void* allocate(std::size_t bytes) override { return allocate_aligned(bytes); }
+    void release(void* memory) noexcept override {
+        wait_before_release();
+        release_aligned(memory);
+    }
+    void upload(void* to, const void* from, std::size_t bytes) override { copy(to, from, bytes); }
+    void download(void* to, const void* from, std::size_t bytes) override { copy(to, from, bytes); }
+
+    [[nodiscard]] std::unique_ptr<DeviceLayer> load(const Layer& layer, const LayerUse& use) override;
+    [[nodiscard]] Layer store(const DeviceLayer& layer) override {
+        wait();
+        return layer_at_rest(as_cpu(layer));
+    }
+    void reset_state(DeviceLayer& layer) override {
+        wait();
+        clear_state(as_cpu(layer));
+    }
+
+    void gather(const Samples& samples, const BatchChoice& choice, Activations x, std::int32_t* labels,
+                const StepScalars* now) override;
+    void forward(const DeviceLayer& layer, ConstActivations x, Activations saved, Activations y) override;
+    void dropout(Activations values, float rate, std::uint64_t seed, std::uint32_t layer,
+                 const StepScalars* now) override;
+    void loss(const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz) override;
+    void backward(DeviceLayer& layer, ConstActivations x, ConstActivations saved, Activations dy, Activations dx,
+                  const StepScalars* now) override;
+
+    Pruned prune(DeviceLayer& layer, const PruneRule& rule, double zeta) override {
+        wait();
+        return espalier::prune(as_sparse(layer), rule, zeta, team_.threads());
+    }
+    std::uint32_t regrow(DeviceLayer& layer, const GrowRule& rule, const WeightLaw& law, bool reset_state,
+                         std::uint64_t seed, std::uint32_t layer_number, std::uint32_t event) override {
+        wait();
+        return espalier::regrow(as_sparse(layer), rule, law, reset_state, seed, layer_number, event, team_.threads());
+    }
+    void remove(DeviceLayer& layer) override {
+        wait();
+        espalier::remove(as_sparse(layer), team_.threads());
+    }
+    [[nodiscard]] Degrees degrees(const DeviceLayer& layer) override {
+        wait();
+        return espalier::degrees(as_sparse(layer));
+    }
+
+    [[nodiscard]] Metrics metrics() override;
+    void wait() override {
+        // an exception leaves an empty queue: what was enqueued is lost with the step that failed
+        const auto clear = [](std::vector<Phase>* queue) { queue->clear(); };
+        const std::unique_ptr<std::vector<Phase>, decltype(clear)> guard(&queue_, clear);
+        if (!queue_.empty()) team_.run(queue_);
+    }
+
+private:
+    // Enough that the threads' start does not count, few enough that an interrupt is answered soon.
+    static constexpr std::size_t max_queued = 1024;
+
+    template <class Function>
+    void enqueue(Index tiles, const Function& function) {
+        if (queue_.size() == max_queued) wait();
+        queue_.emplace_back(tiles, function);
+    }
+    void copy(void* to, const void* from, std::size_t bytes) {
+        wait();
+        if (bytes > 0) std::memcpy(to, from, bytes);
+    }
+    void wait_before_release() noexcept;
+
+    void forward_dense(const DenseCpuLayer& layer, ConstActivations x, Activations saved, Activations y);
+    void backward_dense(DenseCpuLayer& layer, ConstActivations x, ConstActivations dy, Activations dx,
+                        const StepScalars* now);
+    void backward_sparse(SparseCpuLayer& layer, ConstActivations x, ConstActivations saved, Activations dy,
+                         Activations dx, const StepScalars* now);
+    void enqueue_neurons(CpuLayer& layer, ConstActivations saved, Activations dy, const StepScalars* now);
+
+    Team team_;
+    std::string instruction_set_;
+    std::vector<Phase> queue_;
+    std::vector<Metrics> group_sums_;  // per group of 16 lanes of the batch, so that no sum depends on the threads
+    std::uint64_t batches_ = 0;
+};
+
+void CpuBackend::wait_before_release() noexcept {
+    try {
+        wait();
+    } catch (...) {  // the work that failed was never asked about
+    }
+}
+
+std::unique_ptr<DeviceLayer> CpuBackend::load(const Layer& layer, const LayerUse& use) {
+    wait();
+    auto result = layer_in_use(layer, use);
+    std::size_t scratch = backward_scratch(*result);
+    if (dynamic_cast<const DenseCpuLayer*>(result.get()) != nullptr) {
+        scratch += std::size_t{dense_block} * layer.num_inputs;
+    }
+    team_.reserve_scratch(scratch);
+    result->before_destruction = [this] { wait_before_release(); };
+    return result;
+}
+
+void CpuBackend::gather(const Samples& samples, const BatchChoice& choice, Activations x, std::int32_t* labels,
+                        const StepScalars* now) {
+    expects(choice.size == x.batch && x.rows == samples.features, "a buffer of the batch's and the samples' shape");
+    expects(std::uint64_t{choice.first} + choice.size <= samples.count, "a batch within the samples");
+    expects(now != nullptr || !choice.shuffled, "the epoch of a shuffled order");
+    enqueue(x.tiles(), [=](const Member& member) {
+        const std::uint32_t epoch = choice.shuffled ? now->epoch : 0;
+        for_lane_groups(member, x.tiles(),
+                        [&](Index tile, Index lane) { gather_lanes(samples, choice, x, labels, epoch, tile, lane); });
+    });
+}
+
+void CpuBackend::forward(const DeviceLayer& layer, ConstActivations x, Activations saved, Activations y) {
+    const CpuLayer& any = as_cpu(layer);
+    expects(x.rows == any.num_inputs && y.rows == any.num_outputs && x.batch == y.batch,
+            "x and y of the layer's shape");
+    expects(!saved || (saved.rows == y.rows && saved.batch == y.batch), "saved of the shape of y");
+    if (const auto* dense = dynamic_cast<const DenseCpuLayer*>(&layer)) return forward_dense(*dense, x, saved, y);
+    const auto* sparse = dynamic_cast<const SparseCpuLayer*>(&layer);
+    enqueue(x.tiles(), [=](const Member& member) {
+        if (whole_tiles(x.tiles(), member.count)) {
+            for_tile_rows(member, x.tiles(), y.rows, 1,
+                          [&](Index tile, Range rows) { forward_rows(*sparse, x, saved, y, tile, rows); });
+            return;
+        }
+        const Range rows = share_of_edges(member, sparse->row_start.data(), y.rows);
+        for (Index tile = 0; tile < x.tiles(); ++tile) forward_rows(*sparse, x, saved, y, tile, rows);
+    });
+}
+
+void CpuBackend::forward_dense(const DenseCpuLayer& layer, ConstActivations x, Activations saved, Activations y) {
+    enqueue(x.tiles(), [=, &layer](const Member& member) {
+        for_tile_rows(member, x.tiles(), y.rows, dense_block, [&](Index tile, Range rows) {
+            for (Index block = rows.begin / dense_block; block < dense_blocks(rows.end); ++block) {
+                const Range outputs = dense_block_rows(block, y.rows);
+                dense_product(layer, x, y, tile, outputs);
+                finish_rows(layer, saved, y, tile, outputs);
+            }
+        });
+    });
+}
+
+void CpuBackend::dropout(Activations values, float rate, std::uint64_t seed, std::uint32_t layer,
+                         const StepScalars* now) {
+    expects(rate >= 0 && rate < 1, "a dropout rate in [0, 1)");
+    expects(now != nullptr, "the step of a dropout mask");
+    enqueue(values.tiles(), [=](const Member& member) {
+        const Stream stream{seed, Purpose::dropout, layer, now->step};
+        for_tile_rows(member, values.tiles(), values.rows, 1,
+                      [&](Index tile, Range rows) { dropout_rows(values, rate, stream, tile, rows); });
+    });
+}
+
+void CpuBackend::loss(const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz) {
+    expects(!dz || (dz.rows == z.rows && dz.batch == z.batch), "dz of the shape of z");
+    const std::size_t groups = std::size_t{z.tiles()} * (cpu_lanes / 16);
+    if (group_sums_.size() < groups) {
+        wait();
+        group_sums_.resize(groups);
+    }
+    ++batches_;
+    enqueue(z.tiles(), [=, this](const Member& member) {
+        for_lane_groups(member, z.tiles(), [&](Index tile, Index lane) {
+            loss_lanes(loss, z, labels, dz, tile, lane, group_sums_[(std::size_t{tile} * cpu_lanes + lane) / 16]);
+        });
+    });
+}
+
+void CpuBackend::enqueue_neurons(CpuLayer& layer, ConstActivations saved, Activations dy, const StepScalars* now) {
+    enqueue(0, [=, &layer](const Member& member) {
+        backward_neurons(layer, saved, dy, share(member, layer.num_outputs), now->update, member.scratch);
+    });
+}
+
+void CpuBackend::backward(DeviceLayer& layer, ConstActivations x, ConstActivations saved, Activations dy,
+                          Activations dx, const StepScalars* now) {
+    CpuLayer& any = as_cpu(layer);
+    expects(x.rows == any.num_inputs && dy.rows == any.num_outputs && x.batch == dy.batch,
+            "x and dy of the layer's shape");
+    expects(saved.rows == dy.rows && saved.batch == dy.batch, "saved of the shape of dy");
+    expects(!dx || (dx.rows == x.rows && dx.batch == x.batch), "dx of the shape of x");
+    expects(now != nullptr, "the scalars of a step");
+    if (auto* sparse = dynamic_cast<SparseCpuLayer*>(&layer)) {
+        backward_sparse(*sparse, x, saved, dy, dx, now);
+    } else {
+        enqueue_neurons(any, saved, dy, now);
+        backward_dense(dynamic_cast<DenseCpuLayer&>(layer), x, dy, dx, now);
+    }
+}
+
+void CpuBackend::backward_sparse(SparseCpuLayer& layer, ConstActivations x, ConstActivations saved, Activations dy,
+                                 Activations dx, const StepScalars* now) {
+    if (!layer.by_input()) {
+        expects(!dx, "a layer loaded with needs_input_gradient where dx is given");
+        enqueue(0, [=, &layer](const Member& member) {
+            const Range rows = share_of_edges(member, layer.row_start.data(), layer.num_outputs);
+            backward_rows(layer, x, saved, dy, rows, now->update, member.scratch);
+        });
+        return;
+    }
+    enqueue_neurons(layer, saved, dy, now);
+    enqueue(0, [=, &layer](const Member& member) {
+        const Range columns = share_of_edges(member, layer.column_start.data(), layer.num_inputs);
+        backward_columns(layer, x, dy, dx, columns, now->update, member.scratch);
+    });
+}
+
+void CpuBackend::backward_dense(DenseCpuLayer& layer, ConstActivations x, ConstActivations dy, Activations dx,
+                                const StepScalars* now) {
+    if (dx) {
+        enqueue(0, [=, &layer](const Member& member) {
+            const Index blocks = dense_blocks(layer.num_inputs);
+            const Range own = share(member, x.tiles() * blocks);
+            for (Index i = own.begin; i < own.end; ++i) {
+                dense_input_gradient(layer, dy, dx, i / blocks, dense_block_rows(i % blocks, layer.num_inputs));
+            }
+        });
+    }
+    enqueue(0, [=, &layer](const Member& member) {
+        const Range own = share(member, dense_blocks(layer.num_outputs));
+        for (Index block = own.begin; block < own.end; ++block) {
+            dense_update(layer, x, dy, dense_block_rows(block, layer.num_outputs), now->update, member.scratch);
+        }
+    });
+}
+
+Metrics CpuBackend::metrics() {
+    wait();
+    Metrics all;
+    for (const Metrics& group : group_sums_) {
+        all.batch_loss_sum += group.batch_loss_sum;
+        all.sample_loss_sum += group.sample_loss_sum;
+        all.confidence_sum += group.confidence_sum;
+        all.wrong_confidence_sum += group.wrong_confidence_sum;
+        all.samples += group.samples;
+        all.correct += group.correct;
+    }
+    all.batches = batches_;
+    std::fill(group_sums_.begin(), group_sums_.end(), Metrics{});
+    batches_ = 0;
+    return all;
+}
+
+}  // namespace
+
+std::unique_ptr<Backend> make_cpu_backend(int threads) { return std::make_unique<CpuBackend>(threads); }
+
+}  // namespace espalier

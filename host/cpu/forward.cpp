@@ -1,0 +1,169 @@
+// Forward: y[r] = activation(b[r] + sum over the row's edges of w * x[column]), x [tile][num_inputs][64],
+// y [tile][num_outputs][64]. One CSR row at a time, its accumulators in registers.
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "host/cpu/forward.cpp"
+#include "host/cpu/targets.hpp"
+// clang-format off: in this order
+#include "hwy/foreach_target.h"
+// clang-format on
+#include "espalier/error.hpp"
+#include "host/cpu/kernels.hpp"
+#include "host/cpu/simd-inl.hpp"
+#include "hwy/cache_control.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace espalier::HWY_NAMESPACE {
+
+/// Where one pass over a tile reads and writes: the address of its first lane in neuron 0.
+struct ForwardPlace {
+    const float* x;
+    float* saved;  // may be null, or y
+    float* y;
+    bool prefetch;
+};
+
+/// y holds the preactivation z; `saved` receives z or y, whichever the derivative is made of.
+template <int V, class Rule>
+HWY_INLINE void activate(const Rule& rule, float* HWY_RESTRICT y, float* saved) {
+    constexpr Index lanes = V * vector_lanes;
+    if constexpr (Rule::saves_input) {
+        if (saved != nullptr) std::memcpy(saved, y, lanes * sizeof(float));
+    }
+    for (Index i = 0; i < lanes; ++i) y[i] = rule.value(y[i]);
+    if constexpr (!Rule::saves_input) {
+        if (saved != nullptr && saved != y) std::memcpy(saved, y, lanes * sizeof(float));
+    }
+}
+
+/// sum[v] += w * x[v]
+template <int V>
+HWY_INLINE void multiply_add(float weight, const float* x, Vector (&sum)[V]) {
+    const LaneTag d;
+    const Vector w = hn::Set(d, weight);
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) {
+        sum[v] = hn::MulAdd(w, hn::Load(d, x + static_cast<Index>(v) * vector_lanes), sum[v]);
+    }
+}
+
+template <int V>
+HWY_INLINE void prefetch_row(const float* x) {
+#pragma GCC unroll 4
+    for (Index v = 0; v < V; ++v) hwy::Prefetch(x + v * vector_lanes);
+}
+
+/// Edges ahead of the multiplication that are prefetched when x does not fit the cache.
+constexpr EdgeIndex prefetch_distance = 8;
+
+template <int V, bool Prefetch, class Rule>
+HWY_NOINLINE void forward_pass(const SparseCpuLayer& layer, const Rule& rule, const ForwardPlace& place, Range rows) {
+    const LaneTag d;
+    const Index* HWY_RESTRICT column = layer.column.data();
+    const float* HWY_RESTRICT weights = layer.weights.data();
+    const EdgeIndex last = layer.row_start[layer.num_outputs] - (layer.num_edges() > 0 ? 1 : 0);
+    const float* x = place.x;
+    EdgeIndex edge = layer.row_start[rows.begin];
+    for (Index r = rows.begin; r < rows.end; ++r) {
+        // two sets of accumulators hide the latency of the additions
+        Vector even[V];
+        Vector odd[V];
+        for (int v = 0; v < V; ++v) {
+            even[v] = hn::Set(d, layer.neurons.bias[r]);
+            odd[v] = hn::Zero(d);
+        }
+        const EdgeIndex end = layer.row_start[r + 1];
+        for (; edge + 1 < end; edge += 2) {
+            if constexpr (Prefetch) {
+                prefetch_row<V>(x + std::size_t{column[std::min(edge + prefetch_distance, last)]} * tile_lanes);
+                prefetch_row<V>(x + std::size_t{column[std::min(edge + prefetch_distance + 1, last)]} * tile_lanes);
+            }
+            multiply_add<V>(weights[edge], x + std::size_t{column[edge]} * tile_lanes, even);
+            multiply_add<V>(weights[edge + 1], x + std::size_t{column[edge + 1]} * tile_lanes, odd);
+        }
+        if (edge < end) {
+            multiply_add<V>(weights[edge], x + std::size_t{column[edge]} * tile_lanes, even);
+            ++edge;
+        }
+        const std::size_t at = std::size_t{r} * tile_lanes;
+        for (int v = 0; v < V; ++v) {
+            hn::Store(hn::Add(even[v], odd[v]), d, place.y + at + static_cast<Index>(v) * vector_lanes);
+        }
+        activate<V>(for_neuron(rule, layer.neurons.activation_parameters.data(), r, layer.num_outputs), place.y + at,
+                    place.saved == nullptr ? nullptr : place.saved + at);
+    }
+}
+
+/// Walks the passes of a tile: function.operator()<V>(place of the pass).
+template <class Function>
+HWY_INLINE void for_passes(const float* x, Activations saved, Activations y, Index tile, const Function& function) {
+    const Index used = y.used(tile);
+    for (Index lane = 0; lane < used; lane += pass_lanes) {
+        const ForwardPlace place{x + lane, saved ? saved.row(tile, 0) + lane : nullptr, y.row(tile, 0) + lane, false};
+        with_vectors(pass_vectors(used, lane), [&]<int V>() { function.template operator()<V>(place); });
+    }
+}
+
+// Above this the tile of x competes with everything else for a second-level cache of 1 MiB.
+constexpr std::size_t prefetch_bytes = std::size_t{640} << 10;
+
+void ForwardRows(const SparseCpuLayer& layer, ConstActivations x, Activations saved, Activations y, Index tile,
+                 Range rows) {
+    const bool prefetch = std::size_t{layer.num_inputs} * tile_lanes * sizeof(float) > prefetch_bytes;
+    std::visit(
+        [&](const auto& rule) {
+            for_passes(x.row(tile, 0), saved, y, tile, [&]<int V>(const ForwardPlace& place) {
+                if (prefetch) {
+                    forward_pass<V, true>(layer, rule, place, rows);
+                } else {
+                    forward_pass<V, false>(layer, rule, place, rows);
+                }
+            });
+        },
+        layer.activation);
+}
+
+template <int V, class Rule>
+HWY_NOINLINE void finish_pass(const CpuLayer& layer, const Rule& rule, const ForwardPlace& place, Range rows) {
+    for (Index r = rows.begin; r < rows.end; ++r) {
+        float* y = place.y + std::size_t{r} * tile_lanes;
+        for (Index i = 0; i < V * vector_lanes; ++i) y[i] += layer.neurons.bias[r];
+        activate<V>(for_neuron(rule, layer.neurons.activation_parameters.data(), r, layer.num_outputs), y,
+                    place.saved == nullptr ? nullptr : place.saved + std::size_t{r} * tile_lanes);
+    }
+}
+
+void FinishRows(const CpuLayer& layer, Activations saved, Activations y, Index tile, Range rows) {
+    std::visit(
+        [&](const auto& rule) {
+            for_passes(nullptr, saved, y, tile,
+                       [&]<int V>(const ForwardPlace& place) { finish_pass<V>(layer, rule, place, rows); });
+        },
+        layer.activation);
+}
+
+}  // namespace espalier::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace espalier {
+
+HWY_EXPORT(ForwardRows);
+HWY_EXPORT(FinishRows);
+
+void forward_rows(const SparseCpuLayer& layer, ConstActivations x, Activations saved, Activations y, Index tile,
+                  Range rows) {
+    HWY_DYNAMIC_DISPATCH(ForwardRows)(layer, x, saved, y, tile, rows);
+}
+
+void finish_rows(const CpuLayer& layer, Activations saved, Activations y, Index tile, Range rows) {
+    HWY_DYNAMIC_DISPATCH(FinishRows)(layer, saved, y, tile, rows);
+}
+
+std::string instruction_set() {
+    const std::int64_t usable = HWY_TARGETS & hwy::SupportedTargets();
+    if (usable == 0) throw UserError(ExitCode::device, "the cpu backend needs a processor with SSSE3 or better");
+    return hwy::TargetName(usable & -usable);  // better sets have lower bits
+}
+
+}  // namespace espalier
+#endif

@@ -1,0 +1,58 @@
+// The CPU kernels, compiled for several instruction sets and chosen at run time. Each works on a part of the batch or
+// of the layer given by its arguments and knows nothing of threads; `scratch` is memory of the calling thread.
+#pragma once
+
+#include <array>
+#include <string>
+
+#include "espalier/backend.hpp"
+#include "host/cpu/layer.hpp"
+#include "host/cpu/team.hpp"
+
+namespace espalier {
+
+/// Samples per tile.
+constexpr Index cpu_lanes = 64;
+
+/// The instruction set in use, by Highway's name.
+std::string instruction_set();
+
+/// y = activation(W x + b) of `rows` in one tile.
+void forward_rows(const SparseCpuLayer& layer, ConstActivations x, Activations saved, Activations y, Index tile,
+                  Range rows);
+
+/// y holds preactivations without bias: adds it and applies the activation, as the end of forward_rows.
+void finish_rows(const CpuLayer& layer, Activations saved, Activations y, Index tile, Range rows);
+
+/// Floats of scratch that a layer's backward kernels need.
+std::size_t backward_scratch(const CpuLayer& layer);
+
+/// Turns dy of `rows` into the gradient by the preactivation and updates their bias and activation parameters.
+void backward_neurons(CpuLayer& layer, ConstActivations saved, Activations dy, Range rows, const UpdateStep& step,
+                      float* scratch);
+
+/// Layers with a CSC view: dx (may be empty) and the update of the edges of the inputs `columns`; dy is the gradient by
+/// the preactivation.
+void backward_columns(SparseCpuLayer& layer, ConstActivations x, ConstActivations dy, Activations dx, Range columns,
+                      const UpdateStep& step, float* scratch);
+
+/// Layers without: backward_neurons and the update of the edges of `rows`, in one pass.
+void backward_rows(SparseCpuLayer& layer, ConstActivations x, ConstActivations saved, Activations dy, Range rows,
+                   const UpdateStep& step, float* scratch);
+
+/// Updates `count` parameters, `states` being the optimizer's arrays for them.
+void update_parameters(const Optimizer& optimizer, float* parameters, const float* gradient,
+                       const std::array<float*, 2>& states, std::size_t count, const UpdateStep& step);
+
+/// Gathers lanes first_lane .. first_lane + 16 of one tile; the lanes past the batch become 0 and their labels -1.
+void gather_lanes(const Samples& samples, const BatchChoice& choice, Activations x, std::int32_t* labels,
+                  std::uint32_t epoch, Index tile, Index first_lane);
+
+/// Applies the dropout mask to `rows` of one tile.
+void dropout_rows(Activations values, float rate, const Stream& stream, Index tile, Range rows);
+
+/// Scores lanes first_lane .. first_lane + 16 of one tile, adding to `sums` all but `batches`.
+void loss_lanes(const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz, Index tile,
+                Index first_lane, Metrics& sums);
+
+}  // namespace espalier

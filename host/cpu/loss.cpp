@@ -1,0 +1,91 @@
+// Loss and dropout. z, dz: [tile][classes][64], labels [tile][64]. Scores are summed per group of 16 lanes in double,
+// in lane order, so that the sums do not depend on who computes which group.
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "host/cpu/loss.cpp"
+#include "host/cpu/targets.hpp"
+// clang-format off: in this order
+#include "hwy/foreach_target.h"
+// clang-format on
+#include "espalier/dropout.hpp"
+#include "espalier/error.hpp"
+#include "host/cpu/kernels.hpp"
+#include "host/cpu/simd-inl.hpp"
+
+HWY_BEFORE_NAMESPACE();
+namespace espalier::HWY_NAMESPACE {
+
+constexpr Index score_lanes = 16;
+
+template <class Rule>
+HWY_NOINLINE void score_lanes_of(const Rule& rule, const float* z, const std::int32_t* labels, float* dz, Index classes,
+                                 Index used, float scale, SampleScore (&scores)[score_lanes]) {
+    for (Index lane = 0; lane < used; ++lane) {
+        scores[lane] = rule(z + lane, dz == nullptr ? nullptr : dz + lane, classes, tile_lanes,
+                            static_cast<Index>(labels[lane]), scale);
+    }
+    if (dz == nullptr || used == score_lanes) return;
+    for (Index c = 0; c < classes; ++c) {
+        for (Index lane = used; lane < score_lanes; ++lane) dz[std::size_t{c} * tile_lanes + lane] = 0;
+    }
+}
+
+void LossLanes(const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz, Index tile,
+               Index first_lane, Metrics& sums) {
+    const Index used = z.used(tile) > first_lane ? std::min(score_lanes, z.used(tile) - first_lane) : 0;
+    const std::int32_t* label = labels + std::size_t{tile} * tile_lanes + first_lane;
+    for (Index lane = 0; lane < used; ++lane) {
+        expects(label[lane] >= 0 && static_cast<Index>(label[lane]) < z.rows, "labels below the number of outputs");
+    }
+    const float scale = 1.0F / static_cast<float>(z.batch);
+    SampleScore scores[score_lanes];
+    std::visit(
+        [&](const auto& rule) {
+            score_lanes_of(rule, z.row(tile, 0) + first_lane, label, dz ? dz.row(tile, 0) + first_lane : nullptr,
+                           z.rows, used, scale, scores);
+        },
+        loss);
+    double group_loss = 0;
+    for (Index lane = 0; lane < used; ++lane) {
+        group_loss += static_cast<double>(scores[lane].loss);
+        sums.confidence_sum += static_cast<double>(scores[lane].confidence);
+        if (!scores[lane].correct) sums.wrong_confidence_sum += static_cast<double>(scores[lane].confidence);
+        sums.correct += scores[lane].correct ? 1 : 0;
+    }
+    sums.sample_loss_sum += group_loss;
+    sums.batch_loss_sum += group_loss / static_cast<double>(z.batch);
+    sums.samples += used;
+}
+
+void DropoutRows(Activations values, float rate, const Stream& stream, Index tile, Range rows) {
+    const Dropout dropout(rate, stream);
+    const Index used = values.used(tile);
+    for (Index r = rows.begin; r < rows.end; ++r) {
+        float* row = values.row(tile, r);
+        for (Index lane = 0; lane < used; lane += 4) {
+            float factor[4];
+            dropout.factors(r, tile * tile_lanes + lane, factor);
+            for (Index i = 0; i < 4; ++i) row[lane + i] *= factor[i];
+        }
+    }
+}
+
+}  // namespace espalier::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace espalier {
+
+HWY_EXPORT(LossLanes);
+HWY_EXPORT(DropoutRows);
+
+void loss_lanes(const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz, Index tile,
+                Index first_lane, Metrics& sums) {
+    HWY_DYNAMIC_DISPATCH(LossLanes)(loss, z, labels, dz, tile, first_lane, sums);
+}
+
+void dropout_rows(Activations values, float rate, const Stream& stream, Index tile, Range rows) {
+    HWY_DYNAMIC_DISPATCH(DropoutRows)(values, rate, stream, tile, rows);
+}
+
+}  // namespace espalier
+#endif

@@ -1,0 +1,91 @@
+// Included by each kernel file once per instruction set (Google Highway's foreach_target), hence no include guard.
+// A tile of 64 lanes is walked in passes of at most four vectors: 64 lanes with AVX-512, 32 with AVX2, 16 with SSE and
+// NEON, so that the accumulators stay in registers everywhere. A partial tile takes only as many vectors as it needs.
+#include <array>
+#include <cstring>
+
+#include "espalier/activation.hpp"
+#include "espalier/index.hpp"
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace espalier::HWY_NAMESPACE {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+constexpr Index tile_lanes = 64;
+using LaneTag = hn::CappedTag<float, 16>;
+using FourTag = hn::FixedTag<float, 4>;
+using Vector = hn::Vec<LaneTag>;
+constexpr Index vector_lanes = hn::MaxLanes(LaneTag());
+constexpr Index pass_lanes = 4 * vector_lanes;
+
+/// Vectors of the pass that begins at `lane` of a tile with `used` lanes in use.
+HWY_INLINE int pass_vectors(Index used, Index lane) {
+    const Index left = (used - lane + vector_lanes - 1) / vector_lanes;
+    return left < 4 ? static_cast<int>(left) : 4;
+}
+
+/// Calls function.template operator()<V>() with V = vectors, 1 to 4.
+template <class Function>
+HWY_INLINE void with_vectors(int vectors, const Function& function) {
+    switch (vectors) {
+        case 1:
+            return function.template operator()<1>();
+        case 2:
+            return function.template operator()<2>();
+        case 3:
+            return function.template operator()<3>();
+        default:
+            return function.template operator()<4>();
+    }
+}
+
+/// The pairwise sums (a0 + a2, b0 + b2, a1 + a3, b1 + b3) of each 128-bit block, then the same with two such vectors:
+/// the four vectors' sums by block, (a, b, c, d).
+HWY_INLINE Vector block_sums(Vector a, Vector b, Vector c, Vector d) {
+    const LaneTag tag;
+    const hn::Repartition<double, LaneTag> pairs;
+    const Vector ab = hn::Add(hn::InterleaveLower(tag, a, b), hn::InterleaveUpper(tag, a, b));
+    const Vector cd = hn::Add(hn::InterleaveLower(tag, c, d), hn::InterleaveUpper(tag, c, d));
+    const auto ab_pairs = hn::BitCast(pairs, ab);
+    const auto cd_pairs = hn::BitCast(pairs, cd);
+    return hn::Add(hn::BitCast(tag, hn::InterleaveLower(pairs, ab_pairs, cd_pairs)),
+                   hn::BitCast(tag, hn::InterleaveUpper(pairs, ab_pairs, cd_pairs)));
+}
+
+/// The sum of a vector's 128-bit blocks.
+template <class Tag>
+HWY_INLINE hn::Vec<FourTag> fold_blocks(Tag /*tag*/, hn::Vec<Tag> v) {
+    if constexpr (hn::MaxLanes(Tag()) == 4) {
+        return v;
+    } else {
+        const hn::Half<Tag> half;
+        return fold_blocks(half, hn::Add(hn::LowerHalf(half, v), hn::UpperHalf(half, v)));
+    }
+}
+
+/// The sums of the lanes of four vectors.
+HWY_INLINE hn::Vec<FourTag> sum_lanes(Vector a, Vector b, Vector c, Vector d) {
+    return fold_blocks(LaneTag(), block_sums(a, b, c, d));
+}
+
+/// The sum of `count` floats, a multiple of vector_lanes.
+HWY_INLINE float sum_floats(const float* values, Index count) {
+    const LaneTag d;
+    Vector sum = hn::Load(d, values);
+    for (Index i = vector_lanes; i < count; i += vector_lanes) sum = hn::Add(sum, hn::Load(d, values + i));
+    return hn::GetLane(hn::SumOfLanes(d, sum));
+}
+
+/// An activation as neuron `neuron` uses it: SReLU has trained parameters, the others are the same for all.
+template <class Rule>
+HWY_INLINE Rule for_neuron(const Rule& rule, const float* /*parameters*/, Index /*neuron*/, Index /*num_neurons*/) {
+    return rule;
+}
+HWY_INLINE SRelu for_neuron(const SRelu& /*rule*/, const float* parameters, Index neuron, Index num_neurons) {
+    return SRelu::of_neuron(parameters, neuron, num_neurons);
+}
+
+}  // namespace espalier::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();

@@ -1,0 +1,40 @@
+// Inverted dropout: a value is kept with probability 1 - rate and then divided by it. The mask is a pure function of
+// neuron and sample under its stream, so the backward pass finds it again and every backend draws the same one.
+#pragma once
+
+#include "espalier/host_device.hpp"
+#include "espalier/index.hpp"
+#include "espalier/random.hpp"
+
+namespace espalier {
+
+class Dropout {
+public:
+    /// rate lies in [0, 1); the stream's event is the step.
+    ESPALIER_HOST_DEVICE Dropout(float rate, const Stream& stream)
+        : stream_(stream),
+          threshold_(static_cast<std::uint32_t>(static_cast<double>(rate) * 4294967296.0)),
+          kept_(1.0F / (1.0F - rate)) {}
+
+    /// What the value of (neuron, sample) is multiplied by: draw neuron * 2^32 + sample decides.
+    [[nodiscard]] ESPALIER_HOST_DEVICE float factor(Index neuron, Index sample) const {
+        return factor_of(stream_.bits((std::uint64_t{neuron} << 32) + sample));
+    }
+
+    /// The factors of samples sample .. sample + 4, which share one random block; sample is a multiple of 4.
+    ESPALIER_HOST_DEVICE void factors(Index neuron, Index sample, float (&result)[4]) const {
+        const RandomBlock block = stream_.block(((std::uint64_t{neuron} << 32) + sample) >> 2);
+        for (int i = 0; i < 4; ++i) result[i] = factor_of(block.word[i]);
+    }
+
+private:
+    [[nodiscard]] ESPALIER_HOST_DEVICE float factor_of(std::uint32_t bits) const {
+        return bits < threshold_ ? 0.0F : kept_;
+    }
+
+    Stream stream_;
+    std::uint32_t threshold_;
+    float kept_;
+};
+
+}  // namespace espalier
