@@ -24,6 +24,8 @@ enum class Purpose : std::uint32_t {
     dropout = 8,
     synthetic = 9,  // the built-in data set
     sample = 10,    // Bernoulli units
+    permutation_test = 11,
+    bootstrap = 12,
 };
 
 struct RandomBlock {
