@@ -62,7 +62,11 @@ struct Stream {
     }
     /// 32 random bits, draw `n`.
     [[nodiscard]] ESPALIER_HOST_DEVICE constexpr std::uint32_t bits(std::uint64_t n) const {
-        return block(n >> 2).word[n & 3];
+        // chosen without an index, which would keep compilers from drawing several at a time
+        const RandomBlock drawn = block(n >> 2);
+        const std::uint32_t even = (n & 2) != 0 ? drawn.word[2] : drawn.word[0];
+        const std::uint32_t odd = (n & 2) != 0 ? drawn.word[3] : drawn.word[1];
+        return (n & 1) != 0 ? odd : even;
     }
 };
 
@@ -121,31 +125,29 @@ ESPALIER_HOST_DEVICE inline float portable_log(float x) {
 /// Source: M. Giles, "Approximating the erfinv function", GPU Computing Gems, 2010 (single precision).
 ESPALIER_HOST_DEVICE inline float normal(std::uint32_t bits) {
     const float x = symmetric_uniform(bits);
-    float w = -portable_log(fmaf(-x, x, 1.0F));
-    float p = 0;
-    if (w < 5.0F) {
-        w -= 2.5F;
-        p = 2.81022636e-08F;
-        p = fmaf(p, w, 3.43273939e-07F);
-        p = fmaf(p, w, -3.5233877e-06F);
-        p = fmaf(p, w, -4.39150654e-06F);
-        p = fmaf(p, w, 0.00021858087F);
-        p = fmaf(p, w, -0.00125372503F);
-        p = fmaf(p, w, -0.00417768164F);
-        p = fmaf(p, w, 0.246640727F);
-        p = fmaf(p, w, 1.50140941F);
-    } else {
-        w = sqrtf(w) - 3.0F;
-        p = -0.000200214257F;
-        p = fmaf(p, w, 0.000100950558F);
-        p = fmaf(p, w, 0.00134934322F);
-        p = fmaf(p, w, -0.00367342844F);
-        p = fmaf(p, w, 0.00573950773F);
-        p = fmaf(p, w, -0.0076224613F);
-        p = fmaf(p, w, 0.00943887047F);
-        p = fmaf(p, w, 1.00167406F);
-        p = fmaf(p, w, 2.83297682F);
-    }
+    const float w = -portable_log(fmaf(-x, x, 1.0F));
+    // both branches, then a choice: vectors have no branches, and the tail's has 1 draw in 150
+    const float c = w - 2.5F;
+    float centre = 2.81022636e-08F;
+    centre = fmaf(centre, c, 3.43273939e-07F);
+    centre = fmaf(centre, c, -3.5233877e-06F);
+    centre = fmaf(centre, c, -4.39150654e-06F);
+    centre = fmaf(centre, c, 0.00021858087F);
+    centre = fmaf(centre, c, -0.00125372503F);
+    centre = fmaf(centre, c, -0.00417768164F);
+    centre = fmaf(centre, c, 0.246640727F);
+    centre = fmaf(centre, c, 1.50140941F);
+    const float t = sqrtf(w < 5.0F ? 5.0F : w) - 3.0F;
+    float tail = -0.000200214257F;
+    tail = fmaf(tail, t, 0.000100950558F);
+    tail = fmaf(tail, t, 0.00134934322F);
+    tail = fmaf(tail, t, -0.00367342844F);
+    tail = fmaf(tail, t, 0.00573950773F);
+    tail = fmaf(tail, t, -0.0076224613F);
+    tail = fmaf(tail, t, 0.00943887047F);
+    tail = fmaf(tail, t, 1.00167406F);
+    tail = fmaf(tail, t, 2.83297682F);
+    const float p = w < 5.0F ? centre : tail;
     return 1.41421356F * p * x;
 }
 
@@ -157,6 +159,11 @@ ESPALIER_HOST_DEVICE inline float normal(std::uint32_t bits) {
 /// of two for both halves, which costs up to three walks of four.
 class Permutation {
 public:
+    // Six rounds mix well unless the halves have only a few bits; there, chi-square tests see the difference.
+    static constexpr std::uint64_t small_size = 4096;
+    static constexpr std::uint32_t small_rounds = 32;
+    static constexpr std::uint32_t large_rounds = 6;
+
     ESPALIER_HOST_DEVICE Permutation(std::uint64_t size, const Stream& stream)
         : size_(size), rounds_(size < small_size ? small_rounds : large_rounds) {
         while (right_bits_ < 32 && (std::uint64_t{1} << (2 * right_bits_ + 1)) < size) {
@@ -164,9 +171,9 @@ public:
         }
         right_mask_ = static_cast<std::uint32_t>((std::uint64_t{1} << right_bits_) - 1);
         left_size_ = static_cast<std::uint32_t>((size + right_mask_) >> right_bits_);
-        for (int i = 0; i < num_keys / 4; ++i) {
-            const RandomBlock keys = stream.block(~std::uint64_t{0} - static_cast<std::uint64_t>(i));
-            for (int j = 0; j < 4; ++j) {
+        for (std::uint32_t i = 0; i < num_keys / 4; ++i) {
+            const RandomBlock keys = stream.block(~std::uint64_t{0} - i);
+            for (std::uint32_t j = 0; j < 4; ++j) {
                 keys_[4 * i + j] = keys.word[j];
             }
         }
@@ -177,17 +184,31 @@ public:
     /// The image of `i` (must be below size).
     [[nodiscard]] ESPALIER_HOST_DEVICE std::uint64_t operator()(std::uint64_t i) const {
         do {
-            i = once(i);
+            i = rounds_ == large_rounds ? walk<large_rounds>(i) : walk<small_rounds>(i);
         } while (i >= size_);
         return i;
     }
 
+    /// Rounds of mixing: large_rounds from small_size numbers on.
+    [[nodiscard]] ESPALIER_HOST_DEVICE std::uint32_t rounds() const { return rounds_; }
+
+    /// One step of the walk to the image of `i`: the image itself unless it is `size` or above, hardly ever.
+    /// `Rounds` must be rounds(); as a constant it lets compilers take several steps at a time.
+    template <std::uint32_t Rounds>
+    [[nodiscard]] ESPALIER_HOST_DEVICE std::uint64_t walk(std::uint64_t i) const {
+        auto left = static_cast<std::uint32_t>(i >> right_bits_);
+        auto right = static_cast<std::uint32_t>(i) & right_mask_;
+        for (std::uint32_t round = 0; round < Rounds; round += 2) {
+            // left + random modulo left_size_, without leaving 32 bits
+            const std::uint32_t room = left_size_ - bounded(mixed(right ^ key(round)), left_size_);
+            left = left - room + (left >= room ? 0U : left_size_);
+            right ^= mixed(left ^ key(round + 1)) & right_mask_;
+        }
+        return (std::uint64_t{left} << right_bits_) | right;
+    }
+
 private:
-    // Six rounds mix well unless the halves have only a few bits; there, chi-square tests see the difference.
-    static constexpr std::uint64_t small_size = 4096;
-    static constexpr std::uint32_t small_rounds = 32;
-    static constexpr std::uint32_t large_rounds = 6;
-    static constexpr int num_keys = 8;
+    static constexpr std::uint32_t num_keys = 8;
 
     /// The finalizer of MurmurHash3.
     [[nodiscard]] ESPALIER_HOST_DEVICE static std::uint32_t mixed(std::uint32_t word) {
@@ -197,18 +218,6 @@ private:
     }
     [[nodiscard]] ESPALIER_HOST_DEVICE std::uint32_t key(std::uint32_t round) const {
         return keys_[round % num_keys] + round * 0x9E3779B9U;
-    }
-
-    [[nodiscard]] ESPALIER_HOST_DEVICE std::uint64_t once(std::uint64_t i) const {
-        auto left = static_cast<std::uint32_t>(i >> right_bits_);
-        auto right = static_cast<std::uint32_t>(i) & right_mask_;
-        for (std::uint32_t round = 0; round < rounds_; round += 2) {
-            // left + random modulo left_size_, without leaving 32 bits
-            const std::uint32_t room = left_size_ - bounded(mixed(right ^ key(round)), left_size_);
-            left = left >= room ? left - room : left + (left_size_ - room);
-            right ^= mixed(left ^ key(round + 1)) & right_mask_;
-        }
-        return (std::uint64_t{left} << right_bits_) | right;
     }
 
     std::uint64_t size_;
