@@ -14,9 +14,9 @@ std::string append_cifar(const std::filesystem::path& path, Split& split, const 
     if (data.empty() || data.size() % record != 0) {
         file.refuse(data.size() - data.size() % record,
                     "a whole number of " + std::to_string(record) + "-byte records (1 label, 3072 pixels)",
-                    data.empty() ? "an empty file"
-                                 : std::to_string(data.size() % record) + " bytes before the end (" +
-                                       file.looks_like() + ")");
+                    data.empty()
+                        ? "an empty file"
+                        : std::to_string(data.size() % record) + " bytes before the end (" + file.looks_like() + ")");
     }
     split.bytes.reserve(split.bytes.size() + data.size());
     for (std::size_t start = 0; start < data.size(); start += record) {

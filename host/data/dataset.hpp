@@ -22,7 +22,7 @@ struct Split {
 struct DataSet {
     std::string name;
     std::string source;  // the folder or file it was read from, for the log
-    std::string digest;  // SHA-256 over the decompressed files, hex; of the generator's parameters for "synthetic"
+    std::string digest;  // SHA-256 over the decompressed files' digests; of the generator's parameters for "synthetic"
     Index height = 0, width = 0, channels = 1;  // image shape; height 1 for plain features
     Index classes = 0;
     double scale = 1;               // x = (value * scale - mean) / deviation, per channel
@@ -41,9 +41,12 @@ struct DataSetInfo {
 std::vector<DataSetInfo> known_datasets();
 
 /// Reads a data set by name ("mnist", "fashion-mnist", "emnist-letters", "cifar-10", "synthetic") or by description
-/// ("csv:TRAIN,TEST", "npy:TRAIN_X,TRAIN_Y,TEST_X,TEST_Y"). Search path: data_dir, $ESPALIER_DATA, datasets/, system
-/// and torchvision folders. Keeps the first train_samples / test_samples of each split (0: all).
-/// Throws UserError (data) with path, expected and found, and the command that fetches it.
+/// ("csv:TRAIN,TEST[,label=first|last|COLUMN]", "npy:TRAIN_X,TRAIN_Y,TEST_X,TEST_Y"). Searched: data_dir alone if it is
+/// given, else $ESPALIER_DATA, datasets/, the cache `espalier data fetch` fills, system and torchvision folders. Keeps
+/// the first train_samples / test_samples of each split (0: all); "synthetic" makes as many as asked for.
+/// Mean and deviation are those of the whole training split, per channel; MNIST has its published constants.
+/// Throws UserError: data with path, expected and found, and the command that fetches it; usage for an unknown name or
+/// more samples than there are.
 DataSet load_dataset(const std::string& name, const std::string& data_dir, std::uint32_t train_samples = 0,
                      std::uint32_t test_samples = 0);
 

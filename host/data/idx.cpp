@@ -13,8 +13,8 @@ constexpr std::uint64_t magic_bytes = 4;
 void check_magic(InputFile& file, int rank) {
     std::uint8_t magic[magic_bytes] = {};
     const std::size_t got = file.read_some(magic, sizeof magic);
-    const std::string expected = "an IDX file of " + std::to_string(rank) + " dimensions (bytes 00 00 08 0" +
-                                 std::to_string(rank) + ")";
+    const std::string expected =
+        "an IDX file of " + std::to_string(rank) + " dimensions (bytes 00 00 08 0" + std::to_string(rank) + ")";
     if (got < sizeof magic || magic[0] != 0 || magic[1] != 0) file.refuse(0, expected, file.looks_like());
     if (magic[2] != unsigned_byte) {
         file.refuse(2, "item type 8 (unsigned bytes)", "type " + std::to_string(magic[2]));
@@ -27,7 +27,8 @@ void check_magic(InputFile& file, int rank) {
 std::uint32_t read_extent(InputFile& file) {
     std::uint8_t bytes[4] = {};
     file.read(bytes, sizeof bytes, "IDX extents");
-    return (std::uint32_t{bytes[0]} << 24) | (std::uint32_t{bytes[1]} << 16) | (std::uint32_t{bytes[2]} << 8) | bytes[3];
+    return (std::uint32_t{bytes[0]} << 24) | (std::uint32_t{bytes[1]} << 16) | (std::uint32_t{bytes[2]} << 8) |
+           bytes[3];
 }
 
 }  // namespace

@@ -77,7 +77,8 @@ InputFile::InputFile(std::filesystem::path path, std::string remedy, std::uint64
             looks_like_ = "a gzip file holding " + describe(head, got);
             // from the start again, now that the first bytes are known
             inflater_ = std::make_unique<Inflater>();
-            if (::lseek(file_, 0, SEEK_SET) != 0) refuse("cannot be rewound (" + std::string(std::strerror(errno)) + ")");
+            if (::lseek(file_, 0, SEEK_SET) != 0)
+                refuse("cannot be rewound (" + std::string(std::strerror(errno)) + ")");
             fill();
         } else {
             looks_like_ = describe(raw_.data(), std::min<std::size_t>(raw_end_, 64));
@@ -132,8 +133,8 @@ std::size_t InputFile::inflate_some(std::uint8_t* to, std::size_t bytes) {
                    std::to_string(delivered) + " decompressed bytes, expected its checksum there");
         }
         if (status != Z_OK && status != Z_STREAM_END && status != Z_BUF_ERROR) {
-            refuse("the gzip stream is damaged at decompressed byte " + std::to_string(delivered) + " (zlib: " +
-                   (stream.msg != nullptr ? stream.msg : "preset dictionary") + ")");
+            refuse("the gzip stream is damaged at decompressed byte " + std::to_string(delivered) +
+                   " (zlib: " + (stream.msg != nullptr ? stream.msg : "preset dictionary") + ")");
         }
     }
     return bytes - stream.avail_out;

@@ -1,0 +1,301 @@
+#include "host/data/npy.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cerrno>
+#include <charconv>
+#include <limits>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+#include "espalier/error.hpp"
+#include "host/data/input_file.hpp"
+#include "host/output_file.hpp"
+
+namespace espalier {
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "items go to and from memory as they are");
+
+constexpr std::string_view magic = "\x93NUMPY";
+constexpr std::size_t longest_header = 65536;  // of an array without named fields; NumPy's own limit is 10000
+constexpr std::size_t most_dimensions = 32;    // NumPy's limit
+
+struct TypeCode {
+    NpyType type;
+    std::string_view text;
+    std::size_t bytes;
+};
+constexpr TypeCode type_codes[] = {{NpyType::u1, "|u1", 1}, {NpyType::u2, "<u2", 2}, {NpyType::u4, "<u4", 4},
+                                   {NpyType::i4, "<i4", 4}, {NpyType::i8, "<i8", 8}, {NpyType::f4, "<f4", 4},
+                                   {NpyType::f8, "<f8", 8}};
+
+const TypeCode& code_of(NpyType type) {
+    return *std::find_if(std::begin(type_codes), std::end(type_codes),
+                         [&](const auto& code) { return code.type == type; });
+}
+
+/// The header dictionary, a Python literal: {'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }
+class HeaderParser {
+public:
+    HeaderParser(const InputFile& file, std::uint64_t start, std::string_view text)
+        : file_(file), start_(start), text_(text) {}
+
+    void parse(NpyArray& array) {
+        bool descr = false, order = false, shape = false;
+        expect('{');
+        while (!take('}')) {
+            const std::string_view key = quoted();
+            expect(':');
+            if (key == "descr" && !descr) {
+                descr = true;
+                parse_type(array);
+            } else if (key == "fortran_order" && !order) {
+                order = true;
+                parse_order();
+            } else if (key == "shape" && !shape) {
+                shape = true;
+                parse_shape(array);
+            } else {
+                refuse("the keys descr, fortran_order and shape once each", "'" + std::string(key) + "'");
+            }
+            if (!take(',')) {
+                expect('}');
+                break;
+            }
+        }
+        if (!(descr && order && shape)) refuse("the keys descr, fortran_order and shape", "fewer");
+        if (next_ != text_.size()) refuse("the end of the header", found());
+    }
+
+private:
+    [[noreturn]] void refuse(const std::string& expected, const std::string& what) const {
+        file_.refuse(start_ + next_, "in the NPY header " + expected, what);
+    }
+    std::string found() const {
+        return next_ < text_.size() ? "'" + std::string(text_.substr(next_, 20)) + "'" : "its end";
+    }
+    void skip_blanks() {
+        while (next_ < text_.size() && (text_[next_] == ' ' || text_[next_] == '\n')) ++next_;
+    }
+    bool take(char wanted) {
+        skip_blanks();
+        if (next_ == text_.size() || text_[next_] != wanted) return false;
+        ++next_;
+        skip_blanks();
+        return true;
+    }
+    void expect(char wanted) {
+        if (!take(wanted)) refuse(std::string("'") + wanted + "'", found());
+    }
+    std::string_view quoted() {
+        skip_blanks();
+        const char quote = next_ < text_.size() ? text_[next_] : '\0';
+        const auto end = quote == '\'' || quote == '"' ? text_.find(quote, next_ + 1) : std::string_view::npos;
+        if (end == std::string_view::npos) refuse("a quoted text", found());
+        const std::string_view value = text_.substr(next_ + 1, end - next_ - 1);
+        next_ = end + 1;
+        return value;
+    }
+    void parse_type(NpyArray& array) {
+        skip_blanks();
+        const std::string known = "one of |u1 <u2 <u4 <i4 <i8 <f4 <f8 as descr";
+        if (next_ < text_.size() && text_[next_] == '[') refuse(known, "a record type");
+        const std::string text(quoted());
+        const auto* code = std::find_if(std::begin(type_codes), std::end(type_codes), [&](const auto& each) {
+            return each.text == text ||
+                   (each.bytes == 1 && text.substr(0, 1) != ">" && each.text.substr(1) == text.substr(1));
+        });
+        if (code == std::end(type_codes)) {
+            refuse(known, "'" + text + "'" + (text.find('O') != std::string::npos ? " (pickled objects)" : ""));
+        }
+        array.type = code->type;
+    }
+    void parse_order() {
+        skip_blanks();
+        if (text_.substr(next_).starts_with("True")) {
+            refuse("'fortran_order': False", "True; numpy.ascontiguousarray() makes C order");
+        }
+        if (!text_.substr(next_).starts_with("False")) refuse("False", found());
+        next_ += 5;
+    }
+    void parse_shape(NpyArray& array) {
+        expect('(');
+        while (!take(')')) {
+            std::uint64_t extent = 0;
+            const auto [end, fault] = std::from_chars(text_.data() + next_, text_.data() + text_.size(), extent);
+            if (fault != std::errc{}) refuse("an extent below 2^64", found());
+            if (array.shape.size() == most_dimensions) refuse("at most 32 dimensions", "more");
+            next_ = static_cast<std::size_t>(end - text_.data());
+            array.shape.push_back(extent);
+            if (!take(',')) {
+                expect(')');
+                break;
+            }
+        }
+    }
+
+    const InputFile& file_;
+    std::uint64_t start_;
+    std::string_view text_;
+    std::size_t next_ = 0;
+};
+
+/// Product of the extents and the item's bytes; nothing if it does not fit 64 bits.
+std::optional<std::uint64_t> checked_bytes(NpyType type, const std::vector<std::uint64_t>& shape) {
+    if (std::find(shape.begin(), shape.end(), 0U) != shape.end()) return 0;
+    std::uint64_t bytes = item_size(type);
+    for (const std::uint64_t extent : shape) {
+        if (bytes > std::numeric_limits<std::uint64_t>::max() / extent) return std::nullopt;
+        bytes *= extent;
+    }
+    return bytes;
+}
+
+std::size_t bytes_of(NpyType type, const std::vector<std::uint64_t>& shape) {
+    const auto bytes = checked_bytes(type, shape);
+    expects(bytes.has_value(), "an array below 2^64 bytes");
+    return *bytes;
+}
+
+/// Magic, version 1.0, length and dictionary, padded with blanks so that the whole has `least` bytes or, being longer,
+/// a multiple of 64.
+std::string header(NpyType type, const std::vector<std::uint64_t>& shape, std::size_t least = 0) {
+    std::string dictionary = "{'descr': '" + std::string(code_of(type).text) + "', 'fortran_order': False, 'shape': (";
+    for (std::size_t i = 0; i < shape.size(); ++i) {
+        dictionary +=
+            (i == 0 ? "" : " ") + std::to_string(shape[i]) + (shape.size() == 1 || i + 1 < shape.size() ? "," : "");
+    }
+    dictionary += "), }";
+    constexpr std::size_t prefix = 10;
+    const std::size_t total = std::max(least, (prefix + dictionary.size() + 1 + 63) / 64 * 64);
+    dictionary.resize(total - prefix - 1, ' ');
+    dictionary += '\n';
+    std::string text(magic);
+    text += {'\x01', '\x00', static_cast<char>(dictionary.size() & 255), static_cast<char>(dictionary.size() >> 8)};
+    return text + dictionary;
+}
+
+}  // namespace
+
+std::size_t item_size(NpyType type) { return code_of(type).bytes; }
+
+NpyArray read_npy(const std::filesystem::path& path) {
+    InputFile file(path);
+    char start[8] = {};
+    const std::size_t got = file.read_some(start, sizeof start);
+    if (got < sizeof start || std::string_view(start, magic.size()) != magic) {
+        file.refuse(0, "an NPY file (bytes 93 4e 55 4d 50 59)", file.looks_like());
+    }
+    if (start[6] < 1 || start[6] > 3) file.refuse(6, "NPY version 1, 2 or 3", std::to_string(start[6]));
+    std::array<std::uint8_t, 4> length_bytes{};
+    file.read(length_bytes.data(), start[6] == 1 ? 2 : 4, "header length");
+    std::size_t length = 0;
+    for (std::size_t i = 4; i-- > 0;) length = length << 8 | length_bytes[i];
+    if (length > longest_header) {
+        file.refuse(8, "a header of at most " + std::to_string(longest_header) + " bytes", std::to_string(length));
+    }
+    const std::uint64_t header_start = file.offset();
+    std::string text(length, '\0');
+    file.read(text.data(), length, "header");
+    NpyArray array;
+    HeaderParser(file, header_start, text).parse(array);
+    const auto bytes = checked_bytes(array.type, array.shape);
+    if (!bytes)
+        file.refuse(header_start, "a shape whose bytes fit 64 bits", "'" + text.substr(0, text.find('}') + 1) + "'");
+    array.data = file.read_bytes(*bytes, "items");
+    file.expect_end();
+    array.digest = file.digest();
+    return array;
+}
+
+void write_npy(const std::filesystem::path& path, NpyType type, const std::vector<std::uint64_t>& shape,
+               const void* items) {
+    write_atomically(path, [&](OutputFile& file) {
+        const std::string head = header(type, shape);
+        file.write(head.data(), head.size());
+        file.write(items, bytes_of(type, shape));
+    });
+}
+
+namespace {
+
+/// Writes all bytes at a place of the file; returns 0 or the errno.
+int write_at(int file, const void* bytes, std::size_t count, std::uint64_t offset) {
+    const char* next = static_cast<const char*>(bytes);
+    while (count > 0) {
+        const ssize_t done = ::pwrite(file, next, count, static_cast<off_t>(offset));
+        if (done < 0 && errno == EINTR) continue;
+        if (done < 0) return errno;
+        next += done;
+        count -= static_cast<std::size_t>(done);
+        offset += static_cast<std::uint64_t>(done);
+    }
+    return 0;
+}
+
+}  // namespace
+
+NpyAppender::NpyAppender(std::filesystem::path path, NpyType type, const std::vector<std::uint64_t>& row_shape)
+    : path_(std::move(path)), type_(type), row_bytes_(bytes_of(type, row_shape)) {
+    shape_.push_back(std::numeric_limits<std::uint64_t>::max());
+    shape_.insert(shape_.end(), row_shape.begin(), row_shape.end());
+    header_bytes_ = header(type_, shape_).size();  // wide enough for every count
+    shape_[0] = 0;
+    file_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (file_ < 0) throw_unwritable(path_, errno);
+    const std::string head = header(type_, shape_, header_bytes_);
+    if (const int error = write_at(file_, head.data(), head.size(), 0); error != 0) {
+        ::close(file_);
+        throw_unwritable(path_, error);
+    }
+}
+
+NpyAppender::NpyAppender(NpyAppender&& other) noexcept
+    : path_(std::move(other.path_)),
+      type_(other.type_),
+      shape_(std::move(other.shape_)),
+      row_bytes_(other.row_bytes_),
+      header_bytes_(other.header_bytes_),
+      rows_(other.rows_),
+      file_(std::exchange(other.file_, -1)) {}
+
+NpyAppender& NpyAppender::operator=(NpyAppender&& other) noexcept {
+    std::swap(path_, other.path_);
+    std::swap(type_, other.type_);
+    std::swap(shape_, other.shape_);
+    std::swap(row_bytes_, other.row_bytes_);
+    std::swap(header_bytes_, other.header_bytes_);
+    std::swap(rows_, other.rows_);
+    std::swap(file_, other.file_);
+    return *this;
+}
+
+NpyAppender::~NpyAppender() {
+    if (file_ >= 0) ::close(file_);
+}
+
+void NpyAppender::append(const void* row) {
+    const std::uint64_t end = header_bytes_ + rows_ * row_bytes_;
+    // the row first: until the header counts it, readers do not see it
+    int error = write_at(file_, row, row_bytes_, end);
+    if (error == 0) {
+        shape_[0] = rows_ + 1;
+        const std::string head = header(type_, shape_, header_bytes_);
+        error = write_at(file_, head.data(), head.size(), 0);
+    }
+    if (error != 0) {
+        shape_[0] = rows_;
+        // the header still counts the old rows; what cannot be cut off is ignored by NumPy
+        [[maybe_unused]] const int uncut = ::ftruncate(file_, static_cast<off_t>(end));
+        throw_unwritable(path_, error);
+    }
+    ++rows_;
+}
+
+}  // namespace espalier
