@@ -232,9 +232,11 @@ std::optional<FoundFiles> locate(const KnownSet& set, const std::string& data_di
 }
 
 fs::path fetch_folder(const KnownSet& set, const std::string& data_dir) {
-    if (!data_dir.empty()) return fs::path(data_dir) / set.name;
+    // sets that share an archive share a folder
+    const std::string name = set.archive.name.empty() ? set.name : set.folders.front();
+    if (!data_dir.empty()) return fs::path(data_dir) / name;
     const fs::path cache = cache_folder();
-    return (cache.empty() ? fs::path("datasets") : cache) / set.name;
+    return (cache.empty() ? fs::path("datasets") : cache) / name;
 }
 
 std::string remedy(const KnownSet& set, const std::string& data_dir) {

@@ -59,7 +59,7 @@ std::vector<std::filesystem::path> search_roots(const std::string& data_dir);
 /// The first folder on the search path that holds all files of a set; contents are not looked at.
 std::optional<FoundFiles> locate(const KnownSet& set, const std::string& data_dir);
 
-/// Where `espalier data fetch` puts a set: DATA_DIR/NAME, or below the user's cache folder.
+/// Where `espalier data fetch` puts a set: below DATA_DIR or the user's cache folder, in a folder of its own.
 std::filesystem::path fetch_folder(const KnownSet& set, const std::string& data_dir);
 
 /// What to do about missing or damaged files, a sentence: "Fetch them: espalier data fetch mnist."
