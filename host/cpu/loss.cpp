@@ -6,7 +6,7 @@
 // clang-format off: in this order
 #include "hwy/foreach_target.h"
 // clang-format on
-#include "espalier/dropout.hpp"
+#include "espalier/dropout_mask.hpp"
 #include "espalier/error.hpp"
 #include "host/cpu/kernels.hpp"
 #include "host/cpu/simd-inl.hpp"
@@ -57,13 +57,13 @@ void LossLanes(const Loss& loss, ConstActivations z, const std::int32_t* labels,
 }
 
 void DropoutRows(Activations values, float rate, const Stream& stream, Index tile, Range rows) {
-    const Dropout dropout(rate, stream);
+    const DropoutMask mask(rate, stream);
     const Index used = values.used(tile);
     for (Index r = rows.begin; r < rows.end; ++r) {
         float* row = values.row(tile, r);
         for (Index lane = 0; lane < used; lane += 4) {
             float factor[4];
-            dropout.factors(r, tile * tile_lanes + lane, factor);
+            mask.factors(r, tile * tile_lanes + lane, factor);
             for (Index i = 0; i < 4; ++i) row[lane + i] *= factor[i];
         }
     }

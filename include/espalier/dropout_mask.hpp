@@ -8,10 +8,10 @@
 
 namespace espalier {
 
-class Dropout {
+class DropoutMask {
 public:
     /// rate lies in [0, 1); the stream's event is the step.
-    ESPALIER_HOST_DEVICE Dropout(float rate, const Stream& stream)
+    ESPALIER_HOST_DEVICE DropoutMask(float rate, const Stream& stream)
         : stream_(stream),
           threshold_(static_cast<std::uint32_t>(static_cast<double>(rate) * 4294967296.0)),
           kept_(1.0F / (1.0F - rate)) {}
