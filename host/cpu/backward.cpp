@@ -105,10 +105,10 @@ HWY_NOINLINE void edge_pass(const EdgePass& pass, Range rows) {
 
 /// All passes of one tile over a block of rows; `pass` holds the addresses of lane 0.
 template <bool WithInputGradient>
-HWY_INLINE void edge_passes(EdgePass pass, Index used, Range rows) {
+HWY_INLINE void edge_passes(EdgePass pass, Index worked, Range rows) {
     Index lane = 0;
-    for (; lane < used; lane += pass_lanes) {
-        with_vectors(pass_vectors(used, lane), [&]<int V>() { edge_pass<V, WithInputGradient>(pass, rows); });
+    for (; lane < worked; lane += pass_lanes) {
+        with_vectors(pass_vectors(worked, lane), [&]<int V>() { edge_pass<V, WithInputGradient>(pass, rows); });
         pass.own += pass_lanes;
         pass.across += pass_lanes;
         if constexpr (WithInputGradient) pass.dx += pass_lanes;
@@ -116,12 +116,12 @@ HWY_INLINE void edge_passes(EdgePass pass, Index used, Range rows) {
     }
 }
 
-/// Lanes past the last vector that holds a sample: their gradients are zero too.
+/// Lanes that are not worked on: their gradients are zero too.
 inline void clear_unused_lanes(Activations dx, Index tile, Range rows) {
-    const Index used = (dx.used(tile) + vector_lanes - 1) / vector_lanes * vector_lanes;
-    if (used == tile_lanes) return;
+    const Index worked = worked_lanes(dx.used(tile));
+    if (worked == tile_lanes) return;
     for (Index r = rows.begin; r < rows.end; ++r) {
-        std::memset(dx.row(tile, r) + used, 0, (tile_lanes - used) * sizeof(float));
+        std::memset(dx.row(tile, r) + worked, 0, (tile_lanes - worked) * sizeof(float));
     }
 }
 
@@ -148,10 +148,10 @@ void BackwardColumns(SparseCpuLayer& layer, ConstActivations x, ConstActivations
                                 x.row(tile, 0), dy.row(tile, 0),  dx ? dx.row(tile, 0) : nullptr,
                                 gradient,       tile > 0};
             if (dx) {
-                edge_passes<true>(pass, x.used(tile), block);
+                edge_passes<true>(pass, worked_lanes(x.used(tile)), block);
                 clear_unused_lanes(dx, tile, block);
             } else {
-                edge_passes<false>(pass, x.used(tile), block);
+                edge_passes<false>(pass, worked_lanes(x.used(tile)), block);
             }
         }
         update_edges(layer, start[block.begin], start[block.end], gradient, step);
@@ -171,7 +171,7 @@ void BackwardRows(SparseCpuLayer& layer, ConstActivations x, ConstActivations sa
                        layer.activation);
             const EdgePass pass{
                 start, layer.column.data(), nullptr, dy.row(tile, 0), x.row(tile, 0), nullptr, gradient, tile > 0};
-            edge_passes<false>(pass, x.used(tile), block);
+            edge_passes<false>(pass, worked_lanes(x.used(tile)), block);
         }
         update_neurons(layer, block, sums, step);
         update_edges(layer, start[block.begin], start[block.end], gradient, step);

@@ -32,10 +32,10 @@ HWY_INLINE void differentiate(const Rule& rule, const float* HWY_RESTRICT saved,
 
 /// All passes of one row in one tile.
 template <class Rule>
-HWY_INLINE void differentiate_row(const Rule& rule, const float* saved, float* dy, Index used, float* sums,
+HWY_INLINE void differentiate_row(const Rule& rule, const float* saved, float* dy, Index worked, float* sums,
                                   std::size_t stride) {
-    for (Index lane = 0; lane < used; lane += pass_lanes) {
-        with_vectors(pass_vectors(used, lane),
+    for (Index lane = 0; lane < worked; lane += pass_lanes) {
+        with_vectors(pass_vectors(worked, lane),
                      [&]<int V>() { differentiate<V>(rule, saved + lane, dy + lane, sums, stride); });
     }
 }
@@ -44,11 +44,11 @@ HWY_INLINE void differentiate_row(const Rule& rule, const float* saved, float* d
 template <class Rule>
 HWY_NOINLINE void differentiate_rows(const Rule& rule, const CpuLayer& layer, ConstActivations saved, Activations dy,
                                      Index tile, Range rows, float* sums) {
-    const Index used = dy.used(tile);
+    const Index worked = worked_lanes(dy.used(tile));
     const std::size_t stride = rows.end - rows.begin;
     for (Index r = rows.begin; r < rows.end; ++r) {
         const auto own = for_neuron(rule, layer.neurons.activation_parameters.data(), r, layer.num_outputs);
-        differentiate_row(own, saved.row(tile, r), dy.row(tile, r), used, sums + (r - rows.begin), stride);
+        differentiate_row(own, saved.row(tile, r), dy.row(tile, r), worked, sums + (r - rows.begin), stride);
     }
 }
 

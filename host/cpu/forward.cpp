@@ -96,10 +96,10 @@ HWY_NOINLINE void forward_pass(const SparseCpuLayer& layer, const Rule& rule, co
 /// Walks the passes of a tile: function.operator()<V>(place of the pass).
 template <class Function>
 HWY_INLINE void for_passes(const float* x, Activations saved, Activations y, Index tile, const Function& function) {
-    const Index used = y.used(tile);
-    for (Index lane = 0; lane < used; lane += pass_lanes) {
+    const Index worked = worked_lanes(y.used(tile));
+    for (Index lane = 0; lane < worked; lane += pass_lanes) {
         const ForwardPlace place{x + lane, saved ? saved.row(tile, 0) + lane : nullptr, y.row(tile, 0) + lane, false};
-        with_vectors(pass_vectors(used, lane), [&]<int V>() { function.template operator()<V>(place); });
+        with_vectors(pass_vectors(worked, lane), [&]<int V>() { function.template operator()<V>(place); });
     }
 }
 

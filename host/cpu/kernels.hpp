@@ -14,6 +14,10 @@ namespace espalier {
 /// Samples per tile.
 constexpr Index cpu_lanes = 64;
 
+/// Lanes of a tile that the kernels work on where `used` hold a sample: whole groups of 16. What lies beyond is neither
+/// read nor, unless said, written.
+constexpr Index worked_lanes(Index used) { return (used + 15) / 16 * 16; }
+
 /// The instruction set in use, by Highway's name.
 std::string instruction_set();
 

@@ -1,6 +1,6 @@
 // Included by each kernel file once per instruction set (Google Highway's foreach_target), hence no include guard.
 // A tile of 64 lanes is walked in passes of at most four vectors: 64 lanes with AVX-512, 32 with AVX2, 16 with SSE and
-// NEON, so that the accumulators stay in registers everywhere. A partial tile takes only as many vectors as it needs.
+// NEON, so that the accumulators stay in registers everywhere. Of a partial tile only worked_lanes() are touched.
 #include <array>
 #include <cstring>
 
@@ -20,9 +20,9 @@ using Vector = hn::Vec<LaneTag>;
 constexpr Index vector_lanes = hn::MaxLanes(LaneTag());
 constexpr Index pass_lanes = 4 * vector_lanes;
 
-/// Vectors of the pass that begins at `lane` of a tile with `used` lanes in use.
-HWY_INLINE int pass_vectors(Index used, Index lane) {
-    const Index left = (used - lane + vector_lanes - 1) / vector_lanes;
+/// Vectors of the pass that begins at `lane` of a tile of which `worked` lanes are worked on.
+HWY_INLINE int pass_vectors(Index worked, Index lane) {
+    const Index left = (worked - lane) / vector_lanes;
     return left < 4 ? static_cast<int>(left) : 4;
 }
 
