@@ -1,16 +1,20 @@
 #include "host/cpu/evolve.hpp"
 
 #include <omp.h>
+#include <thrust/gather.h>
 #include <thrust/scatter.h>
 #include <thrust/system/omp/execution_policy.h>
 
 #include <algorithm>
 #include <limits>
 #include <memory>
+#include <numeric>
 
 #include "espalier/error.hpp"
 #include "espalier/evolve.hpp"
+#include "host/cpu/draw.hpp"
 #include "host/cpu/memory.hpp"
+#include "host/cpu/prune_cut.hpp"
 
 namespace espalier {
 
@@ -50,14 +54,14 @@ constexpr EdgeIndex parallel_edges = 100000;
 /// Calls `body` with the execution policy for a layer of so many edges.
 template <class Body>
 auto with_policy(EdgeIndex num_edges, int threads, const Body& body) {
-    if (threads <= 1 || num_edges < parallel_edges) return body(thrust::seq);
+    if (threads <= 1 || num_edges < parallel_edges) return body(thrust::seq, 1);
     const OmpThreads limit(threads);
-    return body(thrust::omp::par);
+    return body(thrust::omp::par, threads);
 }
 
-/// New edges' optimizer memory.
-struct Rebirth {
-    const GrowRule* grow = nullptr;  // null: removal
+/// What an evolution puts in the place of the pruned edges; nothing when `grow` is null.
+struct Regrowth {
+    const GrowRandom* grow = nullptr;
     const WeightLaw* law = nullptr;
     bool reset_state = true;
     std::uint64_t seed = 0;
@@ -66,11 +70,13 @@ struct Rebirth {
     [[nodiscard]] Stream stream(Purpose purpose) const { return {seed, purpose, layer, event}; }
 };
 
-/// Where an edge of the new update order lay in the old one.
-struct OldPlace {
-    const EdgeIndex* place;   // old canonical slot -> old update order
-    const EdgeIndex* origin;  // new canonical slot -> old canonical slot
-    EdgeIndex operator()(EdgeIndex slot) const { return place[origin[slot]]; }
+/// The new edges, in canonical order.
+template <class Key>
+struct NewEdges {
+    EdgeIndex count = 0;
+    const Key* cells = nullptr;        // [count]
+    const EdgeIndex* slots = nullptr;  // [count]
+    std::vector<const float*> states;  // [num_states][count]; empty: all 0
 };
 
 /// values[i] = old values[from[i]] for i < count, in place.
@@ -81,87 +87,205 @@ void carry(const Policy& policy, const EdgeIndex* from, EdgeIndex count, float* 
     thrust::copy(policy, moved, moved + count, values.begin());
 }
 
-/// By counting: one pass counts each input's edges, one puts them in place. Equal to transpose_by_sorting.
-void transpose_by_counting(SparseCpuLayer& layer) {
-    const EdgeIndex num_edges = layer.num_edges();
-    layer.row.resize(num_edges);
-    layer.slot.resize(num_edges);
-    auto& start = layer.column_start;
+template <class T>
+void replace(AlignedVector<T>& values, const T* by, EdgeIndex count) {
+    values.resize(count);
+    std::copy(by, by + count, values.begin());
+}
+
+/// Where the edges of ascending canonical slots lie in update order, before the layer changes.
+void update_places(const SparseCpuLayer& layer, const EdgeIndex* slots, EdgeIndex count, EdgeIndex* places) {
+    Index row = 0;
+    for (EdgeIndex i = 0; i < count; ++i) {
+        places[i] = slots[i];
+        if (!layer.by_input()) continue;
+        while (slots[i] >= layer.row_start[row + 1]) ++row;
+        const Index input = layer.column[slots[i]];
+        const auto rows = layer.row.begin();
+        places[i] = static_cast<EdgeIndex>(
+            std::lower_bound(rows + layer.column_start[input], rows + layer.column_start[input + 1], row) - rows);
+    }
+}
+
+/// The new edges grouped by input, outputs ascending within one.
+struct GroupedByInput {
+    std::vector<EdgeIndex> start;  // num_inputs + 1
+    EdgeIndex* edge;               // which new edge
+    Index* row;
+};
+
+template <class Key>
+GroupedByInput group_by_input(const SparseCpuLayer& layer, const NewEdges<Key>& grown, CpuScratch& scratch) {
+    const Index num_inputs = layer.num_inputs;
     // counted two places on, so that filling moves each start to where it belongs
-    start.assign(std::size_t{layer.num_inputs} + 2, 0);
-    for (const Index column : layer.column) ++start[std::size_t{column} + 2];
-    for (std::size_t i = 2; i < start.size(); ++i) start[i] += start[i - 1];
-    for (Index row = 0; row < layer.num_outputs; ++row) {
-        for (EdgeIndex slot = layer.row_start[row]; slot < layer.row_start[row + 1]; ++slot) {
-            const EdgeIndex place = start[std::size_t{layer.column[slot]} + 1]++;
-            layer.row[place] = row;
-            layer.slot[place] = slot;
+    GroupedByInput groups{std::vector<EdgeIndex>(std::size_t{num_inputs} + 2, 0), scratch.take<EdgeIndex>(grown.count),
+                          scratch.take<Index>(grown.count)};
+    for (EdgeIndex i = 0; i < grown.count; ++i) ++groups.start[std::size_t{layer.column[grown.slots[i]]} + 2];
+    for (std::size_t i = 2; i < groups.start.size(); ++i) groups.start[i] += groups.start[i - 1];
+    Index row = 0;
+    for (EdgeIndex i = 0; i < grown.count; ++i) {
+        while (grown.slots[i] >= layer.row_start[row + 1]) ++row;
+        const EdgeIndex place = groups.start[std::size_t{layer.column[grown.slots[i]]} + 1]++;
+        groups.edge[place] = i;
+        groups.row[place] = row;
+    }
+    groups.start.pop_back();
+    return groups;
+}
+
+/// The CSC view after an evolution, and where its edges come from; arrays in scratch memory.
+struct NewByInput {
+    const EdgeIndex* column_start;
+    Index* row;              // [num_edges]
+    EdgeIndex* slot;         // [num_edges]
+    EdgeIndex* from;         // [num_edges] the old place, 0 for a new edge
+    EdgeIndex* grown_place;  // [number of new edges]
+};
+
+/// Merges the kept and the new edges of one input. Kept edges stay in order, so only the new ones need sorting.
+void merge_input(const SparseCpuLayer& layer, std::size_t input, const EdgeIndex* destination,
+                 const GroupedByInput& groups, const EdgeIndex* grown_slots, const NewByInput& result) {
+    const Index* const old_row = layer.row.data();
+    const EdgeIndex* const old_slot = layer.slot.data();
+    const EdgeIndex end = result.column_start[input + 1];
+    EdgeIndex out = result.column_start[input];
+    EdgeIndex next = groups.start[input];
+    const EdgeIndex last = groups.start[input + 1];
+    const auto put_new = [&] {
+        result.row[out] = groups.row[next];
+        result.slot[out] = grown_slots[groups.edge[next]];
+        result.from[out] = 0;
+        result.grown_place[groups.edge[next++]] = out++;
+    };
+    for (EdgeIndex old = layer.column_start[input]; old < layer.column_start[input + 1]; ++old) {
+        const EdgeIndex moved_to = destination[old_slot[old]];
+        const Index row = old_row[old];
+        while (next < last && groups.row[next] < row) put_new();
+        if (out == end) break;
+        // a pruned edge is written too and then overwritten: which ones go follows no order a branch could learn
+        result.row[out] = row;
+        result.slot[out] = moved_to;
+        result.from[out] = old;
+        out += moved_to == gone ? 0 : 1;
+    }
+    while (next < last) put_new();
+}
+
+/// Brings the CSC view and the arrays in its order up to date. `column_start` is the new one; `destination` of the old
+/// canonical slots; `born` the new edges' weights.
+template <class Key, class Policy>
+void evolve_by_input(const Policy& policy, SparseCpuLayer& layer, const AlignedVector<EdgeIndex>& column_start,
+                     const EdgeIndex* destination, const NewEdges<Key>& grown, const float* born, int threads) {
+    CpuScratch scratch;
+    const GroupedByInput groups = group_by_input(layer, grown, scratch);
+    const EdgeIndex num_edges = layer.num_edges();
+    const NewByInput result{column_start.data(), scratch.take<Index>(num_edges), scratch.take<EdgeIndex>(num_edges),
+                            scratch.take<EdgeIndex>(num_edges), scratch.take<EdgeIndex>(grown.count)};
+    const auto inputs = static_cast<std::int64_t>(layer.num_inputs);
+#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
+    for (std::int64_t input = 0; input < inputs; ++input) {
+        merge_input(layer, static_cast<std::size_t>(input), destination, groups, grown.slots, result);
+    }
+    layer.column_start = column_start;
+    replace(layer.row, result.row, num_edges);
+    replace(layer.slot, result.slot, num_edges);
+    auto* moved = scratch.take<float>(num_edges);
+    carry(policy, result.from, num_edges, moved, layer.input_weights);
+    thrust::scatter(policy, born, born + grown.count, result.grown_place, layer.input_weights.begin());
+    for (std::size_t s = 0; s < layer.state.size(); ++s) {
+        auto& state = layer.state[s];
+        carry(policy, result.from, num_edges, moved, state);
+        for (EdgeIndex i = 0; i < grown.count; ++i) {
+            state[result.grown_place[i]] = grown.states.empty() ? 0.0F : grown.states[s][i];
         }
     }
-    start.pop_back();
+}
+
+/// Edges per input after the evolution, summed up.
+AlignedVector<EdgeIndex> new_column_start(const SparseCpuLayer& layer, const Index* new_column, EdgeIndex num_edges) {
+    AlignedVector<EdgeIndex> start(std::size_t{layer.num_inputs} + 1, 0);
+    for (EdgeIndex slot = 0; slot < num_edges; ++slot) ++start[std::size_t{new_column[slot]} + 1];
+    std::partial_sum(start.begin(), start.end(), start.begin());
+    return start;
+}
+
+/// The ranks of the new cells among the missing ones.
+template <class Key, class Policy>
+Replacement<Key> draw_replacement(const Policy& policy, const SparseCpuLayer& layer, const Regrowth& regrowth,
+                                  CpuScratch& scratch) {
+    Replacement<Key> change;
+    change.pruned = layer.pruned.data();
+    change.num_pruned = static_cast<EdgeIndex>(layer.pruned.size());
+    if (regrowth.grow == nullptr) return change;
+    const Cell missing =
+        num_missing(Cell{layer.num_inputs} * layer.num_outputs, layer.num_edges(), change.num_pruned, *regrowth.grow);
+    change.allow_removed = regrowth.grow->allow_removed != 0;
+    change.num_grown = static_cast<EdgeIndex>(std::min<Cell>(missing, change.num_pruned));
+    if (change.num_grown == 0) return change;
+    auto* ranks = scratch.take<Key>(change.num_grown);
+    permute(Permutation(missing, regrowth.stream(Purpose::grow)), 0, change.num_grown, ranks);
+    thrust::sort(policy, ranks, ranks + change.num_grown);
+    change.ranks = ranks;
+    return change;
 }
 
 template <class Key, class Policy>
-EdgeIndex evolve(const Policy& policy, SparseCpuLayer& layer, const Rebirth& rebirth) {
+EdgeIndex evolve(const Policy& policy, SparseCpuLayer& layer, const Regrowth& regrowth, int threads) {
     CpuScratch scratch;
-    const EdgeIndex old_edges = layer.num_edges();
-    const auto num_pruned = static_cast<EdgeIndex>(layer.pruned.size());
-    const EdgeIndex* pruned = layer.pruned.data();
-    auto* old_cells = scratch.take<Key>(old_edges);
-    cells_of(policy, layer.num_inputs, layer.num_outputs, layer.row_start.data(), layer.column.data(), old_edges,
-             old_cells);
-    const GrowRandom* grow = rebirth.grow == nullptr ? nullptr : std::get_if<GrowRandom>(rebirth.grow);
-    const auto evolved = evolve_topology(policy, scratch, Cell{layer.num_inputs} * layer.num_outputs, old_cells,
-                                         old_edges, pruned, num_pruned, grow, rebirth.stream(Purpose::grow));
-    const EdgeIndex num_edges = evolved.num_edges;
-
-    // what the new edges are born with, left in the slots they take over
-    if (rebirth.law != nullptr) {
-        std::visit(
-            [&](const auto& law) {
-                bear_weights(policy, evolved, pruned, law, rebirth.stream(Purpose::new_weight), layer.num_inputs,
-                             layer.weights.data());
-            },
-            *rebirth.law);
-    }
-    EdgeIndex* place = nullptr;
-    if (layer.by_input()) {
-        place = scratch.take<EdgeIndex>(old_edges);
-        const thrust::counting_iterator<EdgeIndex> places(0);
-        thrust::scatter(policy, places, places + old_edges, layer.slot.begin(), place);
-    }
-    if (rebirth.reset_state) {
-        for (auto& state : layer.state) {
-            for (EdgeIndex j = 0; j < evolved.num_grown; ++j) {
-                state[place == nullptr ? pruned[j] : place[pruned[j]]] = 0;
-            }
+    const auto change = draw_replacement<Key>(policy, layer, regrowth, scratch);
+    const CsrView old{layer.num_inputs, layer.num_outputs, layer.num_edges(), layer.row_start.data(),
+                      layer.column.data()};
+    const EdgeIndex num_edges = change.num_edges(old);
+    NewEdges<Key> grown;
+    grown.count = change.num_grown;
+    EdgeIndex* destination = layer.by_input() ? scratch.take<EdgeIndex>(old.num_edges) : nullptr;
+    const Evolved<Key> evolved{layer.row_start.data(),
+                               scratch.take<Index>(num_edges),
+                               scratch.take<EdgeIndex>(num_edges),
+                               destination,
+                               scratch.take<Key>(grown.count),
+                               scratch.take<EdgeIndex>(grown.count)};
+    grown.cells = evolved.grown_cells;
+    grown.slots = evolved.grown_slots;
+    if (!regrowth.reset_state && layer.by_input()) {
+        auto* places = scratch.take<EdgeIndex>(grown.count);
+        update_places(layer, change.pruned, grown.count, places);
+        for (const auto& state : layer.state) {
+            auto* inherited = scratch.take<float>(grown.count);
+            thrust::gather(policy, places, places + grown.count, state.begin(), inherited);
+            grown.states.push_back(inherited);
         }
     }
+    evolve_topology(policy, old, change, evolved);
 
     auto* moved = scratch.take<float>(num_edges);
+    auto* born = scratch.take<float>(grown.count);
     carry(policy, evolved.origin, num_edges, moved, layer.weights);
-    layer.column.resize(num_edges);
-    csr_of(policy, layer.num_inputs, layer.num_outputs, evolved.cells, num_edges, layer.row_start.data(),
-           layer.column.data());
-    const EdgeIndex* from = evolved.origin;
-    if (layer.by_input()) {
-        transpose_by_counting(layer);
-        layer.input_weights.resize(num_edges);
-        thrust::gather(policy, layer.slot.begin(), layer.slot.end(), layer.weights.begin(),
-                       layer.input_weights.begin());
-        auto* old_place = scratch.take<EdgeIndex>(num_edges);
-        thrust::transform(policy, layer.slot.begin(), layer.slot.end(), old_place, OldPlace{place, evolved.origin});
-        from = old_place;
+    if (grown.count > 0) {
+        draw_weights(*regrowth.law, regrowth.stream(Purpose::new_weight), layer.num_inputs, grown.cells, 0, grown.count,
+                     born);
+        thrust::scatter(policy, born, born + grown.count, grown.slots, layer.weights.begin());
     }
-    for (auto& state : layer.state) carry(policy, from, num_edges, moved, state);
+    replace(layer.column, evolved.column, num_edges);
+    if (layer.by_input()) {
+        const auto column_start = new_column_start(layer, evolved.column, num_edges);
+        evolve_by_input(policy, layer, column_start, destination, grown, born, threads);
+    } else {
+        for (auto& state : layer.state) {
+            carry(policy, evolved.origin, num_edges, moved, state);
+            if (!regrowth.reset_state) continue;
+            for (EdgeIndex i = 0; i < grown.count; ++i) state[grown.slots[i]] = 0;
+        }
+    }
     layer.pruned.clear();
-    return evolved.num_grown;
+    return grown.count;
 }
 
-EdgeIndex evolve(SparseCpuLayer& layer, const Rebirth& rebirth, int threads) {
+EdgeIndex evolve(SparseCpuLayer& layer, const Regrowth& regrowth, int threads) {
     const bool narrow = Cell{layer.num_inputs} * layer.num_outputs <= std::numeric_limits<std::uint32_t>::max();
-    return with_policy(layer.num_edges(), threads, [&](const auto& policy) {
-        return narrow ? evolve<std::uint32_t>(policy, layer, rebirth) : evolve<std::uint64_t>(policy, layer, rebirth);
+    return with_policy(layer.num_edges(), threads, [&](const auto& policy, int team) {
+        return narrow ? evolve<std::uint32_t>(policy, layer, regrowth, team)
+                      : evolve<std::uint64_t>(policy, layer, regrowth, team);
     });
 }
 
@@ -172,23 +296,28 @@ Pruned prune(SparseCpuLayer& layer, const PruneRule& rule, double zeta, int thre
     expects(layer.pruned.empty(), "regrow() or remove() after each prune()");
     const PruneOrder order = std::visit([](const auto& each) { return prune_order(each); }, rule);
     const EdgeIndex num_edges = layer.num_edges();
-    with_policy(num_edges, threads, [&](const auto& policy) {
+    with_policy(num_edges, threads, [&](const auto& policy, int team) {
         CpuScratch scratch;
         const float* weights = layer.weights.data();
-        const PruneCut cut = cut_by_sorting(policy, scratch, weights, num_edges, order, zeta);
         auto* slots = scratch.take<EdgeIndex>(num_edges);
-        const EdgeIndex count = pruned_slots(policy, weights, num_edges, order, cut, slots);
+        const PruneCut cut = resolve_ties(policy, weights, num_edges, order,
+                                          cut_by_counting(weights, num_edges, order, zeta, team), slots);
+        const EdgeIndex count = cut_slots(weights, num_edges, order, cut, slots, team);
         layer.pruned.assign(slots, slots + count);
     });
     Pruned result;
     for (const EdgeIndex slot : layer.pruned) {
-        float& weight = layer.weights[slot];
         // a NaN counts by its sign bit, as the rules take it
-        ++(weight == 0 ? result.zero : std::signbit(weight) ? result.negative : result.positive);
-        weight = 0;
+        const float weight = layer.weights[slot];
+        const std::uint32_t zero = weight == 0 ? 1 : 0;
+        const std::uint32_t negative = std::signbit(weight) ? 1 - zero : 0;
+        result.zero += zero;
+        result.negative += negative;
+        result.positive += 1 - zero - negative;
+        layer.weights[slot] = 0;
     }
     if (layer.by_input()) {
-        with_policy(num_edges, threads, [&](const auto& policy) {
+        with_policy(num_edges, threads, [&](const auto& policy, int /*team*/) {
             thrust::gather(policy, layer.slot.begin(), layer.slot.end(), layer.weights.begin(),
                            layer.input_weights.begin());
         });
@@ -198,10 +327,10 @@ Pruned prune(SparseCpuLayer& layer, const PruneRule& rule, double zeta, int thre
 
 std::uint32_t regrow(SparseCpuLayer& layer, const GrowRule& rule, const WeightLaw& law, bool reset_state,
                      std::uint64_t seed, std::uint32_t layer_number, std::uint32_t event, int threads) {
-    return evolve(layer, Rebirth{&rule, &law, reset_state, seed, layer_number, event}, threads);
+    return evolve(layer, Regrowth{&std::get<GrowRandom>(rule), &law, reset_state, seed, layer_number, event}, threads);
 }
 
-void remove(SparseCpuLayer& layer, int threads) { evolve(layer, Rebirth{}, threads); }
+void remove(SparseCpuLayer& layer, int threads) { evolve(layer, Regrowth{}, threads); }
 
 Degrees degrees(const SparseCpuLayer& layer) {
     Degrees result;

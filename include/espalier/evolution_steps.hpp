@@ -1,0 +1,372 @@
+// The steps of topology evolution as function objects that run on both sides of the seam; evolve.hpp strings them
+// together. Integers only. Sorted lists are walked in runs: one search where a run begins, then side by side.
+#pragma once
+
+#include <cstring>
+
+#include "espalier/evolution_rules.hpp"
+#include "espalier/host_device.hpp"
+#include "espalier/index.hpp"
+#include "espalier/random.hpp"
+
+namespace espalier {
+
+// ---- which edges go
+
+/// Weights in the order in which a prune rule takes them: ascending keys, in at most two groups of which each loses its
+/// share. A float's bits as an integer ascend with its magnitude, positive numbers first.
+struct PruneOrder {
+    static constexpr int max_groups = 2;
+    std::uint32_t mask = 0xffffffffU;  // key = bits & mask
+    int num_groups = 0;
+    std::uint32_t first[max_groups] = {};  // a group is the keys first..last
+    std::uint32_t last[max_groups] = {};
+
+    [[nodiscard]] ESPALIER_HOST_DEVICE std::uint32_t operator()(float weight) const {
+        std::uint32_t bits = 0;
+        std::memcpy(&bits, &weight, sizeof bits);
+        return bits & mask;
+    }
+};
+
+/// Zeros (0x00000000 and 0x80000000) belong to neither sign.
+inline PruneOrder prune_order(const PruneBySign& /*rule*/) {
+    return {0xffffffffU, 2, {0x00000001U, 0x80000001U}, {0x7fffffffU, 0xffffffffU}};
+}
+inline PruneOrder prune_order(const PruneByMagnitude& /*rule*/) { return {0x7fffffffU, 1, {0, 0}, {0x7fffffffU, 0}}; }
+
+/// Per group: `quota` edges go, those with keys below the threshold and the first of those with just that key.
+struct PruneCut {
+    EdgeIndex quota[PruneOrder::max_groups] = {};
+    std::uint32_t threshold[PruneOrder::max_groups] = {};
+    EdgeIndex ties[PruneOrder::max_groups] = {};                                   // edges at the threshold
+    EdgeIndex ties_taken[PruneOrder::max_groups] = {};                             // those of them that go
+    EdgeIndex tie_slots[PruneOrder::max_groups] = {~EdgeIndex{0}, ~EdgeIndex{0}};  // they have slots below this
+
+    [[nodiscard]] EdgeIndex total() const { return quota[0] + quota[1]; }
+};
+
+/// int(zeta * count), the product in double.
+ESPALIER_HOST_DEVICE inline EdgeIndex prune_quota(double zeta, EdgeIndex count) {
+    return static_cast<EdgeIndex>(zeta * static_cast<double>(count));
+}
+
+namespace detail {
+
+/// The first index in [first, last) for which `before` no longer holds, `last` if it always does.
+template <class Before>
+ESPALIER_HOST_DEVICE EdgeIndex partition_point(EdgeIndex first, EdgeIndex last, const Before& before) {
+    while (first < last) {
+        const EdgeIndex middle = first + (last - first) / 2;
+        if (before(middle)) {
+            first = middle + 1;
+        } else {
+            last = middle;
+        }
+    }
+    return first;
+}
+
+struct CutSortedKeys {
+    const std::uint32_t* keys;  // [count], ascending
+    EdgeIndex count;
+    PruneOrder order;
+    double zeta;
+
+    [[nodiscard]] ESPALIER_HOST_DEVICE EdgeIndex below(std::uint32_t key) const {
+        const std::uint32_t* const sorted = keys;
+        return partition_point(0, count, [sorted, key](EdgeIndex i) { return sorted[i] < key; });
+    }
+    [[nodiscard]] ESPALIER_HOST_DEVICE EdgeIndex up_to(std::uint32_t key) const {
+        return key == 0xffffffffU ? count : below(key + 1);
+    }
+    [[nodiscard]] ESPALIER_HOST_DEVICE PruneCut operator()(int /*only*/) const {
+        PruneCut cut;
+        for (int group = 0; group < order.num_groups; ++group) {
+            const EdgeIndex begin = below(order.first[group]);
+            cut.quota[group] = prune_quota(zeta, up_to(order.last[group]) - begin);
+            if (cut.quota[group] == 0) continue;
+            cut.threshold[group] = keys[begin + cut.quota[group] - 1];
+            const EdgeIndex tie_begin = below(cut.threshold[group]);
+            cut.ties[group] = up_to(cut.threshold[group]) - tie_begin;
+            cut.ties_taken[group] = begin + cut.quota[group] - tie_begin;
+        }
+        return cut;
+    }
+};
+
+struct TakeSecond {
+    template <class T>
+    ESPALIER_HOST_DEVICE T operator()(const T& /*first*/, const T& second) const {
+        return second;
+    }
+};
+
+/// Whether the edge of a slot is at the threshold of a group.
+struct IsTie {
+    const float* weights;
+    PruneOrder order;
+    std::uint32_t threshold;
+    ESPALIER_HOST_DEVICE bool operator()(EdgeIndex slot) const { return order(weights[slot]) == threshold; }
+};
+
+/// Whether the edge of a slot goes.
+struct IsCut {
+    const float* weights;
+    PruneOrder order;
+    std::uint32_t first[PruneOrder::max_groups];
+    std::uint32_t below[PruneOrder::max_groups];      // keys first .. first + below - 1 go,
+    std::uint32_t threshold[PruneOrder::max_groups];  // and this key, if at most this slot
+    EdgeIndex slots[PruneOrder::max_groups];          // slots 0 .. slots - 1
+
+    IsCut(const float* all_weights, const PruneOrder& prune_order, const PruneCut& cut)
+        : weights(all_weights), order(prune_order) {
+        for (int group = 0; group < PruneOrder::max_groups; ++group) {
+            const bool some = cut.quota[group] > 0;
+            first[group] = order.first[group];
+            threshold[group] = cut.threshold[group];
+            below[group] = some ? cut.threshold[group] - order.first[group] : 0;
+            slots[group] = some ? cut.tie_slots[group] : 0;
+        }
+    }
+    ESPALIER_HOST_DEVICE bool operator()(EdgeIndex slot) const {
+        // no branches: weights of either kind come in no order
+        const std::uint32_t key = order(weights[slot]);
+        const bool least = (key - first[0] < below[0]) | (key - first[1] < below[1]);
+        const bool tie = ((key == threshold[0]) & (slot < slots[0])) | ((key == threshold[1]) & (slot < slots[1]));
+        return least | tie;
+    }
+};
+
+}  // namespace detail
+
+// ---- which cells get an edge
+
+namespace detail {
+
+inline constexpr EdgeIndex run_length = 128;  // no result depends on it
+
+ESPALIER_HOST_DEVICE inline EdgeIndex num_runs(EdgeIndex count) {
+    return count / run_length + (count % run_length > 0);
+}
+ESPALIER_HOST_DEVICE inline EdgeIndex run_end(EdgeIndex begin, EdgeIndex count) {
+    return count - begin < run_length ? count : begin + run_length;
+}
+
+template <class Key>
+struct DrawRank {
+    Permutation permutation;
+    ESPALIER_HOST_DEVICE Key operator()(EdgeIndex i) const { return static_cast<Key>(permutation(i)); }
+};
+
+/// Rank r among the numbers that an ascending list leaves out is the number r + #{i : listed[i] - i <= r}.
+template <class Key, class Ranks>
+struct ComplementRun {
+    const Key* listed;
+    EdgeIndex num_listed;
+    Ranks ranks;  // ascending
+    EdgeIndex count;
+    Key* numbers;  // may be where the ranks are
+
+    ESPALIER_HOST_DEVICE void operator()(EdgeIndex run) const {
+        const EdgeIndex begin = run * run_length;
+        EdgeIndex passed = search(0, ranks[begin]);
+        for (EdgeIndex i = begin; i < run_end(begin, count); ++i) {
+            const Key rank = ranks[i];
+            passed = advance(passed, rank);
+            numbers[i] = rank + static_cast<Key>(passed);
+        }
+    }
+    [[nodiscard]] ESPALIER_HOST_DEVICE EdgeIndex search(EdgeIndex from, Key rank) const {
+        const Key* const list = listed;
+        return partition_point(from, num_listed, [list, rank](EdgeIndex i) { return list[i] - i <= rank; });
+    }
+    [[nodiscard]] ESPALIER_HOST_DEVICE EdgeIndex advance(EdgeIndex from, Key rank) const {
+        const EdgeIndex near = num_listed - from < 8 ? num_listed : from + 8;
+        while (from < near && listed[from] - from <= rank) ++from;
+        return from < near || from == num_listed ? from : search(from, rank);
+    }
+};
+
+}  // namespace detail
+
+// ---- from cells to CSR
+
+namespace detail {
+
+template <class Key>
+struct ColumnRun {
+    Index num_inputs;
+    const Key* cells;
+    EdgeIndex num_edges;
+    Index* column;
+
+    ESPALIER_HOST_DEVICE void operator()(EdgeIndex run) const {
+        const EdgeIndex begin = run * run_length;
+        Key row_begin = cells[begin] / num_inputs * num_inputs;
+        for (EdgeIndex slot = begin; slot < run_end(begin, num_edges); ++slot) {
+            const Key cell = cells[slot];
+            if (cell - row_begin >= num_inputs) row_begin = cell / num_inputs * num_inputs;
+            column[slot] = static_cast<Index>(cell - row_begin);
+        }
+    }
+};
+
+/// Where a group of `width` consecutive keys begins in an ascending list.
+template <class Key>
+struct GroupStart {
+    const Key* keys;
+    EdgeIndex count;
+    Index width;
+    ESPALIER_HOST_DEVICE EdgeIndex operator()(Index group) const {
+        const Key* const list = keys;
+        const std::uint64_t low = std::uint64_t{group} * width;
+        return partition_point(0, count, [list, low](EdgeIndex i) { return list[i] < low; });
+    }
+};
+
+}  // namespace detail
+
+// ---- the topology that follows
+
+/// A layer's edges in CSR, arrays in the policy's memory.
+struct CsrView {
+    Index num_inputs = 0;
+    Index num_outputs = 0;
+    EdgeIndex num_edges = 0;
+    const EdgeIndex* row_start = nullptr;  // [num_outputs + 1]
+    const Index* column = nullptr;         // [num_edges]
+};
+
+/// What goes and what comes.
+template <class Key>
+struct Replacement {
+    const EdgeIndex* pruned = nullptr;  // [num_pruned] slots, ascending
+    EdgeIndex num_pruned = 0;
+    const Key* ranks = nullptr;  // [num_grown] of the new cells among the missing ones, ascending
+    EdgeIndex num_grown = 0;     // at most num_pruned
+    bool allow_removed = false;  // the cells of pruned edges count as missing
+
+    [[nodiscard]] EdgeIndex num_edges(const CsrView& old) const { return old.num_edges - num_pruned + num_grown; }
+};
+
+/// Where an evolution leaves its results.
+template <class Key>
+struct Evolved {
+    EdgeIndex* row_start = nullptr;    // [num_outputs + 1], may be the old one
+    Index* column = nullptr;           // [num_edges]
+    EdgeIndex* origin = nullptr;       // [num_edges] the old slot of each edge, pruned[j] for the j-th new one
+    EdgeIndex* destination = nullptr;  // [old edges] the new slot of each kept edge, `gone` for pruned ones; or null
+    Key* grown_cells = nullptr;        // [num_grown]
+    EdgeIndex* grown_slots = nullptr;  // [num_grown] the new edges' new slots
+};
+
+inline constexpr EdgeIndex gone = ~EdgeIndex{0};
+
+/// How many cells can get an edge.
+inline Cell num_missing(Cell num_cells, EdgeIndex num_edges, EdgeIndex num_pruned, const GrowRandom& rule) {
+    return num_cells - num_edges + (rule.allow_removed != 0 ? num_pruned : 0);
+}
+
+namespace detail {
+
+/// Merges kept and new edges, one run of old slots a call: new edges come before the first old edge beyond them.
+/// The new cell of rank r lies before an old cell e with c excluded cells below it exactly if r < e - c.
+template <class Key>
+struct MergeRun {
+    CsrView old;
+    Replacement<Key> change;
+    Evolved<Key> result;
+
+    ESPALIER_HOST_DEVICE void operator()(EdgeIndex run) const {
+        const EdgeIndex begin = run * run_length;
+        const EdgeIndex end = run_end(begin, old.num_edges);
+        EdgeIndex p = pruned_before(begin);
+        EdgeIndex g = begin == 0 ? 0 : grown_before(begin - 1);
+        Index row = row_of(begin);
+        Key row_begin = static_cast<Key>(row) * old.num_inputs;
+        Key grown_row_begin = row_begin;
+        for (EdgeIndex slot = begin; slot < end; ++slot) {
+            for (; slot >= old.row_start[row + 1]; ++row) row_begin += old.num_inputs;
+            const Key cell = row_begin + old.column[slot];
+            const EdgeIndex excluded = change.allow_removed ? slot - p : slot;
+            for (; g < change.num_grown && change.ranks[g] < cell - excluded; ++g) {
+                grow(g, excluded, slot - p + g, grown_row_begin);
+            }
+            const bool goes = p < change.num_pruned && change.pruned[p] == slot;
+            if (!goes) {
+                result.column[slot - p + g] = old.column[slot];
+                result.origin[slot - p + g] = slot;
+            }
+            if (result.destination != nullptr) result.destination[slot] = goes ? gone : slot - p + g;
+            p += goes ? 1 : 0;
+        }
+        if (end < old.num_edges) return;
+        for (; g < change.num_grown; ++g) grow(g, change.allow_removed ? end - p : end, end - p + g, grown_row_begin);
+    }
+
+private:
+    ESPALIER_HOST_DEVICE void grow(EdgeIndex g, EdgeIndex excluded, EdgeIndex slot, Key& row_begin) const {
+        const Key cell = change.ranks[g] + excluded;
+        if (cell < row_begin || cell - row_begin >= old.num_inputs) row_begin = cell / old.num_inputs * old.num_inputs;
+        result.column[slot] = static_cast<Index>(cell - row_begin);
+        result.origin[slot] = change.pruned[g];
+        result.grown_cells[g] = cell;
+        result.grown_slots[g] = slot;
+    }
+    [[nodiscard]] ESPALIER_HOST_DEVICE Index row_of(EdgeIndex slot) const {
+        const EdgeIndex* const start = old.row_start;
+        return partition_point(0, old.num_outputs, [start, slot](Index i) { return start[i + 1] <= slot; });
+    }
+    [[nodiscard]] ESPALIER_HOST_DEVICE EdgeIndex pruned_before(EdgeIndex slot) const {
+        const EdgeIndex* const list = change.pruned;
+        return partition_point(0, change.num_pruned, [list, slot](EdgeIndex i) { return list[i] < slot; });
+    }
+    /// New edges before the old edge of this slot.
+    [[nodiscard]] ESPALIER_HOST_DEVICE EdgeIndex grown_before(EdgeIndex slot) const {
+        const EdgeIndex excluded = change.allow_removed ? slot - pruned_before(slot) : slot;
+        const Key limit = static_cast<Key>(row_of(slot)) * old.num_inputs + old.column[slot] - excluded;
+        const Key* const list = change.ranks;
+        return partition_point(0, change.num_grown, [list, limit](EdgeIndex i) { return list[i] < limit; });
+    }
+};
+
+/// A row begins after the kept edges and the new ones of the rows before it.
+template <class Key>
+struct NewRowStart {
+    CsrView old;
+    Replacement<Key> change;
+    const Key* grown_cells;
+
+    ESPALIER_HOST_DEVICE EdgeIndex operator()(Index row) const {
+        const EdgeIndex start = old.row_start[row];
+        const EdgeIndex* const pruned = change.pruned;
+        const EdgeIndex lost =
+            partition_point(0, change.num_pruned, [pruned, start](EdgeIndex i) { return pruned[i] < start; });
+        const Key* const cells = grown_cells;
+        const std::uint64_t row_begin = std::uint64_t{row} * old.num_inputs;
+        return start - lost +
+               partition_point(0, change.num_grown, [cells, row_begin](EdgeIndex i) { return cells[i] < row_begin; });
+    }
+};
+
+template <class Key, class Law>
+struct BornWeight {
+    Law law;
+    Stream stream;
+    Index num_inputs;
+    ESPALIER_HOST_DEVICE float operator()(Key cell) const { return law(stream.bits(cell), num_inputs); }
+};
+
+struct RowOfSlot {
+    const EdgeIndex* row_start;
+    Index num_outputs;
+    ESPALIER_HOST_DEVICE Index operator()(EdgeIndex slot) const {
+        const EdgeIndex* const start = row_start;
+        return partition_point(0, num_outputs, [start, slot](Index i) { return start[i + 1] <= slot; });
+    }
+};
+
+}  // namespace detail
+
+}  // namespace espalier
