@@ -1,0 +1,128 @@
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "bench/ceiling.cpp"
+#include "host/cpu/targets.hpp"
+// clang-format off: in this order
+#include "hwy/foreach_target.h"
+// clang-format on
+#include <algorithm>
+#include <ctime>
+#include <memory>
+#include <vector>
+
+#include "bench/ceiling.hpp"
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace espalier::HWY_NAMESPACE {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+/// `rounds` times 12 independent multiply-adds of a vector; returns the floating-point operations. Twelve chains hide
+/// the latency of two units and leave registers free on machines with sixteen.
+double MultiplyAdd(std::size_t rounds, float* sink) {
+    const hn::ScalableTag<float> d;
+    const auto factor = hn::Set(d, 0.999F);
+    const auto term = hn::Set(d, 0.001F);
+    auto a = hn::Iota(d, 1.0F), b = a, c = a, e = a, f = a, g = a, h = a, i = a, j = a, k = a, l = a, m = a;
+    for (std::size_t round = 0; round < rounds; ++round) {
+        a = hn::MulAdd(a, factor, term);
+        b = hn::MulAdd(b, factor, term);
+        c = hn::MulAdd(c, factor, term);
+        e = hn::MulAdd(e, factor, term);
+        f = hn::MulAdd(f, factor, term);
+        g = hn::MulAdd(g, factor, term);
+        h = hn::MulAdd(h, factor, term);
+        i = hn::MulAdd(i, factor, term);
+        j = hn::MulAdd(j, factor, term);
+        k = hn::MulAdd(k, factor, term);
+        l = hn::MulAdd(l, factor, term);
+        m = hn::MulAdd(m, factor, term);
+    }
+    const auto sum = hn::Add(hn::Add(hn::Add(hn::Add(a, b), hn::Add(c, e)), hn::Add(hn::Add(f, g), hn::Add(h, i))),
+                             hn::Add(hn::Add(j, k), hn::Add(l, m)));
+    *sink = hn::GetLane(hn::SumOfLanes(d, sum));
+    return static_cast<double>(rounds) * 12 * 2 * static_cast<double>(hn::Lanes(d));
+}
+
+/// Reads `count` floats (a multiple of 256) once.
+void ReadAll(const float* data, std::size_t count, float* sink) {
+    const hn::ScalableTag<float> d;
+    const std::size_t lanes = hn::Lanes(d);
+    auto a = hn::Zero(d), b = a, c = a, e = a;
+    for (std::size_t i = 0; i < count; i += 4 * lanes) {
+        a = hn::Add(a, hn::Load(d, data + i));
+        b = hn::Add(b, hn::Load(d, data + i + lanes));
+        c = hn::Add(c, hn::Load(d, data + i + 2 * lanes));
+        e = hn::Add(e, hn::Load(d, data + i + 3 * lanes));
+    }
+    *sink = hn::GetLane(hn::SumOfLanes(d, hn::Add(hn::Add(a, b), hn::Add(c, e))));
+}
+
+}  // namespace espalier::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace espalier {
+
+HWY_EXPORT(MultiplyAdd);
+HWY_EXPORT(ReadAll);
+
+namespace {
+
+double seconds_of(clockid_t clock) {
+    timespec now{};
+    clock_gettime(clock, &now);
+    return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+}
+
+/// Work per second of the best spell; `spell` does some work and returns how much.
+template <class Spell>
+double best_rate(double seconds, const Spell& spell) {
+    double best = 0;
+    const double end = thread_seconds() + seconds;
+    while (true) {
+        const double start = thread_seconds();
+        if (start >= end) return best;
+        double work = 0;
+        double now = start;
+        while (now < start + 0.001) {
+            work += spell();
+            now = thread_seconds();
+        }
+        best = std::max(best, work / (now - start));
+    }
+}
+
+}  // namespace
+
+double thread_seconds() { return seconds_of(CLOCK_THREAD_CPUTIME_ID); }
+double process_seconds() { return seconds_of(CLOCK_PROCESS_CPUTIME_ID); }
+double wall_seconds() { return seconds_of(CLOCK_MONOTONIC); }
+
+double fma_peak(double seconds) {
+    volatile float keep = 0;
+    return best_rate(seconds, [&] {
+        float sink = 0;
+        const double flops = HWY_DYNAMIC_DISPATCH(MultiplyAdd)(20000, &sink);
+        keep = sink;
+        return flops;
+    });
+}
+
+double read_rate(std::size_t bytes, double seconds) {
+    const std::size_t count = (bytes / sizeof(float) + 255) / 256 * 256;
+    std::vector<float> memory(count + 16, 1.0F);
+    void* start = memory.data();
+    std::size_t space = memory.size() * sizeof(float);
+    const auto* data = static_cast<const float*>(std::align(64, count * sizeof(float), start, space));
+    volatile float keep = 0;
+    return best_rate(seconds, [&] {
+        float sink = 0;
+        HWY_DYNAMIC_DISPATCH(ReadAll)(data, count, &sink);
+        keep = sink;
+        return static_cast<double>(count * sizeof(float));
+    });
+}
+
+}  // namespace espalier
+#endif

@@ -1,0 +1,23 @@
+// What this machine can do at best, measured on the spot: every figure of a benchmark stands beside it, for a machine
+// shared with others does not run at one speed.
+#pragma once
+
+#include <cstddef>
+
+namespace espalier {
+
+/// Seconds of processor time that the calling thread has used.
+double thread_seconds();
+/// Seconds of processor time of the whole process.
+double process_seconds();
+/// Seconds of wall-clock time since some fixed moment.
+double wall_seconds();
+
+/// Single-precision multiply-adds of one thread from registers, in FLOP/s (an fma counts as 2), over about `seconds` of
+/// its processor time; the best of several short spells.
+double fma_peak(double seconds = 0.02);
+
+/// Reading `bytes` of memory again and again by one thread, in bytes/s, likewise.
+double read_rate(std::size_t bytes, double seconds = 0.02);
+
+}  // namespace espalier
