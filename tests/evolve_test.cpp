@@ -1,0 +1,458 @@
+// Topology evolution on the CPU layer: exactness against a brute-force oracle, uniformity, reproducibility.
+#include "host/cpu/evolve.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <rapidcheck.h>
+#include <thrust/system/omp/execution_policy.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <map>
+#include <memory>
+#include <numeric>
+#include <set>
+
+#include "alternatives.hpp"
+#include "chi_square.hpp"
+#include "espalier/evolve.hpp"
+#include "espalier/topology.hpp"
+#include "host/cpu/cpu_backend.hpp"
+#include "host/cpu/layer_io.hpp"
+#include "host/cpu/prune_cut.hpp"
+
+namespace espalier {
+namespace {
+
+/// A layer whose weights, and states 1000 times the weight of the same edge, tell its edges apart.
+Layer distinct_layer(Index inputs, Index outputs, Cell edges, std::uint64_t seed) {
+    Layer layer;
+    layer.num_inputs = inputs;
+    layer.num_outputs = outputs;
+    layer.topology = random_topology(inputs, outputs, edges, ExactCount{}, Stream{seed, Purpose::topology, 0, 0});
+    const Stream stream{seed, Purpose::initial_weight, 0, 0};
+    const Permutation order(std::max<Cell>(edges, 1), stream);
+    for (EdgeIndex slot = 0; slot < edges; ++slot) {
+        const auto size = static_cast<float>(order(slot) + 1) / 64;
+        layer.weights.push_back((stream.bits(slot) & 1) != 0 ? size : -size);
+    }
+    layer.bias.assign(outputs, 0.0F);
+    layer.weight_state.resize(1);
+    for (const float weight : layer.weights) layer.weight_state[0].push_back(1000 * weight);
+    layer.bias_state.emplace_back(outputs, 0.0F);
+    return layer;
+}
+
+std::unique_ptr<CpuLayer> loaded(const Layer& layer, bool by_input) {
+    return layer_in_use(layer, LayerUse{by_input, Momentum{}});
+}
+SparseCpuLayer& sparse(CpuLayer& layer) { return dynamic_cast<SparseCpuLayer&>(layer); }
+
+std::vector<Cell> cells_of(const Topology& topology) {
+    const CooEdges edges = coo(topology);
+    std::vector<Cell> cells;
+    for (std::size_t i = 0; i < edges.row.size(); ++i) {
+        cells.push_back(Cell{edges.row[i]} * topology.num_inputs + edges.column[i]);
+    }
+    return cells;
+}
+
+/// weight and state of every edge by its cell
+std::map<Cell, std::pair<float, float>> by_cell(const Layer& layer) {
+    std::map<Cell, std::pair<float, float>> edges;
+    const auto cells = cells_of(*layer.topology);
+    for (std::size_t i = 0; i < cells.size(); ++i) edges[cells[i]] = {layer.weights[i], layer.weight_state[0][i]};
+    return edges;
+}
+
+/// The slots a rule takes, straight from its definition.
+std::vector<EdgeIndex> oracle_pruned(const std::vector<float>& weights, const PruneRule& rule, double zeta) {
+    std::vector<EdgeIndex> pruned;
+    const auto take_least = [&](const auto& belongs) {
+        std::vector<EdgeIndex> slots;
+        for (EdgeIndex slot = 0; slot < weights.size(); ++slot) {
+            if (belongs(weights[slot])) slots.push_back(slot);
+        }
+        std::stable_sort(slots.begin(), slots.end(),
+                         [&](EdgeIndex a, EdgeIndex b) { return std::abs(weights[a]) < std::abs(weights[b]); });
+        const auto quota = static_cast<std::ptrdiff_t>(zeta * static_cast<double>(slots.size()));
+        pruned.insert(pruned.end(), slots.begin(), slots.begin() + quota);
+    };
+    if (std::holds_alternative<PruneBySign>(rule)) {
+        take_least([](float w) { return w > 0; });
+        take_least([](float w) { return w < 0; });
+    } else {
+        take_least([](float /*w*/) { return true; });
+    }
+    std::sort(pruned.begin(), pruned.end());
+    return pruned;
+}
+
+/// The views of a layer in use agree with each other and with the arrays in their order.
+void check_views(const SparseCpuLayer& layer) {
+    const Topology topology{layer.num_inputs,
+                            layer.num_outputs,
+                            {layer.row_start.begin(), layer.row_start.end()},
+                            {layer.column.begin(), layer.column.end()}};
+    RC_ASSERT(fault(topology) == "");
+    RC_ASSERT(layer.weights.size() == layer.column.size());
+    RC_ASSERT(layer.state[0].size() == layer.column.size());
+    if (!layer.by_input()) return;
+    const TransposedView view = transposed(topology);
+    RC_ASSERT(std::equal(view.column_start.begin(), view.column_start.end(), layer.column_start.begin(),
+                         layer.column_start.end()));
+    RC_ASSERT(std::equal(view.row.begin(), view.row.end(), layer.row.begin(), layer.row.end()));
+    RC_ASSERT(std::equal(view.slot.begin(), view.slot.end(), layer.slot.begin(), layer.slot.end()));
+    RC_ASSERT(layer.input_weights.size() == view.slot.size());
+    for (std::size_t e = 0; e < view.slot.size(); ++e) RC_ASSERT(layer.input_weights[e] == layer.weights[view.slot[e]]);
+}
+
+void check_evolution(const Layer& before, const PruneRule& prune_rule, const GrowRandom& grow, double zeta,
+                     bool reset_state, bool by_input, int threads, std::uint64_t seed) {
+    const auto held = loaded(before, by_input);
+    SparseCpuLayer& layer = sparse(*held);
+    const auto expected = oracle_pruned(before.weights, prune_rule, zeta);
+    const Pruned pruned = prune(layer, prune_rule, zeta, threads);
+    RC_ASSERT(layer.pruned == expected);
+    RC_ASSERT(pruned.total() == expected.size());
+    check_views(layer);
+    const Layer zeroed = layer_at_rest(layer);
+    const auto old_cells = cells_of(*before.topology);
+    std::set<Cell> gone;
+    for (EdgeIndex slot = 0; slot < before.weights.size(); ++slot) {
+        const bool goes = std::binary_search(expected.begin(), expected.end(), slot);
+        RC_ASSERT(zeroed.weights[slot] == (goes ? 0.0F : before.weights[slot]));
+        if (goes) gone.insert(old_cells[slot]);
+    }
+
+    const WeightLaw law = NormalWeights{};
+    const std::uint32_t grown = regrow(layer, grow, law, reset_state, seed, 3, 17, threads);
+    check_views(layer);
+    const Layer after = layer_at_rest(layer);
+    const Cell num_cells = before.topology->num_cells();
+    const Cell missing = num_cells - old_cells.size() + (grow.allow_removed != 0 ? gone.size() : 0);
+    RC_ASSERT(grown == std::min<Cell>(missing, gone.size()));
+    RC_ASSERT(after.weights.size() == before.weights.size() - gone.size() + grown);
+
+    const auto old_edges = by_cell(before);
+    auto left = by_cell(after);
+    for (const auto& [cell, edge] : old_edges) {
+        if (gone.count(cell) != 0) continue;
+        RC_ASSERT(left.count(cell) == 1U);
+        RC_ASSERT(left[cell] == edge);
+        left.erase(cell);
+    }
+    RC_ASSERT(left.size() == grown);
+    const Stream weights{seed, Purpose::new_weight, 3, 17};
+    auto replaced = expected.begin();
+    for (const auto& [cell, edge] : left) {
+        RC_ASSERT(grow.allow_removed != 0 || old_edges.count(cell) == 0U);
+        RC_ASSERT(edge.first == std::get<NormalWeights>(law)(weights.bits(cell), before.num_inputs));
+        RC_ASSERT(edge.second == (reset_state ? 0.0F : before.weight_state[0][*replaced]));
+        ++replaced;
+    }
+}
+
+TEST(Evolution, ExactInEveryRespect) {
+    EXPECT_TRUE(rc::check("prune and regrow against brute force", [] {
+        const auto inputs = *rc::gen::inRange<Index>(1, 40);
+        const auto outputs = *rc::gen::inRange<Index>(1, 40);
+        const Cell cells = Cell{inputs} * outputs;
+        const Cell edges = *rc::gen::element<Cell>(0, cells / 20, cells / 2, cells - cells / 10, cells);
+        const double zeta = *rc::gen::element(0.0, 0.1, 0.3, 0.5, 0.99, 1.0);
+        const auto seed = *rc::gen::arbitrary<std::uint64_t>();
+        Layer layer = distinct_layer(inputs, outputs, edges, seed);
+        // many ties, zeros of either sign
+        if (*rc::gen::arbitrary<bool>()) {
+            for (float& weight : layer.weights) weight = std::trunc(std::fmod(weight * 64, 3.0F));
+        }
+        check_evolution(layer, *rc::gen::elementOf(alternatives<PruneRule>()), GrowRandom{*rc::gen::inRange(0, 2)},
+                        zeta, *rc::gen::arbitrary<bool>(), *rc::gen::arbitrary<bool>(), 1, seed);
+    }));
+}
+
+/// Several runs a row, several rows a run, more than one run.
+TEST(Evolution, ExactInLargerLayers) {
+    for (const auto& [inputs, outputs] : {std::pair{1000U, 3U}, std::pair{3U, 2000U}, std::pair{200U, 300U}}) {
+        for (const Cell edges : {Cell{inputs} * outputs / 30, Cell{inputs} * outputs / 2}) {
+            for (const int allow_removed : {0, 1}) {
+                const Layer layer = distinct_layer(inputs, outputs, edges, 7);
+                ASSERT_NO_THROW(
+                    check_evolution(layer, PruneBySign{}, GrowRandom{allow_removed}, 0.3, true, true, 1, 5));
+                ASSERT_NO_THROW(
+                    check_evolution(layer, PruneByMagnitude{}, GrowRandom{allow_removed}, 0.3, false, true, 1, 6));
+            }
+        }
+    }
+}
+
+/// More than 2^32 cells: 64-bit keys; empty rows at both ends and between.
+TEST(Evolution, ExactBeyondFourBillionCells) {
+    const Layer layer = distinct_layer(100000, 70000, 3000, 9);
+    for (const bool by_input : {false, true}) {
+        ASSERT_NO_THROW(check_evolution(layer, PruneBySign{}, GrowRandom{}, 0.5, false, by_input, 1, 5));
+    }
+}
+
+TEST(Evolution, PruneTakesTiesInOrderAndLeavesZeros) {
+    const std::vector<float> weights{0.5F, -0.5F, 0.0F, 0.5F, -0.0F, -0.5F, 0.5F, -2.0F, 0.5F, -0.5F};
+    Layer layer;
+    layer.num_inputs = 10;
+    layer.num_outputs = 1;
+    layer.topology = from_cells(10, 1, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9});
+    layer.weights = weights;
+    layer.bias.assign(1, 0.0F);
+    auto held = loaded(layer, true);
+    const Pruned by_sign = prune(sparse(*held), PruneBySign{}, 0.5, 1);
+    EXPECT_EQ(by_sign.positive, 2U);
+    EXPECT_EQ(by_sign.negative, 2U);
+    EXPECT_EQ(by_sign.zero, 0U);
+    EXPECT_EQ(sparse(*held).pruned, (std::vector<EdgeIndex>{0, 1, 3, 5}));
+    held = loaded(layer, true);
+    const Pruned by_magnitude = prune(sparse(*held), PruneByMagnitude{}, 0.5, 1);
+    EXPECT_EQ(by_magnitude.positive, 2U);
+    EXPECT_EQ(by_magnitude.negative, 1U);
+    EXPECT_EQ(by_magnitude.zero, 2U);
+    EXPECT_EQ(sparse(*held).pruned, (std::vector<EdgeIndex>{0, 1, 2, 3, 4}));
+}
+
+TEST(Evolution, QuotaIsTruncatedInDouble) {
+    EXPECT_EQ(prune_quota(0.3, 10), 3U);
+    EXPECT_EQ(prune_quota(0.29, 100), 28U);  // 0.29 * 100 is 28.999999999999996
+    EXPECT_EQ(prune_quota(1, std::numeric_limits<EdgeIndex>::max()), std::numeric_limits<EdgeIndex>::max());
+    EXPECT_EQ(prune_quota(0, 12345), 0U);
+}
+
+TEST(Evolution, PruneWantsZetaInRangeAndRegrowthBetween) {
+    const auto held = loaded(distinct_layer(5, 5, 10, 1), true);
+    EXPECT_THROW(prune(sparse(*held), PruneBySign{}, -0.1, 1), std::logic_error);
+    EXPECT_THROW(prune(sparse(*held), PruneBySign{}, 1.1, 1), std::logic_error);
+    EXPECT_THROW(prune(sparse(*held), PruneBySign{}, std::numeric_limits<double>::quiet_NaN(), 1), std::logic_error);
+    prune(sparse(*held), PruneBySign{}, 0.5, 1);
+    EXPECT_THROW(prune(sparse(*held), PruneBySign{}, 0.5, 1), std::logic_error);
+}
+
+TEST(Evolution, RemoveDropsThePrunedEdges) {
+    for (const bool by_input : {false, true}) {
+        const Layer before = distinct_layer(20, 30, 200, 4);
+        const auto held = loaded(before, by_input);
+        const auto expected = oracle_pruned(before.weights, PruneBySign{}, 0.3);
+        prune(sparse(*held), PruneBySign{}, 0.3, 1);
+        remove(sparse(*held), 1);
+        ASSERT_NO_THROW(check_views(sparse(*held)));
+        const Layer after = layer_at_rest(*held);
+        auto edges = by_cell(before);
+        const auto cells = cells_of(*before.topology);
+        for (const EdgeIndex slot : expected) edges.erase(cells[slot]);
+        EXPECT_EQ(by_cell(after), edges);
+    }
+}
+
+TEST(Evolution, AFullLayerGrowsNothingUnlessRemovedCellsCount) {
+    for (const int allow_removed : {0, 1}) {
+        const auto held = loaded(distinct_layer(6, 7, 42, 4), true);
+        const std::uint32_t gone = prune(sparse(*held), PruneByMagnitude{}, 0.5, 1).total();
+        EXPECT_EQ(gone, 21U);
+        EXPECT_EQ(regrow(sparse(*held), GrowRandom{allow_removed}, HeNormal{}, true, 1, 0, 0, 1),
+                  allow_removed != 0 ? 21U : 0U);
+        EXPECT_EQ(sparse(*held).num_edges(), allow_removed != 0 ? 42U : 21U);
+        ASSERT_NO_THROW(check_views(sparse(*held)));
+    }
+}
+
+/// Everything a layer holds, to compare bit for bit.
+std::vector<std::uint32_t> words_of(const SparseCpuLayer& layer) {
+    std::vector<std::uint32_t> words;
+    const auto add = [&](const auto& values) {
+        const std::size_t at = words.size();
+        words.resize(at + values.size());
+        if (!values.empty()) std::memcpy(words.data() + at, values.data(), values.size() * sizeof(std::uint32_t));
+    };
+    add(layer.row_start);
+    add(layer.column);
+    add(layer.weights);
+    add(layer.column_start);
+    add(layer.row);
+    add(layer.slot);
+    add(layer.input_weights);
+    add(layer.state[0]);
+    return words;
+}
+
+TEST(Evolution, SameBitsForAnyNumberOfThreads) {
+    Layer before = distinct_layer(1500, 1000, 150000, 3);
+    for (std::size_t i = 0; i < before.weights.size(); i += 2) before.weights[i] = 1;  // ties
+    for (const bool reset_state : {false, true}) {
+        std::vector<std::uint32_t> first;
+        for (const int threads : {1, 2, 3}) {
+            const auto held = loaded(before, true);
+            for (std::uint32_t event = 0; event < 3; ++event) {
+                prune(sparse(*held), PruneBySign{}, 0.3, threads);
+                regrow(sparse(*held), GrowRandom{}, HeNormal{}, reset_state, 1, 0, event, threads);
+            }
+            const auto words = words_of(sparse(*held));
+            if (first.empty()) first = words;
+            EXPECT_EQ(words, first) << threads << " threads";
+        }
+    }
+}
+
+/// All missing cells are equally likely to get an edge, whatever lies around them.
+TEST(Evolution, GrowthIsUniform) {
+    constexpr int trials = 20000;
+    for (const int allow_removed : {0, 1}) {
+        Layer before = distinct_layer(9, 8, 25, 12);
+        const auto expected = oracle_pruned(before.weights, PruneByMagnitude{}, 0.4);
+        const auto old_cells = cells_of(*before.topology);
+        std::set<Cell> blocked(old_cells.begin(), old_cells.end());
+        if (allow_removed != 0) {
+            for (const EdgeIndex slot : expected) blocked.erase(old_cells[slot]);
+        }
+        std::set<Cell> kept(old_cells.begin(), old_cells.end());
+        for (const EdgeIndex slot : expected) kept.erase(old_cells[slot]);
+        std::vector<double> count(72, 0);
+        std::map<std::pair<Cell, Cell>, double> pairs;
+        for (int trial = 0; trial < trials; ++trial) {
+            const auto held = loaded(before, false);
+            prune(sparse(*held), PruneByMagnitude{}, 0.4, 1);
+            regrow(sparse(*held), GrowRandom{allow_removed}, HeNormal{}, true, 77, 1, static_cast<std::uint32_t>(trial),
+                   1);
+            std::vector<Cell> grown;
+            for (const Cell cell : cells_of(*layer_at_rest(*held).topology)) {
+                if (kept.count(cell) == 0) grown.push_back(cell);
+            }
+            ASSERT_EQ(grown.size(), 10U);
+            for (std::size_t i = 0; i < grown.size(); ++i) {
+                ASSERT_EQ(blocked.count(grown[i]), 0U);
+                count[grown[i]] += 1;
+                for (std::size_t j = 0; j < i; ++j) pairs[{grown[j], grown[i]}] += 1;
+            }
+        }
+        const auto missing = static_cast<double>(72 - blocked.size());
+        const double share = 10 / missing;
+        double chi_square = 0;
+        for (Cell cell = 0; cell < 72; ++cell) {
+            if (blocked.count(cell) != 0) continue;
+            const double expect = trials * share;
+            chi_square += (count[cell] - expect) * (count[cell] - expect) / (expect * (1 - share));
+        }
+        // draws without replacement: the counts' variance shrinks by (missing - 1) / missing
+        EXPECT_NEAR(chi_square, missing, 4.5 * std::sqrt(2 * missing)) << "allow_removed " << allow_removed;
+        const double pair_share = share * 9 / (missing - 1);
+        double worst = 0;
+        for (const auto& [pair, times] : pairs) {
+            worst = std::max(worst, std::abs(times - trials * pair_share) / std::sqrt(trials * pair_share));
+        }
+        EXPECT_EQ(pairs.size(), static_cast<std::size_t>(missing * (missing - 1) / 2));
+        EXPECT_LT(worst, 5);
+    }
+}
+
+struct VectorScratch {
+    std::vector<std::unique_ptr<std::byte[]>> blocks;
+    template <class T>
+    T* take(std::size_t count) {
+        blocks.push_back(std::make_unique<std::byte[]>(count * sizeof(T) + 1));
+        return reinterpret_cast<T*>(blocks.back().get());
+    }
+};
+
+/// What the shared templates do under other policies is what the CPU backend does its own way.
+TEST(EvolutionSteps, CutsAndViewsAgreeWithThoseBySorting) {
+    EXPECT_TRUE(rc::check("cuts by sorting and by counting, views by sorting", [] {
+        const auto count = *rc::gen::inRange<EdgeIndex>(1, 3000);
+        const auto seed = *rc::gen::arbitrary<std::uint64_t>();
+        const bool ties = *rc::gen::arbitrary<bool>();
+        const double zeta = *rc::gen::inRange(0, 101) / 100.0;
+        const Stream stream{seed, Purpose::sample, 0, 0};
+        std::vector<float> weights(count);
+        for (EdgeIndex i = 0; i < count; ++i) {
+            // all floats there are, NaN and subnormals too; or few
+            const std::uint32_t bits = ties ? (stream.bits(i) & 0xc0c00000U) : stream.bits(i);
+            std::memcpy(&weights[i], &bits, sizeof bits);
+        }
+        for (const PruneRule& rule : alternatives<PruneRule>()) {
+            const PruneOrder order = std::visit([](const auto& each) { return prune_order(each); }, rule);
+            VectorScratch scratch;
+            const PruneCut sorted = cut_by_sorting(thrust::seq, scratch, weights.data(), count, order, zeta);
+            std::vector<EdgeIndex> slots(count);
+            slots.resize(pruned_slots(thrust::omp::par, weights.data(), count, order, sorted, slots.data()));
+            RC_ASSERT(slots.size() == sorted.total());
+            for (const int threads : {1, 3}) {
+                const PruneCut counted = cut_by_counting(weights.data(), count, order, zeta, threads);
+                for (int group = 0; group < order.num_groups; ++group) {
+                    RC_ASSERT(counted.quota[group] == sorted.quota[group]);
+                    if (sorted.quota[group] == 0) continue;
+                    RC_ASSERT(counted.threshold[group] == sorted.threshold[group]);
+                    RC_ASSERT(counted.ties[group] == sorted.ties[group]);
+                    RC_ASSERT(counted.ties_taken[group] == sorted.ties_taken[group]);
+                }
+                std::vector<EdgeIndex> own(count);
+                const PruneCut resolved = resolve_ties(thrust::seq, weights.data(), count, order, counted, own.data());
+                own.resize(cut_slots(weights.data(), count, order, resolved, own.data(), threads));
+                RC_ASSERT(own == slots);
+            }
+        }
+        const Topology topology = random_topology(100, 80, std::min<Cell>(count, 8000), BernoulliCells{},
+                                                  Stream{seed, Purpose::topology, 0, 0});
+        const TransposedView view = transposed(topology);
+        VectorScratch scratch;
+        std::vector<EdgeIndex> start(101);
+        std::vector<Index> row(topology.num_edges());
+        std::vector<EdgeIndex> slot(topology.num_edges());
+        transpose_by_sorting(thrust::omp::par, scratch,
+                             CsrView{100, 80, topology.num_edges(), topology.row_start.data(), topology.column.data()},
+                             start.data(), row.data(), slot.data());
+        RC_ASSERT(start == view.column_start);
+        RC_ASSERT(row == view.row);
+        RC_ASSERT(slot == view.slot);
+    }));
+}
+
+TEST(EvolutionSteps, ComplementMapsRanks) {
+    EXPECT_TRUE(rc::check("rank r is the r-th number left out", [] {
+        const auto size = *rc::gen::inRange<std::uint32_t>(1, 2000);
+        const auto count = *rc::gen::inRange<std::uint32_t>(0, size + 1);
+        std::vector<std::uint32_t> listed(count);
+        draw_distinct(thrust::seq, size, count, Stream{size, Purpose::sample, count, 0}, listed.data());
+        std::vector<std::uint32_t> all(size - count);
+        complement(thrust::omp::par, listed.data(), count, thrust::counting_iterator<std::uint32_t>(0), size - count,
+                   all.data());
+        all.insert(all.end(), listed.begin(), listed.end());
+        std::sort(all.begin(), all.end());
+        for (std::uint32_t i = 0; i < size; ++i) RC_ASSERT(all[i] == i);
+    }));
+}
+
+TEST(EvolutionSteps, BornWeightsAreTheLawsDraws) {
+    const std::vector<std::uint64_t> cells{0, 1, 5, std::uint64_t{1} << 35};
+    const Stream stream{1, Purpose::new_weight, 2, 3};
+    std::vector<float> weights(cells.size());
+    born_weights(thrust::seq, HeNormal{}, stream, 50, cells.data(), 4, weights.data());
+    for (std::size_t i = 0; i < cells.size(); ++i) EXPECT_EQ(weights[i], HeNormal{}(stream.bits(cells[i]), 50));
+}
+
+/// The verbs of the interface: load, prune, store, regrow, store, degrees.
+TEST(Evolution, ThroughTheBackend) {
+    const auto backend = make_cpu_backend(2);
+    const Layer before = distinct_layer(100, 50, 600, 2);
+    const auto layer = backend->load(before, LayerUse{true, Momentum{}});
+    const Pruned pruned = backend->prune(*layer, PruneBySign{}, 0.3);
+    const Layer zeroed = backend->store(*layer);
+    EXPECT_EQ(zeroed.topology->column, before.topology->column);
+    EXPECT_EQ(std::count(zeroed.weights.begin(), zeroed.weights.end(), 0.0F), pruned.total());
+    EXPECT_EQ(backend->regrow(*layer, GrowRandom{}, HeNormal{}, true, 5, 0, 1), pruned.total());
+    const Layer after = backend->store(*layer);
+    EXPECT_EQ(fault(*after.topology), "");
+    EXPECT_EQ(after.weights.size(), 600U);
+    EXPECT_EQ(std::count(after.weight_state[0].begin(), after.weight_state[0].end(), 0.0F), pruned.total());
+    EXPECT_EQ(backend->degrees(*layer).inputs, degrees(*after.topology).inputs);
+    EXPECT_EQ(backend->degrees(*layer).outputs, degrees(*after.topology).outputs);
+    backend->prune(*layer, PruneByMagnitude{}, 0.5);
+    backend->remove(*layer);
+    EXPECT_EQ(backend->store(*layer).weights.size(), 300U);
+}
+
+}  // namespace
+}  // namespace espalier
