@@ -171,6 +171,12 @@ TEST(Activations, SaturateWithoutInfinities) {
     EXPECT_EQ(Tanh{}.value(-1e18F), -1.0F);
 }
 
+TEST(Activations, ANaNPasses) {
+    for (const auto& activation : activations_to_try()) {
+        std::visit([](const auto& rule) { EXPECT_TRUE(std::isnan(rule.value(NAN))) << rule.name; }, activation);
+    }
+}
+
 TEST(Activations, AllReluAlternatesItsSlope) {
     // layers counted from 1: odd ones +slope, even ones -slope
     EXPECT_EQ(std::get<AllRelu>(in_layer(AllRelu{0.6F}, 0)).value(-1), -0.6F);

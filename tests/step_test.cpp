@@ -229,6 +229,28 @@ TEST_P(Step, GoldenFirstStepComputedByHand) {
     EXPECT_EQ(metrics.correct, 0U);
 }
 
+TEST_P(Step, ANaNAnywhereReachesTheLoss) {
+    for (const auto& activation : alternatives<Activation>()) {
+        for (const double density : {1.0, -1.0}) {
+            for (std::size_t where = 0; where < 6; ++where) {
+                TestRandom random(13);
+                std::vector<Layer> layers{test_layer({5, 6, density}, activation, 0, random),
+                                          test_layer({6, 7, density}, activation, 0, random),
+                                          test_layer({7, 3, density}, Identity{}, 0, random)};
+                Layer& layer = layers[where / 2];
+                (where % 2 == 0 ? layer.weights : layer.bias)[2] = NAN;
+                TestNetwork network(backend(), layers, Sgd{});
+                static_cast<void>(backend().metrics());
+                network.train_step(random_matrix(5, 3, 1, random), {0, 1, 2},
+                                   {SoftmaxNll{}, {Sgd{}, Coupled{}, 0.1, 0, 1}, {}});
+                EXPECT_TRUE(std::isnan(backend().metrics().batch_loss_sum))
+                    << rule_text(activation) << ", NaN in layer " << where / 2
+                    << (where % 2 == 0 ? " weight" : " bias");
+            }
+        }
+    }
+}
+
 TEST_P(Step, TheSameStepTwiceGivesTheSameBits) {
     TestRandom random(12);
     const std::vector<Layer> layers{test_layer({50, 40, 0.2}, SRelu{}, 2, random),

@@ -47,7 +47,7 @@ struct Relu {
     static constexpr std::string_view name = "relu";
     static constexpr bool saves_input = false;
     static constexpr auto fields() { return std::tuple{}; }
-    [[nodiscard]] ESPALIER_HOST_DEVICE float value(float z) const { return z > 0 ? z : 0.0F; }
+    [[nodiscard]] ESPALIER_HOST_DEVICE float value(float z) const { return z < 0 ? 0.0F : z; }  // a NaN passes
     [[nodiscard]] ESPALIER_HOST_DEVICE float derivative(float y) const { return y > 0 ? 1.0F : 0.0F; }
 };
 
