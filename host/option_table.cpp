@@ -182,7 +182,7 @@ std::vector<ExperimentOption> make_table() {
                                 "mnist, fashion-mnist, emnist-..., cifar-10, synthetic, csv:TRAIN,TEST or "
                                 "npy:TRAIN_X,TRAIN_Y,TEST_X,TEST_Y (espalier data list)",
                                 &E::dataset));
-    table.push_back(text_option("data-dir", "What", "folder searched first for data", &E::data_dir));
+    table.push_back(text_option("data-dir", "What", "look for data in this folder only (default: a search path)", &E::data_dir));
     table.push_back(
         number("train-samples", "What", "use the first N training samples, 0: all", &E::train_samples, 0, 4e9));
     table.push_back(number("test-samples", "What", "use the first N test samples, 0: all", &E::test_samples, 0, 4e9));

@@ -124,14 +124,17 @@ private:
                        : describe_fault(path, "expected SHA-256 " + set_.archive.digest + ", found " + found);
         });
         unpack(archive);
-        // the other sets of the same archive come along
-        for (const KnownSet& set : catalog()) {
-            if (set.archive.digest != set_.archive.digest) continue;
-            for (const DataFile& file : set.files) {
-                for (const char* suffix : {"", ".gz"}) {
-                    const fs::path unpacked = scratch_.path() / set.archive.folder / (file.name + suffix);
-                    if (fs::is_regular_file(unpacked)) move_in(unpacked, folder_ / unpacked.filename());
-                }
+        move_in_files(set_);
+        for (const KnownSet& other : catalog()) {  // those of the same archive come along
+            if (other.archive.digest == set_.archive.digest) move_in_files(other);
+        }
+    }
+
+    void move_in_files(const KnownSet& set) const {
+        for (const DataFile& file : set.files) {
+            for (const char* suffix : {"", ".gz"}) {
+                const fs::path unpacked = scratch_.path() / set.archive.folder / (file.name + suffix);
+                if (fs::is_regular_file(unpacked)) move_in(unpacked, folder_ / unpacked.filename());
             }
         }
     }

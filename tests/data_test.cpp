@@ -1,0 +1,374 @@
+// Data sets as a network sees them: search path, shapes, labels, normalisation, digests, error sentences, the
+// synthetic set, upload, and the fetching and verifying of files.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <set>
+
+#include "data_files.hpp"
+#include "host/cpu/cpu_backend.hpp"
+#include "host/data/catalog.hpp"
+#include "host/data/csv.hpp"
+#include "host/data/dataset.hpp"
+#include "host/data/download.hpp"
+#include "host/data/fetch.hpp"
+#include "host/data/sha256.hpp"
+#include "host/data/synthetic.hpp"
+#include "temporary_folder.hpp"
+
+namespace espalier {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::AllOf;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+/// Four files of the MNIST family: 4 training and 2 test images of 2 x 3.
+void write_idx_set(const fs::path& folder, const std::string& prefix = "", const std::string& test = "t10k",
+                   int first_label = 0, bool pack = false) {
+    const auto put = [&](const std::string& name, const std::string& bytes) {
+        write_file(folder / (prefix + name + (pack ? ".gz" : "")), pack ? gzipped(bytes) : bytes);
+    };
+    const auto labels = [&](std::initializer_list<int> values) {
+        std::string bytes;
+        for (const int value : values) bytes += static_cast<char>(value + first_label);
+        return bytes;
+    };
+    put("train-images-idx3-ubyte", idx({4, 2, 3}, ramp(24)));
+    put("train-labels-idx1-ubyte", idx({4}, labels({0, 1, 2, 9})));
+    put(test + "-images-idx3-ubyte", idx({2, 2, 3}, ramp(12)));
+    put(test + "-labels-idx1-ubyte", idx({2}, labels({3, 4})));
+}
+
+class DataTest : public testing::Test {
+protected:
+    std::string refused(const std::string& name, ExitCode code = ExitCode::data) {
+        return refusal(code, [&] { load_dataset(name, dir_.string()); });
+    }
+    fs::path put(const std::string& name, const std::string& text) {
+        write_file(dir_ / name, text);
+        return dir_ / name;
+    }
+
+    TemporaryFolder folder_;
+    fs::path dir_ = folder_.path();
+};
+
+TEST_F(DataTest, MnistFromEveryUsualPlaceAndName) {
+    for (const char* place : {"", "mnist", "MNIST/raw", "MNIST"}) {
+        for (const bool pack : {false, true}) {
+            TemporaryFolder root;
+            write_idx_set(root.path() / place, "", "t10k", 0, pack);
+            EXPECT_TRUE(is_present("mnist", root.path().string()));
+            const DataSet data = load_dataset("mnist", root.path().string());
+            EXPECT_EQ(fs::weakly_canonical(data.source), fs::weakly_canonical(root.path() / place));
+            EXPECT_EQ(data.height, 2U);
+            EXPECT_EQ(data.width, 3U);
+            EXPECT_EQ(data.features(), 6U);
+            EXPECT_EQ(data.classes, 10U);
+            EXPECT_THAT(data.train.labels, ElementsAre(0, 1, 2, 9));
+            EXPECT_EQ(data.test.count(), 2U);
+            EXPECT_EQ(data.test.bytes[11], 11);
+            EXPECT_THAT(data.mean, ElementsAre(0.1307));
+            EXPECT_THAT(data.deviation, ElementsAre(0.3081));
+        }
+    }
+}
+
+TEST_F(DataTest, DotInFileNames) {
+    write_idx_set(dir_);
+    for (const char* name : {"train-images", "t10k-images"}) {
+        fs::rename(dir_ / (std::string(name) + "-idx3-ubyte"), dir_ / (std::string(name) + ".idx3-ubyte"));
+    }
+    EXPECT_EQ(load_dataset("mnist", dir_.string()).train.count(), 4U);
+}
+
+TEST_F(DataTest, EnvironmentNamesAFolderButDataDirIsObeyedStrictly) {
+    write_idx_set(dir_ / "there" / "mnist");
+    const ScopedVariable variable("ESPALIER_DATA", (dir_ / "there").string());
+    EXPECT_EQ(load_dataset("mnist", "").source, (dir_ / "there" / "mnist").string());
+    EXPECT_FALSE(is_present("mnist", (dir_ / "elsewhere").string()));
+    EXPECT_THAT(refusal(ExitCode::data, [&] { load_dataset("mnist", (dir_ / "elsewhere").string()); }),
+                AllOf(HasSubstr((dir_ / "elsewhere").string()), HasSubstr("leave --data-dir out"),
+                      HasSubstr("espalier data fetch mnist --data-dir")));
+}
+
+TEST_F(DataTest, AFolderNamedAfterAnotherSetIsNotTaken) {
+    write_idx_set(dir_ / "mnist");
+    const ScopedVariable variable("ESPALIER_DATA", (dir_ / "mnist").string());
+    EXPECT_EQ(load_dataset("mnist", "").source, (dir_ / "mnist").string());
+    EXPECT_FALSE(is_present("fashion-mnist", (dir_ / "mnist").string()));
+}
+
+TEST_F(DataTest, DigestIsOverTheDecompressedFiles) {
+    write_idx_set(dir_ / "raw" / "mnist");
+    write_idx_set(dir_ / "packed" / "mnist", "", "t10k", 0, true);
+    const std::string digest = load_dataset("mnist", (dir_ / "raw").string()).digest;
+    EXPECT_EQ(digest.size(), 64U);
+    EXPECT_EQ(digest, load_dataset("mnist", (dir_ / "packed").string()).digest);
+    EXPECT_EQ(digest, sha256(sha256(idx({4, 2, 3}, ramp(24))) + sha256(idx({4}, std::string("\0\1\2\x09", 4))) +
+                             sha256(idx({2, 2, 3}, ramp(12))) + sha256(idx({2}, "\3\4"))));
+}
+
+TEST_F(DataTest, EmnistIsTransposedAndLettersStartAtZero) {
+    write_idx_set(dir_ / "emnist", "emnist-letters-", "test", 1);
+    const DataSet data = load_dataset("emnist-letters", dir_.string());
+    EXPECT_EQ(data.height, 3U);
+    EXPECT_EQ(data.width, 2U);
+    EXPECT_EQ(data.classes, 26U);
+    EXPECT_THAT(std::vector<int>(data.train.bytes.begin(), data.train.bytes.begin() + 6),
+                ElementsAre(0, 3, 1, 4, 2, 5));
+    EXPECT_THAT(data.train.labels, ElementsAre(0, 1, 2, 9));
+    put("emnist/emnist-letters-test-labels-idx1-ubyte", idx({2}, std::string("\0\1", 2)));
+    EXPECT_THAT(refused("emnist-letters"), HasSubstr("at byte 8 expected a label from 1 to 26, found 0"));
+}
+
+TEST_F(DataTest, OtherSetsAreNormalisedByTheirOwnMeanAndDeviation) {
+    write_idx_set(dir_);
+    const DataSet data = load_dataset("fashion-mnist", dir_.string());
+    ASSERT_EQ(data.mean.size(), 1U);
+    EXPECT_NEAR(data.mean[0], 11.5 / 255, 1e-12);
+    EXPECT_NEAR(data.deviation[0], std::sqrt((24.0 * 24 - 1) / 12) / 255, 1e-12);
+    EXPECT_EQ(load_dataset("fashion-mnist", dir_.string(), 2, 1).mean, data.mean) << "of the whole split";
+}
+
+TEST_F(DataTest, CifarHasThreeChannels) {
+    for (int i = 1; i <= 5; ++i) {
+        put("cifar-10-batches-bin/data_batch_" + std::to_string(i) + ".bin",
+            std::string(1, '\1') + std::string(1024, '\x0a') + std::string(1024, static_cast<char>(i)) +
+                std::string(1024, '\x1e'));
+    }
+    put("cifar-10-batches-bin/test_batch.bin", '\2' + ramp(3072));
+    const DataSet data = load_dataset("cifar-10", dir_.string());
+    EXPECT_EQ(data.features(), 3072U);
+    EXPECT_EQ(data.train.count(), 5U);
+    EXPECT_THAT(data.test.labels, ElementsAre(2));
+    EXPECT_NEAR(data.mean[0], 10.0 / 255, 1e-12);
+    EXPECT_NEAR(data.mean[1], 3.0 / 255, 1e-12);
+    EXPECT_NEAR(data.deviation[1], std::sqrt(2.0) / 255, 1e-12);
+    EXPECT_EQ(data.deviation[0], 1) << "a constant channel";
+}
+
+TEST_F(DataTest, DamageIsReportedWithPathAndRemedy) {
+    write_idx_set(dir_);
+    put("t10k-labels-idx1-ubyte", idx({3}, "\1\2\3"));
+    EXPECT_THAT(refused("mnist"),
+                AllOf(HasSubstr((dir_ / "t10k-labels-idx1-ubyte").string()), HasSubstr("expected 2 labels"),
+                      HasSubstr("found 3"), HasSubstr("espalier data fetch mnist")));
+    put("t10k-labels-idx1-ubyte", idx({2}, "\1\x0a"));
+    EXPECT_THAT(refused("mnist"), HasSubstr("at byte 9 expected a label from 0 to 9, found 10"));
+    put("t10k-labels-idx1-ubyte", "<html>");
+    EXPECT_THAT(refused("mnist"), AllOf(HasSubstr("an HTML or XML page"), HasSubstr("espalier data fetch mnist")));
+    put("t10k-labels-idx1-ubyte", idx({2}, "\1\1"));
+    put("t10k-images-idx3-ubyte", idx({2, 3, 2}, ramp(12)));
+    EXPECT_THAT(refused("mnist"), HasSubstr("expected images of 2 x 3 as for training, found 3 x 2"));
+    fs::remove(dir_ / "t10k-images-idx3-ubyte");
+    EXPECT_THAT(refused("mnist"), HasSubstr("lacks t10k-images-idx3-ubyte"));
+    EXPECT_THAT(refused("fashion-mnist"), HasSubstr("apt install dataset-fashion-mnist"));
+}
+
+TEST_F(DataTest, KeepsTheFirstSamplesAndRefusesMoreThanThereAre) {
+    write_idx_set(dir_);
+    const DataSet data = load_dataset("mnist", dir_.string(), 3, 1);
+    EXPECT_EQ(data.train.count(), 3U);
+    EXPECT_EQ(data.train.bytes.size(), 18U);
+    EXPECT_EQ(data.test.count(), 1U);
+    EXPECT_THAT(refusal(ExitCode::usage, [&] { load_dataset("mnist", dir_.string(), 5); }), HasSubstr("has only 4"));
+}
+
+TEST_F(DataTest, UnknownNamesAreUsageErrorsWithTheNearest) {
+    EXPECT_THAT(refused("fashion-mnits", ExitCode::usage), HasSubstr("did you mean 'fashion-mnist'?"));
+    EXPECT_THAT(refused("csv:a", ExitCode::usage), HasSubstr("csv:TRAIN,TEST"));
+    EXPECT_THAT(refused("npy:a,b,c", ExitCode::usage), HasSubstr("found 3"));
+    put("a", "1,2\n");
+    EXPECT_THAT(refused("csv:a,a,label=nowhere", ExitCode::usage), HasSubstr("label=nowhere"));
+}
+
+TEST_F(DataTest, CsvWithHeaderAndLabelFirstOrLast) {
+    put("train.csv", "\xef\xbb\xbflabel,a,b\r\n1, 0.5,-2\r\n0,1e2,+3\r\n\r\n");
+    put("test.csv", "0,4,5");
+    const DataSet data = load_dataset("csv:train.csv,test.csv", dir_.string());
+    EXPECT_THAT(data.train.floats, ElementsAre(0.5F, -2, 100, 3));
+    EXPECT_THAT(data.train.labels, ElementsAre(1, 0));
+    EXPECT_THAT(data.test.floats, ElementsAre(4, 5));
+    EXPECT_EQ(data.classes, 2U);
+    EXPECT_EQ(data.features(), 2U);
+    EXPECT_NEAR(data.mean[0], 101.5 / 4, 1e-9);
+    put("last.csv", gzipped("7,8,1\n9,10,0\n"));
+    const DataSet last = load_dataset("csv:last.csv,last.csv,label=last", dir_.string());
+    EXPECT_THAT(last.train.labels, ElementsAre(1, 0));
+    EXPECT_THAT(last.train.floats, ElementsAre(7, 8, 9, 10));
+    EXPECT_EQ(load_dataset("csv:last.csv,last.csv,label=3", dir_.string()).train.labels, last.train.labels);
+}
+
+TEST_F(DataTest, CsvFaultsNameLineAndColumn) {
+    const auto says = [&](const std::string& text) {
+        const fs::path path = put("bad.csv", text);
+        const std::string sentence = refusal(ExitCode::data, [&] { read_csv(path, 1); });
+        EXPECT_THAT(sentence, HasSubstr(path.string()));
+        return sentence;
+    };
+    EXPECT_THAT(says("1,2\n1,x\n"), HasSubstr("line 2, column 2: expected a finite number, found 'x'"));
+    EXPECT_THAT(says("1,2\n1,nan\n"), HasSubstr("line 2, column 2"));
+    EXPECT_THAT(says("1,2\n1,1e300\n"), HasSubstr("line 2, column 2: expected a number a float can hold"));
+    EXPECT_THAT(says("1,2\n1.5,2\n"), HasSubstr("line 2, column 1: expected a label"));
+    EXPECT_THAT(says("1,2\n-1,2\n"), HasSubstr("line 2, column 1: expected a label"));
+    EXPECT_THAT(says("1,2\n99999,2\n"), HasSubstr("from 0 to 65535"));
+    EXPECT_THAT(says("1,2\n1,2,3\n"), HasSubstr("line 2: expected 2 columns as in the lines above, found 3"));
+    EXPECT_THAT(says("1,2\n1,\n"), HasSubstr("line 2, column 2"));
+    EXPECT_THAT(says("1;2\n"), HasSubstr("with commas between, found one column"));
+    EXPECT_THAT(says("label,x\n"), HasSubstr("expected samples, found none"));
+    EXPECT_THAT(says(""), HasSubstr("expected samples, found none"));
+    EXPECT_THAT(says("<html>"), HasSubstr("an HTML or XML page"));
+    EXPECT_THAT(says(std::string("1,2\n\0\0", 6)), HasSubstr("expected CSV text"));
+}
+
+TEST_F(DataTest, CsvSplitsMustAgree) {
+    put("train.csv", "0,1\n1,2\n");
+    put("wide.csv", "0,1,2\n");
+    put("more.csv", "2,1\n");
+    EXPECT_THAT(refused("csv:train.csv,wide.csv"), HasSubstr("expected 2 columns"));
+    EXPECT_THAT(refused("csv:train.csv,more.csv"), HasSubstr("expected labels from 0 to 1 as for training, found 2"));
+}
+
+TEST_F(DataTest, SyntheticIsDeterministicBalancedAndEmptyAtTheMargin) {
+    const DataSet data = load_dataset("synthetic", "");
+    EXPECT_EQ(data.train.count(), 6000U);
+    EXPECT_EQ(data.test.count(), 1000U);
+    EXPECT_EQ(data.digest, synthetic_digest());
+    std::vector<int> occurrences(data.classes);
+    for (const std::int32_t label : data.train.labels) ++occurrences[static_cast<std::size_t>(label)];
+    EXPECT_EQ(occurrences, std::vector<int>(10, 600));
+    std::vector<int> largest(784);
+    for (std::size_t i = 0; i < data.train.bytes.size(); ++i) {
+        largest[i % 784] = std::max<int>(largest[i % 784], data.train.bytes[i]);
+    }
+    for (std::size_t y = 0; y < 28; ++y) {
+        for (std::size_t x = 0; x < 28; ++x) {
+            const bool centre = y >= 6 && y < 22 && x >= 6 && x < 22;
+            EXPECT_EQ(largest[28 * y + x] > 0, centre) << y << " " << x;
+        }
+    }
+    const std::string pixels(data.train.bytes.begin(), data.train.bytes.end());
+    EXPECT_EQ(sha256(pixels), "121a14bba527f3ec1b264a0356e8e80382b30d5f69fbd95f2a7dcd27bcfb62d5") << "another machine, the same pixels";
+    EXPECT_NE(synthetic_split(true, 10).bytes, synthetic_split(false, 10).bytes);
+}
+
+TEST_F(DataTest, SyntheticMakesAsManyAsAskedForAndTheFirstStayTheSame) {
+    const DataSet few = load_dataset("synthetic", "", 30, 7);
+    EXPECT_EQ(few.train.count(), 30U);
+    EXPECT_EQ(few.test.count(), 7U);
+    const Split more = synthetic_split(false, 7000);
+    EXPECT_TRUE(std::equal(few.train.bytes.begin(), few.train.bytes.end(), more.bytes.begin()));
+}
+
+TEST_F(DataTest, UploadedSplitFoldsNormalisationIntoOneMultiplyAdd) {
+    const auto backend = make_cpu_backend(1);
+    DataSet data = load_dataset("synthetic", "", 20, 10);
+    data.mean = {0.25};
+    data.deviation = {0.5};
+    const UploadedSplit uploaded(*backend, data, data.test);
+    const Samples& samples = uploaded.samples();
+    EXPECT_EQ(samples.count, 10U);
+    EXPECT_EQ(samples.features, 784U);
+    EXPECT_FLOAT_EQ(samples.factor[0], static_cast<float>(1.0 / 255 / 0.5));
+    EXPECT_FLOAT_EQ(samples.offset[0], -0.5F);
+    std::vector<std::uint8_t> bytes(data.test.bytes.size());
+    backend->download(bytes.data(), samples.bytes, bytes.size());
+    EXPECT_EQ(bytes, data.test.bytes);
+    EXPECT_EQ(samples.floats, nullptr);
+}
+
+TEST(CatalogTest, EverySetIsDescribedFully) {
+    std::set<std::string> names;
+    for (const KnownSet& set : catalog()) {
+        EXPECT_TRUE(names.insert(set.name).second) << set.name;
+        EXPECT_EQ(find_known(set.name), &set);
+        EXPECT_THAT(set.summary, HasSubstr(std::to_string(set.classes) + " classes"));
+        EXPECT_EQ(set.files.empty(), set.format == DataFormat::synthetic);
+        EXPECT_EQ(set.mirrors.empty(), set.files.empty());
+        for (const DataFile& file : set.files)
+            EXPECT_TRUE(file.digest.empty() || file.digest.size() == 64) << file.name;
+        for (const std::string& mirror : set.mirrors) EXPECT_TRUE(mirror.ends_with("/")) << mirror;
+    }
+    EXPECT_EQ(known_datasets().size(), catalog().size());
+}
+
+/// A set of one small file whose mirrors are folders of this machine (curl reads file://).
+class FetchTest : public DataTest {
+protected:
+    void SetUp() override {
+        set_.name = "tiny";
+        const std::string content = idx({2}, "\1\2");
+        set_.files = {{"tiny-labels-idx1-ubyte", sha256(content)}};
+        set_.mirrors = {"file://" + (dir_ / "broken").string() + "/", "file://" + (dir_ / "good").string() + "/"};
+        write_file(dir_ / "good" / "tiny-labels-idx1-ubyte.gz", gzipped(content));
+        if (run_program({"curl", "--version"}).status != 0) GTEST_SKIP() << "needs curl";
+    }
+    std::vector<std::string> fetched() const {
+        std::vector<std::string> names;
+        for (const auto& entry : fs::directory_iterator(to_)) names.push_back(entry.path().filename().string());
+        return names;
+    }
+
+    KnownSet set_;
+    fs::path to_ = dir_ / "to";
+};
+
+TEST_F(FetchTest, TriesMirrorsInTurnAndVerifies) {
+    write_file(dir_ / "broken" / "tiny-labels-idx1-ubyte.gz", "<!DOCTYPE html>");
+    fetch_dataset(set_, to_);
+    EXPECT_THAT(fetched(), ElementsAre("tiny-labels-idx1-ubyte.gz"));
+    const auto verified = verify_files(set_, {to_, {to_ / "tiny-labels-idx1-ubyte.gz"}});
+    EXPECT_EQ(verified[0].fault, "");
+    EXPECT_EQ(verified[0].digest, set_.files[0].digest);
+    fs::remove_all(dir_ / "good");
+    fetch_dataset(set_, to_);  // already there
+}
+
+TEST_F(FetchTest, FailureSaysWhatEachMirrorAnsweredAndLeavesNothing) {
+    write_file(dir_ / "good" / "tiny-labels-idx1-ubyte.gz", gzipped(idx({2}, "\1\3")));
+    write_file(dir_ / "broken" / "tiny-labels-idx1-ubyte.gz", "<!DOCTYPE html>");
+    const std::string sentence = refusal(ExitCode::data, [&] { fetch_dataset(set_, to_); });
+    EXPECT_THAT(sentence, AllOf(HasSubstr("an HTML or XML page instead"), HasSubstr("expected SHA-256"),
+                                HasSubstr(set_.mirrors[0]), HasSubstr(set_.mirrors[1]), HasSubstr(to_.string())));
+    EXPECT_FALSE(fs::exists(to_));
+    fs::remove_all(dir_ / "good");
+    EXPECT_THAT(refusal(ExitCode::data, [&] { fetch_dataset(set_, to_); }), HasSubstr("curl: "));
+}
+
+TEST_F(FetchTest, ReplacesADamagedFile) {
+    write_file(to_ / "tiny-labels-idx1-ubyte", "damaged");
+    EXPECT_THAT(verify_files(set_, {to_, {to_ / "tiny-labels-idx1-ubyte"}})[0].fault, HasSubstr("expected SHA-256"));
+    fetch_dataset(set_, to_);
+    EXPECT_THAT(fetched(), ElementsAre("tiny-labels-idx1-ubyte.gz"));
+}
+
+TEST_F(FetchTest, UnpacksAnArchive) {
+    fs::create_directories(dir_ / "pack" / "inside");
+    fs::copy(dir_ / "good" / "tiny-labels-idx1-ubyte.gz", dir_ / "pack" / "inside");
+    const fs::path archive = dir_ / "good" / "tiny.tar.gz";
+    ASSERT_EQ(run_program({"tar", "-czf", archive.string(), "-C", (dir_ / "pack").string(), "inside"}).status, 0);
+    std::ifstream file(archive, std::ios::binary);
+    set_.archive = {"tiny.tar.gz", sha256({std::istreambuf_iterator<char>(file), {}}), "inside"};
+    fetch_dataset(set_, to_);
+    EXPECT_THAT(fetched(), ElementsAre("tiny-labels-idx1-ubyte.gz"));
+}
+
+TEST_F(FetchTest, AFolderThatCannotBeMadeIsAnIoError) {
+    write_file(dir_ / "to", "a file");
+    EXPECT_THAT(refusal(ExitCode::io, [&] { fetch_dataset(set_, to_); }), HasSubstr(to_.string()));
+}
+
+TEST(ProgramTest, ReportsStatusAndLastComplaint) {
+    EXPECT_EQ(run_program({"true"}).status, 0);
+    EXPECT_EQ(run_program({"no-such-program-anywhere"}).status, 127);
+    const ProgramResult result = run_program({"sh", "-c", "echo first >&2; echo last >&2; exit 5"});
+    EXPECT_EQ(result.status, 5);
+    EXPECT_EQ(result.complaint, "last");
+}
+
+}  // namespace
+}  // namespace espalier
