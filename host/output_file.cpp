@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <csignal>
 #include <system_error>
 #include <utility>
 
@@ -34,15 +33,15 @@ void throw_unwritable(const fs::path& path, int error) {
     throw UserError(ExitCode::io, "cannot write " + path.string() + ": " + std::generic_category().message(error));
 }
 
-OutputFile::OutputFile(fs::path path) : path_(std::move(path)) {
+OutputFile::OutputFile(const fs::path& path, fs::path shown) : shown_(std::move(shown)) {
     do {
-        file_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+        file_ = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     } while (file_ < 0 && errno == EINTR);
-    if (file_ < 0) throw_unwritable(path_, errno);
+    if (file_ < 0) throw_unwritable(shown_, errno);
 }
 
 OutputFile::OutputFile(OutputFile&& other) noexcept
-    : path_(std::move(other.path_)), file_(std::exchange(other.file_, -1)), size_(other.size_) {}
+    : shown_(std::move(other.shown_)), file_(std::exchange(other.file_, -1)), size_(other.size_) {}
 
 OutputFile::~OutputFile() {
     if (file_ >= 0) ::close(file_);
@@ -54,7 +53,7 @@ void OutputFile::write(const void* bytes, std::size_t size) {
         const ssize_t written = ::write(file_, next, size);
         if (written < 0) {
             if (errno == EINTR) continue;
-            throw_unwritable(path_, errno);
+            throw_unwritable(shown_, errno);
         }
         next += written;
         size -= static_cast<std::size_t>(written);
@@ -78,13 +77,13 @@ void OutputFile::append(std::string_view text) {
 
 void OutputFile::sync() {
     while (::fsync(file_) != 0) {
-        if (errno != EINTR) throw_unwritable(path_, errno);
+        if (errno != EINTR) throw_unwritable(shown_, errno);
     }
 }
 
 void OutputFile::close() {
     // Closed whatever it returns; EINTR leaves nothing to repeat on Linux.
-    if (::close(std::exchange(file_, -1)) != 0 && errno != EINTR) throw_unwritable(path_, errno);
+    if (::close(std::exchange(file_, -1)) != 0 && errno != EINTR) throw_unwritable(shown_, errno);
 }
 
 void write_atomically(const fs::path& path, const std::function<void(OutputFile&)>& body) {
@@ -96,7 +95,7 @@ void write_atomically(const fs::path& path, const std::function<void(OutputFile&
     fs::path temporary = path;
     temporary += std::string(temporary_mark) + std::to_string(::getpid());
     try {
-        OutputFile file(temporary);
+        OutputFile file(temporary, path);
         body(file);
         file.sync();
         file.close();
@@ -117,7 +116,5 @@ bool is_temporary(const fs::path& path) {
     return mark != std::string::npos && mark > 0 && mark + temporary_mark.size() < name.size() &&
            name.find_first_not_of("0123456789", mark + temporary_mark.size()) == std::string::npos;
 }
-
-void ignore_file_size_signal() { std::signal(SIGXFSZ, SIG_IGN); }
 
 }  // namespace espalier

@@ -15,8 +15,9 @@ namespace espalier {
 /// A file opened for writing from its start. Throws as above; the destructor closes without a word.
 class OutputFile {
 public:
-    /// Creates the file, or empties it.
-    explicit OutputFile(std::filesystem::path path);
+    /// Creates the file, or empties it. Errors call it `shown`, for a file that is only on its way to that name.
+    OutputFile(const std::filesystem::path& path, std::filesystem::path shown);
+    explicit OutputFile(const std::filesystem::path& path) : OutputFile(path, path) {}
     OutputFile(OutputFile&& other) noexcept;
     OutputFile& operator=(OutputFile&&) = delete;
     ~OutputFile();
@@ -28,10 +29,8 @@ public:
     void sync();
     void close();
 
-    [[nodiscard]] const std::filesystem::path& path() const { return path_; }
-
 private:
-    std::filesystem::path path_;
+    std::filesystem::path shown_;
     int file_ = -1;
     std::size_t size_ = 0;
 };
@@ -43,9 +42,5 @@ void write_atomically(const std::filesystem::path& path, const std::function<voi
 
 /// True for the name of a temporary file that write_atomically() can have left behind when it was killed.
 bool is_temporary(const std::filesystem::path& path);
-
-/// Turns the signal of a write over the file size limit (SIGXFSZ, which would end the program) into an error of that
-/// write. Called once by main.
-void ignore_file_size_signal();
 
 }  // namespace espalier

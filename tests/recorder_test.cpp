@@ -1,7 +1,6 @@
 #include "host/recorder.hpp"
 
 #include <gtest/gtest.h>
-#include <sys/resource.h>
 
 #include <cmath>
 #include <cstring>
@@ -11,8 +10,8 @@
 #include <sstream>
 
 #include "espalier/error.hpp"
+#include "file_size_limit.hpp"
 #include "host/data/npy.hpp"
-#include "host/output_file.hpp"
 #include "temporary_folder.hpp"
 
 namespace espalier {
@@ -199,23 +198,6 @@ TEST(Recorder, OverwriteRefusesWhatIsNoRunFolder) {
     const fs::path file = temporary.path() / "thesis.tex";
     EXPECT_EQ(error_of([&] { Recorder(file, true, "", two_layers); }).first, ExitCode::usage);
 }
-
-/// Lowers the largest size of a file this process may write, for as long as it lives.
-class FileSizeLimit {
-public:
-    explicit FileSizeLimit(rlim_t bytes) {
-        ignore_file_size_signal();
-        getrlimit(RLIMIT_FSIZE, &before_);
-        const rlimit lowered{bytes, before_.rlim_max};
-        setrlimit(RLIMIT_FSIZE, &lowered);
-    }
-    FileSizeLimit(const FileSizeLimit&) = delete;
-    FileSizeLimit& operator=(const FileSizeLimit&) = delete;
-    ~FileSizeLimit() { setrlimit(RLIMIT_FSIZE, &before_); }
-
-private:
-    rlimit before_{};
-};
 
 TEST(Recorder, AFullDiskAtCreationLeavesNothing) {
     const TemporaryFolder temporary;

@@ -1,0 +1,385 @@
+#include "host/network_file.hpp"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <cstring>
+#include <fstream>
+#include <functional>
+#include <nlohmann/json.hpp>
+
+#include "espalier/error.hpp"
+#include "file_size_limit.hpp"
+#include "host/safetensors.hpp"
+#include "temporary_folder.hpp"
+
+namespace espalier {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::vector<float> numbers(std::size_t count, float start) {
+    std::vector<float> values(count);
+    for (std::size_t i = 0; i < count; ++i) values[i] = start + static_cast<float>(i) / 7;
+    return values;
+}
+
+/// 4 -> 3 sparse SReLU with two states, 3 -> 2 sparse with an empty row, 2 -> 2 dense.
+Network example() {
+    Network network;
+    Layer first{4,
+                3,
+                Topology{4, 3, {0, 2, 3, 5}, {1, 3, 0, 0, 2}},
+                SRelu{},
+                numbers(5, -1),
+                numbers(3, 2),
+                numbers(12, 0),
+                {},
+                {},
+                {}};
+    first.weight_state = {numbers(5, 10), numbers(5, 20)};
+    first.bias_state = {numbers(3, 30), numbers(3, 40)};
+    first.activation_state = {numbers(12, 50), numbers(12, 60)};
+    first.weights[1] = -0.0F;
+    first.weights[2] = std::numeric_limits<float>::denorm_min();
+    const Layer second{3,  2, Topology{3, 2, {0, 0, 2}, {0, 2}}, AllRelu{-0.6F}, numbers(2, 5), numbers(2, 6), {}, {},
+                       {}, {}};
+    const Layer third{2, 2, std::nullopt, Identity{}, numbers(4, 7), numbers(2, 8), {}, {}, {}, {}};
+    network.layers = {first, second, third};
+    return network;
+}
+
+bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
+    return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0);
+}
+
+bool same_bits(const std::vector<std::vector<float>>& a, const std::vector<std::vector<float>>& b) {
+    return a.size() == b.size() &&
+           std::equal(a.begin(), a.end(), b.begin(), [](const auto& x, const auto& y) { return same_bits(x, y); });
+}
+
+/// Everything a file's data section holds is equal, bit for bit.
+bool same_arrays(const Network& a, const Network& b) {
+    if (a.layers.size() != b.layers.size()) return false;
+    for (std::size_t l = 0; l < a.layers.size(); ++l) {
+        const Layer& x = a.layers[l];
+        const Layer& y = b.layers[l];
+        if (x.is_sparse() != y.is_sparse()) return false;
+        if (x.is_sparse() &&
+            (x.topology->row_start != y.topology->row_start || x.topology->column != y.topology->column)) {
+            return false;
+        }
+        if (!same_bits(x.weights, y.weights) || !same_bits(x.bias, y.bias) ||
+            !same_bits(x.activation_parameters, y.activation_parameters) ||
+            !same_bits(x.weight_state, y.weight_state) || !same_bits(x.bias_state, y.bias_state) ||
+            !same_bits(x.activation_state, y.activation_state)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+std::string bytes_of(const fs::path& path) {
+    std::ifstream stream(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(stream), {}};
+}
+
+void put(const fs::path& path, const std::string& bytes) {
+    std::ofstream stream(path, std::ios::binary);
+    stream << bytes;
+    ASSERT_TRUE(stream.flush().good());
+}
+
+std::string with_header(const std::string& header, const std::string& data = "") {
+    const std::uint64_t length = header.size();
+    return std::string(reinterpret_cast<const char*>(&length), sizeof length) + header + data;
+}
+
+/// The error of loading `path`; must be one of a network file.
+std::string refusal(const fs::path& path) {
+    try {
+        (void)load_network(path);
+    } catch (const UserError& error) {
+        EXPECT_EQ(error.code(), ExitCode::checkpoint) << error.what();
+        EXPECT_NE(std::string(error.what()).find(path.string()), std::string::npos) << error.what();
+        return error.what();
+    }
+    ADD_FAILURE() << "loaded";
+    return {};
+}
+
+std::size_t files_in(const fs::path& folder) {
+    return static_cast<std::size_t>(std::distance(fs::directory_iterator(folder), fs::directory_iterator()));
+}
+
+class NetworkFile : public testing::Test {
+protected:
+    TemporaryFolder temporary_;
+    fs::path path_ = temporary_.path() / "network.safetensors";
+
+    /// Saves the example with its header changed by `change`.
+    void save_changed(const std::function<void(nlohmann::ordered_json&)>& change) {
+        save_network(path_, example(), {});
+        const std::string bytes = bytes_of(path_);
+        std::uint64_t length = 0;
+        std::memcpy(&length, bytes.data(), sizeof length);
+        auto header = nlohmann::ordered_json::parse(bytes.substr(8, length));
+        change(header);
+        put(path_, with_header(header.dump(), bytes.substr(8 + length)));
+    }
+};
+
+TEST_F(NetworkFile, RoundTrip) {
+    const NetworkMetadata metadata{{"experiment", "seed = 1\nrecipe = \"x\"\n"}, {"epochs", "20"}, {"empty", ""}};
+    save_network(path_, example(), metadata);
+    NetworkMetadata read;
+    const Network network = load_network(path_, &read);
+    EXPECT_TRUE(same_arrays(network, example()));
+    EXPECT_EQ(read, metadata);
+    ASSERT_EQ(network.layers.size(), 3U);
+    for (std::size_t l = 0; l < 3; ++l) {
+        EXPECT_EQ(network.layers[l].num_inputs, example().layers[l].num_inputs);
+        EXPECT_EQ(network.layers[l].num_outputs, example().layers[l].num_outputs);
+        EXPECT_EQ(rule_text(network.layers[l].activation), rule_text(example().layers[l].activation));
+    }
+    EXPECT_EQ(files_in(temporary_.path()), 1U);
+}
+
+TEST_F(NetworkFile, EqualNetworksGiveEqualBytes) {
+    save_network(path_, example(), {{"b", "2"}, {"a", "1"}});
+    const std::string first = bytes_of(path_);
+    save_network(path_, load_network(path_), {{"a", "1"}, {"b", "2"}});
+    EXPECT_EQ(bytes_of(path_), first);
+}
+
+TEST_F(NetworkFile, EveryTruncationIsRefused) {
+    save_network(path_, example(), {{"key", "value"}});
+    const std::string bytes = bytes_of(path_);
+    for (std::size_t size = 0; size < bytes.size(); ++size) {
+        put(path_, bytes.substr(0, size));
+        EXPECT_FALSE(refusal(path_).empty()) << size;
+    }
+    put(path_, bytes + '\0');
+    EXPECT_NE(refusal(path_).find("appended"), std::string::npos);
+}
+
+TEST_F(NetworkFile, EveryFlippedByteOfTheHeaderIsRefusedOrChangesNoArray) {
+    // What the metadata's texts say (a slope, the caller's entries) no check can know without a checksum.
+    save_network(path_, example(), {{"key", "value"}});
+    const std::string bytes = bytes_of(path_);
+    std::uint64_t length = 0;
+    std::memcpy(&length, bytes.data(), sizeof length);
+    std::size_t refused = 0;
+    for (std::size_t at = 0; at < 8 + length; ++at) {
+        for (const int mask : {0x01, 0x20, 0xFF}) {
+            std::string flipped = bytes;
+            flipped[at] = static_cast<char>(flipped[at] ^ mask);
+            put(path_, flipped);
+            try {
+                EXPECT_TRUE(same_arrays(load_network(path_), example())) << at << " mask " << mask;
+            } catch (const UserError& error) {
+                EXPECT_EQ(error.code(), ExitCode::checkpoint) << error.what();
+                ++refused;
+            }
+        }
+    }
+    EXPECT_GT(refused, 3 * length * 9 / 10);
+}
+
+TEST_F(NetworkFile, EveryFlippedByteOfTheDataIsReadOrRefused) {
+    save_network(path_, example(), {});
+    const std::string bytes = bytes_of(path_);
+    std::uint64_t length = 0;
+    std::memcpy(&length, bytes.data(), sizeof length);
+    for (std::size_t at = 8 + length; at < bytes.size(); ++at) {
+        std::string flipped = bytes;
+        flipped[at] = static_cast<char>(~flipped[at]);
+        put(path_, flipped);
+        try {
+            for (const Layer& layer : load_network(path_).layers) {
+                EXPECT_EQ(layer.is_sparse() ? fault(*layer.topology) : "", "");
+            }
+        } catch (const UserError& error) {
+            EXPECT_EQ(error.code(), ExitCode::checkpoint) << error.what();
+        }
+    }
+}
+
+TEST_F(NetworkFile, HostileHeaders) {
+    const std::string tensor = R"("a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]})";
+    const std::pair<std::string, std::string> cases[] = {
+        {with_header("{" + tensor + "," + tensor + "}", "x"), "'a' appears twice"},
+        {with_header(R"({"__metadata__":{},"__metadata__":{}})"), "'__metadata__' appears twice"},
+        {with_header(R"({"__metadata__":{"k":"1","k":"2"}})"), "'k' appears twice"},
+        {with_header(R"({"a":{"dtype":"U8","dtype":"U8","shape":[1],"data_offsets":[0,1]}})", "x"), "appears twice"},
+        {with_header(R"({"a":{"dtype":"U8","shape":[1]}})", "x"), "lacks one of"},
+        {with_header(R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1],"extra":1}})", "x"), "unknown field"},
+        {with_header(R"({"a":{"dtype":"U8","shape":[[1]],"data_offsets":[0,1]}})", "x"), "a list stands"},
+        {with_header(R"({"a":{"dtype":"U8","shape":[-1],"data_offsets":[0,1]}})", "x"), "a negative number"},
+        {with_header(R"({"a":{"dtype":"U8","shape":[1.5],"data_offsets":[0,1]}})", "x"), "a fraction"},
+        {with_header(R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0]}})", "x"), "expected 2 data_offsets"},
+        {with_header(R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1,2]}})", "x"), "more than 2"},
+        {with_header(R"({"a":{"dtype":"Q8","shape":[1],"data_offsets":[0,1]}})", "x"), "impossible size"},
+        {with_header(R"({"a":{"dtype":"U8","shape":[2],"data_offsets":[0,1]}})", "x"), "take 2 bytes"},
+        {with_header(R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[1,0]}})", "x"), "do not fit"},
+        {with_header(R"({"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,0]}})"), "impossible"},
+        {with_header(R"({"a":{"dtype":"U8","shape":[18446744073709551615],"data_offsets":[0,18446744073709551615]}})"),
+         "cut short"},
+        {with_header("{" + tensor + R"(,"b":{"dtype":"U8","shape":[1],"data_offsets":[2,3]}})", "xxx"), "offset 1 of"},
+        {with_header("{" + tensor + R"(,"b":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}})", "x"), "offset 1 of"},
+        {with_header("{" + tensor + "}", "xy"), "appended"},
+        {with_header("{" + tensor + "}"), "cut short"},
+        {with_header("[" + tensor + "]", "x"), "expected '{'"},
+        {with_header("{" + tensor + "} {}", "x"), "valid JSON"},
+        {with_header(R"({"__metadata__":{"k":{"deep":"er"}}})"), "nested"},
+        {with_header("{\"a\":" + std::string(100'000, '[')), "a list stands"},
+        {with_header("{" + tensor + "}", "x"), "expected the format"},
+        {std::string("\xff\xff\xff\xff\xff\xff\xff\xff{}", 10), "found 18446744073709551615"},
+        {std::string(8, '\0'), "expected the length"},
+        {"", "found a file of 0 bytes"},
+    };
+    for (const auto& [bytes, expected] : cases) {
+        put(path_, bytes);
+        EXPECT_NE(refusal(path_).find(expected), std::string::npos) << bytes.substr(0, 120) << "\n" << refusal(path_);
+    }
+}
+
+TEST_F(NetworkFile, HeadersThatContradictTheNetwork) {
+    using Header = nlohmann::ordered_json;
+    const std::pair<std::function<void(Header&)>, std::string> cases[] = {
+        {[](Header& h) { h["__metadata__"]["format"] = "espalier-network-2"; }, "expected the format"},
+        {[](Header& h) { h["__metadata__"]["layers"] = "0"; }, "a number of layers"},
+        {[](Header& h) { h["__metadata__"]["layers"] = "4294967295"; }, "layers.4.inputs"},
+        {[](Header& h) { h["__metadata__"]["layers"] = "2"; }, "belongs to no layer"},
+        {[](Header& h) { h["__metadata__"].erase("layers.2.activation"); }, "layers.2.activation"},
+        {[](Header& h) { h["__metadata__"]["layers.2.activation"] = "gelu"; }, "is none of"},
+        {[](Header& h) { h["__metadata__"]["layers.2.activation"] = "all-relu(slope=7)"; }, "outside"},
+        {[](Header& h) { h["__metadata__"]["layers.1.activation"] = "relu"; }, "belongs to no layer"},
+        {[](Header& h) { h["__metadata__"]["layers.1.outputs"] = "3x"; }, "a number of neurons"},
+        {[](Header& h) { h["__metadata__"]["layers.1.outputs"] = "4"; }, "expected shape [5], found [4]"},
+        {[](Header& h) { h["__metadata__"]["layers.1.inputs"] = "2"; }, "must be below 2"},
+        {[](Header& h) { h["__metadata__"]["layers.2.inputs"] = "4"; }, "3 outputs, layer 2 has 4 inputs"},
+        {[](Header& h) { h["layers.1.bias"]["dtype"] = "I32"; }, "expected F32, found I32"},
+        {[](Header& h) { h["layers.1.column"]["dtype"] = "U32"; }, "expected I32 or I64"},
+        {[](Header& h) { h["layers.3.weight"]["shape"] = {4}; }, "expected shape [2, 2], found [4]"},
+    };
+    for (const auto& [change, expected] : cases) {
+        save_changed(change);
+        EXPECT_NE(refusal(path_).find(expected), std::string::npos) << expected << "\n" << refusal(path_);
+    }
+}
+
+TEST_F(NetworkFile, WideIndicesAndForeignTensorsAreAccepted) {
+    const std::vector<std::int64_t> row_start{0, 1, 2};
+    const std::vector<std::int64_t> column{1, 0};
+    const std::vector<float> values{1, 2};
+    const auto raw = [](const auto& items) {
+        return [&items](OutputFile& file) { file.write(items.data(), items.size() * sizeof items[0]); };
+    };
+    const std::vector<TensorSource> tensors{{"layers.1.row_start", "I64", {3}, raw(row_start)},
+                                            {"layers.1.column", "I64", {2}, raw(column)},
+                                            {"layers.1.weight", "F32", {2}, raw(values)},
+                                            {"layers.1.bias", "F32", {2}, raw(values)},
+                                            {"checksum", "U8", {8}, raw(values)}};
+    std::map<std::string, std::string> metadata{{"format", "espalier-network-1"},
+                                                {"layers", "1"},
+                                                {"layers.1.inputs", "2"},
+                                                {"layers.1.outputs", "2"},
+                                                {"layers.1.activation", "relu"}};
+    write_safetensors(path_, metadata, tensors);
+    EXPECT_EQ(load_network(path_).layers.at(0).topology->column, (std::vector<Index>{1, 0}));
+
+    const std::vector<std::int64_t> negative{-1, 0};
+    auto broken = tensors;
+    broken[1].write = raw(negative);
+    write_safetensors(path_, metadata, broken);
+    EXPECT_NE(refusal(path_).find("found -1"), std::string::npos);
+}
+
+TEST_F(NetworkFile, NonfiniteWeightsAreNeitherReadNorWritten) {
+    save_network(path_, example(), {});
+    std::string bytes = bytes_of(path_);
+    const float infinity = INFINITY;
+    std::memcpy(bytes.data() + bytes.size() - sizeof infinity, &infinity, sizeof infinity);  // last bias
+    put(path_, bytes);
+    const std::string message = refusal(path_);
+    EXPECT_NE(message.find("offset " + std::to_string(bytes.size() - 4)), std::string::npos) << message;
+    EXPECT_NE(message.find("layers.3.bias"), std::string::npos) << message;
+
+    Network network = example();
+    network.layers[1].weights[1] = std::nanf("");
+    try {
+        save_network(path_, network, {});
+        ADD_FAILURE() << "saved";
+    } catch (const UserError& error) {
+        EXPECT_EQ(error.code(), ExitCode::nonfinite);
+        EXPECT_NE(std::string(error.what()).find("layer 2: weight[1] is nan"), std::string::npos) << error.what();
+    }
+    EXPECT_EQ(bytes_of(path_), bytes);  // the file that was there stays
+}
+
+TEST_F(NetworkFile, AFailedSaveLeavesTheOldFileAndNoOther) {
+    save_network(path_, example(), {});
+    const std::string before = bytes_of(path_);
+    Network changed = example();
+    changed.layers[0].weights[0] = 99;
+    for (std::size_t limit = 0; limit < before.size(); limit += 97) {
+        ExitCode code = ExitCode::ok;
+        std::string message;
+        {
+            const FileSizeLimit full(limit);
+            try {
+                save_network(path_, changed, {});
+            } catch (const UserError& error) {
+                code = error.code();
+                message = error.what();
+            }
+        }
+        EXPECT_EQ(code, ExitCode::io) << limit;
+        EXPECT_NE(message.find(path_.string() + ": File too large"), std::string::npos) << message;
+        EXPECT_EQ(files_in(temporary_.path()), 1U);
+        EXPECT_EQ(bytes_of(path_), before);
+    }
+    save_network(path_, changed, {});
+    EXPECT_EQ(load_network(path_).layers[0].weights[0], 99);
+}
+
+TEST_F(NetworkFile, PlacesThatCannotBeWritten) {
+    const auto code_of = [](const fs::path& path) {
+        try {
+            save_network(path, example(), {});
+        } catch (const UserError& error) {
+            return error.code();
+        }
+        return ExitCode::ok;
+    };
+    EXPECT_EQ(code_of(temporary_.path() / "missing" / "network.safetensors"), ExitCode::io);
+    EXPECT_EQ(code_of(temporary_.path()), ExitCode::io);
+    EXPECT_EQ(code_of("/dev/full"), ExitCode::io);
+    EXPECT_EQ(code_of("/proc/network.safetensors"), ExitCode::io);  // read-only for root too
+    if (geteuid() != 0) {
+        fs::permissions(temporary_.path(), fs::perms::owner_read | fs::perms::owner_exec);
+        EXPECT_EQ(code_of(path_), ExitCode::io);
+        fs::permissions(temporary_.path(), fs::perms::owner_all);
+    }
+    EXPECT_EQ(files_in(temporary_.path()), 0U);
+}
+
+TEST_F(NetworkFile, FilesThatCannotBeRead) {
+    EXPECT_NE(refusal(temporary_.path() / "none").find("No such file"), std::string::npos);
+    EXPECT_NE(refusal(temporary_.path()).find("not a regular file"), std::string::npos);
+    put(path_, "<!DOCTYPE html><html>not found</html>");
+    EXPECT_NE(refusal(path_).find("another format"), std::string::npos);
+}
+
+TEST_F(NetworkFile, ReservedMetadataIsTheProgrammersError) {
+    EXPECT_THROW(save_network(path_, example(), {{"layers.1.inputs", "7"}}), std::logic_error);
+    Network lopsided = example();
+    lopsided.layers[0].bias.pop_back();
+    EXPECT_THROW(save_network(path_, lopsided, {}), std::logic_error);
+    EXPECT_EQ(files_in(temporary_.path()), 0U);
+}
+
+}  // namespace
+}  // namespace espalier
