@@ -1,0 +1,56 @@
+// The charts of a report and the numbers beside them, drawn from run folders that have been read and checked.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "espalier/power_law.hpp"
+#include "host/report/run_folder.hpp"
+#include "host/report/svg_chart.hpp"
+
+namespace espalier {
+
+/// Power-law fit of one side of a sparse layer at the run's last moment.
+struct DegreeFit {
+    std::size_t layer = 1;     // from 1
+    bool inputs = true;        // else outputs
+    double without_edges = 0;  // share of neurons
+    PowerLaw law;
+    double p_value = 0;
+};
+
+/// A run with everything computed once.
+struct ReportedRun {
+    RunFolder folder;
+    std::string slug;                                // the name, safe in file names and unique in the report
+    std::vector<double> contrasts;                   // per moment; empty without a map
+    std::optional<SignTest> sign;                    // of the last moment
+    std::optional<double> with_variance, with_mean;  // correlation of the last map with the data's
+    std::vector<DegreeFit> fits;
+};
+
+/// Synthetic samples per power-law p-value in a report.
+constexpr std::uint32_t report_bootstraps = 100;
+
+void compute_statistics(ReportedRun& run);
+
+/// Up to six moments from birth to the last, evenly spread.
+std::vector<std::uint64_t> chosen_moments(const RunFolder& run);
+
+/// Loss, accuracy, confidence and replaced edges per epoch, all runs in each chart.
+std::vector<Chart> learning_charts(const std::vector<ReportedRun>& runs);
+
+/// Contrast per epoch and, with several runs, the last trend curves and rings side by side.
+std::vector<Chart> topology_charts(const std::vector<ReportedRun>& runs);
+
+/// Trend curve and rings of one run at its chosen moments.
+std::vector<Chart> map_charts(const ReportedRun& run);
+
+/// Degree distribution of every side of every sparse layer.
+std::vector<Chart> degree_charts(const std::vector<ReportedRun>& runs);
+
+/// Weight histogram of every layer.
+std::vector<Chart> weight_charts(const std::vector<ReportedRun>& runs);
+
+}  // namespace espalier

@@ -1,0 +1,117 @@
+#include "host/report/report.hpp"
+
+#include <fstream>
+#include <set>
+#include <system_error>
+
+#include "espalier/error.hpp"
+#include "host/output_file.hpp"
+#include "host/report/page.hpp"
+
+namespace espalier {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// `name` with everything but letters, digits, dots and hyphens replaced.
+std::string slug_of(const std::string& name) {
+    std::string slug;
+    for (const char letter : name) {
+        const bool plain = (letter >= 'a' && letter <= 'z') || (letter >= 'A' && letter <= 'Z') ||
+                           (letter >= '0' && letter <= '9') || letter == '.' || letter == '-';
+        slug += plain ? letter : '_';
+    }
+    return slug;
+}
+
+/// Runs of one name are told apart by their order.
+void name_apart(std::vector<ReportedRun>& runs) {
+    std::set<std::string> names, slugs;
+    for (ReportedRun& run : runs) {
+        const std::string name = run.folder.name;
+        for (int n = 2; !names.insert(run.folder.name).second; ++n)
+            run.folder.name = name + " (" + std::to_string(n) + ")";
+        const std::string slug = slug_of(run.folder.name);
+        run.slug = slug;
+        for (int n = 2; !slugs.insert(run.slug).second; ++n) run.slug = slug + "-" + std::to_string(n);
+    }
+}
+
+std::string shape_text(const ImageShape& shape) {
+    return std::to_string(shape.height) + " x " + std::to_string(shape.width) +
+           (shape.channels == 1 ? "" : " x " + std::to_string(shape.channels));
+}
+
+/// Sentence about a run whose maps cannot stand beside the first one's; empty if they can.
+std::string shape_fault(const RunFolder& run, const RunFolder& first) {
+    if (run.image == first.image) return {};
+    const fs::path file = run.path / (run.image_known ? "pixels.npy" : "config.toml");
+    return file.string() + ": images of " + shape_text(run.image) + ", but those of " + first.path.string() + " are " +
+           shape_text(first.image) + "; a report compares runs of one image shape, make it one of its own";
+}
+
+void write_file(const fs::path& path, const std::string& bytes) {
+    OutputFile file(path);
+    file.write(bytes.data(), bytes.size());
+    file.close();
+}
+
+/// Removes what an older report of this name left: exactly the files its index lists.
+void remove_old_figures(const fs::path& folder) {
+    std::ifstream index(folder / "index.csv");
+    std::string line;
+    std::getline(index, line);  // column names
+    while (std::getline(index, line)) {
+        const fs::path name = line.substr(0, line.find(','));
+        std::error_code ignored;
+        if (!name.empty() && name == name.filename()) fs::remove(folder / name, ignored);
+    }
+}
+
+void write_figures(const fs::path& folder, const std::vector<FigureFile>& figures) {
+    std::error_code fault;
+    fs::create_directories(folder, fault);
+    if (fault) throw_unwritable(folder, fault.value());
+    remove_old_figures(folder);
+    std::string index = "file,title\n";
+    for (const FigureFile& figure : figures) {
+        write_file(folder / figure.name, figure.bytes);
+        index += csv_cell(figure.name) + "," + csv_cell(figure.title) + "\n";
+    }
+    write_file(folder / "index.csv", index);
+}
+
+}  // namespace
+
+std::vector<std::string> write_report(const std::vector<fs::path>& paths, const fs::path& out) {
+    std::vector<ReportedRun> runs;
+    std::vector<std::string> left_out;
+    for (const fs::path& path : paths) {
+        try {
+            ReportedRun run;
+            run.folder = read_run_folder(path);
+            const std::string fault = runs.empty() ? "" : shape_fault(run.folder, runs.front().folder);
+            if (fault.empty()) {
+                runs.push_back(std::move(run));
+            } else {
+                left_out.push_back(fault);
+            }
+        } catch (const UserError& error) {
+            left_out.emplace_back(error.what());
+        }
+    }
+    if (runs.empty()) {
+        std::string all = "no run to report";
+        for (const std::string& sentence : left_out) all += "\n  " + sentence;
+        throw UserError(ExitCode::data, all);
+    }
+    name_apart(runs);
+    for (ReportedRun& run : runs) compute_statistics(run);
+    const std::string folder = out.stem().string() + "-figures";
+    const Report report = make_report(runs, left_out, folder);
+    write_figures(out.parent_path() / folder, report.figures);
+    write_atomically(out, [&](OutputFile& file) { file.write(report.page.data(), report.page.size()); });
+    return left_out;
+}
+
+}  // namespace espalier

@@ -1,0 +1,64 @@
+// A run folder read back: what the recorder wrote, checked against itself. Whatever is missing, cut off or of another
+// version is a UserError naming file and reason; a run still in progress (no network file yet) reads fine.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "espalier/experiment.hpp"
+#include "espalier/layer.hpp"
+#include "espalier/topology_statistics.hpp"
+#include "host/data/npy.hpp"
+#include "host/pixel_statistics.hpp"
+
+namespace espalier {
+
+/// Degrees of one side of a sparse layer at every recorded moment: 0 is the birth, m > 0 comes after record m's
+/// evolution. (What a record holds as "before" equals the moment before it.)
+class DegreeRecord {
+public:
+    /// Reads [records][2][neurons]. Throws UserError (data) with file, expected and found.
+    DegreeRecord(const std::filesystem::path& path, std::size_t layer, bool inputs, Index neurons);
+
+    [[nodiscard]] std::uint64_t records() const { return array_.shape[0]; }
+    [[nodiscard]] std::uint64_t moments() const { return records() == 0 ? 0 : records() + 1; }
+    [[nodiscard]] std::vector<EdgeIndex> at(std::uint64_t moment) const;
+
+    std::size_t layer;  // from 1
+    bool inputs;        // else outputs
+    Index neurons;
+
+private:
+    NpyArray array_;
+};
+
+struct RunFolder {
+    std::filesystem::path path;
+    std::string name;  // of the folder
+    std::string config;
+    Experiment experiment;
+    std::map<std::string, std::vector<double>> history;  // by column, one value an epoch
+    std::vector<DegreeRecord> degrees;                   // empty without sparse layers
+    ImageShape image;
+    bool image_known = false;               // else guessed from the number of inputs
+    std::optional<PixelStatistics> pixels;  // of the data
+    std::optional<Network> network;
+    std::vector<std::string> remarks;  // what is not there yet
+
+    [[nodiscard]] std::size_t epochs() const { return history.at("epoch").size(); }
+    [[nodiscard]] double last(const std::string& column) const { return history.at(column).back(); }
+    /// Edges per input of layer 1, or null if that layer is dense.
+    [[nodiscard]] const DegreeRecord* connections() const;
+    /// The map of connections per pixel at a moment.
+    [[nodiscard]] PixelMap map_at(std::uint64_t moment) const;
+    /// The epoch a moment follows; 0 is the birth.
+    [[nodiscard]] double epoch_of(std::uint64_t moment) const;
+};
+
+/// Throws UserError (data, or checkpoint for the network file).
+RunFolder read_run_folder(const std::filesystem::path& path);
+
+}  // namespace espalier

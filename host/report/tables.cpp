@@ -1,0 +1,299 @@
+#include "host/report/tables.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdio>
+#include <map>
+#include <set>
+
+#include "espalier/rule.hpp"
+#include "host/option_table.hpp"
+
+namespace espalier {
+namespace {
+
+std::string fixed(double value, int digits) {
+    if (!std::isfinite(value)) return std::isnan(value) ? "–" : "∞";
+    char text[64];
+    std::snprintf(text, sizeof text, "%.*f", digits, value);
+    return text;
+}
+
+std::string with_sign(double value, int digits) {
+    return (value > 0 && std::isfinite(value) ? "+" : "") + fixed(value, digits);
+}
+
+std::string p_text(double p) { return std::isnan(p) ? "–" : p < 0.001 ? "< 0.001" : fixed(p, 3); }
+
+std::string swatch(std::size_t run) {
+    return "<span class=\"swatch s" + std::to_string(run % num_colours) + "\"></span>";
+}
+
+std::string marked(Learning learning) {
+    return std::string("<span class=\"") + name(learning) + "\">" + name(learning) + "</span>";
+}
+
+std::string option_text(const Experiment& experiment, const std::string& name) {
+    for (const ExperimentOption& option : experiment_options()) {
+        if (option.name == name) return option.get(experiment);
+    }
+    return {};
+}
+
+/// The options that make runs different experiments: all but the seed and the machine.
+OptionTexts experiment_texts(const Experiment& experiment) {
+    OptionTexts texts;
+    for (const ExperimentOption& option : experiment_options()) {
+        if (option.name == "seed" || option.name == "data-dir" || option.group == "Machine") continue;
+        texts[option.name] = option.get(experiment);
+    }
+    return texts;
+}
+
+/// A cell of both forms: in full for the file, as shown on the page.
+struct TableCell {
+    std::string file;
+    std::string page;
+};
+
+TableCell word(const std::string& text) { return {text, escaped(text)}; }
+TableCell number(double value, int digits, double factor = 1) {
+    return {number_text(value), fixed(factor * value, digits)};
+}
+TableCell signed_number(double value, int digits) { return {number_text(value), with_sign(value, digits)}; }
+TableCell signed_number(const std::optional<double>& value, int digits) {
+    return value ? signed_number(*value, digits) : TableCell{"", "–"};
+}
+TableCell judgement(const std::optional<Learning>& learning) {
+    return learning ? TableCell{name(*learning), marked(*learning)} : TableCell{"", "–"};
+}
+TableCell run_name(const ReportedRun& run, std::size_t r) {
+    return {run.folder.name, swatch(r) + escaped(run.folder.name)};
+}
+
+void add_row(Table& table, const std::vector<TableCell>& cells) {
+    table.rows.emplace_back();
+    table.html_rows.emplace_back();
+    for (const TableCell& cell : cells) {
+        table.rows.back().push_back(cell.file);
+        table.html_rows.back().push_back(cell.page);
+    }
+}
+
+/// Mean over the seeds and the half width of its interval.
+std::array<TableCell, 2> interval_cells(const std::vector<double>& values, int digits, double factor = 1) {
+    if (values.empty()) return {TableCell{"", "–"}, TableCell{"", ""}};
+    const MeanInterval interval = mean_interval(values);
+    return {number(interval.mean, digits, factor),
+            interval.count > 1
+                ? TableCell{number_text(interval.half_width), "± " + fixed(factor * interval.half_width, digits)}
+                : TableCell{"", ""}};
+}
+
+/// Names of the options in which the groups differ, and their values in this one.
+std::string group_name(const OptionTexts& group, const std::set<std::string>& varied) {
+    std::string text = group.at("recipe");
+    for (const std::string& option : varied) {
+        if (option == "recipe") continue;
+        text += (text.empty() ? "" : ", ") + option + " " + group.at(option);
+    }
+    return text.empty() ? group.at("dataset") : text;
+}
+
+std::set<std::string> varied_options(const std::vector<OptionTexts>& all) {
+    std::set<std::string> varied;
+    for (const OptionTexts& texts : all) {
+        for (const auto& [option, value] : texts) {
+            if (value != all.front().at(option)) varied.insert(option);
+        }
+    }
+    return varied;
+}
+
+const Topology* topology_of(const ReportedRun& run, std::size_t layer) {
+    const auto& network = run.folder.network;
+    if (!network || layer >= network->layers.size() || !network->layers[layer].topology) return nullptr;
+    return &*network->layers[layer].topology;
+}
+
+void add_overlaps(const ReportedRun& a, const ReportedRun& b, Table& table) {
+    const std::size_t layers = a.folder.network ? a.folder.network->layers.size() : 0;
+    for (std::size_t layer = 0; layer < layers; ++layer) {
+        const Topology* of_a = topology_of(a, layer);
+        const Topology* of_b = topology_of(b, layer);
+        if (of_a == nullptr || of_b == nullptr) continue;
+        if (of_a->num_inputs != of_b->num_inputs || of_a->num_outputs != of_b->num_outputs) continue;
+        const TopologyOverlap shared = overlap(*of_a, *of_b);
+        const DegreeRecord* inputs_a = a.folder.connections();
+        const DegreeRecord* inputs_b = b.folder.connections();
+        std::optional<double> alike;
+        if (layer == 0 && inputs_a != nullptr && inputs_b != nullptr && a.folder.image == b.folder.image) {
+            alike = correlation(a.folder.map_at(inputs_a->moments() - 1), b.folder.map_at(inputs_b->moments() - 1));
+        }
+        add_row(table, {word(a.folder.name), word(b.folder.name), word(std::to_string(layer + 1)),
+                        word(std::to_string(shared.shared)), number(shared.expected, 1),
+                        signed_number(shared.deviation, 1), number(shared.distance(), 4), signed_number(alike, 3)});
+    }
+}
+
+}  // namespace
+
+std::string html(const Table& table) {
+    std::string text = "<div class=\"scroll\"><table><thead><tr>";
+    for (const std::string& cell : table.html_header) text += "<th>" + escaped(cell) + "</th>";
+    text += "</tr></thead><tbody>\n";
+    for (const auto& row : table.html_rows) {
+        text += "<tr>";
+        for (const std::string& cell : row) text += "<td>" + cell + "</td>";
+        text += "</tr>\n";
+    }
+    return text + "</tbody></table></div>\n";
+}
+
+std::string csv(const Table& table) {
+    std::string text;
+    const auto add = [&](const std::vector<std::string>& row) {
+        for (std::size_t c = 0; c < row.size(); ++c) text += (c == 0 ? "" : ",") + csv_cell(row[c]);
+        text += "\n";
+    };
+    add(table.header);
+    for (const auto& row : table.rows) add(row);
+    return text;
+}
+
+Table summary_table(const std::vector<ReportedRun>& runs) {
+    Table table{"summary", "Runs"};
+    table.header = {"run",
+                    "weight_decay",
+                    "seed",
+                    "epochs",
+                    "train_loss",
+                    "train_accuracy",
+                    "test_loss",
+                    "test_accuracy",
+                    "best_test_accuracy",
+                    "loss_gap",
+                    "contrast",
+                    "p_value",
+                    "learning",
+                    "correlation_with_variance",
+                    "correlation_with_mean"};
+    table.html_header = {"run",       "weight decay",    "seed",       "epochs",   "train loss", "acc. %",
+                         "test loss", "acc. %",          "best %",     "loss gap", "contrast",   "p",
+                         "learning",  "r with variance", "r with mean"};
+    for (std::size_t r = 0; r < runs.size(); ++r) {
+        const RunFolder& run = runs[r].folder;
+        const auto& accuracies = run.history.at("test_accuracy");
+        const auto& sign = runs[r].sign;
+        const bool judged = sign.has_value();
+        add_row(table, {run_name(runs[r], r), word(option_text(run.experiment, "weight-decay")),
+                        word(std::to_string(run.experiment.seed)), word(rounded(run.last("epoch"), 9)),
+                        number(run.last("train_loss"), 4), number(run.last("train_accuracy"), 2, 100),
+                        number(run.last("test_loss"), 4), number(run.last("test_accuracy"), 2, 100),
+                        number(*std::max_element(accuracies.begin(), accuracies.end()), 2, 100),
+                        signed_number(run.last("test_loss") - run.last("train_loss"), 4),
+                        signed_number(judged ? std::optional(sign->contrast) : std::nullopt, 3),
+                        judged ? TableCell{number_text(sign->p_value), p_text(sign->p_value)} : TableCell{"", "–"},
+                        judgement(judged ? std::optional(sign->learning) : std::nullopt),
+                        signed_number(runs[r].with_variance, 3), signed_number(runs[r].with_mean, 3)});
+    }
+    return table;
+}
+
+Table seeds_table(const std::vector<ReportedRun>& runs) {
+    Table table{"seeds", "Over seeds"};
+    table.header = {"group",         "seeds",
+                    "train_loss",    "train_loss_half_width",
+                    "test_loss",     "test_loss_half_width",
+                    "test_accuracy", "test_accuracy_half_width",
+                    "loss_gap",      "loss_gap_half_width",
+                    "contrast",      "contrast_half_width",
+                    "learning"};
+    table.html_header = {"group", "seeds",    "train loss", "",         "test loss", "",        "test acc. %",
+                         "",      "loss gap", "",           "contrast", "",          "learning"};
+    std::vector<OptionTexts> all;
+    for (const ReportedRun& run : runs) all.push_back(experiment_texts(run.folder.experiment));
+    std::vector<OptionTexts> groups;  // in order of appearance
+    for (const OptionTexts& texts : all) {
+        if (std::find(groups.begin(), groups.end(), texts) == groups.end()) groups.push_back(texts);
+    }
+    if (groups.size() == runs.size()) return table;
+    const std::set<std::string> varied = varied_options(all);
+    for (const OptionTexts& group : groups) {
+        std::vector<double> train_loss, test_loss, accuracy, gap, contrasts;
+        for (std::size_t r = 0; r < runs.size(); ++r) {
+            if (all[r] != group) continue;
+            const RunFolder& run = runs[r].folder;
+            train_loss.push_back(run.last("train_loss"));
+            test_loss.push_back(run.last("test_loss"));
+            accuracy.push_back(run.last("test_accuracy"));
+            gap.push_back(test_loss.back() - train_loss.back());
+            if (runs[r].sign) contrasts.push_back(runs[r].sign->contrast);
+        }
+        std::vector<TableCell> cells{word(group_name(group, varied)), word(std::to_string(accuracy.size()))};
+        for (const auto& pair :
+             {interval_cells(train_loss, 4), interval_cells(test_loss, 4), interval_cells(accuracy, 2, 100),
+              interval_cells(gap, 4), interval_cells(contrasts, 3)}) {
+            cells.insert(cells.end(), pair.begin(), pair.end());
+        }
+        cells.push_back(judgement(contrasts.empty() ? std::nullopt : std::optional(verdict(mean_interval(contrasts)))));
+        add_row(table, cells);
+    }
+    return table;
+}
+
+Table fits_table(const std::vector<ReportedRun>& runs) {
+    Table table{"power-laws", "Power laws"};
+    table.header = {"run",         "layer",           "side",        "without_edges", "exponent",
+                    "from_degree", "neurons_in_tail", "ks_distance", "p_value"};
+    table.html_header = {"run",         "layer", "side", "no edges, %", "exponent", "from degree", "neurons in tail",
+                         "KS distance", "p"};
+    for (std::size_t r = 0; r < runs.size(); ++r) {
+        for (const DegreeFit& fit : runs[r].fits) {
+            std::vector<TableCell> cells{run_name(runs[r], r), word(std::to_string(fit.layer)),
+                                         word(fit.inputs ? "inputs" : "outputs"), number(fit.without_edges, 2, 100)};
+            if (fit.law.found()) {
+                cells.insert(cells.end(),
+                             {number(fit.law.exponent, 2), word(std::to_string(fit.law.smallest)),
+                              word(std::to_string(fit.law.tail)), number(fit.law.distance, 3), number(fit.p_value, 2)});
+            } else {
+                cells.insert(cells.end(), 5, TableCell{"", "–"});
+            }
+            add_row(table, cells);
+        }
+    }
+    return table;
+}
+
+Table overlaps_table(const std::vector<ReportedRun>& runs) {
+    Table table{"overlaps", "Topology distance"};
+    table.header = {"run",          "other_run",          "layer",
+                    "shared_edges", "expected_by_chance", "standard_deviations",
+                    "distance",     "correlation_of_maps"};
+    table.html_header = {"run",       "other run",  "layer",    "shared edges",
+                         "by chance", "deviations", "distance", "r of the maps"};
+    for (std::size_t a = 0; a < runs.size(); ++a) {
+        for (std::size_t b = a + 1; b < runs.size(); ++b) add_overlaps(runs[a], runs[b], table);
+    }
+    return table;
+}
+
+Table differences_table(const std::vector<ReportedRun>& runs) {
+    Table table{"differences", "Options that differ"};
+    table.header = {"option"};
+    for (const ReportedRun& run : runs) table.header.push_back(run.folder.name);
+    table.html_header = table.header;
+    for (const ExperimentOption& option : experiment_options()) {
+        std::vector<TableCell> cells{word(option.name)};
+        bool differs = false;
+        for (const ReportedRun& run : runs) {
+            cells.push_back(word(option.get(run.folder.experiment)));
+            differs |= cells.back().file != cells[1].file;
+        }
+        if (differs) add_row(table, cells);
+    }
+    return table;
+}
+
+}  // namespace espalier

@@ -1,0 +1,39 @@
+// The tables of a report, each as HTML for the page and as CSV beside it.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "host/report/figures.hpp"
+
+namespace espalier {
+
+struct Table {
+    std::string id{};  // file name without extension
+    std::string title{};
+    std::vector<std::string> header{};  // of the CSV file, numbers in full
+    std::vector<std::vector<std::string>> rows{};
+    std::vector<std::string> html_header{};  // of the page, numbers rounded, cells with markup
+    std::vector<std::vector<std::string>> html_rows{};
+};
+
+std::string html(const Table& table);
+std::string csv(const Table& table);
+
+/// A row per run: final losses, accuracies, contrast with its p-value, correlations with the data.
+Table summary_table(const std::vector<ReportedRun>& runs);
+
+/// A row per group of runs that differ in nothing but their seed, with t intervals over the seeds; no rows if every
+/// group is a single run.
+Table seeds_table(const std::vector<ReportedRun>& runs);
+
+/// A row per side of a sparse layer: the power law fitted to its degrees.
+Table fits_table(const std::vector<ReportedRun>& runs);
+
+/// A row per pair of runs and sparse layer they share the shape of: overlap of edges against chance.
+Table overlaps_table(const std::vector<ReportedRun>& runs);
+
+/// A row per option that is not the same in all runs.
+Table differences_table(const std::vector<ReportedRun>& runs);
+
+}  // namespace espalier
