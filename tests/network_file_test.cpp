@@ -91,6 +91,14 @@ void put(const fs::path& path, const std::string& bytes) {
     ASSERT_TRUE(stream.flush().good());
 }
 
+/// Overwrites one byte in place, which is far quicker than writing the file anew.
+void patch(const fs::path& path, std::size_t at, char byte) {
+    std::fstream stream(path, std::ios::binary | std::ios::in | std::ios::out);
+    stream.seekp(static_cast<std::streamoff>(at));
+    stream.put(byte);
+    ASSERT_TRUE(stream.flush().good());
+}
+
 std::string with_header(const std::string& header, const std::string& data = "") {
     const std::uint64_t length = header.size();
     return std::string(reinterpret_cast<const char*>(&length), sizeof length) + header + data;
@@ -156,8 +164,8 @@ TEST_F(NetworkFile, EqualNetworksGiveEqualBytes) {
 TEST_F(NetworkFile, EveryTruncationIsRefused) {
     save_network(path_, example(), {{"key", "value"}});
     const std::string bytes = bytes_of(path_);
-    for (std::size_t size = 0; size < bytes.size(); ++size) {
-        put(path_, bytes.substr(0, size));
+    for (std::size_t size = bytes.size(); size-- > 0;) {
+        fs::resize_file(path_, size);
         EXPECT_FALSE(refusal(path_).empty()) << size;
     }
     put(path_, bytes + '\0');
@@ -173,9 +181,7 @@ TEST_F(NetworkFile, EveryFlippedByteOfTheHeaderIsRefusedOrChangesNoArray) {
     std::size_t refused = 0;
     for (std::size_t at = 0; at < 8 + length; ++at) {
         for (const int mask : {0x01, 0x20, 0xFF}) {
-            std::string flipped = bytes;
-            flipped[at] = static_cast<char>(flipped[at] ^ mask);
-            put(path_, flipped);
+            patch(path_, at, static_cast<char>(bytes[at] ^ mask));
             try {
                 EXPECT_TRUE(same_arrays(load_network(path_), example())) << at << " mask " << mask;
             } catch (const UserError& error) {
@@ -183,6 +189,7 @@ TEST_F(NetworkFile, EveryFlippedByteOfTheHeaderIsRefusedOrChangesNoArray) {
                 ++refused;
             }
         }
+        patch(path_, at, bytes[at]);
     }
     EXPECT_GT(refused, 3 * length * 9 / 10);
 }
@@ -193,9 +200,7 @@ TEST_F(NetworkFile, EveryFlippedByteOfTheDataIsReadOrRefused) {
     std::uint64_t length = 0;
     std::memcpy(&length, bytes.data(), sizeof length);
     for (std::size_t at = 8 + length; at < bytes.size(); ++at) {
-        std::string flipped = bytes;
-        flipped[at] = static_cast<char>(~flipped[at]);
-        put(path_, flipped);
+        patch(path_, at, static_cast<char>(~bytes[at]));
         try {
             for (const Layer& layer : load_network(path_).layers) {
                 EXPECT_EQ(layer.is_sparse() ? fault(*layer.topology) : "", "");
@@ -203,6 +208,7 @@ TEST_F(NetworkFile, EveryFlippedByteOfTheDataIsReadOrRefused) {
         } catch (const UserError& error) {
             EXPECT_EQ(error.code(), ExitCode::checkpoint) << error.what();
         }
+        patch(path_, at, bytes[at]);
     }
 }
 
