@@ -1,0 +1,410 @@
+#include "block.hpp"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+#include <deque>
+#include <exception>
+#include <numeric>
+#include <vector>
+
+#include "fiber.hpp"
+#include "watch.hpp"
+
+uint3 threadIdx{};
+uint3 blockIdx{};
+dim3 blockDim{};
+dim3 gridDim{};
+
+namespace cuda_on_host {
+
+namespace {
+
+constexpr unsigned lanes_per_warp = 32;
+
+Policy policy;
+
+std::string text(const Site& site) { return std::string(site.file) + ":" + std::to_string(site.line); }
+
+std::string text(unsigned x, unsigned y, unsigned z) {
+    return "(" + std::to_string(x) + "," + std::to_string(y) + "," + std::to_string(z) + ")";
+}
+
+std::string hexadecimal(std::uint32_t word) {
+    char buffer[11];
+    std::snprintf(buffer, sizeof buffer, "0x%08x", word);
+    return buffer;
+}
+
+/// A small generator for orders: splitmix64.
+class Random {
+public:
+    explicit Random(std::uint64_t seed) : state_(seed) {}
+    std::size_t below(std::size_t bound) {
+        std::uint64_t z = state_ += 0x9e3779b97f4a7c15U;
+        z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9U;
+        z = (z ^ (z >> 27)) * 0x94d049bb133111ebU;
+        return static_cast<std::size_t>((z ^ (z >> 31)) % bound);
+    }
+
+private:
+    std::uint64_t state_;
+};
+
+/// 0 .. count - 1 in the order of the policy.
+template <class Number>
+std::vector<Number> ordered(Number count, Random& random) {
+    std::vector<Number> result(count);
+    std::iota(result.begin(), result.end(), Number{0});
+    if (policy.order == Order::reverse) std::reverse(result.begin(), result.end());
+    if (policy.order == Order::shuffled) {
+        for (std::size_t i = result.size(); i > 1; --i) std::swap(result[i - 1], result[random.below(i)]);
+    }
+    return result;
+}
+
+uint3 index_of(std::uint64_t number, dim3 size) {
+    return {static_cast<unsigned>(number % size.x), static_cast<unsigned>(number / size.x % size.y),
+            static_cast<unsigned>(number / size.x / size.y)};
+}
+
+enum class State { ready, at_barrier, in_exchange, returned };
+
+struct Thread {
+    Fiber fiber;
+    unsigned number = 0;
+    State state = State::ready;
+    bool in_engine = false;  // its accesses are the engine's, not the kernel's
+    // while it waits
+    const char* what = nullptr;
+    Site site{};
+    std::uint32_t mask = 0;
+    std::uint64_t word = 0;
+    // what the last exchange gave it
+    std::uint64_t words[lanes_per_warp] = {};
+};
+
+struct SharedSlot {
+    const void* key;
+    GuardedMemory memory;
+};
+
+/// The threads of a launch; they serve one block after another.
+class Engine {
+public:
+    Engine(dim3 block, std::size_t dynamic_bytes, std::size_t shared_limit, const std::function<void()>& body)
+        : size_(block.x * block.y * block.z),
+          dynamic_bytes_(dynamic_bytes),
+          shared_limit_(shared_limit),
+          body_(body),
+          random_(policy.seed),
+          threads_(size_) {}
+
+    void run_blocks(std::uint64_t count) {
+        for (const std::uint64_t block : ordered(count, random_)) run_block(block);
+    }
+
+    [[nodiscard]] std::string name_of(const Thread& thread) const {
+        const uint3 at = index_of(thread.number, blockDim);
+        return "block " + text(blockIdx.x, blockIdx.y, blockIdx.z) + " thread " + text(at.x, at.y, at.z);
+    }
+    [[nodiscard]] Thread* self() { return self_; }
+
+    void barrier(Site site);
+    const std::uint64_t* exchange(const char* what, std::uint32_t mask, std::uint64_t word, bool orders_memory,
+                                  Site site);
+    void* shared(const void* key, std::size_t bytes, std::size_t alignment);
+    void* dynamic_shared() { return shared(&dynamic_key_, dynamic_bytes_, 16); }
+    [[nodiscard]] bool is_shared(const void* address) const;
+    void yield() {
+        ready_.push_back(self_->number);
+        suspend();
+    }
+
+private:
+    void run_block(std::uint64_t block);
+    static void thread_entry(void* argument);
+    Thread& next_ready();
+    void suspend() { Fiber::switch_to(self_->fiber, host_); }
+    void wake(unsigned number) {
+        threads_[number].state = State::ready;
+        ready_.push_back(number);
+    }
+    void complete_exchange(unsigned first, std::uint32_t mask, bool orders_memory);
+    [[noreturn]] void report_deadlock() const;
+
+    unsigned size_;
+    std::size_t dynamic_bytes_;
+    std::size_t shared_limit_;
+    const std::function<void()>& body_;
+    Random random_;
+    std::vector<Thread> threads_;
+    std::vector<unsigned> order_;  // of this block's threads
+    std::deque<unsigned> ready_;
+    Fiber host_;
+    Thread* self_ = nullptr;
+    unsigned arrived_ = 0;  // at the barrier
+    unsigned returned_ = 0;
+    Site barrier_site_{};
+    std::vector<SharedSlot> shared_;
+    std::exception_ptr thrown_;
+    char dynamic_key_ = 0;
+};
+
+Engine* engine = nullptr;  // of the launch that runs
+
+/// A call from a kernel into the engine.
+class Call {
+public:
+    explicit Call(const char* what) {
+        if (engine == nullptr || engine->self() == nullptr) throw Fault(std::string(what) + " outside a kernel");
+        caller_ = engine->self();
+        caller_->in_engine = true;
+    }
+    Call(const Call&) = delete;
+    Call& operator=(const Call&) = delete;
+    ~Call() { caller_->in_engine = false; }
+    Engine* operator->() const { return engine; }
+
+private:
+    Thread* caller_;
+};
+
+void Engine::thread_entry(void* argument) {
+    Engine& me = *static_cast<Engine*>(argument);
+    Thread& thread = *me.self_;
+    thread.in_engine = false;
+    try {
+        me.body_();
+        thread.in_engine = true;
+        if (me.arrived_ > 0) {
+            fail("returns while other threads wait at the __syncthreads at " + text(me.barrier_site_));
+        }
+    } catch (...) {
+        thread.in_engine = true;
+        if (!me.thrown_) me.thrown_ = std::current_exception();
+    }
+    thread.state = State::returned;
+    ++me.returned_;
+    Fiber::switch_to(thread.fiber, me.host_, true);
+}
+
+Thread& Engine::next_ready() {
+    const std::size_t chosen = policy.order == Order::shuffled ? random_.below(ready_.size()) : 0;
+    Thread& thread = threads_[ready_[chosen]];
+    if (chosen != 0) ready_[chosen] = ready_.front();
+    ready_.pop_front();
+    return thread;
+}
+
+void Engine::run_block(std::uint64_t block) {
+    blockIdx = index_of(block, gridDim);
+    watch::block_begins(block);
+    arrived_ = returned_ = 0;
+    ready_.clear();
+    order_ = ordered(size_, random_);
+    for (const unsigned number : order_) {
+        threads_[number].number = number;
+        threads_[number].fiber.prepare(number, thread_entry, this);
+        wake(number);
+    }
+    while (returned_ < size_) {
+        if (ready_.empty()) report_deadlock();
+        self_ = &next_ready();
+        threadIdx = index_of(self_->number, blockDim);
+        Fiber::switch_to(host_, self_->fiber);
+        self_ = nullptr;
+        if (thrown_) std::rethrow_exception(thrown_);  // the block's other fibers are dropped where they are
+    }
+    for (const SharedSlot& slot : shared_) slot.memory.check();
+    shared_.clear();
+    watch::block_ends();
+}
+
+void Engine::report_deadlock() const {
+    constexpr int most = 40;
+    std::string report = "block " + text(blockIdx.x, blockIdx.y, blockIdx.z) + ": no thread can go on";
+    int listed = 0;
+    for (const Thread& thread : threads_) {
+        if (thread.state == State::returned || ++listed > most) continue;
+        const uint3 at = index_of(thread.number, blockDim);
+        report += "\n  thread " + text(at.x, at.y, at.z) + " waits at " + thread.what;
+        if (thread.state == State::in_exchange) report += " with mask " + hexadecimal(thread.mask);
+        report += ", " + text(thread.site);
+    }
+    if (listed > most) report += "\n  and " + std::to_string(listed - most) + " more";
+    throw Fault(report);
+}
+
+void Engine::barrier(Site site) {
+    if (returned_ > 0) fail("waits at __syncthreads, " + text(site) + ", after a thread of its block has returned");
+    const bool same =
+        arrived_ == 0 || (site.line == barrier_site_.line && std::strcmp(site.file, barrier_site_.file) == 0);
+    if (!same) {
+        fail("waits at the __syncthreads at " + text(site) + " while other threads of its block wait at the one at " +
+             text(barrier_site_));
+    }
+    barrier_site_ = site;
+    self_->state = State::at_barrier;
+    self_->what = "__syncthreads";
+    self_->site = site;
+    if (++arrived_ == size_) {
+        arrived_ = 0;
+        watch::block_barrier();
+        for (const unsigned number : order_) wake(number);
+    }
+    suspend();
+}
+
+const std::uint64_t* Engine::exchange(const char* what, std::uint32_t mask, std::uint64_t word, bool orders_memory,
+                                      Site site) {
+    Thread& self = *self_;
+    const unsigned own_lane = self.number % lanes_per_warp;
+    const unsigned first = self.number - own_lane;
+    const auto complain = [&](const std::string& wrong) {
+        fail(std::string(what) + ", " + text(site) + ": mask " + hexadecimal(mask) + " " + wrong);
+    };
+    if ((mask >> own_lane & 1U) == 0) complain("omits the calling lane");
+    bool complete = true;
+    for (unsigned l = 0; l < lanes_per_warp; ++l) {
+        if ((mask >> l & 1U) == 0 || l == own_lane) continue;
+        if (first + l >= size_) complain("names lane " + std::to_string(l) + ", which the block does not have");
+        const Thread& peer = threads_[first + l];
+        if (peer.state == State::returned) complain("names lane " + std::to_string(l) + ", which has returned");
+        if (peer.state != State::in_exchange) {
+            complete = false;
+        } else if (peer.mask != mask || std::strcmp(peer.what, what) != 0) {
+            complain("names lane " + std::to_string(l) + ", which waits at " + peer.what + " with mask " +
+                     hexadecimal(peer.mask) + ", " + text(peer.site));
+        }
+    }
+    self.state = State::in_exchange;
+    self.what = what;
+    self.site = site;
+    self.mask = mask;
+    self.word = word;
+    if (complete) complete_exchange(first, mask, orders_memory);
+    suspend();
+    return self.words;
+}
+
+void Engine::complete_exchange(unsigned first, std::uint32_t mask, bool orders_memory) {
+    std::uint64_t words[lanes_per_warp] = {};
+    const auto in_mask = [&](unsigned l) { return (mask >> l & 1U) != 0; };
+    for (unsigned l = 0; l < lanes_per_warp; ++l) {
+        if (in_mask(l)) words[l] = threads_[first + l].word;
+    }
+    if (orders_memory) watch::warp_barrier(first, mask);
+    for (unsigned i = 0; i < lanes_per_warp; ++i) {
+        const unsigned l = policy.order == Order::reverse ? lanes_per_warp - 1 - i : i;
+        if (!in_mask(l)) continue;
+        std::memcpy(threads_[first + l].words, words, sizeof words);
+        wake(first + l);
+    }
+}
+
+void* Engine::shared(const void* key, std::size_t bytes, std::size_t alignment) {
+    for (const SharedSlot& slot : shared_) {
+        if (slot.key == key) return slot.memory.data();
+    }
+    if (alignment > 256) fail("shared memory aligned to " + std::to_string(alignment) + " bytes; 256 is the most");
+    std::size_t total = bytes;
+    std::size_t fixed = key == &dynamic_key_ ? 0 : bytes;
+    for (const SharedSlot& slot : shared_) {
+        total += slot.memory.bytes();
+        if (slot.key != &dynamic_key_) fixed += slot.memory.bytes();
+    }
+    if (fixed > default_shared_limit) {
+        fail("static shared memory of " + std::to_string(fixed) + " bytes; the limit is " +
+             std::to_string(default_shared_limit));
+    }
+    if (total > shared_limit_) {
+        fail("shared memory of " + std::to_string(total) + " bytes; the kernel's limit is " +
+             std::to_string(shared_limit_));
+    }
+    shared_.push_back(
+        {key, GuardedMemory(bytes, "shared memory of block " + text(blockIdx.x, blockIdx.y, blockIdx.z))});
+    return shared_.back().memory.data();
+}
+
+bool Engine::is_shared(const void* address) const {
+    const auto* byte = static_cast<const std::byte*>(address);
+    return std::any_of(shared_.begin(), shared_.end(), [&](const SharedSlot& slot) {
+        const auto* begin = static_cast<const std::byte*>(slot.memory.data());
+        return byte >= begin && byte < begin + slot.memory.bytes();
+    });
+}
+
+void check_limits(dim3 grid, dim3 block, std::size_t dynamic_bytes, std::size_t shared_limit) {
+    const std::uint64_t threads = std::uint64_t{block.x} * block.y * block.z;
+    const auto require = [](bool good, const std::string& what) {
+        if (!good) throw Fault("launch: " + what);
+    };
+    require(threads > 0 && std::uint64_t{grid.x} * grid.y * grid.z > 0,
+            "grid " + text(grid.x, grid.y, grid.z) + " of blocks " + text(block.x, block.y, block.z) + " is empty");
+    require(threads <= 1024, std::to_string(threads) + " threads a block; the limit is 1024");
+    require(block.z <= 64, "block depth " + std::to_string(block.z) + "; the limit is 64");
+    require(grid.x <= 0x7fffffffU, "grid width " + std::to_string(grid.x) + "; the limit is 2147483647");
+    require(grid.y <= 65535, "grid height " + std::to_string(grid.y) + "; the limit is 65535");
+    require(grid.z <= 65535, "grid depth " + std::to_string(grid.z) + "; the limit is 65535");
+    require(shared_limit <= largest_shared_limit, "shared memory limit raised to " + std::to_string(shared_limit) +
+                                                      " bytes; the most is " + std::to_string(largest_shared_limit));
+    require(dynamic_bytes <= shared_limit, "dynamic shared memory of " + std::to_string(dynamic_bytes) +
+                                               " bytes; the kernel's limit is " + std::to_string(shared_limit));
+}
+
+}  // namespace
+
+void set_policy(const Policy& chosen) { policy = chosen; }
+
+void run_grid(dim3 grid, dim3 block, std::size_t dynamic_shared_bytes, std::size_t shared_limit,
+              const std::function<void()>& body) {
+    if (engine != nullptr) fail("a kernel launches a kernel");
+    check_limits(grid, block, dynamic_shared_bytes, shared_limit);
+    gridDim = grid;
+    blockDim = block;
+    Engine launched(block, dynamic_shared_bytes, shared_limit, body);
+    struct Running {
+        explicit Running(Engine& e) { engine = &e; }
+        ~Running() { engine = nullptr; }
+    };
+    watch::launch_begins(block.x * block.y * block.z);
+    {
+        const Running running(launched);
+        launched.run_blocks(std::uint64_t{grid.x} * grid.y * grid.z);
+    }
+    if (const std::string races = watch::launch_ends(); !races.empty()) throw Fault(races);
+}
+
+void fail(const std::string& what) {
+    if (engine == nullptr || engine->self() == nullptr) throw Fault(what);
+    engine->self()->in_engine = true;  // to its end, which this is
+    throw Fault(engine->name_of(*engine->self()) + ": " + what);
+}
+
+void barrier(Site site) { Call("__syncthreads")->barrier(site); }
+
+const std::uint64_t* exchange(const char* what, std::uint32_t mask, std::uint64_t word, bool orders_memory, Site site) {
+    return Call(what)->exchange(what, mask, word, orders_memory, site);
+}
+
+void* shared(const void* key, std::size_t bytes, std::size_t alignment) {
+    return Call("block_shared")->shared(key, bytes, alignment);
+}
+
+void* dynamic_shared() { return Call("dynamic_shared")->dynamic_shared(); }
+
+unsigned lane() { return Call("a lane's number")->self()->number % lanes_per_warp; }
+
+int running_thread() {
+    if (engine == nullptr || engine->self() == nullptr || engine->self()->in_engine) return -1;
+    return static_cast<int>(engine->self()->number);
+}
+
+bool on_running_stack(const void* address) { return engine->self()->fiber.owns(address); }
+
+bool is_shared(const void* address) { return engine->is_shared(address); }
+
+void yield() { engine->yield(); }
+
+}  // namespace cuda_on_host

@@ -1,0 +1,209 @@
+// Three kernels that work, and 22 ways to break them: what the engine and the watch runtime are measured by.
+// spmm: a block per row stages edges in shared memory, its warps share the edges and sum by a tree. sddmm: a warp per
+// edge, fused with momentum. regrow: distinct cells through a hash table, compacted by ballots.
+#pragma once
+
+#include <initializer_list>
+
+#include "cuda_on_host.hpp"
+
+namespace seeded {
+
+enum class Bug {
+    none,
+    // spmm
+    no_sync_after_staging,
+    no_sync_before_restaging,
+    no_sync_before_tree,
+    no_sync_in_tree,
+    no_sync_at_tile_end,  // harmless: that barrier is redundant
+    divergent_barrier,
+    return_before_barrier,
+    shared_array_too_short,
+    dynamic_shared_overrun,
+    write_past_batch,
+    unwritten_shared_read,
+    misaligned_float4,
+    blocks_update_one_word,
+    // sddmm
+    full_mask_in_half_a_warp,
+    wrong_offset,
+    all_lanes_update,
+    no_tail_guard,
+    reduction_without_syncwarp,
+    ballot_in_divergent_code,
+    // regrow
+    plain_min,
+    plain_key_insert,
+    counter_without_atomic,
+};
+
+inline constexpr int spmm_threads = 256;
+inline constexpr int spmm_warps = spmm_threads / 32;
+inline constexpr int chunk = 64;                                                    // edges staged at once
+inline constexpr std::size_t spmm_shared_bytes = sizeof(float) * 128 * spmm_warps;  // a slot per warp
+
+template <int N>
+struct Staged {
+    int column[N];
+    float value[N];
+};
+
+struct Csr {
+    const int* start;
+    const int* column;
+    const float* value;
+};
+
+inline void add4(float4& sum, float4 a, float factor) {
+    sum.x = std::fma(factor, a.x, sum.x);
+    sum.y = std::fma(factor, a.y, sum.y);
+    sum.z = std::fma(factor, a.z, sum.z);
+    sum.w = std::fma(factor, a.w, sum.w);
+}
+
+/// The warp's share of the staged edges.
+inline void add_staged(Bug bug, float4& sum, const int* column, const float* value, int count, const float* x,
+                       int batch, int lane_column) {
+    if (lane_column >= batch) return;
+    const int shift = bug == Bug::misaligned_float4 ? 1 : 0;
+    for (int e = static_cast<int>(threadIdx.x) / 32; e < count; e += spmm_warps) {
+        add4(sum, load4(x + column[e] * batch + lane_column + shift), value[e]);
+    }
+}
+
+/// Sums the warps' slots of 128 floats into that of warp `tree_root`. In each step of the tree some warps need what a
+/// higher one did, others what a lower one did, so that no order of threads hides a missing barrier.
+inline constexpr int tree_root = 4;
+inline void sum_by_tree(Bug bug, float* slots, float4 own) {
+    const int warp = static_cast<int>(threadIdx.x) / 32;
+    const int overrun = bug == Bug::dynamic_shared_overrun ? 128 : 0;
+    const auto slot = [&](int w) { return slots + w % spmm_warps * 128 + threadIdx.x % 32 * 4 + overrun; };
+    if (bug != Bug::unwritten_shared_read || warp != 5) store4(slot(warp), own);
+    if (bug == Bug::divergent_barrier && warp == 0) {
+        __syncthreads();
+    } else if (bug != Bug::no_sync_before_tree) {
+        __syncthreads();
+    }
+    struct Step {
+        int first, count, partner;
+    };
+    for (const Step step : {Step{2, 4, 4}, Step{4, 2, 6}, Step{4, 1, 1}}) {
+        if (warp >= step.first && warp < step.first + step.count) {
+            float4 sum = load4(slot(warp));
+            add4(sum, load4(slot(warp + step.partner)), 1.0F);
+            store4(slot(warp), sum);
+        }
+        if (bug != Bug::no_sync_in_tree) __syncthreads();
+    }
+}
+
+/// y = W x; x [columns][batch], y [rows][batch], batch a multiple of 4.
+__global__ inline void spmm(Bug bug, Csr w, const float* x, float* y, int batch, int* word) {
+    auto& staged = block_shared<Staged<chunk>>();
+    auto& too_short = block_shared<Staged<chunk - 8>>();
+    int* column = bug == Bug::shared_array_too_short ? too_short.column : staged.column;
+    float* value = bug == Bug::shared_array_too_short ? too_short.value : staged.value;
+    auto* slots = dynamic_shared<float>();
+    const int row = static_cast<int>(blockIdx.x);
+    for (int tile = 0; tile < batch; tile += 128) {
+        const int lane_column = tile + static_cast<int>(threadIdx.x) % 32 * 4;
+        float4 sum = make_float4(0, 0, 0, 0);
+        for (int begin = w.start[row]; begin < w.start[row + 1]; begin += chunk) {
+            const int left = w.start[row + 1] - begin;
+            const int count = left < chunk ? left : chunk;
+            if (bug != Bug::no_sync_before_restaging) __syncthreads();
+            for (int i = static_cast<int>(threadIdx.x); i < count; i += spmm_threads) {
+                column[i] = w.column[begin + i];
+                value[i] = w.value[begin + i];
+            }
+            if (bug != Bug::no_sync_after_staging) __syncthreads();
+            add_staged(bug, sum, column, value, count, x, batch, lane_column);
+        }
+        if (bug == Bug::return_before_barrier && lane_column >= batch) return;
+        sum_by_tree(bug, slots, sum);
+        const bool inside = lane_column < batch || bug == Bug::write_past_batch;
+        if (static_cast<int>(threadIdx.x) / 32 == tree_root && inside) {
+            store4(y + row * batch + lane_column, load4(slots + threadIdx.x * 4));
+        }
+        if (bug != Bug::no_sync_at_tile_end) __syncthreads();
+    }
+    if (bug == Bug::blocks_update_one_word && threadIdx.x == 0) *word += 1;
+}
+
+inline constexpr int sddmm_warps = 4;
+
+/// weight += momentum * velocity - gradient, the gradient being dy[row] . x[column]; dy, x [.][batch].
+__global__ inline void sddmm(Bug bug, const int* row, const int* column, int count, const float* dy, const float* x,
+                             int batch, float* weight, float* velocity) {
+    const int lane = static_cast<int>(threadIdx.x) % 32;
+    const int warp = static_cast<int>(threadIdx.x) / 32;
+    const int edge = static_cast<int>(blockIdx.x) * sddmm_warps + warp;
+    if (edge >= count && bug != Bug::no_tail_guard) return;
+    float sum = 0;
+    for (int b = lane; b < batch; b += 32) sum = std::fma(dy[row[edge] * batch + b], x[column[edge] * batch + b], sum);
+    if (bug == Bug::reduction_without_syncwarp) {
+        auto& partial = block_shared<float[sddmm_warps][32]>();
+        partial[warp][lane] = sum;
+        for (int half = 16; half > 0; half /= 2) {
+            if (lane < half) partial[warp][lane] += partial[warp][lane + half];
+        }
+        sum = partial[warp][0];
+    } else if (bug == Bug::full_mask_in_half_a_warp && lane >= 16) {
+        return;
+    } else {
+        const int first = bug == Bug::wrong_offset ? 8 : 16;
+        for (int offset = first; offset > 0; offset /= 2) sum += __shfl_xor_sync(0xffffffffU, sum, offset);
+    }
+    if (bug == Bug::ballot_in_divergent_code && lane % 2 == 1 && __ballot_sync(0xffffffffU, 1) == 0) return;
+    if (lane == 0 || bug == Bug::all_lanes_update) {
+        velocity[edge] = 0.5F * velocity[edge] - sum;
+        weight[edge] += velocity[edge];
+    }
+}
+
+inline constexpr unsigned empty_key = 0xffffffffU;
+
+/// Draws `draws` cells below `cells`; `kept` receives each distinct one once, `num_kept` their count, `least` the
+/// least. keys: `capacity` (a power of two above the number of cells) of empty_key.
+__global__ inline void regrow(Bug bug, unsigned draws, unsigned cells, unsigned* keys, unsigned capacity,
+                              unsigned* kept, unsigned* num_kept, unsigned* least) {
+    const unsigned draw = blockIdx.x * blockDim.x + threadIdx.x;
+    bool fresh = false;
+    const unsigned cell = (draw * 2654435761U >> 7) % cells;
+    if (draw < draws) {
+        unsigned slot = cell * 2654435761U & (capacity - 1);
+        for (;; slot = (slot + 1) & (capacity - 1)) {
+            unsigned before = 0;
+            if (bug == Bug::plain_key_insert) {
+                before = keys[slot];
+                if (before == empty_key) keys[slot] = cell;
+            } else {
+                before = atomicCAS(&keys[slot], empty_key, cell);
+            }
+            fresh = before == empty_key;
+            if (fresh || before == cell) break;
+        }
+        if (bug == Bug::plain_min) {
+            if (cell < *least) *least = cell;
+        } else {
+            atomicMin(least, cell);
+        }
+    }
+    const unsigned ballot = __ballot_sync(0xffffffffU, fresh ? 1 : 0);
+    unsigned base = 0;
+    if (threadIdx.x % 32 == 0) {
+        const auto found = static_cast<unsigned>(__popc(ballot));
+        if (bug == Bug::counter_without_atomic) {
+            base = *num_kept;
+            *num_kept = base + found;
+        } else {
+            base = atomicAdd(num_kept, found);
+        }
+    }
+    base = __shfl_sync(0xffffffffU, base, 0);
+    const unsigned below = ballot & ((1U << threadIdx.x % 32) - 1);
+    if (fresh) kept[base + static_cast<unsigned>(__popc(below))] = cell;
+}
+
+}  // namespace seeded
