@@ -1,0 +1,105 @@
+#include "recorded_run.hpp"
+
+#include <cmath>
+
+#include "espalier/layer.hpp"
+#include "espalier/random.hpp"
+#include "host/network_file.hpp"
+#include "host/pixel_statistics.hpp"
+#include "host/recorder.hpp"
+
+namespace espalier {
+namespace {
+
+bool in_centre(const ImageShape& image, std::uint64_t input) {
+    const auto pixel = static_cast<Index>(input % (std::uint64_t{image.height} * image.width));
+    const Index y = pixel / image.width, x = pixel % image.width;
+    return 4 * y >= image.height && 4 * y < 3 * image.height && 4 * x >= image.width && 4 * x < 3 * image.width;
+}
+
+PixelStatistics active_centre(const ImageShape& image) {
+    PixelStatistics statistics{image, {}, {}};
+    for (std::uint64_t input = 0; input < image.inputs(); ++input) {
+        statistics.mean.push_back(in_centre(image, input) ? 0.4 : 0);
+        statistics.variance.push_back(in_centre(image, input) ? 0.1 : 0);
+    }
+    return statistics;
+}
+
+std::vector<float> normal_weights(std::size_t count, std::uint64_t seed) {
+    std::vector<float> weights;
+    for (std::size_t i = 0; i < count; ++i)
+        weights.push_back(0.05F * normal(Stream{seed, Purpose::synthetic, 1, 0}.bits(i)));
+    return weights;
+}
+
+Network small_network(const RecordedRunOptions& options) {
+    const auto inputs = static_cast<Index>(options.image.inputs());
+    Layer sparse;
+    sparse.num_inputs = inputs;
+    sparse.num_outputs = options.outputs;
+    sparse.topology = random_topology(inputs, options.outputs, options.edges, ExactCount{},
+                                      Stream{options.seed, Purpose::topology, 0, 0});
+    sparse.weights = normal_weights(options.edges, options.seed);
+    sparse.bias.assign(options.outputs, 0.0F);
+    Layer dense;
+    dense.num_inputs = options.outputs;
+    dense.num_outputs = 10;
+    dense.weights = normal_weights(std::size_t{options.outputs} * 10, options.seed + 1);
+    dense.bias.assign(10, 0.0F);
+    return {{sparse, dense}};
+}
+
+EpochRecord epoch_record(std::uint32_t epoch, const RecordedRunOptions& options) {
+    EpochRecord record;
+    record.epoch = epoch;
+    record.train_loss = 0.05 + 1.5 * std::exp(-0.4 * epoch);
+    record.train_accuracy = 0.99 - 0.5 * std::exp(-0.4 * epoch);
+    record.test_loss = record.train_loss + 0.02 + 0.0005 * epoch + 0.001 * static_cast<double>(options.seed);
+    record.test_accuracy = record.train_accuracy - 0.01 - 0.0005 * static_cast<double>(options.seed);
+    record.test_confidence = 0.9;
+    record.test_wrong_confidence = 0.5 + 0.3 * epoch / (options.epochs + 1.0);
+    record.edges = options.edges;
+    record.replaced_positive = 100 + epoch % 7;
+    record.replaced_negative = 90 + epoch % 5;
+    return record;
+}
+
+}  // namespace
+
+std::vector<EdgeIndex> recorded_degrees(const RecordedRunOptions& options, std::uint32_t moment) {
+    const auto inputs = static_cast<std::uint32_t>(options.image.inputs());
+    const Stream stream{options.seed, Purpose::synthetic, 0, moment};
+    const double drift = options.drift * moment / options.epochs;
+    std::vector<EdgeIndex> degrees(inputs, 0);
+    for (std::uint64_t edge = 0; edge < options.edges; ++edge) {
+        const RandomBlock block = stream.block(edge);
+        std::uint64_t input = bounded(block.word[0], inputs);
+        // One more draw for those that drift, until the place is right.
+        for (std::uint64_t again = 1;
+             bernoulli(block.word[1], std::abs(drift)) && in_centre(options.image, input) != (drift > 0); ++again) {
+            input = bounded(stream.bits((1ULL << 40) + 64 * edge + again), inputs);
+        }
+        ++degrees[input];
+    }
+    return degrees;
+}
+
+std::filesystem::path record_run(const std::filesystem::path& folder, const RecordedRunOptions& options) {
+    const auto inputs = static_cast<Index>(options.image.inputs());
+    const std::string config = "dataset = \"synthetic\"\nlayers = \"" + std::to_string(inputs) + "-" +
+                               std::to_string(options.outputs) + "-10\"\nepochs = " + std::to_string(options.epochs) +
+                               "\nseed = " + std::to_string(options.seed) + "\n" + options.more_config;
+    Recorder recorder(folder, false, config, {{inputs, options.outputs, true}, {options.outputs, 10, false}});
+    const std::vector<EdgeIndex> outputs(options.outputs, options.edges / options.outputs);
+    for (std::uint32_t epoch = 1; epoch <= options.epochs; ++epoch) {
+        recorder.degrees(0, {recorded_degrees(options, epoch - 1), outputs},
+                         {recorded_degrees(options, epoch), outputs});
+        recorder.epoch(epoch_record(epoch, options));
+    }
+    if (options.pixels) write_pixel_statistics(folder, active_centre(options.image));
+    if (options.network) save_network(folder / "network.safetensors", small_network(options), {});
+    return folder;
+}
+
+}  // namespace espalier

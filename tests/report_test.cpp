@@ -1,0 +1,411 @@
+#include "host/report/report.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <zlib.h>
+
+#include <chrono>
+#include <cmath>
+#include <cstring>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <sstream>
+
+#include "espalier/error.hpp"
+#include "host/data/dataset.hpp"
+#include "host/data/npy.hpp"
+#include "host/pixel_statistics.hpp"
+#include "host/report/page.hpp"
+#include "host/report/run_folder.hpp"
+#include "host/report/tables.hpp"
+#include "recorded_run.hpp"
+#include "temporary_folder.hpp"
+
+namespace espalier {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+using testing::Not;
+
+std::string text_of(const fs::path& path) {
+    std::ifstream file(path, std::ios::binary);
+    std::ostringstream text;
+    text << file.rdbuf();
+    return text.str();
+}
+
+std::vector<std::string> lines_of(const fs::path& path) {
+    std::istringstream stream(text_of(path));
+    std::vector<std::string> lines;
+    for (std::string line; std::getline(stream, line);) lines.push_back(line);
+    return lines;
+}
+
+std::size_t occurrences(const std::string& text, const std::string& part) {
+    std::size_t count = 0;
+    for (auto at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++count;
+    return count;
+}
+
+/// The JSON island of a page.
+nlohmann::json island(const std::string& page) {
+    const std::string open = "<script type=\"application/json\" id=\"data\">";
+    const auto begin = page.find(open) + open.size();
+    return nlohmann::json::parse(page.substr(begin, page.find("</script>", begin) - begin));
+}
+
+std::vector<std::uint8_t> from_base64(const std::string& text) {
+    static const std::string letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    std::vector<std::uint8_t> bytes;
+    std::uint32_t word = 0;
+    int bits = 0;
+    for (const char letter : text) {
+        if (letter == '=') break;
+        word = word << 6 | static_cast<std::uint32_t>(letters.find(letter));
+        if ((bits += 6) >= 8) bytes.push_back(static_cast<std::uint8_t>(word >> (bits -= 8)));
+    }
+    return bytes;
+}
+
+/// Palette indices of a PNG as this program writes them: one IDAT, no filters.
+std::vector<std::uint8_t> png_pixels(const std::string& png, Index* width) {
+    const auto number = [&](std::size_t at) {
+        std::uint32_t value = 0;
+        for (std::size_t i = 0; i < 4; ++i) value = value << 8 | static_cast<std::uint8_t>(png.at(at + i));
+        return value;
+    };
+    *width = number(16);
+    const Index height = number(20);
+    const auto data = png.find("IDAT");
+    std::string rows(std::size_t{height} * (*width + 1), '\0');
+    uLongf size = rows.size();
+    EXPECT_EQ(uncompress(reinterpret_cast<Bytef*>(rows.data()), &size,
+                         reinterpret_cast<const Bytef*>(png.data()) + data + 4, number(data - 4)),
+              Z_OK);
+    std::vector<std::uint8_t> pixels;
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+        if (i % (*width + 1) != 0) pixels.push_back(static_cast<std::uint8_t>(rows[i]));
+    }
+    return pixels;
+}
+
+/// The message of the UserError (data or checkpoint) that reading `folder` ends in.
+std::string refusal(const fs::path& folder) {
+    try {
+        (void)read_run_folder(folder);
+    } catch (const UserError& error) {
+        EXPECT_TRUE(error.code() == ExitCode::data || error.code() == ExitCode::checkpoint);
+        return error.what();
+    }
+    return "no error";
+}
+
+void append(const fs::path& path, const std::string& text) { std::ofstream(path, std::ios::app) << text; }
+
+TEST(RunFolder, ReadsBackWhatWasRecorded) {
+    const TemporaryFolder temporary;
+    const RecordedRunOptions options{.image = {6, 4, 2}, .outputs = 10, .edges = 200};
+    const RunFolder run = read_run_folder(record_run(temporary.path() / "a run", options));
+    EXPECT_EQ(run.name, "a run");
+    EXPECT_EQ(run.epochs(), 6U);
+    EXPECT_EQ(run.image, (ImageShape{6, 4, 2}));
+    EXPECT_TRUE(run.image_known);
+    ASSERT_NE(run.connections(), nullptr);
+    ASSERT_EQ(run.connections()->moments(), 7U);
+    for (std::uint32_t moment = 0; moment < 7; ++moment) {
+        EXPECT_EQ(run.connections()->at(moment), recorded_degrees(options, moment));
+        EXPECT_EQ(run.epoch_of(moment), moment);
+    }
+    EXPECT_EQ(run.degrees.size(), 2U);
+    EXPECT_TRUE(run.network.has_value());
+    EXPECT_TRUE(run.remarks.empty());
+    EXPECT_NEAR(run.last("test_wrong_confidence"), 0.5 + 1.8 / 7, 1e-12);
+}
+
+TEST(RunFolder, StillRunningOrWithoutPixelStatistics) {
+    const TemporaryFolder temporary;
+    const RunFolder run = read_run_folder(record_run(temporary.path() / "run", {.pixels = false, .network = false}));
+    EXPECT_EQ(run.image, (ImageShape{12, 12, 1}));  // 144 inputs
+    EXPECT_FALSE(run.image_known);
+    ASSERT_EQ(run.remarks.size(), 1U);
+    EXPECT_THAT(run.remarks[0], HasSubstr("network.safetensors"));
+}
+
+TEST(RunFolder, SaysWhichFileIsWrongAndWhy) {
+    const TemporaryFolder temporary;
+    int n = 0;
+    const auto damaged = [&](auto&& damage) {
+        const fs::path folder = record_run(temporary.path() / std::to_string(n++), {});
+        damage(folder);
+        return refusal(folder);
+    };
+    EXPECT_THAT(refusal(temporary.path() / "nowhere"), HasSubstr("nowhere: there is no such run folder"));
+    EXPECT_THAT(damaged([](const fs::path& f) { fs::remove(f / "config.toml"); }),
+                HasSubstr("config.toml: is missing"));
+    EXPECT_THAT(damaged([](const fs::path& f) { append(f / "config.toml", "warp-speed = 9\n"); }),
+                testing::AllOf(HasSubstr("warp-speed"), HasSubstr("another version")));
+    EXPECT_THAT(damaged([](const fs::path& f) { fs::remove(f / "history.csv"); }),
+                HasSubstr("history.csv: is missing"));
+    EXPECT_THAT(damaged([](const fs::path& f) { append(f / "history.csv", "7,0.1,0.9"); }),
+                HasSubstr("history.csv: line 8 is cut off (3 of 17 columns)"));
+    EXPECT_THAT(damaged([](const fs::path& f) { std::ofstream(f / "history.csv") << "epoch,loss\n1,2\n"; }),
+                testing::AllOf(HasSubstr("no column 'train_loss'"), HasSubstr("another version")));
+    EXPECT_THAT(damaged([](const fs::path& f) {
+                    const auto lines = lines_of(f / "history.csv");
+                    std::ofstream(f / "history.csv") << lines[0] << '\n';
+                }),
+                HasSubstr("history.csv: holds no finished epoch"));
+    EXPECT_THAT(damaged([](const fs::path& f) {
+                    const auto lines = lines_of(f / "history.csv");
+                    std::ofstream(f / "history.csv") << lines[0] << '\n' << "one" << lines[1].substr(1) << '\n';
+                }),
+                HasSubstr("line 2: 'one' is not a number"));
+    EXPECT_THAT(damaged([](const fs::path& f) { fs::remove(f / "connections.npy"); }),
+                HasSubstr("connections.npy: is missing"));
+    EXPECT_THAT(damaged([](const fs::path& f) { fs::resize_file(f / "connections.npy", 500); }),
+                HasSubstr("connections.npy"));
+    EXPECT_THAT(damaged([](const fs::path& f) {
+                    const std::vector<float> zeros(2 * 144);
+                    write_npy(f / "connections.npy", NpyType::f4, {1, 2, 144}, zeros.data());
+                }),
+                testing::AllOf(HasSubstr("[records][2][144]"), HasSubstr("of another type")));
+    EXPECT_THAT(damaged([](const fs::path& f) {
+                    const std::vector<std::uint16_t> zeros(3 * 2 * 144);
+                    write_npy(f / "connections.npy", NpyType::u2, {3, 2, 144}, zeros.data());
+                }),
+                HasSubstr("holds 3 records, but history.csv 6 epochs"));
+    EXPECT_THAT(damaged([](const fs::path& f) { fs::resize_file(f / "network.safetensors", 1000); }),
+                HasSubstr("network.safetensors"));
+    EXPECT_THAT(damaged([](const fs::path& f) {
+                    const std::vector<float> zeros(2 * 100);
+                    write_npy(f / "pixels.npy", NpyType::f4, {2, 1, 10, 10}, zeros.data());
+                }),
+                HasSubstr("describes 100 pixels, but the network has 144 inputs"));
+}
+
+TEST(PixelStatistics, OfBytesAndFloatsAgreeAndSurviveTheFile) {
+    DataSet data;
+    data.height = 1, data.width = 2, data.channels = 1, data.scale = 0.5;
+    data.train.bytes = {0, 4, 2, 4, 4, 4};
+    data.train.labels = {0, 0, 0};
+    const PixelStatistics of_bytes = pixel_statistics(data);
+    EXPECT_DOUBLE_EQ(of_bytes.mean[0], 1);
+    EXPECT_DOUBLE_EQ(of_bytes.mean[1], 2);
+    EXPECT_NEAR(of_bytes.variance[0], 8.0 / 3 / 4, 1e-15);
+    EXPECT_EQ(of_bytes.variance[1], 0);
+    data.train.floats.assign(data.train.bytes.begin(), data.train.bytes.end());
+    data.train.bytes.clear();
+    const PixelStatistics of_floats = pixel_statistics(data);
+    for (std::size_t f = 0; f < 2; ++f) {
+        EXPECT_NEAR(of_floats.mean[f], of_bytes.mean[f], 1e-14);
+        EXPECT_NEAR(of_floats.variance[f], of_bytes.variance[f], 1e-14);
+    }
+    const TemporaryFolder temporary;
+    write_pixel_statistics(temporary.path(), of_bytes);
+    const PixelStatistics read = read_pixel_statistics(temporary.path());
+    EXPECT_EQ(read.shape, (ImageShape{1, 2, 1}));
+    EXPECT_FLOAT_EQ(static_cast<float>(read.variance[0]), static_cast<float>(of_bytes.variance[0]));
+}
+
+TEST(Report, TheGoldenMapDecodesToTheCounts) {
+    const TemporaryFolder temporary;
+    const RecordedRunOptions options{.epochs = 10};
+    const fs::path out = temporary.path() / "page.html";
+    EXPECT_TRUE(write_report({record_run(temporary.path() / "run", options)}, out).empty());
+
+    const auto run = island(text_of(out))["runs"].at(0);
+    const auto frames = from_base64(run["frames"]);
+    ASSERT_EQ(run["epochs"].size(), 11U);
+    ASSERT_EQ(frames.size(), 11U * 144);
+    const auto highest = run["highest"].get<std::uint32_t>();
+    std::uint32_t largest = 0;
+    for (std::uint32_t moment = 0; moment <= 10; ++moment) {
+        const auto counts = recorded_degrees(options, moment);
+        for (std::size_t i = 0; i < 144; ++i) ASSERT_EQ(frames[moment * 144 + i], counts[i]) << moment << ' ' << i;
+        largest = std::max(largest, *std::max_element(counts.begin(), counts.end()));
+    }
+    EXPECT_EQ(highest, largest);
+
+    const auto counts = recorded_degrees(options, 10);
+    Index width = 0;
+    const auto pixels = png_pixels(text_of(temporary.path() / "page-figures" / "heat-map-run-epoch-00010.png"), &width);
+    const Index zoom = width / 12;
+    ASSERT_EQ(pixels.size(), std::size_t{width} * width);
+    for (std::size_t i = 0; i < 144; ++i) {
+        const std::uint32_t shade = pixels[(i / 12 * zoom + zoom / 2) * width + i % 12 * zoom + zoom / 2];
+        EXPECT_EQ((shade * highest + 127) / 255, counts[i]) << i;
+    }
+    const auto rows = lines_of(temporary.path() / "page-figures" / "heat-map-run-epoch-00010.csv");
+    ASSERT_EQ(rows.size(), 12U);
+    std::string first_row;
+    for (std::size_t x = 0; x < 12; ++x) first_row += (x == 0 ? "" : ",") + std::to_string(counts[x]);
+    EXPECT_EQ(rows[0], first_row);
+}
+
+TEST(Report, IsSelfContainedAndComplete) {
+    const TemporaryFolder temporary;
+    const fs::path out = temporary.path() / "report.html";
+    write_report({record_run(temporary.path() / "run", {})}, out);
+    const std::string page = text_of(out);
+    EXPECT_EQ(page.substr(0, 15), "<!doctype html>");
+    for (const char* from_elsewhere : {"src=\"http", "href=\"http", "@import", "url(", "fetch(", "{{", "}}<"}) {
+        EXPECT_THAT(page, Not(HasSubstr(from_elsewhere)));
+    }
+    for (const char* chart : {"loss", "accuracy", "confidence", "replaced", "contrast", "trend-run", "rings-run",
+                              "degrees-layer1-inputs", "degrees-layer1-outputs", "weights-layer1", "weights-layer2"}) {
+        EXPECT_EQ(occurrences(page, "data-chart=\"" + std::string(chart) + "\""), 1U) << chart;
+        const std::string svg = text_of(temporary.path() / "report-figures" / (std::string(chart) + ".svg"));
+        EXPECT_THAT(svg, testing::StartsWith("<svg xmlns=\"http://www.w3.org/2000/svg\""));
+        EXPECT_THAT(svg, HasSubstr("<style>"));
+        EXPECT_GT(lines_of(temporary.path() / "report-figures" / (std::string(chart) + ".csv")).size(), 2U) << chart;
+    }
+    EXPECT_THAT(page, HasSubstr("the page holds 7 of 7 recorded maps"));
+    EXPECT_THAT(page, HasSubstr("dataset = &quot;synthetic&quot;"));
+
+    // Every link leads to a file, and the index lists every file.
+    std::set<std::string> files{"index.csv"}, there;
+    for (const std::string& line : lines_of(temporary.path() / "report-figures" / "index.csv")) {
+        if (line != "file,title") files.insert(line.substr(0, line.find(',')));
+    }
+    for (const auto& entry : fs::directory_iterator(temporary.path() / "report-figures"))
+        there.insert(entry.path().filename());
+    EXPECT_EQ(files, there);
+    for (auto at = page.find("href=\"report-figures/"); at != std::string::npos;
+         at = page.find("href=\"report-figures/", at + 1)) {
+        const std::string link = page.substr(at + 21, page.find('"', at + 6) - at - 21);
+        EXPECT_TRUE(there.contains(link)) << link;
+    }
+}
+
+TEST(Report, TheDataOfAChartAreTheHistory) {
+    const TemporaryFolder temporary;
+    const fs::path run = record_run(temporary.path() / "run", {.epochs = 3});
+    write_report({run}, temporary.path() / "report.html");
+    const auto rows = lines_of(temporary.path() / "report-figures" / "loss.csv");
+    const auto history = read_run_folder(run).history;
+    ASSERT_EQ(rows.size(), 7U);
+    EXPECT_EQ(rows[0], "series,epoch,loss");
+    for (std::size_t e = 0; e < 3; ++e) {
+        const std::string epoch = std::to_string(e + 1);
+        EXPECT_EQ(rows[1 + e].substr(0, 7), "test," + epoch + ",");
+        EXPECT_EQ(std::stod(rows[1 + e].substr(7)), history.at("test_loss")[e]);
+        EXPECT_EQ(std::stod(rows[4 + e].substr(8)), history.at("train_loss")[e]);
+    }
+}
+
+TEST(Report, JudgesPlantedRunsAndComparesThem) {
+    const TemporaryFolder temporary;
+    std::vector<fs::path> runs;
+    for (const std::uint64_t seed : {1, 2, 3}) {
+        runs.push_back(record_run(temporary.path() / ("positive" + std::to_string(seed)),
+                                  {.more_config = "weight-decay = 0.01\n", .seed = seed, .drift = 0.6}));
+        runs.push_back(
+            record_run(temporary.path() / ("negative" + std::to_string(seed)), {.seed = seed, .drift = -0.6}));
+    }
+    EXPECT_TRUE(write_report(runs, temporary.path() / "report.html").empty());
+    const auto rows = lines_of(temporary.path() / "report-figures" / "summary.csv");
+    ASSERT_EQ(rows.size(), 7U);
+    for (std::size_t r = 1; r < 7; ++r) {
+        EXPECT_THAT(rows[r], HasSubstr(rows[r].starts_with("positive") ? ",positive," : ",negative,"));
+    }
+    const auto seeds = lines_of(temporary.path() / "report-figures" / "seeds.csv");
+    ASSERT_EQ(seeds.size(), 3U);
+    EXPECT_THAT(seeds[1],
+                testing::AllOf(HasSubstr("weight-decay 0.01"), HasSubstr(",3,"), testing::EndsWith(",positive")));
+    EXPECT_THAT(seeds[2], testing::EndsWith(",negative"));
+    EXPECT_EQ(lines_of(temporary.path() / "report-figures" / "overlaps.csv").size(), 16U);  // pairs of six
+    EXPECT_THAT(lines_of(temporary.path() / "report-figures" / "differences.csv"),
+                testing::Contains(testing::StartsWith("weight-decay,0.01,0,")));
+    EXPECT_EQ(island(text_of(temporary.path() / "report.html"))["runs"].size(), 6U);
+}
+
+TEST(Report, LeavesBadRunsOutAndSaysSo) {
+    const TemporaryFolder temporary;
+    const fs::path good = record_run(temporary.path() / "good", {});
+    const fs::path other = record_run(temporary.path() / "other-shape", {.image = {10, 10, 1}});
+    const fs::path cut = record_run(temporary.path() / "cut", {});
+    fs::resize_file(cut / "connections.npy", 1000);
+    const auto left_out = write_report({cut, good, other, temporary.path() / "none"}, temporary.path() / "report.html");
+    ASSERT_EQ(left_out.size(), 3U);
+    EXPECT_THAT(left_out[0], HasSubstr((cut / "connections.npy").string()));
+    EXPECT_THAT(left_out[1], testing::AllOf(HasSubstr("other-shape"), HasSubstr("10 x 10"), HasSubstr("12 x 12")));
+    EXPECT_THAT(left_out[2], HasSubstr("none: there is no such run folder"));
+    const std::string page = text_of(temporary.path() / "report.html");
+    EXPECT_EQ(island(page)["runs"].size(), 1U);
+    EXPECT_THAT(page, HasSubstr("there is no such run folder"));
+
+    try {
+        write_report({cut, temporary.path() / "none"}, temporary.path() / "second.html");
+        FAIL() << "a report of nothing";
+    } catch (const UserError& error) {
+        EXPECT_EQ(error.code(), ExitCode::data);
+        EXPECT_THAT(error.what(), testing::AllOf(HasSubstr("connections.npy"), HasSubstr("none")));
+    }
+    EXPECT_FALSE(fs::exists(temporary.path() / "second.html"));
+}
+
+TEST(Report, NamesCannotBreakThePage) {
+    const TemporaryFolder temporary;
+    const fs::path wild = temporary.path() / "a<b>&\"'</script><script>alert(1)</script" / "x";
+    const fs::path first = record_run(wild.parent_path() / "</script><img src=x>", {});
+    const fs::path second = record_run(temporary.path() / "</script><img src=x>", {.seed = 2});
+    write_report({first, second}, temporary.path() / "report.html");
+    const std::string page = text_of(temporary.path() / "report.html");
+    EXPECT_EQ(occurrences(page, "</script>"), 2U);
+    EXPECT_EQ(occurrences(page, "<img src=x>"), 0U);
+    const auto runs = island(page)["runs"];
+    EXPECT_NE(runs[0]["slug"], runs[1]["slug"]);
+    EXPECT_NE(runs[0]["name"], runs[1]["name"]);
+}
+
+TEST(Report, ReplacesItsOldFiguresAndNothingElse) {
+    const TemporaryFolder temporary;
+    const fs::path figures = temporary.path() / "report-figures";
+    write_report({record_run(temporary.path() / "old", {})}, temporary.path() / "report.html");
+    EXPECT_TRUE(fs::exists(figures / "trend-old.svg"));
+    append(figures / "mine.txt", "keep");
+    append(figures / "index.csv", "../precious.txt,a trap\n");
+    append(temporary.path() / "precious.txt", "keep");
+    write_report({record_run(temporary.path() / "new", {})}, temporary.path() / "report.html");
+    EXPECT_FALSE(fs::exists(figures / "trend-old.svg"));
+    EXPECT_TRUE(fs::exists(figures / "trend-new.svg"));
+    EXPECT_TRUE(fs::exists(figures / "mine.txt"));
+    EXPECT_TRUE(fs::exists(temporary.path() / "precious.txt"));
+}
+
+TEST(Report, DenseRunsHaveCurvesButNoMaps) {
+    const TemporaryFolder temporary;
+    const fs::path folder = record_run(temporary.path() / "run", {.more_config = "topology = \"dense\"\n"});
+    for (const char* file : {"connections.npy", "degrees-layer1-outputs.npy", "network.safetensors"})
+        fs::remove(folder / file);
+    write_report({folder}, temporary.path() / "report.html");
+    const std::string page = text_of(temporary.path() / "report.html");
+    EXPECT_THAT(page, HasSubstr("data-chart=\"loss\""));
+    EXPECT_THAT(page, Not(HasSubstr("<canvas")));
+    EXPECT_THAT(page, HasSubstr("no sparse layer"));
+}
+
+TEST(Report, AThousandEpochsStaySmall) {
+    const TemporaryFolder temporary;
+    const RecordedRunOptions options{.epochs = 1000, .image = {28, 28, 1}, .outputs = 512, .edges = 14'256};
+    const fs::path run = record_run(temporary.path() / "long", options);
+    write_report({run}, temporary.path() / "report.html");
+    EXPECT_LT(fs::file_size(temporary.path() / "report.html"), 3'000'000U);
+    const fs::path second = temporary.path() / "twin";
+    fs::copy(run, second);
+    write_report({run, second}, temporary.path() / "two.html");
+    EXPECT_LT(fs::file_size(temporary.path() / "two.html"), 3'000'000U);
+    EXPECT_THAT(text_of(temporary.path() / "two.html"), HasSubstr("of 1001 recorded maps, evenly thinned"));
+}
+
+TEST(EmbeddedMoments, AllThatFitElseEvenlyFirstAndLastKept) {
+    EXPECT_THAT(embedded_moments(4, 10, 40), testing::ElementsAre(0, 1, 2, 3));
+    EXPECT_THAT(embedded_moments(9, 10, 50), testing::ElementsAre(0, 2, 4, 6, 8));
+    EXPECT_THAT(embedded_moments(9, 1000, 5), testing::ElementsAre(0, 8));
+    EXPECT_THAT(embedded_moments(1, 10, 40), testing::ElementsAre(0));
+}
+
+}  // namespace
+}  // namespace espalier
