@@ -1,7 +1,8 @@
-// Network files: one safetensors file (8-byte little-endian header length, JSON header, data), which PyTorch, JAX and
-// NumPy users open with that format's standard library. Layer n (from 1) of a sparse layer is stored as
-// layers.n.{row_start,column,weight,bias,...}, of a dense one as layers.n.{weight,bias,...}, optimizer memory as
-// layers.n.weight_state.k and so on; shapes and activations in __metadata__.
+// Network files: one safetensors file, which PyTorch, JAX and NumPy users open with that format's standard library.
+// Layer n (from 1) is stored as layers.n.weight, .bias, .activation_parameters and optimizer memory as
+// layers.n.weight_state.k and so on, all F32; a sparse one also as layers.n.row_start and .column (CSR, I32, or I64
+// where an index needs it). __metadata__ holds the format's name and each layer's inputs, outputs and activation.
+// Tensors beside layers.* are left to other readers.
 #pragma once
 
 #include <filesystem>
@@ -12,11 +13,12 @@
 
 namespace espalier {
 
-/// What a network file says besides the network; strings only, as the format wants.
+/// What a network file says besides the network; strings only, as the format wants. The keys "format", "layers" and
+/// "layers.*" are the format's own.
 using NetworkMetadata = std::map<std::string, std::string>;
 
-/// Writes to a temporary file in the same folder, syncs, renames. Throws UserError (io) with the path; nothing half
-/// written is left.
+/// Writes the whole file or leaves the old one (write_atomically); equal arguments give equal bytes. Throws UserError:
+/// io with path and reason, nonfinite if a number is NaN or infinite.
 void save_network(const std::filesystem::path& path, const Network& network, const NetworkMetadata& metadata);
 
 /// Reads and checks everything (sizes before allocation, topology invariants, finite weights).

@@ -33,14 +33,18 @@ struct RecordedLayer {
 
 class Recorder {
 public:
-    /// Creates the folder. Throws UserError: usage if it exists and `overwrite` is false, io if it cannot be written.
+    /// Creates the folder and its first files, all or nothing. An existing folder is taken only with `overwrite`: then
+    /// the files of the old run are removed and no others, and a folder that holds other files and no config.toml is
+    /// refused. Throws UserError: usage for what is refused, io with path and reason for what cannot be written.
     Recorder(const std::filesystem::path& folder, bool overwrite, const std::string& config_text,
              std::vector<RecordedLayer> layers);
     ~Recorder();
 
-    /// Appends one line to history.csv and history.jsonl.
+    /// Appends one line to history.csv and history.jsonl. Numbers read back exactly; NaN and infinity are null in JSON,
+    /// with "nonfinite": true in that line.
     void epoch(const EpochRecord& record);
-    /// Appends the degrees of sparse layer `layer` (from 0) around one evolution.
+    /// Appends the degrees of sparse layer `layer` (from 0) around one evolution: a row [2][neurons] in each of the two
+    /// arrays [records][2][neurons], u2 where every possible degree fits, else u4.
     void degrees(std::size_t layer, const Degrees& before, const Degrees& after);
     /// Writes heat maps of connections per input pixel (height x width, viridis, one colour scale) of the first and the
     /// last recorded moment: connections-first.png, connections-last.png.
