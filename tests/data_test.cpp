@@ -252,7 +252,8 @@ TEST_F(DataTest, SyntheticIsDeterministicBalancedAndEmptyAtTheMargin) {
         }
     }
     const std::string pixels(data.train.bytes.begin(), data.train.bytes.end());
-    EXPECT_EQ(sha256(pixels), "121a14bba527f3ec1b264a0356e8e80382b30d5f69fbd95f2a7dcd27bcfb62d5") << "another machine, the same pixels";
+    EXPECT_EQ(sha256(pixels), "121a14bba527f3ec1b264a0356e8e80382b30d5f69fbd95f2a7dcd27bcfb62d5")
+        << "another machine, the same pixels";
     EXPECT_NE(synthetic_split(true, 10).bytes, synthetic_split(false, 10).bytes);
 }
 
