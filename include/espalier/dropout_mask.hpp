@@ -16,6 +16,13 @@ public:
           threshold_(static_cast<std::uint32_t>(static_cast<double>(rate) * 4294967296.0)),
           kept_(1.0F / (1.0F - rate)) {}
 
+    /// The same mask for another event: a device reads the step from its own memory.
+    [[nodiscard]] ESPALIER_HOST_DEVICE DropoutMask of_event(std::uint32_t event) const {
+        DropoutMask result = *this;
+        result.stream_.event = event;
+        return result;
+    }
+
     /// What the value of (neuron, sample) is multiplied by: draw neuron * 2^32 + sample decides.
     [[nodiscard]] ESPALIER_HOST_DEVICE float factor(Index neuron, Index sample) const {
         return factor_of(stream_.bits((std::uint64_t{neuron} << 32) + sample));

@@ -36,8 +36,10 @@ struct TiledView {
         return row(sample / lanes, row_index)[sample % lanes];
     }
     [[nodiscard]] explicit operator bool() const { return data != nullptr; }
-    operator TiledView<const T>() const  // NOLINT(google-explicit-constructor): as T* converts to const T*
-        requires(!std::is_const_v<T>) {
+    /// As T* converts to const T*. A template, because a class converting to itself is a warning to nvcc.
+    template <class U>
+    operator TiledView<const U>() const  // NOLINT(google-explicit-constructor)
+        requires(std::is_same_v<U, T>) {
         return {data, rows, batch, lanes};
     }
 };

@@ -1,0 +1,31 @@
+// Dropout: values [tile][neuron][128] times an inverted-dropout mask, a pure function of (seed, layer, step, neuron,
+// sample), so the backward pass runs the same kernel on the gradient. A warp owns a neuron in one tile.
+#pragma once
+
+#include "cuda/kernels/warp.cuh"
+#include "espalier/backend.hpp"
+#include "espalier/dropout_mask.hpp"
+
+namespace espalier::cuda {
+
+inline constexpr int dropout_threads = 256;
+
+/// `mask`: the layer's, its event replaced by now->step. Lanes past the batch keep what they hold.
+/// Grid: x covers the neurons, y the tiles.
+template <int block_threads>
+__global__ void __launch_bounds__(block_threads)
+    dropout_kernel(DropoutMask mask, Activations values, const StepScalars* now) {
+    const Index neuron = warp_of_grid<block_threads>();
+    if (neuron >= values.rows) return;  // no barrier follows
+    const Index tile = blockIdx.y;
+    const Index lane = lane_of_warp() * 4;
+    const Index used = values.used(tile);
+    float factor[4];
+    mask.of_event(now->step).factors(neuron, tile * tile_lanes + lane, factor);
+    float* own = lane_samples(values, tile, neuron);
+    const float4 v = load4(own);
+    store4(own, make_float4(lane < used ? v.x * factor[0] : v.x, lane + 1 < used ? v.y * factor[1] : v.y,
+                            lane + 2 < used ? v.z * factor[2] : v.z, lane + 3 < used ? v.w * factor[3] : v.w));
+}
+
+}  // namespace espalier::cuda

@@ -1,0 +1,74 @@
+// Loss: each sample's score and the gradient by z of the batch's mean loss. z, dz [tile][classes][128], labels
+// [tile][128]. A thread owns a sample, a block a tile. The sums are 64-bit fixed-point integers, so their atomics give
+// the same bits in any order.
+#pragma once
+
+#include "cuda/kernels/warp.cuh"
+#include "espalier/loss.hpp"
+
+namespace espalier::cuda {
+
+inline constexpr int loss_threads = static_cast<int>(tile_lanes);
+
+/// A step of the fixed-point sums is 2^-32: losses below 2^31 / samples sum without overflow.
+inline constexpr float fixed_point_one = 4294967296.0F;
+
+using Counter = unsigned long long;
+
+/// Sums since they were last set to 0; two's complement where they may be negative.
+struct MetricSums {
+    Counter batch_loss;  // fixed-point, as the next three
+    Counter sample_loss;
+    Counter confidence;
+    Counter wrong_confidence;
+    Counter batches;
+    Counter samples;
+    Counter correct;
+    Counter nonfinite;   // samples whose loss is NaN or infinite, left out of the sums
+    Counter bad_labels;  // samples whose label is no class, left out of everything
+};
+
+__device__ inline Counter to_fixed_point(float value) {
+    return static_cast<Counter>(static_cast<long long>(value * fixed_point_one));
+}
+
+/// Adds the warp's sum of `value` to *counter.
+__device__ inline void add_of_warp(Counter* counter, Counter value) {
+    const Counter sum = sum_of_warp(value);
+    if (lane_of_warp() == 0 && sum != 0) atomicAdd(counter, sum);
+}
+
+/// dz may be empty (evaluation); lanes past the batch get 0. Grid: x covers the tiles. Block: 128 threads.
+template <class Rule>
+__global__ void __launch_bounds__(loss_threads)
+    loss_kernel(Rule rule, ConstActivations z, const std::int32_t* labels, Activations dz, MetricSums* sums) {
+    const Index tile = blockIdx.x;
+    const Index lane = threadIdx.x;
+    const bool used = lane < z.used(tile);
+    const auto label = static_cast<Index>(labels[tile * tile_lanes + lane]);  // -1 is no class either
+    const bool labelled = used && label < z.rows;
+    const std::size_t at = static_cast<std::size_t>(tile) * z.rows * tile_lanes + lane;
+    float* gradient = dz.data == nullptr ? nullptr : dz.data + at;
+    const float scale = 1.0F / static_cast<float>(z.batch);
+    SampleScore score;
+    if (labelled) {
+        score = rule(z.data + at, gradient, z.rows, tile_lanes, label, scale);
+    } else if (gradient != nullptr) {
+        for (Index c = 0; c < z.rows; ++c) gradient[static_cast<std::size_t>(c) * tile_lanes] = 0;
+    }
+    // NaN and infinity less themselves are NaN
+    const bool finite = score.loss - score.loss == 0 && score.confidence - score.confidence == 0;
+    const float loss = finite ? score.loss : 0.0F;
+    const float confidence = finite ? score.confidence : 0.0F;
+    add_of_warp(&sums->batch_loss, to_fixed_point(loss * scale));
+    add_of_warp(&sums->sample_loss, to_fixed_point(loss));
+    add_of_warp(&sums->confidence, to_fixed_point(confidence));
+    add_of_warp(&sums->wrong_confidence, to_fixed_point(labelled && !score.correct ? confidence : 0.0F));
+    add_of_warp(&sums->samples, labelled ? 1 : 0);
+    add_of_warp(&sums->correct, score.correct ? 1 : 0);
+    add_of_warp(&sums->nonfinite, finite ? 0 : 1);
+    add_of_warp(&sums->bad_labels, used && !labelled ? 1 : 0);
+    if (tile == 0 && lane == 0) atomicAdd(&sums->batches, Counter{1});
+}
+
+}  // namespace espalier::cuda

@@ -1,0 +1,54 @@
+// What the kernels share: a tile of activations is 128 samples wide, so that each lane of a warp owns four of them.
+#pragma once
+
+#include <type_traits>
+
+#include "cuda/portable.cuh"
+#include "espalier/activation.hpp"
+#include "espalier/index.hpp"
+#include "espalier/tiled_view.hpp"
+
+namespace espalier::cuda {
+
+inline constexpr Index tile_lanes = 128;
+inline constexpr Index warp_lanes = 32;
+inline constexpr unsigned full_warp = 0xffffffffU;
+
+__device__ inline Index lane_of_warp() { return threadIdx.x % warp_lanes; }
+/// Number of this warp in the grid's x direction.
+template <int block_threads>
+__device__ Index warp_of_grid() {
+    return blockIdx.x * (block_threads / warp_lanes) + threadIdx.x / warp_lanes;
+}
+
+/// The calling lane's four samples of a neuron.
+template <class T>
+__device__ T* lane_samples(TiledView<T> view, Index tile, Index neuron) {
+    return view.data + (static_cast<std::size_t>(tile) * view.rows + neuron) * tile_lanes + lane_of_warp() * 4;
+}
+
+__device__ inline void add_scaled(float4& sum, float factor, float4 values) {
+    sum.x = fmaf(factor, values.x, sum.x);
+    sum.y = fmaf(factor, values.y, sum.y);
+    sum.z = fmaf(factor, values.z, sum.z);
+    sum.w = fmaf(factor, values.w, sum.w);
+}
+
+/// Sum over the warp by a fixed tree, in every lane.
+template <class T>
+__device__ T sum_of_warp(T value) {
+    for (int offset = warp_lanes / 2; offset > 0; offset /= 2) value += __shfl_xor_sync(full_warp, value, offset);
+    return value;
+}
+
+/// The activation as one neuron has it: SReLU's parameters are trained per neuron.
+template <class Rule>
+__device__ Rule of_neuron(const Rule& rule, const float* parameters, Index neuron, Index num_neurons) {
+    if constexpr (std::is_same_v<Rule, SRelu>) {
+        return SRelu::of_neuron(parameters, neuron, num_neurons);
+    } else {
+        return rule;
+    }
+}
+
+}  // namespace espalier::cuda

@@ -1,0 +1,31 @@
+// The only CUDA header a kernel includes. Under nvcc it is real CUDA and four small functions; elsewhere it is the
+// vocabulary with which kernels run on the CPU (tests/cuda_on_host, put on the include path by those tests).
+#pragma once
+
+#ifdef __CUDACC__
+
+/// Before a loop over an array that must stay in registers.
+#define ESPALIER_UNROLL _Pragma("unroll")
+
+/// The block's one T, shared by its threads. Uninitialised.
+template <class T>
+__device__ inline T& block_shared() {
+    __shared__ T value;
+    return value;
+}
+/// The shared memory whose bytes the launch gives. Uninitialised.
+template <class T>
+__device__ inline T* dynamic_shared() {
+    extern __shared__ float4 dynamic_shared_memory[];
+    return reinterpret_cast<T*>(dynamic_shared_memory);
+}
+/// Four floats from a multiple of 16 bytes.
+__device__ inline float4 load4(const float* address) { return *reinterpret_cast<const float4*>(address); }
+/// Four floats to a multiple of 16 bytes.
+__device__ inline void store4(float* address, float4 values) { *reinterpret_cast<float4*>(address) = values; }
+
+#else
+
+#define ESPALIER_UNROLL
+#include "cuda_on_host.hpp"
+#endif

@@ -1,0 +1,49 @@
+// Every kernel with every rule, compiled by nvcc: a kernel that does not compile, spills registers, uses local memory
+// or computes in double fails the build.
+#include <vector>
+
+#include "cuda/kernels/backward.cuh"
+#include "cuda/kernels/degrees.cuh"
+#include "cuda/kernels/dropout.cuh"
+#include "cuda/kernels/forward.cuh"
+#include "cuda/kernels/gather.cuh"
+#include "cuda/kernels/loss.cuh"
+
+namespace espalier::cuda {
+
+using Addresses = std::vector<const void*>;
+
+/// Taking an address instantiates a kernel.
+template <class... Kernels>
+void add(Addresses& addresses, Kernels... kernels) {
+    (addresses.push_back(reinterpret_cast<const void*>(kernels)), ...);
+}
+
+template <class... Rules>
+void add_activations(Addresses& addresses, const std::variant<Rules...>* /*type*/) {
+    add(addresses, forward_kernel<forward_threads, Rules>..., differentiate_kernel<backward_threads, Rules>...);
+}
+
+template <class... Rules>
+void add_optimizers(Addresses& addresses, const std::variant<Rules...>* /*type*/) {
+    add(addresses, update_edges_kernel<backward_threads, Rules>...,
+        update_parameters_kernel<backward_threads, Rules>...);
+}
+
+template <class... Rules>
+void add_losses(Addresses& addresses, const std::variant<Rules...>* /*type*/) {
+    add(addresses, loss_kernel<Rules>...);
+}
+
+Addresses compiled_kernels() {
+    Addresses addresses;
+    add(addresses, input_gradient_kernel<backward_threads>, gather_kernel<gather_threads, std::uint8_t>,
+        gather_kernel<gather_threads, float>, dropout_kernel<dropout_threads>, output_degrees_kernel<degrees_threads>,
+        input_degrees_kernel<degrees_threads>);
+    add_activations(addresses, static_cast<const Activation*>(nullptr));
+    add_optimizers(addresses, static_cast<const Optimizer*>(nullptr));
+    add_losses(addresses, static_cast<const Loss*>(nullptr));
+    return addresses;
+}
+
+}  // namespace espalier::cuda
