@@ -35,8 +35,7 @@ std::vector<double> square_sides(const ImageShape& image, std::size_t squares) {
 
 /// One column of the history per run; with `other`, a second one dashed ("train" beside "test").
 Chart history_chart(const std::vector<ReportedRun>& runs, Chart chart, const std::string& column,
-                    const std::string& name, double factor = 1, const std::string& other = {},
-                    const std::string& other_name = {}) {
+                    const std::string& name, double factor, const std::string& other, const std::string& other_name) {
     chart.x = {"epoch", false, true};
     const bool single = runs.size() == 1;
     for (std::size_t r = 0; r < runs.size(); ++r) {
@@ -54,7 +53,7 @@ Chart history_chart(const std::vector<ReportedRun>& runs, Chart chart, const std
             chart.series.push_back(std::move(series));
         }
     }
-    if (!single && !other.empty()) chart.y.label += " (solid: " + name + ", dashed: " + other_name + ")";
+    if (!single) chart.title += ": " + name + " solid, " + other_name + " dashed";
     return chart;
 }
 
@@ -74,6 +73,24 @@ Chart trend_chart(const ReportedRun& run, bool rings) {
         chart.series.push_back(std::move(series));
     }
     chart.reference = mean(folder.map_at(0));
+    return chart;
+}
+
+/// Correlation of the map with the data's pixels per epoch: with their variance and, for a single run, their mean.
+Chart correlation_chart(const std::vector<ReportedRun>& runs) {
+    Chart chart{"correlation", "Correlation with the data's variance", {"epoch", false, true}, {"Pearson's r"}};
+    chart.reference = 0;
+    const bool single = runs.size() == 1;
+    if (single) chart.title = "Correlation with the data";
+    for (std::size_t r = 0; r < runs.size(); ++r) {
+        const ReportedRun& run = runs[r];
+        if (run.with_variances.empty()) continue;
+        const std::string name = single ? "variance of the pixel" : run.folder.name;
+        chart.series.push_back({name, moment_epochs(run.folder), run.with_variances, r});
+        if (single) {
+            chart.series.push_back({"mean of the pixel", moment_epochs(run.folder), run.with_means, 1, Mark::dashed});
+        }
+    }
     return chart;
 }
 
@@ -162,14 +179,13 @@ void compute_statistics(ReportedRun& run) {
     if (folder.connections() != nullptr) {
         const std::uint64_t moments = folder.connections()->moments();
         for (std::uint64_t moment = 0; moment < moments; ++moment) {
-            run.contrasts.push_back(contrast(folder.map_at(moment)));
+            const PixelMap map = folder.map_at(moment);
+            run.contrasts.push_back(contrast(map));
+            if (!folder.pixels) continue;
+            run.with_variances.push_back(correlation(map, folder.pixels->variance_map()));
+            run.with_means.push_back(correlation(map, folder.pixels->mean_map()));
         }
-        const PixelMap last = folder.map_at(moments - 1);
-        run.sign = sign_test(last);
-        if (folder.pixels) {
-            run.with_variance = correlation(last, folder.pixels->variance_map());
-            run.with_mean = correlation(last, folder.pixels->mean_map());
-        }
+        run.sign = sign_test(folder.map_at(moments - 1));
     }
     for (const DegreeRecord& record : folder.degrees) {
         const auto distribution = degree_distribution(record.at(record.moments() - 1));
@@ -194,9 +210,9 @@ std::vector<Chart> learning_charts(const std::vector<ReportedRun>& runs) {
                                    "train_loss", "train"));
     charts.push_back(history_chart(runs, {"accuracy", "Accuracy", {}, {"accuracy, %", false, false}, {}, {}},
                                    "test_accuracy", "test", 100, "train_accuracy", "train"));
-    charts.push_back(history_chart(
-        runs, {"confidence", "Confidence of test predictions", {}, {"mean confidence, %", false, false}, {}, {}},
-        "test_confidence", "all", 100, "test_wrong_confidence", "wrong ones"));
+    charts.push_back(history_chart(runs,
+                                   {"confidence", "Test confidence", {}, {"mean confidence, %", false, false}, {}, {}},
+                                   "test_confidence", "all", 100, "test_wrong_confidence", "wrong ones"));
     charts.push_back(history_chart(runs, {"replaced", "Edges replaced", {}, {"edges per epoch", false, false}, {}, {}},
                                    "replaced_positive", "positive", 1, "replaced_negative", "negative"));
     std::erase_if(charts, [](const Chart& chart) { return chart.series.empty(); });
@@ -215,6 +231,9 @@ std::vector<Chart> topology_charts(const std::vector<ReportedRun>& runs) {
     if (contrasts.series.empty()) return {};
     contrasts.series.front().in_legend = runs.size() > 1;
     std::vector<Chart> charts{std::move(contrasts)};
+    if (Chart correlations = correlation_chart(runs); !correlations.series.empty()) {
+        charts.push_back(std::move(correlations));
+    }
     if (runs.size() == 1) return charts;
     charts.push_back(side_by_side(runs, false));
     charts.push_back(side_by_side(runs, true));

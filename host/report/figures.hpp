@@ -26,7 +26,7 @@ struct ReportedRun {
     std::string slug;                                // the name, safe in file names and unique in the report
     std::vector<double> contrasts;                   // per moment; empty without a map
     std::optional<SignTest> sign;                    // of the last moment
-    std::optional<double> with_variance, with_mean;  // correlation of the last map with the data's
+    std::vector<double> with_variances, with_means;  // correlations with the data's pixels, per moment
     std::vector<DegreeFit> fits;
 };
 
@@ -41,7 +41,8 @@ std::vector<std::uint64_t> chosen_moments(const RunFolder& run);
 /// Loss, accuracy, confidence and replaced edges per epoch, all runs in each chart.
 std::vector<Chart> learning_charts(const std::vector<ReportedRun>& runs);
 
-/// Contrast per epoch and, with several runs, the last trend curves and rings side by side.
+/// Contrast and correlation with the data per epoch and, with several runs, the last trend curves and rings side by
+/// side.
 std::vector<Chart> topology_charts(const std::vector<ReportedRun>& runs);
 
 /// Trend curve and rings of one run at its chosen moments.

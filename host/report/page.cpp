@@ -136,8 +136,7 @@ private:
         std::string widths;
         for (const Index width : first.layers) widths += (widths.empty() ? "" : "-") + std::to_string(width);
         add("<header><h1>" + escaped(title()) + "</h1>\n<p class=\"soft\">" + escaped(first.dataset) + ", network " +
-            widths + (runs_.size() > 1 ? " (first run)" : "") + ", written by espalier " + version() +
-            "</p></header>\n");
+            widths + (runs_.size() > 1 ? " (first run)" : "") + ", written by " + version() + "</p></header>\n");
         std::vector<std::string> notes = left_out_;
         for (const ReportedRun& run : runs_) {
             for (const std::string& remark : run.folder.remarks) notes.push_back(run.folder.name + " " + remark + ".");

@@ -130,7 +130,7 @@
     const map = run.counts.subarray(frame * pixels, (frame + 1) * pixels);
     const highest = Math.max(1, together?.checked ? common : run.highest);
     const canvas = document.getElementById('map-' + run.slug);
-    const context = canvas.getContext('2d');
+    const context = canvas.getContext('2d', { willReadFrequently: true });
     const image = context.createImageData(run.width, run.height);
     for (let i = 0; i < pixels; ++i) {
       image.data.set([...palette[Math.min(255, Math.round(map[i] / highest * 255))], 255], 4 * i);

@@ -14,7 +14,7 @@ namespace {
 // All lengths in the units of the view box, about a pixel each on a phone.
 constexpr double width = 440, height = 288;
 constexpr double left = 52, right = 12, bottom = 40, title_height = 22, legend_line = 15;
-constexpr double letter = 5.9;            // mean width at the legend's size
+constexpr double letter = 6.8;            // mean width at the legend's size
 constexpr std::size_t most_points = 800;  // of a line as drawn
 constexpr std::size_t longest_name = 34;
 
@@ -58,7 +58,7 @@ std::vector<double> linear_ticks(const Scale& scale, bool whole, int most) {
     if (whole) step = std::max(1.0, step);
     std::vector<double> ticks;
     for (double i = std::ceil(scale.low / step - 1e-9); i * step <= scale.high + 1e-9 * step; ++i) {
-        ticks.push_back(i * step);
+        ticks.push_back(i * step + 0.0);  // + 0: no -0
     }
     return ticks;
 }

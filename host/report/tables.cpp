@@ -65,6 +65,9 @@ TableCell signed_number(double value, int digits) { return {number_text(value), 
 TableCell signed_number(const std::optional<double>& value, int digits) {
     return value ? signed_number(*value, digits) : TableCell{"", "–"};
 }
+std::optional<double> last_of(const std::vector<double>& values) {
+    return values.empty() ? std::nullopt : std::optional(values.back());
+}
 TableCell judgement(const std::optional<Learning>& learning) {
     return learning ? TableCell{name(*learning), marked(*learning)} : TableCell{"", "–"};
 }
@@ -187,16 +190,17 @@ Table summary_table(const std::vector<ReportedRun>& runs) {
         const auto& accuracies = run.history.at("test_accuracy");
         const auto& sign = runs[r].sign;
         const bool judged = sign.has_value();
-        add_row(table, {run_name(runs[r], r), word(option_text(run.experiment, "weight-decay")),
-                        word(std::to_string(run.experiment.seed)), word(rounded(run.last("epoch"), 9)),
-                        number(run.last("train_loss"), 4), number(run.last("train_accuracy"), 2, 100),
-                        number(run.last("test_loss"), 4), number(run.last("test_accuracy"), 2, 100),
-                        number(*std::max_element(accuracies.begin(), accuracies.end()), 2, 100),
-                        signed_number(run.last("test_loss") - run.last("train_loss"), 4),
-                        signed_number(judged ? std::optional(sign->contrast) : std::nullopt, 3),
-                        judged ? TableCell{number_text(sign->p_value), p_text(sign->p_value)} : TableCell{"", "–"},
-                        judgement(judged ? std::optional(sign->learning) : std::nullopt),
-                        signed_number(runs[r].with_variance, 3), signed_number(runs[r].with_mean, 3)});
+        add_row(table,
+                {run_name(runs[r], r), word(option_text(run.experiment, "weight-decay")),
+                 word(std::to_string(run.experiment.seed)), word(rounded(run.last("epoch"), 9)),
+                 number(run.last("train_loss"), 4), number(run.last("train_accuracy"), 2, 100),
+                 number(run.last("test_loss"), 4), number(run.last("test_accuracy"), 2, 100),
+                 number(*std::max_element(accuracies.begin(), accuracies.end()), 2, 100),
+                 signed_number(run.last("test_loss") - run.last("train_loss"), 4),
+                 signed_number(judged ? std::optional(sign->contrast) : std::nullopt, 3),
+                 judged ? TableCell{number_text(sign->p_value), p_text(sign->p_value)} : TableCell{"", "–"},
+                 judgement(judged ? std::optional(sign->learning) : std::nullopt),
+                 signed_number(last_of(runs[r].with_variances), 3), signed_number(last_of(runs[r].with_means), 3)});
     }
     return table;
 }
