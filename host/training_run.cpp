@@ -8,6 +8,7 @@
 #include "host/network_birth.hpp"
 #include "host/network_file.hpp"
 #include "host/option_table.hpp"
+#include "host/pixel_statistics.hpp"
 #include "host/progress.hpp"
 #include "host/recipes.hpp"
 #include "host/signals.hpp"
@@ -132,6 +133,7 @@ RunResults run_training(const Experiment& experiment, const RunPlace& place) {
     }
 
     Recorder recorder(folder, place.overwrite, config_text(experiment), recorded_layers(network));
+    write_pixel_statistics(recorder.folder(), pixel_statistics(data));
     Progress progress(experiment.recipe.empty() ? data.name : experiment.recipe, experiment.epochs);
     if (!remark.empty()) progress.say(remark);
     progress.say(data.name + " from " + data.source + ", " + std::to_string(data.train.count()) + " + " +
