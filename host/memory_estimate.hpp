@@ -1,4 +1,5 @@
-// What a run would need, without running it: edges, memory, disk. Data sets are opened to learn their sizes.
+// What a run would need on the CPU backend, without running it: edges, memory, disk. The data set is read to learn its
+// size.
 #pragma once
 
 #include <cstdint>
@@ -12,6 +13,7 @@ namespace espalier {
 struct MemoryEstimate {
     struct LayerLine {
         std::string shape;  // "784 x 512"
+        bool sparse = false;
         std::uint64_t edges = 0;
         double density = 0;
         std::uint64_t bytes = 0;  // weights, topology, optimizer memory
@@ -23,6 +25,7 @@ struct MemoryEstimate {
     std::uint64_t evolution_bytes = 0;  // at the peak of an evolution
     std::uint64_t network_bytes = 0;    // one copy at rest: while loading and saving
     std::uint64_t disk_bytes = 0;       // the run folder at the end
+    std::uint64_t program_bytes = 0;    // what the process holds before it reads anything
     std::uint64_t peak_bytes = 0;
 };
 

@@ -42,13 +42,6 @@ std::vector<float> born_parameters(const Activation& activation, Index num_outpu
     return parameters;
 }
 
-void clear_state(Layer& layer, int states) {
-    const auto count = static_cast<std::size_t>(states);
-    layer.weight_state.assign(count, std::vector<float>(layer.weights.size(), 0.0F));
-    layer.bias_state.assign(count, std::vector<float>(layer.bias.size(), 0.0F));
-    layer.activation_state.assign(count, std::vector<float>(layer.activation_parameters.size(), 0.0F));
-}
-
 Activation activation_of(const Experiment& experiment, std::size_t layer) {
     const bool last = layer + 2 == experiment.layers.size();
     return last ? Activation{Identity{}} : in_layer(experiment.activation, static_cast<Index>(layer));
@@ -103,7 +96,6 @@ Network new_network(const Experiment& experiment) {
         }
         layer.bias = drawn(sparse ? experiment.initial_bias : experiment.dense_weights, layer.num_inputs, biases,
                            layer.num_outputs);
-        clear_state(layer, num_states(experiment.optimizer));
         network.layers.push_back(std::move(layer));
     }
     return network;
@@ -133,7 +125,9 @@ void fit_network(const Experiment& experiment, bool reset_optimizer, Network& ne
         }
         const auto states = static_cast<std::size_t>(num_states(experiment.optimizer));
         if (reset_optimizer) {
-            clear_state(layer, static_cast<int>(states));
+            layer.weight_state.clear();
+            layer.bias_state.clear();
+            layer.activation_state.clear();
         } else if (layer.weight_state.size() != states) {
             refuse("the network to start from holds " + std::to_string(layer.weight_state.size()) +
                    " optimizer arrays per weight, " + rule_text(experiment.optimizer) + " needs " +

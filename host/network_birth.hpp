@@ -7,7 +7,8 @@
 
 namespace espalier {
 
-/// A fresh network with optimizer memory at 0. Throws UserError (usage) when an edge count exceeds the cells.
+/// A fresh network; its optimizer memory is absent, which backends read as 0. Throws UserError (usage) when an edge
+/// count exceeds the cells.
 Network new_network(const Experiment& experiment);
 
 /// True for the layers (from 0) that the experiment makes sparse.
@@ -17,7 +18,7 @@ bool is_sparse_layer(const Experiment& experiment, std::size_t layer);
 Cell edges_at_birth(const Experiment& experiment, std::size_t layer);
 
 /// Checks that a loaded network fits the experiment's widths and kinds of layers and the optimizer's memory;
-/// `reset_optimizer` clears (and shapes) that memory. Throws UserError (checkpoint) saying what differs.
+/// `reset_optimizer` drops that memory. Throws UserError (checkpoint) saying what differs.
 void fit_network(const Experiment& experiment, bool reset_optimizer, Network& network);
 
 }  // namespace espalier

@@ -3,13 +3,6 @@
 #include <algorithm>
 
 namespace espalier {
-namespace {
-
-// Small batches waste lanes of a tile; tests are free to use larger ones.
-constexpr Index least_test_batch = 128;
-
-}  // namespace
-
 Perceptron::Perceptron(Backend& backend, const Experiment& experiment, const Network& network)
     : backend_(backend),
       widths_(experiment.layers),

@@ -11,6 +11,9 @@
 
 namespace espalier {
 
+/// Small batches waste lanes of a tile; tests are free to use larger ones.
+constexpr Index least_test_batch = 128;
+
 class Perceptron {
 public:
     /// Loads `network`; batches may have up to max(experiment.batch, test_batch()) samples.

@@ -121,7 +121,7 @@ RunResults run_training(const Experiment& experiment, const RunPlace& place) {
     watch_signals();
     std::string remark;
     const std::unique_ptr<Backend> backend = make_backend(experiment.backend, experiment.threads, &remark);
-    const DataSet data =
+    DataSet data =
         load_dataset(experiment.dataset, experiment.data_dir, experiment.train_samples, experiment.test_samples);
     check_against_data(experiment, data);
     Network network;
@@ -140,6 +140,8 @@ RunResults run_training(const Experiment& experiment, const RunPlace& place) {
                  std::to_string(data.test.count()) + " samples; " + backend->describe());
     Watcher watcher(recorder, progress);
     Trainer trainer(experiment, *backend, data, network, watcher);
+    network = {};  // the backend has its own copies of both
+    data.train = data.test = {};
 
     RunResults results;
     results.experiment = experiment;

@@ -8,9 +8,6 @@ namespace espalier {
 
 namespace {
 
-// Up to here a dense layer rides the sparse kernels; above, matrix products win.
-constexpr std::size_t small_dense_weights = 16384;
-
 template <class From, class To>
 void assign(const From& from, To& to) {
     to.assign(from.begin(), from.end());

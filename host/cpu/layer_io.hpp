@@ -1,12 +1,16 @@
 // Between a layer at rest (canonical order, std::vector) and the same layer in the CPU backend's layout.
 #pragma once
 
+#include <cstddef>
 #include <memory>
 
 #include "espalier/backend.hpp"
 #include "host/cpu/layer.hpp"
 
 namespace espalier {
+
+/// Up to here a dense layer rides the sparse kernels; above, matrix products win.
+constexpr std::size_t small_dense_weights = 16384;
 
 /// The layout for `use`. Optimizer memory that the layer does not bring starts at 0.
 /// Throws UserError (device) when memory runs out, std::logic_error when arrays do not fit the layer's shape.

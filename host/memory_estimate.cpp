@@ -1,0 +1,150 @@
+#include "host/memory_estimate.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "host/backends.hpp"
+#include "host/cpu/cpu_backend.hpp"
+#include "host/data/dataset.hpp"
+#include "host/network_birth.hpp"
+#include "host/perceptron.hpp"
+#include "host/training_run.hpp"
+
+namespace espalier {
+namespace {
+
+/// What this process holds now: program, libraries, runtime.
+std::uint64_t resident_now() {
+    std::uint64_t pages = 0;
+    std::uint64_t resident = 0;
+    std::ifstream("/proc/self/statm") >> pages >> resident;
+    return resident * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+}
+
+std::uint64_t bytes_of(const Split& split) {
+    return split.bytes.size() + sizeof(float) * split.floats.size() + sizeof(std::int32_t) * split.labels.size();
+}
+
+std::uint64_t activation_bytes(const Experiment& experiment, Index lanes) {
+    const std::uint64_t batch = std::max<Index>(experiment.batch, least_test_batch);
+    const std::uint64_t tiles = (batch + lanes - 1) / lanes;
+    const bool saved = saves_input(experiment.activation) || experiment.dropout > 0;
+    std::uint64_t rows = experiment.layers.front();
+    for (std::size_t l = 1; l < experiment.layers.size(); ++l) {
+        rows += std::uint64_t{experiment.layers[l]} * (saved ? 3 : 2);
+    }
+    return sizeof(float) * tiles * lanes * rows;
+}
+
+/// A layer's share of the history: both sides' degrees around every evolution, two bytes each for most widths.
+std::uint64_t recorded_bytes(const Experiment& experiment) {
+    std::uint64_t neurons = 0;
+    for (std::size_t l = 0; l + 1 < experiment.layers.size(); ++l) {
+        if (is_sparse_layer(experiment, l)) neurons += std::uint64_t{experiment.layers[l]} + experiment.layers[l + 1];
+    }
+    constexpr std::uint64_t line_bytes = 600;  // of history.csv and history.jsonl together
+    return experiment.epochs * (4 * neurons + line_bytes);
+}
+
+std::string readable(std::uint64_t bytes) {
+    const char* const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
+    auto value = static_cast<double>(bytes);
+    int unit = 0;
+    for (; value >= 1024 && unit < 4; ++unit) value /= 1024;
+    char text[32];
+    std::snprintf(text, sizeof text, unit == 0 ? "%.0f %s" : "%.1f %s", value, units[unit]);
+    return text;
+}
+
+}  // namespace
+
+MemoryEstimate estimate_memory(const Experiment& experiment) {
+    const auto backend = make_backend(experiment.backend, experiment.threads);
+    MemoryEstimate estimate;
+    estimate.program_bytes = resident_now();
+    const DataSet data =
+        load_dataset(experiment.dataset, experiment.data_dir, experiment.train_samples, experiment.test_samples);
+    check_against_data(experiment, data);
+    estimate.data_bytes = bytes_of(data.train) + bytes_of(data.test);
+    estimate.activation_bytes = activation_bytes(experiment, backend->lanes());
+    std::uint64_t resident = 0;
+    for (std::size_t l = 0; l + 1 < experiment.layers.size(); ++l) {
+        const Index inputs = experiment.layers[l];
+        const Index outputs = experiment.layers[l + 1];
+        const bool sparse = is_sparse_layer(experiment, l);
+        const Cell edges = edges_at_birth(experiment, l);
+        const LayerBytes bytes = cpu_layer_bytes(inputs, outputs, edges, sparse, {l > 0, experiment.optimizer},
+                                                 scheduled(experiment.zeta, 0, experiment.epochs));
+        estimate.layers.push_back({std::to_string(inputs) + " x " + std::to_string(outputs), sparse, edges,
+                                   static_cast<double>(edges) / (static_cast<double>(inputs) * outputs),
+                                   bytes.resident});
+        resident += bytes.resident;
+        estimate.evolution_bytes = std::max(estimate.evolution_bytes, bytes.evolving);
+        estimate.parameters += edges + outputs + std::uint64_t{outputs} * num_parameters(experiment.activation);
+        estimate.network_bytes += sizeof(float) * (edges * (sparse ? 2 : 1) + 2 * std::uint64_t{outputs});
+    }
+    const auto states = static_cast<std::uint64_t>(num_states(experiment.optimizer));
+    const std::uint64_t saved_bytes = estimate.network_bytes + sizeof(float) * states * estimate.parameters;
+    // Born and loaded beside each other, trained and evolved, or read back to be saved: whichever is most.
+    estimate.peak_bytes = estimate.program_bytes + resident + estimate.activation_bytes +
+                          std::max({2 * estimate.data_bytes + estimate.network_bytes,
+                                    estimate.data_bytes + estimate.evolution_bytes, estimate.data_bytes + saved_bytes});
+    estimate.disk_bytes = saved_bytes + recorded_bytes(experiment);
+    return estimate;
+}
+
+std::string estimate_table(const MemoryEstimate& estimate) {
+    std::string text;
+    char line[160];
+    for (std::size_t l = 0; l < estimate.layers.size(); ++l) {
+        const auto& layer = estimate.layers[l];
+        std::snprintf(line, sizeof line, "layer %zu  %-16s %s %12llu edges  density %.4f  %s\n", l + 1,
+                      layer.shape.c_str(), layer.sparse ? "sparse" : "dense ",
+                      static_cast<unsigned long long>(layer.edges), layer.density, readable(layer.bytes).c_str());
+        text += line;
+    }
+    const std::pair<const char*, std::uint64_t> rows[] = {
+        {"data", estimate.data_bytes},
+        {"activations", estimate.activation_bytes},
+        {"an evolution", estimate.evolution_bytes},
+        {"the network at rest", estimate.network_bytes},
+        {"program", estimate.program_bytes},
+        {"memory at the peak", estimate.peak_bytes},
+        {"disk", estimate.disk_bytes},
+    };
+    std::snprintf(line, sizeof line, "%-21s%llu\n", "trained parameters",
+                  static_cast<unsigned long long>(estimate.parameters));
+    text += line;
+    for (const auto& [name, bytes] : rows) {
+        std::snprintf(line, sizeof line, "%-21s%s\n", name, readable(bytes).c_str());
+        text += line;
+    }
+    return text;
+}
+
+std::string estimate_json(const MemoryEstimate& estimate) {
+    nlohmann::ordered_json layers = nlohmann::ordered_json::array();
+    for (const auto& layer : estimate.layers) {
+        layers.push_back({{"shape", layer.shape},
+                          {"sparse", layer.sparse},
+                          {"edges", layer.edges},
+                          {"density", layer.density},
+                          {"bytes", layer.bytes}});
+    }
+    return nlohmann::ordered_json{{"layers", layers},
+                                  {"parameters", estimate.parameters},
+                                  {"data_bytes", estimate.data_bytes},
+                                  {"activation_bytes", estimate.activation_bytes},
+                                  {"evolution_bytes", estimate.evolution_bytes},
+                                  {"network_bytes", estimate.network_bytes},
+                                  {"program_bytes", estimate.program_bytes},
+                                  {"peak_bytes", estimate.peak_bytes},
+                                  {"disk_bytes", estimate.disk_bytes}}
+        .dump();
+}
+
+}  // namespace espalier
