@@ -1,0 +1,146 @@
+#include <sched.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "host/backends.hpp"
+#include "host/command.hpp"
+#include "host/data/catalog.hpp"
+#include "host/version.hpp"
+
+namespace espalier {
+namespace {
+
+/// The value of the first line "name : value" of a file under /proc; empty if there is none.
+std::string proc_value(const char* path, const std::string& name) {
+    std::ifstream stream(path);
+    for (std::string line; std::getline(stream, line);) {
+        if (!line.starts_with(name)) continue;
+        const auto colon = line.find(':');
+        const auto start = colon == std::string::npos ? colon : line.find_first_not_of(" \t", colon + 1);
+        if (start != std::string::npos) return line.substr(start);
+    }
+    return {};
+}
+
+int allowed_cores() {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
+    return static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+}
+
+/// KiB, as /proc/meminfo counts.
+std::uint64_t memory_kib(const std::string& name) {
+    const std::string value = proc_value("/proc/meminfo", name);
+    return value.empty() ? 0 : std::stoull(value);
+}
+
+nlohmann::ordered_json examine_cuda() {
+    nlohmann::ordered_json found;
+    const CudaModule module = find_cuda_module(module_folders());
+    found["module"] = module.path.empty() ? nlohmann::ordered_json(nullptr) : module.path.string();
+    std::string reason;
+    const auto backend = try_cuda_backend(reason);
+    found["usable"] = backend != nullptr;
+    if (backend != nullptr) {
+        found["device"] = backend->describe();
+    } else {
+        found["reason"] = reason;
+    }
+    return found;
+}
+
+nlohmann::ordered_json examine_data() {
+    nlohmann::ordered_json sets = nlohmann::ordered_json::array();
+    for (const KnownSet& set : catalog()) {
+        const bool built_in = set.format == DataFormat::synthetic;
+        const auto files = built_in ? std::nullopt : locate(set, "");
+        sets.push_back({{"name", set.name},
+                        {"present", built_in || files.has_value()},
+                        {"place", built_in ? "built in"
+                                  : files  ? files->folder.string()
+                                           : ""},
+                        {"remedy", built_in || files ? "" : remedy(set, "")}});
+    }
+    return sets;
+}
+
+/// Where a run without --out goes and whether it could.
+nlohmann::ordered_json examine_runs() {
+    namespace fs = std::filesystem;
+    const fs::path runs = fs::absolute("runs");
+    const fs::path tested = fs::exists(runs) ? runs : runs.parent_path();
+    return {{"folder", runs.string()}, {"writable", ::access(tested.c_str(), W_OK | X_OK) == 0}};
+}
+
+nlohmann::ordered_json examine() {
+    nlohmann::ordered_json report;
+    const std::string model = proc_value("/proc/cpuinfo", "model name");
+    report["version"] = version();
+    report["cpu"] = {{"model", model.empty() ? "unknown" : model},
+                     {"backend", make_backend("cpu", 0)->describe()},
+                     {"cores", allowed_cores()}};
+    report["memory"] = {{"total_gib", static_cast<double>(memory_kib("MemTotal")) / (1 << 20)},
+                        {"available_gib", static_cast<double>(memory_kib("MemAvailable")) / (1 << 20)}};
+    report["cuda"] = examine_cuda();
+    report["datasets"] = examine_data();
+    report["runs"] = examine_runs();
+    return report;
+}
+
+void print(const nlohmann::ordered_json& report) {
+    const auto text = [](const nlohmann::ordered_json& value) { return value.get<std::string>(); };
+    const auto gib = [](const nlohmann::ordered_json& value) {
+        char written[32];
+        std::snprintf(written, sizeof written, "%.1f GiB", value.get<double>());
+        return std::string(written);
+    };
+    std::cout << text(report["version"]) << '\n';
+    std::cout << "CPU      " << text(report["cpu"]["model"]) << ", " << report["cpu"]["cores"] << " cores allowed\n";
+    std::cout << "         " << text(report["cpu"]["backend"]) << '\n';
+    std::cout << "memory   " << gib(report["memory"]["available_gib"]) << " of " << gib(report["memory"]["total_gib"])
+              << " available\n";
+    const auto& cuda = report["cuda"];
+    std::cout << "CUDA     " << (cuda["usable"] ? text(cuda["device"]) : "not used: " + text(cuda["reason"])) << '\n';
+    std::size_t width = 0;
+    for (const auto& set : report["datasets"]) width = std::max(width, text(set["name"]).size());
+    const char* head = "data     ";
+    for (const auto& set : report["datasets"]) {
+        const std::string name = text(set["name"]);
+        std::cout << head << name << std::string(width + 2 - name.size(), ' ')
+                  << (set["present"] ? text(set["place"]) : "missing. " + text(set["remedy"])) << '\n';
+        head = "         ";
+    }
+    std::cout << "runs     " << text(report["runs"]["folder"])
+              << (report["runs"]["writable"] ? "" : ", which cannot be written: give --out") << '\n';
+}
+
+}  // namespace
+
+void add_doctor_command(CLI::App& app, Action& action) {
+    CLI::App* command = app.add_subcommand("doctor", "what this machine has: CPU, memory, CUDA module, data sets");
+    const auto json = std::make_shared<bool>(false);
+    command->add_flag("--json", *json, "as one JSON object");
+    command->callback([json, &action] {
+        action = [json] {
+            const auto report = examine();
+            if (*json) {
+                std::cout << report.dump(2) << '\n';
+            } else {
+                print(report);
+            }
+            return 0;
+        };
+    });
+}
+
+}  // namespace espalier
