@@ -19,6 +19,11 @@ struct GatherShared {
     alignas(Permutation) unsigned char order[sizeof(Permutation)];
 };
 
+/// values[channel], without an index that only the run knows: that would copy the kernel's parameters to memory.
+__device__ inline float of_channel(const float (&values)[4], Index channel) {
+    return channel == 0 ? values[0] : channel == 1 ? values[1] : channel == 2 ? values[2] : values[3];
+}
+
 /// Lanes past the batch become 0 and their labels -1. `now` gives the epoch of a shuffled order, else may be null.
 /// Grid: x covers the features, y the groups of 32 lanes of all tiles. Value: std::uint8_t or float.
 template <int block_threads, class Value>
@@ -47,8 +52,8 @@ __global__ void __launch_bounds__(block_threads)
     const Index feature = first_feature + lane;
     if (feature < samples.features) {
         const Index channel = feature / (samples.features / samples.channels);
-        const float factor = samples.factor[channel];
-        const float offset = samples.offset[channel];
+        const float factor = of_channel(samples.factor, channel);
+        const float offset = of_channel(samples.offset, channel);
         for (Index s = warp; s < gather_block; s += warps) {
             const bool used = first_sample + s < choice.size;
             const std::size_t at = static_cast<std::size_t>(shared.place[s]) * samples.features + feature;

@@ -1,0 +1,133 @@
+// Loss kernel against plain double loops: gradient, scores as fixed-point sums, labels and values that are none.
+#include "cuda/kernels/loss.cuh"
+
+#include <algorithm>
+#include <limits>
+
+#include "kernel_cases.hpp"
+
+namespace espalier::cuda {
+namespace {
+
+using LossKernel = cuda_on_host::EveryOrder;
+INSTANTIATE_TEST_SUITE_P(Orders, LossKernel, testing::ValuesIn(cuda_on_host::every_order));
+
+struct LossResult {
+    Matrix dz;
+    std::vector<float> beyond;
+    MetricSums sums;
+};
+
+/// Labels of all lanes, -1 past the batch.
+std::vector<std::int32_t> labels_for(Index classes, Index batch) {
+    std::vector<std::int32_t> labels((batch + tile_lanes - 1) / tile_lanes * tile_lanes, -1);
+    for (Index s = 0; s < batch; ++s) labels[s] = static_cast<std::int32_t>(s * 7 % classes);
+    return labels;
+}
+
+template <class Rule>
+LossResult run_loss(const Rule& rule, const Matrix& z, const std::vector<std::int32_t>& labels, bool with_gradient) {
+    const TiledArray d_z(z, std::numeric_limits<float>::quiet_NaN());  // what lies past the batch counts for nothing
+    const TiledArray dz(Matrix(z.rows, z.batch), 7);
+    const DeviceArray<std::int32_t> d_labels(labels);
+    const DeviceArray<MetricSums> sums(std::vector<MetricSums>(1));
+    launch(loss_kernel<Rule>, dim3(d_z.view().tiles()), dim3(loss_threads), 0, rule, d_z.view(), d_labels.data(),
+           with_gradient ? dz.view() : Activations{}, sums.data());
+    return {dz.read(), dz.beyond(), sums.read()[0]};
+}
+
+double from_fixed_point(Counter sum) {
+    return static_cast<double>(static_cast<long long>(sum)) / static_cast<double>(fixed_point_one);
+}
+
+double logistic(double z) { return 1 / (1 + std::exp(-z)); }
+
+/// One sample's loss and confidence; gradient by z of the sample's loss.
+std::pair<double, double> score_of(SoftmaxNll /*rule*/, const std::vector<double>& z, std::size_t label,
+                                   std::vector<double>& gradient) {
+    double sum = 0;
+    for (const double each : z) sum += std::exp(each);
+    double best = 0;
+    for (std::size_t c = 0; c < z.size(); ++c) {
+        const double p = std::exp(z[c]) / sum;
+        best = std::max(best, p);
+        gradient[c] = p - (c == label ? 1 : 0);
+    }
+    return {std::log(sum) - z[label], best};
+}
+std::pair<double, double> score_of(SigmoidSquaredError /*rule*/, const std::vector<double>& z, std::size_t label,
+                                   std::vector<double>& gradient) {
+    double error = 0;
+    double best = 0;
+    for (std::size_t c = 0; c < z.size(); ++c) {
+        const double y = logistic(z[c]);
+        const double difference = y - (c == label ? 1 : 0);
+        best = std::max(best, y);
+        error += difference * difference / static_cast<double>(z.size());
+        gradient[c] = difference * y * (1 - y);
+    }
+    return {error, best};
+}
+
+template <class Rule>
+void check_loss(Index classes, Index batch) {
+    Matrix z(classes, batch, 20);
+    for (float& each : z.values) each *= 6;
+    const auto labels = labels_for(classes, batch);
+    const LossResult found = run_loss(Rule{}, z, labels, true);
+    const LossResult evaluated = run_loss(Rule{}, z, labels, false);
+    double loss = 0;
+    double confidence = 0;
+    double wrong = 0;
+    std::uint64_t correct = 0;
+    for (Index s = 0; s < batch; ++s) {
+        std::vector<double> column(classes);
+        std::vector<double> gradient(classes);
+        for (Index c = 0; c < classes; ++c) column[c] = static_cast<double>(z(c, s));
+        const auto label = static_cast<std::size_t>(labels[s]);
+        const auto [own_loss, own_confidence] = score_of(Rule{}, column, label, gradient);
+        const bool right = *std::max_element(column.begin(), column.end()) == column[label];
+        loss += own_loss;
+        confidence += own_confidence;
+        wrong += right ? 0 : own_confidence;
+        correct += right ? 1 : 0;
+        for (Index c = 0; c < classes; ++c)
+            ASSERT_NEAR(found.dz(c, s), gradient[c] / batch, 1e-6) << classes << " classes";
+    }
+    for (const float each : found.beyond) ASSERT_EQ(each, 0.0F) << "gradients past the batch are 0";
+    EXPECT_NEAR(from_fixed_point(found.sums.sample_loss), loss, 2e-6 * (batch + loss));
+    EXPECT_NEAR(from_fixed_point(found.sums.batch_loss), loss / batch, 2e-6 * (1 + loss / batch));
+    EXPECT_NEAR(from_fixed_point(found.sums.confidence), confidence, 2e-6 * batch);
+    EXPECT_NEAR(from_fixed_point(found.sums.wrong_confidence), wrong, 2e-6 * batch);
+    EXPECT_EQ(found.sums.correct, correct);
+    EXPECT_EQ(found.sums.samples, batch);
+    EXPECT_EQ(found.sums.batches, 1U);
+    EXPECT_EQ(found.sums.nonfinite, 0U);
+    EXPECT_EQ(found.sums.bad_labels, 0U);
+    EXPECT_EQ(evaluated.sums.sample_loss, found.sums.sample_loss);
+}
+
+TEST_P(LossKernel, EqualsPlainLoops) {
+    for (const Index classes : {1U, 2U, 10U, 47U}) {
+        for (const Index batch : {1U, 96U, 128U, 300U}) {
+            check_loss<SoftmaxNll>(classes, batch);
+            check_loss<SigmoidSquaredError>(classes, batch);
+        }
+    }
+}
+
+TEST_P(LossKernel, CountsWhatCannotBeScored) {
+    Matrix z(3, 5, 20);
+    z(1, 2) = std::numeric_limits<float>::quiet_NaN();
+    auto labels = labels_for(3, 5);
+    labels[0] = 3;
+    labels[4] = -1;
+    const LossResult found = run_loss(SoftmaxNll{}, z, labels, true);
+    EXPECT_EQ(found.sums.bad_labels, 2U);
+    EXPECT_EQ(found.sums.nonfinite, 1U);
+    EXPECT_EQ(found.sums.samples, 3U);
+    for (Index c = 0; c < 3; ++c) EXPECT_EQ(found.dz(c, 0), 0.0F);
+}
+
+}  // namespace
+}  // namespace espalier::cuda
