@@ -261,7 +261,7 @@ TEST(Report, IsSelfContainedAndComplete) {
         EXPECT_THAT(svg, HasSubstr("<style>"));
         EXPECT_GT(lines_of(temporary.path() / "report-figures" / (std::string(chart) + ".csv")).size(), 2U) << chart;
     }
-    EXPECT_THAT(page, HasSubstr("the page holds 7 of 7 recorded maps"));
+    EXPECT_THAT(page, HasSubstr("The page holds 7 of 7 recorded maps"));
     EXPECT_THAT(page, HasSubstr("dataset = &quot;synthetic&quot;"));
 
     // Every link leads to a file, and the index lists every file.
@@ -397,7 +397,7 @@ TEST(Report, AThousandEpochsStaySmall) {
     fs::copy(run, second);
     write_report({run, second}, temporary.path() / "two.html");
     EXPECT_LT(fs::file_size(temporary.path() / "two.html"), 3'000'000U);
-    EXPECT_THAT(text_of(temporary.path() / "two.html"), HasSubstr("of 1001 recorded maps, evenly thinned"));
+    EXPECT_THAT(text_of(temporary.path() / "two.html"), HasSubstr("of 1001 recorded maps of each run, evenly thinned"));
 }
 
 TEST(EmbeddedMoments, AllThatFitElseEvenlyFirstAndLastKept) {

@@ -165,30 +165,59 @@ private:
             "<output id=\"shown\" for=\"epoch\"></output>");
         if (with_maps_ > 1) add("<label><input id=\"together\" type=\"checkbox\" checked> one colour scale</label>");
         add("</div>\n");
+        if (with_maps_ > 1) {
+            add("<div class=\"maps\">\n");
+            for (std::size_t r = 0; r < runs_.size(); ++r) {
+                if (!runs_[r].contrasts.empty()) add(map_figure(r, heading(r)));
+            }
+            add("</div>\n");
+        }
         for (std::size_t r = 0; r < runs_.size(); ++r) {
             if (!runs_[r].contrasts.empty()) run_maps(r);
         }
-        add("<p class=\"soft\">" + thinning_ +
-            " The curves follow the slider (heavy line); the others are at the "
-            "moments of the film strip, dark to bright.</p>\n");
+        add("<p class=\"soft\">" + embedding_text() +
+            " The curves follow the slider (heavy line); the others are at the moments of the film strip, dark to "
+            "bright.</p>\n");
+    }
+
+    [[nodiscard]] std::string heading(std::size_t r) const {
+        return "<h3><span class=\"swatch s" + std::to_string(r % num_colours) + "\"></span>" +
+               escaped(runs_[r].folder.name) + "</h3>\n";
+    }
+
+    /// The canvas that follows the slider, with its scale and reading; `title` above it.
+    [[nodiscard]] std::string map_figure(std::size_t r, const std::string& title) const {
+        const ReportedRun& run = runs_[r];
+        const ImageShape& image = run.folder.image;
+        return "<figure class=\"map\">" + title + "<canvas id=\"map-" + run.slug + "\" width=\"" +
+               std::to_string(image.width) + "\" height=\"" + std::to_string(image.height) +
+               "\" role=\"img\" aria-label=\"edges per pixel\"></canvas><div class=\"bar\"><span>0</span>" +
+               "<i style=\"background:linear-gradient(90deg" + gradient() + ")\"></i><span id=\"highest-" + run.slug +
+               "\"></span></div><figcaption id=\"reading-" + run.slug + "\"></figcaption></figure>\n";
     }
 
     void run_maps(std::size_t r) {
         const ReportedRun& run = runs_[r];
-        const RunFolder& folder = run.folder;
-        const std::uint64_t highest = highest_count(folder);
+        const std::uint64_t highest = highest_count(run.folder);
         embed(run, highest);
-        add("<section class=\"run\"><h3><span class=\"swatch s" + std::to_string(r % num_colours) + "\"></span>" +
-            escaped(folder.name) + "</h3>\n<div class=\"charts\">\n");
-        add("<figure class=\"map\"><canvas id=\"map-" + run.slug + "\" width=\"" + std::to_string(folder.image.width) +
-            "\" height=\"" + std::to_string(folder.image.height) + "\" role=\"img\" aria-label=\"edges per pixel\">" +
-            "</canvas><div class=\"bar\"><span>0</span><i style=\"background:linear-gradient(90deg" + gradient() +
-            ")\"></i><span id=\"highest-" + run.slug + "\"></span></div><figcaption id=\"reading-" + run.slug +
-            "\"></figcaption></figure>\n");
+        add("<section class=\"run\">" + heading(r) + "<div class=\"charts\">\n");
+        if (with_maps_ == 1) add(map_figure(r, {}));
         for (const Chart& chart : map_charts(run)) add(figure(chart));
         add("</div>\n<div class=\"film\">\n");
-        for (const std::uint64_t moment : chosen_moments(folder)) film(run, moment, highest);
+        for (const std::uint64_t moment : chosen_moments(run.folder)) film(run, moment, highest);
         add("</div></section>\n");
+    }
+
+    /// How many of the recorded maps the page holds.
+    [[nodiscard]] std::string embedding_text() const {
+        std::string text;
+        for (const auto& [counts, names] : embedded_) {
+            const auto [held, recorded] = counts;
+            text += (embedded_.size() == 1 ? "The page holds " : names + ": the page holds ") + std::to_string(held) +
+                    " of " + std::to_string(recorded) + " recorded maps" + (with_maps_ > 1 ? " of each run" : "") +
+                    (held < recorded ? ", evenly thinned; connections.npy has all. " : ". ");
+        }
+        return text;
     }
 
     /// One small map: works without script and in print, links to the large one.
@@ -220,9 +249,8 @@ private:
                 for (std::size_t b = 0; b < bytes; ++b) frames += static_cast<char>(count >> (8 * b) & 0xFFU);
             }
         }
-        thinning_ += (thinning_.empty() ? "" : " ") + escaped(folder.name) + ": the page holds " +
-                     std::to_string(chosen.size()) + " of " + std::to_string(moments) + " recorded maps" +
-                     (chosen.size() < moments ? ", evenly thinned; connections.npy has all." : ".");
+        std::string& names = embedded_[{chosen.size(), moments}];
+        names += (names.empty() ? "" : ", ") + escaped(folder.name);
         data_["runs"].push_back({{"name", folder.name},
                                  {"slug", run.slug},
                                  {"height", folder.image.height},
@@ -333,7 +361,8 @@ private:
 
     const std::vector<ReportedRun>& runs_;
     const std::vector<std::string>& left_out_;
-    std::string folder_, style_, body_, thinning_;
+    std::string folder_, style_, body_;
+    std::map<std::pair<std::uint64_t, std::uint64_t>, std::string> embedded_;  // names by maps held and recorded
     std::size_t with_maps_ = 0;
     nlohmann::ordered_json data_;
     Report report_;
