@@ -47,7 +47,8 @@ std::uint64_t memory_kib(const std::string& name) {
 nlohmann::ordered_json examine_cuda() {
     nlohmann::ordered_json found;
     const CudaModule module = find_cuda_module(module_folders());
-    found["module"] = module.path.empty() ? nlohmann::ordered_json(nullptr) : module.path.string();
+    found["module"] =
+        module.path.empty() ? nlohmann::ordered_json(nullptr) : nlohmann::ordered_json(module.path.string());
     std::string reason;
     const auto backend = try_cuda_backend(reason);
     found["usable"] = backend != nullptr;
