@@ -13,8 +13,8 @@ double process_seconds();
 /// Seconds of wall-clock time since some fixed moment.
 double wall_seconds();
 
-/// Single-precision multiply-adds of one thread from registers, in FLOP/s (an fma counts as 2), over about `seconds` of
-/// its processor time; the best of several short spells.
+/// Single-precision multiply-adds of one thread from registers, in FLOP/s (an fma counts as 2), the best of the
+/// short spells that fit into `seconds`.
 double fma_peak(double seconds = 0.02);
 
 /// Reading `bytes` of memory again and again by one thread, in bytes/s, likewise.

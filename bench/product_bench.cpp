@@ -166,7 +166,8 @@ bool backward_is_right(Loaded& loaded, const Problem& problem) {
     return error.small();
 }
 
-/// Times calls of about 5 ms; on one thread by processor time, so that company on the machine counts less.
+/// Times spells of about a millisecond, short enough that some of them run undisturbed; on one thread by processor
+/// time.
 void time_product(benchmark::State& state, Loaded& loaded, Product product, double flops, double edges, int threads) {
     const auto spell = [&](int calls) {
         const double start = threads == 1 ? process_seconds() : wall_seconds();
@@ -175,23 +176,24 @@ void time_product(benchmark::State& state, Loaded& loaded, Product product, doub
         return (threads == 1 ? process_seconds() : wall_seconds()) - start;
     };
     spell(2);
-    const int calls = std::clamp(static_cast<int>(0.005 / std::max(spell(2) / 2, 1e-7)), 1, 500);
-    double best_rate = 0, peak = 0, seconds = 0, work = 0;
+    const int calls = std::clamp(static_cast<int>(0.001 / std::max(spell(2) / 2, 1e-7)), 1, 500);
+    std::vector<double> seconds;
+    double peak = 0;
     for (auto step : state) {
         static_cast<void>(step);
-        const double spent = spell(calls);
-        state.SetIterationTime(spent / calls);
-        best_rate = std::max(best_rate, flops * calls / spent);
-        seconds += spent;
-        work += flops * calls;
-        peak = std::max(peak, fma_peak(0.002));
+        seconds.push_back(spell(calls) / calls);
+        state.SetIterationTime(seconds.back());
+        if (seconds.size() % 16 == 1) peak = std::max(peak, fma_peak(0.002) * threads);
     }
-    state.counters["GFLOP/s"] = 1e-9 * work / seconds;
-    state.counters["best_GFLOP/s"] = 1e-9 * best_rate;
-    state.counters["edges/s"] = edges * work / flops / seconds;
-    state.counters["F_GFLOP/s"] = 1e-9 * peak * threads;
-    state.counters["of_F"] = work / seconds / (peak * threads);
-    state.counters["best_of_F"] = best_rate / (peak * threads);
+    std::sort(seconds.begin(), seconds.end());
+    const double best = seconds.front();
+    const double median = seconds[seconds.size() / 2];
+    state.counters["GFLOP/s"] = 1e-9 * flops / median;
+    state.counters["best_GFLOP/s"] = 1e-9 * flops / best;
+    state.counters["edges/s"] = edges / median;
+    state.counters["F_GFLOP/s"] = 1e-9 * peak;
+    state.counters["of_F"] = flops / median / peak;
+    state.counters["best_of_F"] = flops / best / peak;
 }
 
 void run_product(benchmark::State& state, Product product) {

@@ -10,19 +10,29 @@
 // clang-format on
 #include "host/cpu/backward_neurons-inl.hpp"
 #include "host/cpu/kernels.hpp"
-#include "hwy/cache_control.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace espalier::HWY_NAMESPACE {
 
-/// Edges whose gradients are held at once (in the first-level cache), and neurons whose sums are.
-constexpr EdgeIndex block_edges = 4096;
+/// Edges whose gradients are held at once, and neurons whose sums are. As a rule the gradients of a block stay in the
+/// first-level cache. Where the tiles do not fit the second level together, a block should meet each row of a tile
+/// several times before the next tile displaces it.
+constexpr EdgeIndex least_block_edges = 4096;
+constexpr EdgeIndex largest_block_edges = 65536;
+constexpr EdgeIndex meetings = 16;
+constexpr std::size_t cached_bytes = std::size_t{1} << 20;
 constexpr Index block_rows = 512;
 
-/// The longest block of rows from `begin` with at most block_edges edges, at least one row.
-inline Range next_block(const EdgeIndex* start, Index begin, Index end) {
+/// `across`: the activations that the edges of a block meet in no order.
+inline EdgeIndex block_edges(ConstActivations across) {
+    if (across.tiles() == 1 || across.size() * sizeof(float) <= cached_bytes) return least_block_edges;
+    return std::clamp(meetings * across.rows, least_block_edges, largest_block_edges);
+}
+
+/// The longest block of rows from `begin` with at most so many edges, at least one row.
+inline Range next_block(const EdgeIndex* start, Index begin, Index end, EdgeIndex most_edges) {
     Range block{begin, begin + 1};
-    while (block.end < end && block.end - begin < block_rows && start[block.end + 1] - start[begin] <= block_edges) {
+    while (block.end < end && block.end - begin < block_rows && start[block.end + 1] - start[begin] <= most_edges) {
         ++block.end;
     }
     return block;
@@ -64,7 +74,8 @@ HWY_INLINE Vector edge_products(const EdgePass& pass, EdgeIndex edge, const Vect
 }
 
 template <int V, bool WithInputGradient>
-HWY_NOINLINE void edge_pass(const EdgePass& pass, Range rows) {
+HWY_NOINLINE void edge_pass(const EdgePass& work, Range rows) {
+    const EdgePass pass = work;  // a copy that no store can change, so it stays in registers
     const LaneTag d;
     const Vector zero = hn::Zero(d);
     float* gradient = pass.gradient;
@@ -142,7 +153,7 @@ void BackwardColumns(SparseCpuLayer& layer, ConstActivations x, ConstActivations
                      const UpdateStep& step, float* gradient) {
     const EdgeIndex* start = layer.column_start.data();
     for (Range block{columns.begin, columns.begin}; block.end < columns.end;) {
-        block = next_block(start, block.end, columns.end);
+        block = next_block(start, block.end, columns.end, block_edges(dy));
         for (Index tile = 0; tile < x.tiles(); ++tile) {
             const EdgePass pass{start,          layer.row.data(), layer.input_weights.data(),
                                 x.row(tile, 0), dy.row(tile, 0),  dx ? dx.row(tile, 0) : nullptr,
@@ -164,7 +175,7 @@ void BackwardRows(SparseCpuLayer& layer, ConstActivations x, ConstActivations sa
     float* sums = scratch;
     float* gradient = scratch + num_neuron_sums * block_rows;
     for (Range block{rows.begin, rows.begin}; block.end < rows.end;) {
-        block = next_block(start, block.end, rows.end);
+        block = next_block(start, block.end, rows.end, block_edges(x));
         clear_neuron_sums(layer, block, sums);
         for (Index tile = 0; tile < x.tiles(); ++tile) {
             std::visit([&](const auto& rule) { differentiate_rows(rule, layer, saved, dy, tile, block, sums); },
@@ -206,7 +217,7 @@ std::size_t backward_scratch(const CpuLayer& layer) {
     constexpr std::size_t sums = num_neuron_sums * block_rows;
     constexpr std::size_t padding = 16;
     // a row or column is never cut, so its edges must fit
-    return sums + std::max<std::size_t>({block_edges, layer.num_inputs, layer.num_outputs}) + padding;
+    return sums + std::max<std::size_t>({largest_block_edges, layer.num_inputs, layer.num_outputs}) + padding;
 }
 
 void backward_neurons(CpuLayer& layer, ConstActivations saved, Activations dy, Range rows, const UpdateStep& step,

@@ -174,8 +174,9 @@ void CpuBackend::gather(const Samples& samples, const BatchChoice& choice, Activ
     expects(now != nullptr || !choice.shuffled, "the epoch of a shuffled order");
     enqueue(x.tiles(), [=](const Member& member) {
         const std::uint32_t epoch = choice.shuffled ? now->epoch : 0;
-        for_lane_groups(member, x.tiles(),
-                        [&](Index tile, Index lane) { gather_lanes(samples, choice, x, labels, epoch, tile, lane); });
+        for_tile_rows(member, x.tiles(), x.rows, 128, [&](Index tile, Range features) {
+            gather_rows(samples, choice, x, labels, epoch, tile, features);
+        });
     });
 }
 

@@ -9,7 +9,6 @@
 #include "espalier/error.hpp"
 #include "host/cpu/kernels.hpp"
 #include "host/cpu/simd-inl.hpp"
-#include "hwy/cache_control.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace espalier::HWY_NAMESPACE {
@@ -19,7 +18,6 @@ struct ForwardPlace {
     const float* x;
     float* saved;  // may be null, or y
     float* y;
-    bool prefetch;
 };
 
 /// y holds the preactivation z; `saved` receives z or y, whichever the derivative is made of.
@@ -46,50 +44,39 @@ HWY_INLINE void multiply_add(float weight, const float* x, Vector (&sum)[V]) {
     }
 }
 
-template <int V>
-HWY_INLINE void prefetch_row(const float* x) {
-#pragma GCC unroll 4
-    for (Index v = 0; v < V; ++v) hwy::Prefetch(x + v * vector_lanes);
-}
-
-/// Edges ahead of the multiplication that are prefetched when x does not fit the cache.
-constexpr EdgeIndex prefetch_distance = 8;
-
-template <int V, bool Prefetch, class Rule>
+template <int V, class Rule>
 HWY_NOINLINE void forward_pass(const SparseCpuLayer& layer, const Rule& rule, const ForwardPlace& place, Range rows) {
     const LaneTag d;
     const Index* HWY_RESTRICT column = layer.column.data();
     const float* HWY_RESTRICT weights = layer.weights.data();
-    const EdgeIndex last = layer.row_start[layer.num_outputs] - (layer.num_edges() > 0 ? 1 : 0);
-    const float* x = place.x;
-    EdgeIndex edge = layer.row_start[rows.begin];
+    const float* HWY_RESTRICT bias = layer.neurons.bias.data();
+    const float* parameters = layer.neurons.activation_parameters.data();
+    const EdgeIndex* HWY_RESTRICT row_start = layer.row_start.data();
+    const ForwardPlace at = place;
+    EdgeIndex edge = row_start[rows.begin];
     for (Index r = rows.begin; r < rows.end; ++r) {
         // two sets of accumulators hide the latency of the additions
         Vector even[V];
         Vector odd[V];
         for (int v = 0; v < V; ++v) {
-            even[v] = hn::Set(d, layer.neurons.bias[r]);
+            even[v] = hn::Set(d, bias[r]);
             odd[v] = hn::Zero(d);
         }
-        const EdgeIndex end = layer.row_start[r + 1];
+        const EdgeIndex end = row_start[r + 1];
         for (; edge + 1 < end; edge += 2) {
-            if constexpr (Prefetch) {
-                prefetch_row<V>(x + std::size_t{column[std::min(edge + prefetch_distance, last)]} * tile_lanes);
-                prefetch_row<V>(x + std::size_t{column[std::min(edge + prefetch_distance + 1, last)]} * tile_lanes);
-            }
-            multiply_add<V>(weights[edge], x + std::size_t{column[edge]} * tile_lanes, even);
-            multiply_add<V>(weights[edge + 1], x + std::size_t{column[edge + 1]} * tile_lanes, odd);
+            multiply_add<V>(weights[edge], at.x + std::size_t{column[edge]} * tile_lanes, even);
+            multiply_add<V>(weights[edge + 1], at.x + std::size_t{column[edge + 1]} * tile_lanes, odd);
         }
         if (edge < end) {
-            multiply_add<V>(weights[edge], x + std::size_t{column[edge]} * tile_lanes, even);
+            multiply_add<V>(weights[edge], at.x + std::size_t{column[edge]} * tile_lanes, even);
             ++edge;
         }
-        const std::size_t at = std::size_t{r} * tile_lanes;
+        const std::size_t row = std::size_t{r} * tile_lanes;
         for (int v = 0; v < V; ++v) {
-            hn::Store(hn::Add(even[v], odd[v]), d, place.y + at + static_cast<Index>(v) * vector_lanes);
+            hn::Store(hn::Add(even[v], odd[v]), d, at.y + row + static_cast<Index>(v) * vector_lanes);
         }
-        activate<V>(for_neuron(rule, layer.neurons.activation_parameters.data(), r, layer.num_outputs), place.y + at,
-                    place.saved == nullptr ? nullptr : place.saved + at);
+        activate<V>(for_neuron(rule, parameters, r, layer.num_outputs), at.y + row,
+                    at.saved == nullptr ? nullptr : at.saved + row);
     }
 }
 
@@ -98,26 +85,17 @@ template <class Function>
 HWY_INLINE void for_passes(const float* x, Activations saved, Activations y, Index tile, const Function& function) {
     const Index worked = worked_lanes(y.used(tile));
     for (Index lane = 0; lane < worked; lane += pass_lanes) {
-        const ForwardPlace place{x + lane, saved ? saved.row(tile, 0) + lane : nullptr, y.row(tile, 0) + lane, false};
+        const ForwardPlace place{x + lane, saved ? saved.row(tile, 0) + lane : nullptr, y.row(tile, 0) + lane};
         with_vectors(pass_vectors(worked, lane), [&]<int V>() { function.template operator()<V>(place); });
     }
 }
 
-// Above this the tile of x competes with everything else for a second-level cache of 1 MiB.
-constexpr std::size_t prefetch_bytes = std::size_t{640} << 10;
-
 void ForwardRows(const SparseCpuLayer& layer, ConstActivations x, Activations saved, Activations y, Index tile,
                  Range rows) {
-    const bool prefetch = std::size_t{layer.num_inputs} * tile_lanes * sizeof(float) > prefetch_bytes;
     std::visit(
         [&](const auto& rule) {
-            for_passes(x.row(tile, 0), saved, y, tile, [&]<int V>(const ForwardPlace& place) {
-                if (prefetch) {
-                    forward_pass<V, true>(layer, rule, place, rows);
-                } else {
-                    forward_pass<V, false>(layer, rule, place, rows);
-                }
-            });
+            for_passes(x.row(tile, 0), saved, y, tile,
+                       [&]<int V>(const ForwardPlace& place) { forward_pass<V>(layer, rule, place, rows); });
         },
         layer.activation);
 }

@@ -1,5 +1,5 @@
-// Gather: samples [count][features] of bytes or floats become a tile [features][64] of normalised floats. Sixteen
-// samples at a time; blocks of 16 features are transposed in registers, as bytes where the samples are bytes.
+// Gather: samples [count][features] of bytes or floats become a tile [features][64] of normalised floats, transposed in
+// blocks of 16 features. Bytes are transposed as bytes, 16 samples per 128-bit block of a vector, and widened last.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "host/cpu/gather.cpp"
 #include "host/cpu/targets.hpp"
@@ -8,81 +8,76 @@
 // clang-format on
 #include "host/cpu/kernels.hpp"
 #include "host/cpu/simd-inl.hpp"
+#include "hwy/cache_control.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace espalier::HWY_NAMESPACE {
 
-/// Samples that are gathered together.
-constexpr Index group = 16;
+constexpr Index block_features = 16;
+/// How far ahead a sample's bytes are prefetched: shuffled samples come from afar.
+constexpr Index prefetch_bytes = 256;
 
-/// Transposes the N x N elements of N 128-bit vectors: log2(N) perfect shuffles.
-template <class T, int N>
-HWY_INLINE void transpose(hn::Vec<hn::FixedTag<T, N>> (&rows)[N]) {
-    const hn::FixedTag<T, N> d;
-    hn::Vec<hn::FixedTag<T, N>> shuffled[N];
-    for (int stage = 1; stage < N; stage *= 2) {
+using ByteTag = hn::CappedTag<std::uint8_t, 64>;
+using Bytes = hn::Vec<ByteTag>;
+/// Samples whose bytes one vector holds, in blocks of 16.
+constexpr Index vector_samples = hn::MaxLanes(ByteTag());
+
+/// The first samples of a tile, `lanes` of them (a multiple of 16), by the address of their first feature.
+template <class T>
+struct TileSamples {
+    const T* sample[tile_lanes];
+    Index lanes;
+};
+
+/// Transposes 16 x 16 elements in each 128-bit block: row i of the result holds element i of all rows.
+HWY_INLINE void transpose(Bytes (&rows)[16]) {
+    const ByteTag d;
+    Bytes shuffled[16];
+#pragma GCC unroll 4
+    for (int stage = 0; stage < 4; ++stage) {
 #pragma GCC unroll 8
-        for (int i = 0; i < N / 2; ++i) {
-            shuffled[2 * i] = hn::InterleaveLower(d, rows[i], rows[i + N / 2]);
-            shuffled[2 * i + 1] = hn::InterleaveUpper(d, rows[i], rows[i + N / 2]);
+        for (int i = 0; i < 8; ++i) {
+            shuffled[2 * i] = hn::InterleaveLower(d, rows[i], rows[i + 8]);
+            shuffled[2 * i + 1] = hn::InterleaveUpper(d, rows[i], rows[i + 8]);
         }
 #pragma GCC unroll 16
-        for (int i = 0; i < N; ++i) rows[i] = shuffled[i];
+        for (int i = 0; i < 16; ++i) rows[i] = shuffled[i];
     }
 }
 
-/// Features `first` .. `first + 16` of 16 samples, [feature][sample].
-HWY_INLINE void transpose_block(const std::uint8_t* const (&sample)[group], Index first, std::uint8_t* block) {
-    const hn::FixedTag<std::uint8_t, group> d;
-    hn::Vec<hn::FixedTag<std::uint8_t, group>> rows[group];
-    for (Index s = 0; s < group; ++s) rows[s] = hn::LoadU(d, sample[s] + first);
-    transpose<std::uint8_t, group>(rows);
-    for (Index f = 0; f < group; ++f) hn::Store(rows[f], d, block + f * group);
-}
-
-HWY_INLINE void transpose_block(const float* const (&sample)[group], Index first, float* block) {
-    const FourTag d;
-    for (Index corner = 0; corner < group * group / 16; ++corner) {
-        const Index f = corner / 4 * 4;
-        const Index s = corner % 4 * 4;
-        hn::Vec<FourTag> rows[4];
-        for (Index i = 0; i < 4; ++i) rows[i] = hn::LoadU(d, sample[s + i] + first + f);
-        transpose<float, 4>(rows);
-        for (Index i = 0; i < 4; ++i) hn::Store(rows[i], d, block + (f + i) * group + s);
+/// The 16 bytes from feature `first` on of `sample[0]`, `sample[16]` and so on, one in each 128-bit block.
+template <class Tag>
+HWY_INLINE hn::Vec<Tag> load_blocks(Tag tag, const std::uint8_t* const* sample, Index first) {
+    if constexpr (hn::MaxLanes(Tag()) == 16) {
+        return hn::LoadU(tag, sample[0] + first);
+    } else {
+        const hn::Half<Tag> half;
+        const auto low = load_blocks(half, sample, first);
+        return hn::Combine(tag, load_blocks(half, sample + hn::MaxLanes(half), first), low);
     }
 }
 
-/// vector_lanes values as floats.
-HWY_INLINE Vector load_values(const std::uint8_t* values) {
+/// As floats, normalised.
+HWY_INLINE Vector normalised(Vector values, float factor, float offset) {
+    const LaneTag d;
+    return hn::MulAdd(values, hn::Set(d, factor), hn::Set(d, offset));
+}
+HWY_INLINE Vector widened(const std::uint8_t* values) {
     const hn::Rebind<std::uint8_t, LaneTag> bytes;
     const hn::Rebind<std::int32_t, LaneTag> words;
     return hn::ConvertTo(LaneTag(), hn::PromoteTo(words, hn::Load(bytes, values)));
 }
-HWY_INLINE Vector load_values(const float* values) { return hn::Load(LaneTag(), values); }
-
-/// The features [feature][sample] of a block, normalised, into the tile's rows from `row` on.
-template <class T>
-HWY_INLINE void normalise_block(const T* block, Index count, const float* factor, const float* offset, float* row) {
-    const LaneTag d;
-    for (Index f = 0; f < count; ++f) {
-        const Vector scale = hn::Set(d, factor[f]);
-        const Vector shift = hn::Set(d, offset[f]);
-        for (Index s = 0; s < group; s += vector_lanes) {
-            hn::Store(hn::MulAdd(load_values(block + f * group + s), scale, shift), d, row + f * tile_lanes + s);
-        }
-    }
-}
 
 /// Factor and offset of sixteen features from `first` on.
 struct Normalisation {
-    float factor[group];
-    float offset[group];
+    float factor[block_features];
+    float offset[block_features];
 
     Normalisation(const Samples& samples, Index first) {
         const Index per_channel = samples.features / samples.channels;
         Index channel = first / per_channel;
         Index left = (channel + 1) * per_channel - first;
-        for (Index f = 0; f < group; ++f, --left) {
+        for (Index f = 0; f < block_features; ++f, --left) {
             if (left == 0) {
                 ++channel;
                 left = per_channel;
@@ -94,57 +89,147 @@ struct Normalisation {
     }
 };
 
-/// Sixteen samples into lanes of a tile; x: the first of them in feature 0.
+/// What is read and written: features `features` of a tile; x: its first lane in feature 0.
 template <class T>
-HWY_NOINLINE void gather_group(const Samples& samples, const T* const (&sample)[group], float* x) {
-    alignas(64) T block[group * group];
-    Normalisation normalisation(samples, 0);
-    Index first = 0;
-    for (; first + group <= samples.features; first += group) {
-        if (samples.channels > 1) normalisation = Normalisation(samples, first);
-        transpose_block(sample, first, block);
-        normalise_block(block, group, normalisation.factor, normalisation.offset, x + std::size_t{first} * tile_lanes);
+struct GatherWork {
+    const Samples& samples;
+    TileSamples<T> from;
+    float* x;
+
+    [[nodiscard]] float* row(Index feature) const { return x + std::size_t{feature} * tile_lanes; }
+};
+
+/// The first `lanes` bytes of a feature into its row.
+HWY_INLINE void put_row(const std::uint8_t* bytes, Index lanes, float factor, float offset, float* row) {
+    if (lanes == tile_lanes) {
+#pragma GCC unroll 16
+        for (Index s = 0; s < tile_lanes; s += vector_lanes) {
+            hn::Store(normalised(widened(bytes + s), factor, offset), LaneTag(), row + s);
+        }
+        return;
     }
-    const Index left = samples.features - first;
-    if (left == 0) return;
-    for (Index f = 0; f < left; ++f) {
-        for (Index s = 0; s < group; ++s) block[f * group + s] = sample[s][first + f];
+    for (Index s = 0; s < lanes; s += vector_lanes) {
+        hn::Store(normalised(widened(bytes + s), factor, offset), LaneTag(), row + s);
     }
-    if (samples.channels > 1) normalisation = Normalisation(samples, first);
-    normalise_block(block, left, normalisation.factor, normalisation.offset, x + std::size_t{first} * tile_lanes);
 }
 
-/// Clears lanes `from` .. 16 of a group.
-void clear_lanes(float* x, Index features, Index from) {
-    for (Index f = 0; f < features; ++f) std::memset(x + std::size_t{f} * tile_lanes + from, 0, (group - from) * 4);
+/// 16 features from `first` on.
+HWY_INLINE void gather_block(const GatherWork<std::uint8_t>& work, Index first) {
+    const Normalisation normalisation(work.samples, first);
+    alignas(64) std::uint8_t transposed[block_features][tile_lanes];
+    for (Index s = 0; s < work.from.lanes; s += vector_samples) {
+        Bytes rows[16];
+#pragma GCC unroll 16
+        for (Index r = 0; r < 16; ++r) rows[r] = load_blocks(ByteTag(), work.from.sample + s + r, first);
+        transpose(rows);
+#pragma GCC unroll 16
+        for (Index r = 0; r < 16; ++r) hn::Store(rows[r], ByteTag(), transposed[r] + s);
+    }
+    for (Index f = 0; f < block_features; ++f) {
+        put_row(transposed[f], work.from.lanes, normalisation.factor[f], normalisation.offset[f], work.row(first + f));
+    }
 }
 
-void GatherLanes(const Samples& samples, const BatchChoice& choice, Activations x, std::int32_t* labels,
-                 std::uint32_t epoch, Index tile, Index first_lane) {
-    const Index used = x.used(tile) > first_lane ? std::min(group, x.used(tile) - first_lane) : 0;
-    float* to = x.row(tile, 0) + first_lane;
-    std::int32_t* label = labels + std::size_t{tile} * tile_lanes + first_lane;
-    for (Index s = used; s < group; ++s) label[s] = -1;
-    if (used == 0) return clear_lanes(to, x.rows, 0);
+/// Whole blocks of features.
+HWY_NOINLINE void gather_blocks(const GatherWork<std::uint8_t>& work, Range features) {
+    for (Index first = features.begin; first < features.end; first += block_features) {
+        if (first % 64 == 0) {
+            for (Index s = 0; s < work.from.lanes; ++s) hwy::Prefetch(work.from.sample[s] + first + prefetch_bytes);
+        }
+        gather_block(work, first);
+    }
+}
 
-    const Permutation order(samples.count, Stream{choice.seed, Purpose::shuffle, 0, epoch});
-    std::uint64_t place[group];
-    for (Index s = 0; s < group; ++s) {
+HWY_NOINLINE void gather_blocks(const GatherWork<float>& work, Range features) {
+    const FourTag four;
+    for (Index first = features.begin; first < features.end; first += block_features) {
+        const Normalisation normalisation(work.samples, first);
+        for (Index corner = 0; corner < work.from.lanes; ++corner) {
+            const Index s = corner / 4 * 4;
+            const Index f = corner % 4 * 4;
+            const float* const* sample = work.from.sample + s;
+            const auto a = hn::LoadU(four, sample[0] + first + f);
+            const auto b = hn::LoadU(four, sample[1] + first + f);
+            const auto c = hn::LoadU(four, sample[2] + first + f);
+            const auto d = hn::LoadU(four, sample[3] + first + f);
+            const auto ac_low = hn::InterleaveLower(four, a, c);
+            const auto ac_high = hn::InterleaveUpper(four, a, c);
+            const auto bd_low = hn::InterleaveLower(four, b, d);
+            const auto bd_high = hn::InterleaveUpper(four, b, d);
+            const hn::Vec<FourTag> rows[4] = {
+                hn::InterleaveLower(four, ac_low, bd_low), hn::InterleaveUpper(four, ac_low, bd_low),
+                hn::InterleaveLower(four, ac_high, bd_high), hn::InterleaveUpper(four, ac_high, bd_high)};
+            for (Index i = 0; i < 4; ++i) {
+                const auto factor = hn::Set(four, normalisation.factor[f + i]);
+                const auto offset = hn::Set(four, normalisation.offset[f + i]);
+                hn::Store(hn::MulAdd(rows[i], factor, offset), four, work.row(first + f + i) + s);
+            }
+        }
+    }
+}
+
+/// The features after the last whole block.
+template <class T>
+HWY_NOINLINE void gather_rest(const GatherWork<T>& work, Range features) {
+    if (features.begin >= features.end) return;
+    const Normalisation normalisation(work.samples, features.begin);
+    for (Index f = features.begin; f < features.end; ++f) {
+        alignas(64) float values[tile_lanes];
+        for (Index s = 0; s < work.from.lanes; ++s) values[s] = static_cast<float>(work.from.sample[s][f]);
+        for (Index s = 0; s < work.from.lanes; s += vector_lanes) {
+            hn::Store(normalised(hn::Load(LaneTag(), values + s), normalisation.factor[f - features.begin],
+                                 normalisation.offset[f - features.begin]),
+                      LaneTag(), work.row(f) + s);
+        }
+    }
+}
+
+template <class T>
+void gather_tile(const Samples& samples, const T* data, const std::uint64_t (&place)[tile_lanes], Index used, float* x,
+                 Range features) {
+    GatherWork<T> work{samples, {}, x};
+    work.from.lanes = worked_lanes(used);
+    for (Index s = 0; s < tile_lanes; ++s) work.from.sample[s] = data + place[s] * samples.features;
+    const Index whole = features.begin + (features.end - features.begin) / block_features * block_features;
+    gather_blocks(work, {features.begin, whole});
+    gather_rest(work, {whole, features.end});
+    if (used == tile_lanes) return;
+    for (Index f = features.begin; f < features.end; ++f) {
+        std::memset(work.row(f) + used, 0, (tile_lanes - used) * sizeof(float));
+    }
+}
+
+/// The images of a tile's numbers: all at once, for they hardly ever need a second step.
+HWY_NOINLINE void permute(const Permutation& order, std::uint64_t (&numbers)[tile_lanes]) {
+    if (order.rounds() != Permutation::large_rounds) {
+        for (std::uint64_t& number : numbers) number = order(number);
+        return;
+    }
+    for (std::uint64_t& number : numbers) number = order.walk<Permutation::large_rounds>(number);
+    for (std::uint64_t& number : numbers) {
+        if (number >= order.size()) number = order(number);
+    }
+}
+
+void GatherRows(const Samples& samples, const BatchChoice& choice, Activations x, std::int32_t* labels,
+                std::uint32_t epoch, Index tile, Range features) {
+    const Index used = x.used(tile);
+    std::uint64_t place[tile_lanes];
+    for (Index s = 0; s < tile_lanes; ++s) {
         // the lanes past the batch repeat its last sample, then are cleared
-        const std::uint32_t number = choice.first + tile * tile_lanes + first_lane + std::min(s, used - 1);
-        place[s] = choice.shuffled ? order(number) : number;
-        if (s < used) label[s] = samples.labels[place[s]];
+        place[s] = choice.first + tile * tile_lanes + std::min(s, used - 1);
+    }
+    if (choice.shuffled) permute(Permutation(samples.count, {choice.seed, Purpose::shuffle, 0, epoch}), place);
+    if (features.begin == 0) {
+        for (Index s = 0; s < tile_lanes; ++s) {
+            labels[std::size_t{tile} * tile_lanes + s] = s < used ? samples.labels[place[s]] : -1;
+        }
     }
     if (samples.bytes != nullptr) {
-        const std::uint8_t* sample[group];
-        for (Index s = 0; s < group; ++s) sample[s] = samples.bytes + place[s] * samples.features;
-        gather_group(samples, sample, to);
+        gather_tile(samples, samples.bytes, place, used, x.row(tile, 0), features);
     } else {
-        const float* sample[group];
-        for (Index s = 0; s < group; ++s) sample[s] = samples.floats + place[s] * samples.features;
-        gather_group(samples, sample, to);
+        gather_tile(samples, samples.floats, place, used, x.row(tile, 0), features);
     }
-    if (used < group) clear_lanes(to, x.rows, used);
 }
 
 }  // namespace espalier::HWY_NAMESPACE
@@ -153,11 +238,11 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace espalier {
 
-HWY_EXPORT(GatherLanes);
+HWY_EXPORT(GatherRows);
 
-void gather_lanes(const Samples& samples, const BatchChoice& choice, Activations x, std::int32_t* labels,
-                  std::uint32_t epoch, Index tile, Index first_lane) {
-    HWY_DYNAMIC_DISPATCH(GatherLanes)(samples, choice, x, labels, epoch, tile, first_lane);
+void gather_rows(const Samples& samples, const BatchChoice& choice, Activations x, std::int32_t* labels,
+                 std::uint32_t epoch, Index tile, Range features) {
+    HWY_DYNAMIC_DISPATCH(GatherRows)(samples, choice, x, labels, epoch, tile, features);
 }
 
 }  // namespace espalier

@@ -48,9 +48,10 @@ void backward_rows(SparseCpuLayer& layer, ConstActivations x, ConstActivations s
 void update_parameters(const Optimizer& optimizer, float* parameters, const float* gradient,
                        const std::array<float*, 2>& states, std::size_t count, const UpdateStep& step);
 
-/// Gathers lanes first_lane .. first_lane + 16 of one tile; the lanes past the batch become 0 and their labels -1.
-void gather_lanes(const Samples& samples, const BatchChoice& choice, Activations x, std::int32_t* labels,
-                  std::uint32_t epoch, Index tile, Index first_lane);
+/// Gathers features `features` of one tile; the lanes past the batch become 0. Who has feature 0 also writes the tile's
+/// labels, -1 past the batch.
+void gather_rows(const Samples& samples, const BatchChoice& choice, Activations x, std::int32_t* labels,
+                 std::uint32_t epoch, Index tile, Range features);
 
 /// Applies the dropout mask to `rows` of one tile.
 void dropout_rows(Activations values, float rate, const Stream& stream, Index tile, Range rows);

@@ -14,24 +14,26 @@
 HWY_BEFORE_NAMESPACE();
 namespace espalier::HWY_NAMESPACE {
 
-constexpr Index score_lanes = 16;
+constexpr int score_lanes = 16;
 
 template <class Rule>
-HWY_NOINLINE void score_lanes_of(const Rule& rule, const float* z, const std::int32_t* labels, float* dz, Index classes,
-                                 Index used, float scale, SampleScore (&scores)[score_lanes]) {
-    for (Index lane = 0; lane < used; ++lane) {
-        scores[lane] = rule(z + lane, dz == nullptr ? nullptr : dz + lane, classes, tile_lanes,
-                            static_cast<Index>(labels[lane]), scale);
+HWY_NOINLINE HWY_FLATTEN void score_lanes_of(const Rule& rule, const float* z, const std::int32_t* labels, float* dz,
+                                             Index classes, Index used, float scale,
+                                             SampleScore (&scores)[score_lanes]) {
+    if (used > 0) {
+        Index label[score_lanes] = {};  // the lanes past the batch are scored too, for nobody
+        for (Index lane = 0; lane < used; ++lane) label[lane] = static_cast<Index>(labels[lane]);
+        rule.score(z, dz, classes, tile_lanes, label, scale, scores);
     }
-    if (dz == nullptr || used == score_lanes) return;
+    if (dz == nullptr || used == Index{score_lanes}) return;
     for (Index c = 0; c < classes; ++c) {
-        for (Index lane = used; lane < score_lanes; ++lane) dz[std::size_t{c} * tile_lanes + lane] = 0;
+        for (Index lane = used; lane < Index{score_lanes}; ++lane) dz[std::size_t{c} * tile_lanes + lane] = 0;
     }
 }
 
 void LossLanes(const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz, Index tile,
                Index first_lane, Metrics& sums) {
-    const Index used = z.used(tile) > first_lane ? std::min(score_lanes, z.used(tile) - first_lane) : 0;
+    const Index used = z.used(tile) > first_lane ? std::min(z.used(tile) - first_lane, Index{score_lanes}) : 0;
     const std::int32_t* label = labels + std::size_t{tile} * tile_lanes + first_lane;
     for (Index lane = 0; lane < used; ++lane) {
         expects(label[lane] >= 0 && static_cast<Index>(label[lane]) < z.rows, "labels below the number of outputs");

@@ -1,5 +1,6 @@
 // Losses over one sample's outputs z (preactivations of the last layer) with its label. Each gives the sample's loss,
-// its prediction and the gradient by z; the backends' loss kernels divide by the batch.
+// its prediction and the gradient by z; the backends' loss kernels divide by the batch. score() takes several samples
+// whose values lie side by side, so that a compiler can work on them in one vector; each is scored as if alone.
 #pragma once
 
 #include <cmath>
@@ -24,23 +25,43 @@ struct SoftmaxNll {
     static constexpr std::string_view name = "nll";
     static constexpr auto fields() { return std::tuple{}; }
 
-    /// z and gradient hold `classes` values `stride` floats apart; gradient may be null (evaluation).
-    ESPALIER_HOST_DEVICE SampleScore operator()(const float* z, float* gradient, Index classes, std::size_t stride,
-                                                Index label, float scale) const {
-        Index best = 0;
+    /// z and gradient hold `classes` rows of `Lanes` values, `stride` floats apart; gradient may be null (evaluation).
+    template <int Lanes>
+    ESPALIER_HOST_DEVICE void score(const float* z, float* gradient, Index classes, std::size_t stride,
+                                    const Index (&label)[Lanes], float scale, SampleScore (&scores)[Lanes]) const {
+        Index best[Lanes] = {};
+        float highest[Lanes];
+        float sum[Lanes] = {};
+        for (int i = 0; i < Lanes; ++i) highest[i] = z[i];
         for (Index c = 1; c < classes; ++c) {
-            if (z[c * stride] > z[best * stride]) best = c;
-        }
-        const float highest = z[best * stride];
-        float sum = 0;
-        for (Index c = 0; c < classes; ++c) sum += portable_exp(z[c * stride] - highest);
-        if (gradient != nullptr) {
-            for (Index c = 0; c < classes; ++c) {
-                const float p = portable_exp(z[c * stride] - highest) / sum;
-                gradient[c * stride] = (p - (c == label ? 1.0F : 0.0F)) * scale;
+            for (int i = 0; i < Lanes; ++i) {
+                const bool higher = z[c * stride + i] > highest[i];
+                best[i] = higher ? c : best[i];
+                highest[i] = higher ? z[c * stride + i] : highest[i];
             }
         }
-        return {portable_log(sum) + (highest - z[label * stride]), 1.0F / sum, best == label};
+        for (Index c = 0; c < classes; ++c) {
+            for (int i = 0; i < Lanes; ++i) sum[i] += portable_exp(z[c * stride + i] - highest[i]);
+        }
+        for (Index c = 0; c < classes && gradient != nullptr; ++c) {
+            for (int i = 0; i < Lanes; ++i) {
+                const float p = portable_exp(z[c * stride + i] - highest[i]) / sum[i];
+                gradient[c * stride + i] = (p - (c == label[i] ? 1.0F : 0.0F)) * scale;
+            }
+        }
+        for (int i = 0; i < Lanes; ++i) {
+            const float missed = highest[i] - z[label[i] * stride + i];
+            scores[i] = {portable_log(sum[i]) + missed, 1.0F / sum[i], best[i] == label[i]};
+        }
+    }
+
+    /// One sample.
+    ESPALIER_HOST_DEVICE SampleScore operator()(const float* z, float* gradient, Index classes, std::size_t stride,
+                                                Index label, float scale) const {
+        const Index labels[1] = {label};
+        SampleScore scores[1];
+        score(z, gradient, classes, stride, labels, scale, scores);
+        return scores[0];
     }
 };
 
@@ -50,18 +71,37 @@ struct SigmoidSquaredError {
     static constexpr std::string_view name = "mse";
     static constexpr auto fields() { return std::tuple{}; }
 
+    template <int Lanes>
+    ESPALIER_HOST_DEVICE void score(const float* z, float* gradient, Index classes, std::size_t stride,
+                                    const Index (&label)[Lanes], float scale, SampleScore (&scores)[Lanes]) const {
+        Index best[Lanes] = {};
+        float highest[Lanes];
+        float error[Lanes] = {};
+        for (int i = 0; i < Lanes; ++i) highest[i] = z[i];
+        for (Index c = 0; c < classes; ++c) {
+            for (int i = 0; i < Lanes; ++i) {
+                const float value = z[c * stride + i];
+                const bool higher = value > highest[i];
+                best[i] = higher ? c : best[i];
+                highest[i] = higher ? value : highest[i];
+                const float y = Sigmoid{}.value(value);
+                const float difference = y - (c == label[i] ? 1.0F : 0.0F);
+                error[i] += difference * difference;
+                if (gradient != nullptr) gradient[c * stride + i] = difference * y * (1.0F - y) * scale;
+            }
+        }
+        for (int i = 0; i < Lanes; ++i) {
+            scores[i] = {error[i] / static_cast<float>(classes), Sigmoid{}.value(highest[i]), best[i] == label[i]};
+        }
+    }
+
+    /// One sample.
     ESPALIER_HOST_DEVICE SampleScore operator()(const float* z, float* gradient, Index classes, std::size_t stride,
                                                 Index label, float scale) const {
-        Index best = 0;
-        float error = 0;
-        for (Index c = 0; c < classes; ++c) {
-            if (z[c * stride] > z[best * stride]) best = c;
-            const float y = Sigmoid{}.value(z[c * stride]);
-            const float difference = y - (c == label ? 1.0F : 0.0F);
-            error += difference * difference;
-            if (gradient != nullptr) gradient[c * stride] = difference * y * (1.0F - y) * scale;
-        }
-        return {error / static_cast<float>(classes), Sigmoid{}.value(z[best * stride]), best == label};
+        const Index labels[1] = {label};
+        SampleScore scores[1];
+        score(z, gradient, classes, stride, labels, scale, scores);
+        return scores[0];
     }
 };
 
