@@ -27,7 +27,7 @@ TEST(Readme, ItsRuleCompilesAndReadsAsText) {
 
     const auto folder = std::filesystem::temp_directory_path() / ("espalier-readme-" + std::to_string(::getpid()));
     std::filesystem::create_directories(folder);
-    std::ofstream(folder / "rule.cpp") << code << R"(
+    std::ofstream(folder / "rule.cpp") << code << R"code(
 #include <cmath>
 int main() {
     using List = std::variant<espalier::Relu, Softsign>;
@@ -36,7 +36,7 @@ int main() {
     const float slope = (rule.value(0.5F + step) - rule.value(0.5F - step)) / (2 * step);
     return rule.width == 2.0F && std::fabs(slope - rule.derivative(0.5F)) < 1e-3F ? 0 : 1;
 }
-)";
+)code";
     const std::string program = (folder / "rule").string();
 const std::string compile = "c++ -std=c++20 -Wall -Wextra -Werror -I" ESPALIER_SOURCE_DIR "/include " +
                             (folder / "rule.cpp").string() + " -o " + program;
