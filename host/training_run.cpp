@@ -11,6 +11,7 @@
 #include "host/pixel_statistics.hpp"
 #include "host/progress.hpp"
 #include "host/recipes.hpp"
+#include "host/report/report.hpp"
 #include "host/signals.hpp"
 #include "host/trainer.hpp"
 #include "host/version.hpp"
@@ -153,7 +154,10 @@ RunResults run_training(const Experiment& experiment, const RunPlace& place) {
     network = trainer.network();
     count_parameters(network, results);
     save_network(recorder.folder() / "network.safetensors", network, metadata(experiment, data, results.history));
-    if (!results.history.empty()) recorder.heat_maps(data.height, data.width, data.channels);
+    if (!results.history.empty()) {
+        recorder.heat_maps(data.height, data.width, data.channels);
+        write_report({recorder.folder()}, recorder.folder() / "report.html");
+    }
     return results;
 }
 
