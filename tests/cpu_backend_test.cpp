@@ -266,11 +266,11 @@ TEST(CpuBackend, RefusesWhatItCannotDo) {
     EXPECT_THROW(make_cpu_backend(1025), UserError);
     const auto backend = make_cpu_backend(1);
     try {
-        static_cast<void>(backend->allocate(std::size_t{1} << 62));
-        FAIL() << "allocated 4 EiB";
+        static_cast<void>(backend->allocate(std::size_t{1} << 63));
+        FAIL() << "allocated 8 EiB";
     } catch (const UserError& error) {
         EXPECT_EQ(error.code(), ExitCode::device);
-        EXPECT_NE(std::string(error.what()).find("4611686018427387904 bytes"), std::string::npos) << error.what();
+        EXPECT_NE(std::string(error.what()).find("9223372036854775808 bytes"), std::string::npos) << error.what();
     }
 }
 

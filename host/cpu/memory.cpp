@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include <cstdint>
 #include <cstdlib>
 #include <string>
 
@@ -19,7 +20,8 @@ constexpr std::size_t huge_page = std::size_t{2} << 20;
 void* allocate_aligned(std::size_t bytes) {
     const std::size_t alignment = bytes >= huge_page ? huge_page : cache_line;
     void* memory = nullptr;
-    if (posix_memalign(&memory, alignment, bytes == 0 ? alignment : bytes) != 0) {
+    const bool possible = bytes <= std::size_t{PTRDIFF_MAX} - huge_page;
+    if (!possible || posix_memalign(&memory, alignment, bytes == 0 ? alignment : bytes) != 0) {
         throw UserError(ExitCode::device, "out of memory: the cpu backend needs " + std::to_string(bytes) +
                                               " bytes more; use fewer edges, narrower layers or a smaller batch");
     }
