@@ -17,7 +17,8 @@ ExperimentArguments::ExperimentArguments(CLI::App& app) {
                "--" + name, [this, name](const std::string& text) { given_[name] = text; }, option.help)
             ->default_str(option.get(defaults))
             ->group(option.group)
-            ->type_name("");
+            ->type_name("")
+            ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
     }
     app.add_option("--config", config_, "file of options (key = value), as --print-config writes it")->group("What");
 }

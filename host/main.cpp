@@ -63,8 +63,13 @@ int main(int argc, char** argv) {
         return app.exit(success);
     } catch (const CLI::ExtrasError&) {
         return fail(ExitCode::usage, explain_extras(app));
+    } catch (const CLI::RequiredError& error) {
+        if (app.get_subcommands().empty() && !app.remaining().empty()) {
+            return fail(ExitCode::usage, explain_extras(app));
+        }
+        return fail(ExitCode::usage, error.what() + std::string("; espalier --help lists what there is"));
     } catch (const CLI::Error& error) {
-        return fail(ExitCode::usage, error.what() + std::string(argc < 2 ? "; try espalier --help" : ""));
+        return fail(ExitCode::usage, error.what());
     } catch (const UserError& error) {
         return fail(error.code(), error.what());
     } catch (const std::bad_alloc&) {

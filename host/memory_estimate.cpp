@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -50,6 +51,16 @@ std::uint64_t recorded_bytes(const Experiment& experiment) {
     return experiment.epochs * (4 * neurons + line_bytes);
 }
 
+/// Edges of a layer at birth, on average where the birth law leaves them to chance.
+Cell expected_edges(const Experiment& experiment, std::size_t layer) {
+    const Cell edges = edges_at_birth(experiment, layer);
+    if (!is_sparse_layer(experiment, layer) || !std::holds_alternative<WithReplacement>(experiment.birth_law)) {
+        return edges;
+    }
+    const double cells = static_cast<double>(experiment.layers[layer]) * experiment.layers[layer + 1];
+    return static_cast<Cell>(cells * -std::expm1(-static_cast<double>(edges) / cells));
+}
+
 std::string readable(std::uint64_t bytes) {
     const char* const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
     auto value = static_cast<double>(bytes);
@@ -76,7 +87,7 @@ MemoryEstimate estimate_memory(const Experiment& experiment) {
         const Index inputs = experiment.layers[l];
         const Index outputs = experiment.layers[l + 1];
         const bool sparse = is_sparse_layer(experiment, l);
-        const Cell edges = edges_at_birth(experiment, l);
+        const Cell edges = expected_edges(experiment, l);
         const LayerBytes bytes = cpu_layer_bytes(inputs, outputs, edges, sparse, {l > 0, experiment.optimizer},
                                                  scheduled(experiment.zeta, 0, experiment.epochs));
         estimate.layers.push_back({std::to_string(inputs) + " x " + std::to_string(outputs), sparse, edges,

@@ -61,6 +61,9 @@ Cell edges_at_birth(const Experiment& experiment, std::size_t layer) {
     if (!is_sparse_layer(experiment, layer)) return cells;
     switch (experiment.density) {
         case Density::epsilon:
+            if (std::holds_alternative<WithReplacement>(experiment.birth_law)) {  // draws, of which repeats fall away
+                return static_cast<Cell>(experiment.epsilon * (static_cast<double>(inputs) + outputs));
+            }
             return edges_by_epsilon(inputs, outputs, experiment.epsilon);
         case Density::sparsity:
             return static_cast<Cell>(std::llround((1.0 - experiment.sparsity) * static_cast<double>(cells)));

@@ -14,7 +14,7 @@ Network new_network(const Experiment& experiment);
 /// True for the layers (from 0) that the experiment makes sparse.
 bool is_sparse_layer(const Experiment& experiment, std::size_t layer);
 
-/// Edges of layer `layer` at birth: all cells of a dense one.
+/// Edges of layer `layer` at birth (draws, where the birth law draws with replacement): all cells of a dense one.
 Cell edges_at_birth(const Experiment& experiment, std::size_t layer);
 
 /// Checks that a loaded network fits the experiment's widths and kinds of layers and the optimizer's memory;

@@ -185,8 +185,10 @@ Topology from_cells(Index num_inputs, Index num_outputs, const std::vector<Cell>
 
 Topology random_topology(Index num_inputs, Index num_outputs, Cell num_edges, const BirthLaw& law,
                          const Stream& stream) {
-    check_edge_count(num_inputs, num_outputs, num_edges);
     const Cell num_cells = Cell{num_inputs} * num_outputs;
+    // Draws that repeat fall away, so there may be more of them than cells.
+    const bool may_repeat = std::holds_alternative<WithReplacement>(law);
+    check_edge_count(num_inputs, num_outputs, may_repeat ? std::min(num_edges, num_cells) : num_edges);
     return std::visit(
         [&](const auto& rule) {
             return from_cells(num_inputs, num_outputs, birth_cells(rule, num_cells, num_edges, stream));

@@ -155,6 +155,7 @@ RunResults run_training(const Experiment& experiment, const RunPlace& place) {
     count_parameters(network, results);
     save_network(recorder.folder() / "network.safetensors", network, metadata(experiment, data, results.history));
     if (!results.history.empty()) {
+        network = {};  // the report reads its own
         recorder.heat_maps(data.height, data.width, data.channels);
         write_report({recorder.folder()}, recorder.folder() / "report.html");
     }

@@ -50,8 +50,8 @@ std::string fault(const Topology& topology);
 /// Builds a topology from cells in ascending order, without repeats.
 Topology from_cells(Index num_inputs, Index num_outputs, const std::vector<Cell>& cells);
 
-/// An Erdős–Rényi topology of about (ExactCount: exactly) `num_edges` edges.
-/// Throws UserError (usage) when num_edges exceeds the number of cells.
+/// An Erdős–Rényi topology of about (ExactCount: exactly) `num_edges` edges; for WithReplacement that is the number of
+/// draws. Throws UserError (usage) when num_edges exceeds the number of cells, unless it counts draws.
 Topology random_topology(Index num_inputs, Index num_outputs, Cell num_edges, const BirthLaw& law,
                          const Stream& stream);
 

@@ -1,0 +1,237 @@
+// The program as a user meets it: exit codes, sentences, files, JSON, Ctrl-C.
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace {
+
+namespace fs = std::filesystem;
+using testing::AllOf;
+using testing::HasSubstr;
+
+std::string text_of(const fs::path& path) {
+    std::ifstream file(path, std::ios::binary);
+    std::ostringstream text;
+    text << file.rdbuf();
+    return text.str();
+}
+
+struct Outcome {
+    int code = -1;
+    std::string out, err;
+    long peak_kib = 0;
+};
+
+class Cli : public testing::Test {
+protected:
+    Cli() : folder_(fs::temp_directory_path() / ("espalier-cli-" + std::to_string(getpid()))) {
+        fs::remove_all(folder_);
+        fs::create_directories(folder_);
+    }
+    ~Cli() override { fs::remove_all(folder_); }
+
+    [[nodiscard]] std::string path(const std::string& name) const { return (folder_ / name).string(); }
+
+    pid_t start(std::vector<std::string> arguments) {
+        arguments.insert(arguments.begin(), ESPALIER_PROGRAM);
+        const pid_t child = fork();
+        if (child != 0) return child;
+        std::vector<char*> words;
+        for (std::string& each : arguments) words.push_back(each.data());
+        words.push_back(nullptr);
+        dup2(open(path("out").c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600), 1);
+        dup2(open(path("err").c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600), 2);
+        execv(words[0], words.data());
+        _exit(127);
+    }
+    Outcome finish(pid_t child) {
+        int status = 0;
+        rusage usage{};
+        wait4(child, &status, 0, &usage);
+        return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), text_of(path("out")),
+                text_of(path("err")), usage.ru_maxrss};
+    }
+    Outcome run(const std::vector<std::string>& arguments) { return finish(start(arguments)); }
+
+    /// A short training run on the built-in data, plus `more`.
+    Outcome train(const std::vector<std::string>& more) {
+        std::vector<std::string> arguments{
+            "train",        "--dataset", "synthetic", "--train-samples", "600", "--layers",
+            "784-50-20-10", "--epochs",  "2",         "--threads",       "2"};
+        arguments.insert(arguments.end(), more.begin(), more.end());
+        return run(arguments);
+    }
+
+    fs::path folder_;
+};
+
+TEST_F(Cli, MistypedNamesAreAnsweredWithTheNearest) {
+    const Outcome option = run({"train", "--epoch", "3"});
+    EXPECT_EQ(option.code, 2);
+    EXPECT_THAT(option.err, AllOf(HasSubstr("--epoch"), HasSubstr("did you mean '--epochs'")));
+    const Outcome recipe = run({"train", "--recipe", "experimnt-1"});
+    EXPECT_EQ(recipe.code, 2);
+    EXPECT_THAT(recipe.err, HasSubstr("did you mean 'experiment-1'"));
+    const Outcome command = run({"trian"});
+    EXPECT_EQ(command.code, 2);
+    EXPECT_THAT(command.err, HasSubstr("did you mean 'train'"));
+    std::ofstream(path("config")) << "epoch = 3\n";
+    const Outcome config = run({"train", "--config", path("config")});
+    EXPECT_EQ(config.code, 2);
+    EXPECT_THAT(config.err, AllOf(HasSubstr(path("config")), HasSubstr("did you mean 'epochs'")));
+}
+
+TEST_F(Cli, ValuesOutOfRangeAreRefusedBeforeAnythingIsWritten) {
+    const std::vector<std::vector<std::string>> bad = {{"--zeta", "1.5"},
+                                                       {"--batch", "0"},
+                                                       {"--epsilon", "500"},
+                                                       {"--epsilon", "nan"},
+                                                       {"--layers", "784"},
+                                                       {"--optimizer", "sgdd"},
+                                                       {"--momentum", "2"},
+                                                       {"--sparsity", "1"},
+                                                       {"--threads", "-1"},
+                                                       {"--epochs", "0"},
+                                                       {"--learning-rate", "-1"},
+                                                       {"--loss", "nll(x=1)"},
+                                                       {"--backend", "gpu"},
+                                                       {"--dropout", "1"},
+                                                       {"--layers", "784-20-5"},
+                                                       {"--layers", "700-20-10"},
+                                                       {"--distribution", "erk"},
+                                                       {"--epsilon", "5", "--sparsity", "0.5"},
+                                                       {"--optimizer", "adam", "--momentum", "0.5"}};
+    for (auto arguments : bad) {
+        arguments.insert(arguments.end(), {"--out", path("run")});
+        const Outcome outcome = train(arguments);
+        EXPECT_THAT(outcome.err, testing::Not(HasSubstr("At Most"))) << arguments[0];
+        EXPECT_EQ(outcome.code, 2) << arguments[0] << " " << arguments[1] << "\n" << outcome.err;
+        EXPECT_THAT(outcome.err, HasSubstr("espalier: "));
+        EXPECT_FALSE(fs::exists(path("run"))) << arguments[0] << " " << arguments[1];
+    }
+}
+
+TEST_F(Cli, MissingDataSaysHowToGetIt) {
+    const Outcome outcome = run({"train", "--dataset", "mnist", "--data-dir", path("none"), "--out", path("run")});
+    EXPECT_EQ(outcome.code, 3);
+    EXPECT_THAT(outcome.err, AllOf(HasSubstr(path("none")), HasSubstr("espalier data fetch mnist")));
+    EXPECT_FALSE(fs::exists(path("run")));
+}
+
+TEST_F(Cli, AnExistingFolderIsKeptUnlessOverwritten) {
+    ASSERT_EQ(train({"--out", path("run")}).code, 0);
+    const std::string history = text_of(path("run") + "/history.csv");
+    const Outcome again = train({"--out", path("run")});
+    EXPECT_EQ(again.code, 2);
+    EXPECT_THAT(again.err, HasSubstr("--overwrite"));
+    EXPECT_EQ(text_of(path("run") + "/history.csv"), history);
+    EXPECT_EQ(train({"--out", path("run"), "--overwrite"}).code, 0);
+}
+
+TEST_F(Cli, AFolderThatCannotBeWrittenIsAnIoError) {
+    std::ofstream(path("file")) << "in the way";
+    const Outcome outcome = train({"--out", path("file") + "/run"});
+    EXPECT_EQ(outcome.code, 7) << outcome.err;
+    EXPECT_THAT(outcome.err, HasSubstr(path("file")));
+}
+
+TEST_F(Cli, JsonIsTheLastThingOnStdout) {
+    const Outcome outcome = train({"--out", path("run"), "--json"});
+    ASSERT_EQ(outcome.code, 0) << outcome.err;
+    const auto result = nlohmann::json::parse(outcome.out);
+    for (const char* key : {"test_accuracy", "test_loss", "train_accuracy", "train_loss", "epochs", "seconds_per_epoch",
+                            "run_dir", "backend", "edges"}) {
+        EXPECT_TRUE(result.contains(key)) << key;
+    }
+    EXPECT_EQ(result["epochs"], 2);
+    EXPECT_EQ(result["backend"], "cpu");
+    EXPECT_EQ(result["edges"], 11 * (784 + 50) + 11 * (50 + 20));
+    for (const char* name : {"config.toml", "history.csv", "history.jsonl", "connections.npy", "network.safetensors",
+                             "connections-first.png", "connections-last.png", "report.html"}) {
+        EXPECT_TRUE(fs::exists(fs::path(path("run")) / name)) << name;
+    }
+}
+
+TEST_F(Cli, TheSameSeedGivesTheSameHistoryOnAnyThreads) {
+    ASSERT_EQ(train({"--out", path("one"), "--threads", "1"}).code, 0);
+    ASSERT_EQ(train({"--out", path("three"), "--threads", "3"}).code, 0);
+    EXPECT_EQ(text_of(path("one") + "/connections.npy"), text_of(path("three") + "/connections.npy"));
+    const auto line = [&](const std::string& run) {
+        std::string text = text_of(path(run) + "/history.jsonl");
+        return nlohmann::json::parse(text.substr(0, text.find('\n')));
+    };
+    EXPECT_EQ(line("one")["train_loss"], line("three")["train_loss"]);
+    EXPECT_EQ(line("one")["test_loss"], line("three")["test_loss"]);
+}
+
+TEST_F(Cli, TheResolvedConfigReadsBackToItself) {
+    for (const std::string recipe : {"experiment-1", "evolnet-extra-3", "set-fashion", "large-mnist-fixed"}) {
+        const Outcome first = run({"train", "--recipe", recipe, "--seed", "7", "--print-config"});
+        ASSERT_EQ(first.code, 0) << first.err;
+        std::ofstream(path("config")) << first.out;
+        const Outcome second = run({"train", "--config", path("config"), "--print-config"});
+        EXPECT_EQ(second.out, first.out) << second.err;
+    }
+}
+
+TEST_F(Cli, ASavedNetworkTestsAsItDidInTraining) {
+    const Outcome trained = train({"--out", path("run"), "--json"});
+    ASSERT_EQ(trained.code, 0) << trained.err;
+    const Outcome tested = run({"evaluate", path("run") + "/network.safetensors", "--json"});
+    ASSERT_EQ(tested.code, 0) << tested.err;
+    EXPECT_EQ(nlohmann::json::parse(tested.out)["test_accuracy"], nlohmann::json::parse(trained.out)["test_accuracy"]);
+}
+
+TEST_F(Cli, ARunContinuesFromANetwork) {
+    ASSERT_EQ(train({"--out", path("run")}).code, 0);
+    EXPECT_EQ(train({"--out", path("next"), "--init-from", path("run") + "/network.safetensors"}).code, 0);
+    const Outcome other =
+        train({"--out", path("other"), "--layers", "784-30-10", "--init-from", path("run") + "/network.safetensors"});
+    EXPECT_EQ(other.code, 4);
+    EXPECT_THAT(other.err, HasSubstr("784-50-20-10"));
+}
+
+TEST_F(Cli, ASignalEndsTheRunAfterSaving) {
+    const pid_t child = start({"train", "--dataset", "synthetic", "--train-samples", "600", "--layers", "784-50-20-10",
+                               "--epochs", "100000", "--out", path("run")});
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    while (text_of(path("run") + "/history.csv").size() < 400 && std::chrono::steady_clock::now() < deadline) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+    kill(child, SIGINT);
+    const Outcome outcome = finish(child);
+    EXPECT_EQ(outcome.code, 75) << outcome.err;
+    EXPECT_EQ(run({"evaluate", path("run") + "/network.safetensors"}).code, 0);
+}
+
+TEST_F(Cli, MemoryEstimateIsRight) {
+    const std::vector<std::string> network{"--layers", "784-20000-20000-10", "--epsilon", "60", "--epochs",
+                                           "1",        "--train-samples",    "200"};
+    auto arguments = network;
+    arguments.insert(arguments.end(), {"--dry-run", "--json"});
+    const Outcome dry = train(arguments);
+    ASSERT_EQ(dry.code, 0) << dry.err;
+    EXPECT_FALSE(fs::exists(path("run")));
+    const double estimated = nlohmann::json::parse(dry.out)["peak_bytes"];
+    arguments = network;
+    arguments.insert(arguments.end(), {"--out", path("run")});
+    const Outcome real = train(arguments);
+    ASSERT_EQ(real.code, 0) << real.err;
+    const double measured = 1024.0 * static_cast<double>(real.peak_kib);
+    EXPECT_NEAR(estimated / measured, 1.0, 0.05) << estimated << " estimated, " << measured << " measured";
+}
+
+}  // namespace
