@@ -181,10 +181,12 @@ Range share_of_edges(const Member& member, const EdgeIndex* start, Index rows) {
 
 Team::Team(int threads) : threads_(checked_threads(threads)), scratch_(static_cast<std::size_t>(threads_)) {
     const std::vector<int> cpus = allowed_cpus();
-    // who asked OpenMP to place the threads knows better
-    const bool pin =
-        threads_ > 1 && cpus.size() >= static_cast<std::size_t>(threads_) && omp_get_proc_bind() == omp_proc_bind_false;
-    if (pin) cpus_.assign(cpus.begin(), cpus.begin() + threads_);
+    const auto wanted = static_cast<std::size_t>(threads_);
+    spin_ = cpus.size() >= wanted;
+    // With a choice of CPUs the scheduler chooses better: two programs must not pin themselves to the same ones. And
+    // who asked OpenMP to place the threads knows best.
+    const bool pin = threads_ > 1 && cpus.size() == wanted && omp_get_proc_bind() == omp_proc_bind_false;
+    if (pin) cpus_ = cpus;
 }
 
 void Team::reserve_scratch(std::size_t floats) {
@@ -194,7 +196,7 @@ void Team::reserve_scratch(std::size_t floats) {
 }
 
 void Team::run(const std::vector<Phase>& phases) {
-    Run run{phases, Barrier(!cpus_.empty())};
+    Run run{phases, Barrier(spin_)};
     if (threads_ == 1) {
         run.walk({0, 1, scratch_[0].data()});
     } else {

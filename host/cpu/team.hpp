@@ -79,6 +79,7 @@ public:
 
 private:
     int threads_;
+    bool spin_ = false;      // a CPU for every thread: waiting a moment costs nobody
     std::vector<int> cpus_;  // one per thread; empty: threads are not pinned
     std::vector<AlignedVector<float>> scratch_;
 };
