@@ -34,11 +34,10 @@ std::uint64_t activation_bytes(const Experiment& experiment, Index lanes) {
     const std::uint64_t batch = std::max<Index>(experiment.batch, least_test_batch);
     const std::uint64_t tiles = (batch + lanes - 1) / lanes;
     const bool saved = saves_input(experiment.activation) || experiment.dropout > 0;
-    std::uint64_t rows = experiment.layers.front();
-    for (std::size_t l = 1; l < experiment.layers.size(); ++l) {
-        rows += std::uint64_t{experiment.layers[l]} * (saved ? 3 : 2);
-    }
-    return sizeof(float) * tiles * lanes * rows;
+    const auto array = [&](Index rows) { return cpu_array_bytes(sizeof(float) * tiles * lanes * rows); };
+    std::uint64_t bytes = array(experiment.layers.front());
+    for (std::size_t l = 1; l < experiment.layers.size(); ++l) bytes += array(experiment.layers[l]) * (saved ? 3 : 2);
+    return bytes;
 }
 
 /// A layer's share of the history: both sides' degrees around every evolution, two bytes each for most widths.

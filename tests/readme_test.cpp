@@ -11,7 +11,8 @@
 namespace {
 
 std::string first_block(const std::string& text, const std::string& language) {
-    const std::string fence = "```" + language + "\n";
+    std::string fence = "```";
+    fence.append(language).append("\n");
     const auto start = text.find(fence);
     if (start == std::string::npos) return {};
     const auto body = start + fence.size();
@@ -25,7 +26,9 @@ TEST(Readme, ItsRuleCompilesAndReadsAsText) {
     const std::string code = first_block(readme.str(), "cpp");
     ASSERT_FALSE(code.empty());
 
-    const auto folder = std::filesystem::temp_directory_path() / ("espalier-readme-" + std::to_string(::getpid()));
+    std::ostringstream name;
+    name << "espalier-readme-" << ::getpid();
+    const auto folder = std::filesystem::temp_directory_path() / name.str();
     std::filesystem::create_directories(folder);
     std::ofstream(folder / "rule.cpp") << code << R"code(
 #include <cmath>
@@ -38,11 +41,12 @@ int main() {
 }
 )code";
     const std::string program = (folder / "rule").string();
-const std::string compile = "c++ -std=c++20 -Wall -Wextra -Werror -I" ESPALIER_SOURCE_DIR "/include " +
-                            (folder / "rule.cpp").string() + " -o " + program;
-EXPECT_EQ(std::system(compile.c_str()), 0);
-EXPECT_EQ(std::system(program.c_str()), 0);
-std::filesystem::remove_all(folder);
+    std::ostringstream compile;
+    compile << "c++ -std=c++20 -Wall -Wextra -Werror -I" << ESPALIER_SOURCE_DIR << "/include " << folder / "rule.cpp"
+            << " -o " << program;
+    EXPECT_EQ(std::system(compile.str().c_str()), 0);
+    EXPECT_EQ(std::system(program.c_str()), 0);
+    std::filesystem::remove_all(folder);
 }
 
 }  // namespace

@@ -12,6 +12,9 @@ namespace espalier {
 /// Throws UserError (usage) when threads is negative or above 1024.
 std::unique_ptr<Backend> make_cpu_backend(int threads);
 
+/// Bytes that an array of so many takes here: large ones lie in whole huge pages.
+std::uint64_t cpu_array_bytes(std::uint64_t bytes);
+
 /// What a layer takes in this backend's memory, in bytes.
 struct LayerBytes {
     std::uint64_t resident = 0;  // topology, weights, biases, optimizer memory
