@@ -218,8 +218,9 @@ TEST_F(Cli, ASignalEndsTheRunAfterSaving) {
 }
 
 TEST_F(Cli, MemoryEstimateIsRight) {
-    const std::vector<std::string> network{"--layers", "784-20000-20000-10", "--epsilon", "60", "--epochs",
-                                           "1",        "--train-samples",    "200"};
+    // two epochs: the first one ends with an evolution
+    const std::vector<std::string> network{"--layers", "784-20000-20000-10", "--epsilon",
+                                           "60",       "--train-samples",    "200"};
     auto arguments = network;
     arguments.insert(arguments.end(), {"--dry-run", "--json"});
     const Outcome dry = train(arguments);

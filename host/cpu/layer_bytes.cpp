@@ -29,7 +29,8 @@ LayerBytes cpu_layer_bytes(Index num_inputs, Index num_outputs, std::uint64_t ed
     const auto grown = static_cast<std::uint64_t>(zeta * static_cast<double>(edges));
     // column, origin and a moved array of the new topology; with the view by input also its destination and arrays
     bytes.evolving = array * (3 + (by_input ? 4 + states : 0)) + 2 * cpu_array_bytes(key * grown) +
-                     cpu_array_bytes(word * grown) * (by_input ? 4 : 2);
+                     cpu_array_bytes(word * grown) * (by_input ? 5 : 4);
+    bytes.resident += cpu_array_bytes(word * grown);  // the slots pruned, between prune and regrow
     return bytes;
 }
 
