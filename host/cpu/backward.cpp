@@ -1,7 +1,6 @@
-// Backward: edge gradients, input gradients and the update, one block of edges after another, so that no array of all
-// gradients exists. A gradient is summed over the passes of a tile and over the tiles in order, whatever the threads.
-// x, dx: [tile][num_inputs][64]; saved, dy: [tile][num_outputs][64]. The caller's range of rows or columns owns its
-// edges, its rows of dy or dx, and its neurons.
+// Backward kernels: gradients of edges, inputs and preactivations in one tile. x, dx: [tile][num_inputs][64]; saved,
+// dy: [tile][num_outputs][64]. Every gradient is a sum over the lanes of the tile, pass by pass; the caller adds the
+// tiles.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "host/cpu/backward.cpp"
 #include "host/cpu/targets.hpp"
@@ -13,30 +12,6 @@
 
 HWY_BEFORE_NAMESPACE();
 namespace espalier::HWY_NAMESPACE {
-
-/// Edges whose gradients are held at once, and neurons whose sums are. As a rule the gradients of a block stay in the
-/// first-level cache. Where the tiles do not fit the second level together, a block should meet each row of a tile
-/// several times before the next tile displaces it.
-constexpr EdgeIndex least_block_edges = 4096;
-constexpr EdgeIndex largest_block_edges = 65536;
-constexpr EdgeIndex meetings = 16;
-constexpr std::size_t cached_bytes = std::size_t{1} << 20;
-constexpr Index block_rows = 512;
-
-/// `across`: the activations that the edges of a block meet in no order.
-inline EdgeIndex block_edges(ConstActivations across) {
-    if (across.tiles() == 1 || across.size() * sizeof(float) <= cached_bytes) return least_block_edges;
-    return std::clamp(meetings * across.rows, least_block_edges, largest_block_edges);
-}
-
-/// The longest block of rows from `begin` with at most so many edges, at least one row.
-inline Range next_block(const EdgeIndex* start, Index begin, Index end, EdgeIndex most_edges) {
-    Range block{begin, begin + 1};
-    while (block.end < end && block.end - begin < block_rows && start[block.end + 1] - start[begin] <= most_edges) {
-        ++block.end;
-    }
-    return block;
-}
 
 /// Stores or adds four gradients. A group at a row's end writes up to three floats more: the next row's, which come
 /// later (or get 0 added), or the scratch's padding.
@@ -136,70 +111,38 @@ inline void clear_unused_lanes(Activations dx, Index tile, Range rows) {
     }
 }
 
-/// The update of the edges of a block, `gradient` being theirs, and of the forward pass's copy of their weights.
-inline void update_edges(SparseCpuLayer& layer, EdgeIndex first, EdgeIndex end, const float* gradient,
-                         const UpdateStep& step) {
-    std::array<float*, 2> states{};
-    for (std::size_t s = 0; s < layer.state.size(); ++s) states[s] = layer.state[s].data() + first;
-    float* weights = layer.by_input() ? layer.input_weights.data() : layer.weights.data();
-    update_parameters(layer.optimizer, weights + first, gradient, states, end - first, step);
-    if (!layer.by_input()) return;
-    float* HWY_RESTRICT copy = layer.weights.data();
-    const EdgeIndex* HWY_RESTRICT slot = layer.slot.data();
-    for (EdgeIndex e = first; e < end; ++e) copy[slot[e]] = weights[e];
+void ColumnGradients(const SparseCpuLayer& layer, ConstActivations x, ConstActivations dy, Activations dx, Index tile,
+                     Range columns, float* gradient) {
+    const EdgePass pass{layer.column_start.data(),
+                        layer.row.data(),
+                        layer.input_weights.data(),
+                        x.row(tile, 0),
+                        dy.row(tile, 0),
+                        dx ? dx.row(tile, 0) : nullptr,
+                        gradient,
+                        false};
+    if (!dx) return edge_passes<false>(pass, worked_lanes(x.used(tile)), columns);
+    edge_passes<true>(pass, worked_lanes(x.used(tile)), columns);
+    clear_unused_lanes(dx, tile, columns);
 }
 
-void BackwardColumns(SparseCpuLayer& layer, ConstActivations x, ConstActivations dy, Activations dx, Range columns,
-                     const UpdateStep& step, float* gradient) {
-    const EdgeIndex* start = layer.column_start.data();
-    for (Range block{columns.begin, columns.begin}; block.end < columns.end;) {
-        block = next_block(start, block.end, columns.end, block_edges(dy));
-        for (Index tile = 0; tile < x.tiles(); ++tile) {
-            const EdgePass pass{start,          layer.row.data(), layer.input_weights.data(),
-                                x.row(tile, 0), dy.row(tile, 0),  dx ? dx.row(tile, 0) : nullptr,
-                                gradient,       tile > 0};
-            if (dx) {
-                edge_passes<true>(pass, worked_lanes(x.used(tile)), block);
-                clear_unused_lanes(dx, tile, block);
-            } else {
-                edge_passes<false>(pass, worked_lanes(x.used(tile)), block);
-            }
-        }
-        update_edges(layer, start[block.begin], start[block.end], gradient, step);
-    }
+void RowGradients(const SparseCpuLayer& layer, ConstActivations x, ConstActivations dy, Index tile, Range rows,
+                  float* gradient) {
+    const EdgePass pass{layer.row_start.data(),
+                        layer.column.data(),
+                        nullptr,
+                        dy.row(tile, 0),
+                        x.row(tile, 0),
+                        nullptr,
+                        gradient,
+                        false};
+    edge_passes<false>(pass, worked_lanes(x.used(tile)), rows);
 }
 
-void BackwardRows(SparseCpuLayer& layer, ConstActivations x, ConstActivations saved, Activations dy, Range rows,
-                  const UpdateStep& step, float* scratch) {
-    const EdgeIndex* start = layer.row_start.data();
-    float* sums = scratch;
-    float* gradient = scratch + num_neuron_sums * block_rows;
-    for (Range block{rows.begin, rows.begin}; block.end < rows.end;) {
-        block = next_block(start, block.end, rows.end, block_edges(x));
-        clear_neuron_sums(layer, block, sums);
-        for (Index tile = 0; tile < x.tiles(); ++tile) {
-            std::visit([&](const auto& rule) { differentiate_rows(rule, layer, saved, dy, tile, block, sums); },
-                       layer.activation);
-            const EdgePass pass{
-                start, layer.column.data(), nullptr, dy.row(tile, 0), x.row(tile, 0), nullptr, gradient, tile > 0};
-            edge_passes<false>(pass, worked_lanes(x.used(tile)), block);
-        }
-        update_neurons(layer, block, sums, step);
-        update_edges(layer, start[block.begin], start[block.end], gradient, step);
-    }
-}
-
-void BackwardNeurons(CpuLayer& layer, ConstActivations saved, Activations dy, Range rows, const UpdateStep& step,
-                     float* sums) {
-    for (Range block{rows.begin, rows.begin}; block.end < rows.end;) {
-        block = {block.end, std::min(block.end + block_rows, rows.end)};
-        clear_neuron_sums(layer, block, sums);
-        for (Index tile = 0; tile < dy.tiles(); ++tile) {
-            std::visit([&](const auto& rule) { differentiate_rows(rule, layer, saved, dy, tile, block, sums); },
-                       layer.activation);
-        }
-        update_neurons(layer, block, sums, step);
-    }
+void Differentiate(const CpuLayer& layer, ConstActivations saved, Activations dy, Index tile, Range rows, float* sums,
+                   std::size_t stride) {
+    std::visit([&](const auto& rule) { differentiate_rows(rule, layer, saved, dy, tile, rows, sums, stride); },
+               layer.activation);
 }
 
 }  // namespace espalier::HWY_NAMESPACE
@@ -208,31 +151,23 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace espalier {
 
-HWY_EXPORT(BackwardColumns);
-HWY_EXPORT(BackwardRows);
-HWY_EXPORT(BackwardNeurons);
+HWY_EXPORT(ColumnGradients);
+HWY_EXPORT(RowGradients);
+HWY_EXPORT(Differentiate);
 
-std::size_t backward_scratch(const CpuLayer& layer) {
-    using namespace HWY_NAMESPACE;  // NOLINT(google-build-using-namespace): any target's constants, they agree
-    constexpr std::size_t sums = num_neuron_sums * block_rows;
-    constexpr std::size_t padding = 16;
-    // a row or column is never cut, so its edges must fit
-    return sums + std::max<std::size_t>({largest_block_edges, layer.num_inputs, layer.num_outputs}) + padding;
+void column_gradients(const SparseCpuLayer& layer, ConstActivations x, ConstActivations dy, Activations dx, Index tile,
+                      Range columns, float* gradient) {
+    HWY_DYNAMIC_DISPATCH(ColumnGradients)(layer, x, dy, dx, tile, columns, gradient);
 }
 
-void backward_neurons(CpuLayer& layer, ConstActivations saved, Activations dy, Range rows, const UpdateStep& step,
-                      float* scratch) {
-    HWY_DYNAMIC_DISPATCH(BackwardNeurons)(layer, saved, dy, rows, step, scratch);
+void row_gradients(const SparseCpuLayer& layer, ConstActivations x, ConstActivations dy, Index tile, Range rows,
+                   float* gradient) {
+    HWY_DYNAMIC_DISPATCH(RowGradients)(layer, x, dy, tile, rows, gradient);
 }
 
-void backward_columns(SparseCpuLayer& layer, ConstActivations x, ConstActivations dy, Activations dx, Range columns,
-                      const UpdateStep& step, float* scratch) {
-    HWY_DYNAMIC_DISPATCH(BackwardColumns)(layer, x, dy, dx, columns, step, scratch);
-}
-
-void backward_rows(SparseCpuLayer& layer, ConstActivations x, ConstActivations saved, Activations dy, Range rows,
-                   const UpdateStep& step, float* scratch) {
-    HWY_DYNAMIC_DISPATCH(BackwardRows)(layer, x, saved, dy, rows, step, scratch);
+void differentiate(const CpuLayer& layer, ConstActivations saved, Activations dy, Index tile, Range rows, float* sums,
+                   std::size_t stride) {
+    HWY_DYNAMIC_DISPATCH(Differentiate)(layer, saved, dy, tile, rows, sums, stride);
 }
 
 }  // namespace espalier

@@ -1,13 +1,10 @@
 // Part of backward.cpp, compiled once per instruction set: the step from the gradient by a neuron's output to that by
-// its preactivation, and what it means for bias and activation parameters.
+// its preactivation, and the gradients of bias and activation parameters that follow from it.
 #include "host/cpu/kernels.hpp"
 #include "host/cpu/simd-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace espalier::HWY_NAMESPACE {
-
-/// A neuron's bias gradient and, for SReLU, the gradients of its four parameters.
-constexpr int num_neuron_sums = 1 + SRelu::num_parameters;
 
 /// One pass over one row: dy becomes the gradient by the preactivation, its lane sum is added to sums[0]; SReLU's
 /// parameter gradients to sums[1..4], `stride` floats apart.
@@ -40,40 +37,17 @@ HWY_INLINE void differentiate_row(const Rule& rule, const float* saved, float* d
     }
 }
 
-/// Rows of one tile; sums [1 + num_parameters][rows], added to.
+/// Rows of one tile; sums [1 + num_parameters][rows], `stride` floats apart, are overwritten.
 template <class Rule>
 HWY_NOINLINE void differentiate_rows(const Rule& rule, const CpuLayer& layer, ConstActivations saved, Activations dy,
-                                     Index tile, Range rows, float* sums) {
+                                     Index tile, Range rows, float* sums, std::size_t stride) {
     const Index worked = worked_lanes(dy.used(tile));
-    const std::size_t stride = rows.end - rows.begin;
+    for (int p = 0; p < 1 + num_parameters(layer.activation); ++p) {
+        std::memset(sums + static_cast<std::size_t>(p) * stride, 0, (rows.end - rows.begin) * sizeof(float));
+    }
     for (Index r = rows.begin; r < rows.end; ++r) {
         const auto own = for_neuron(rule, layer.neurons.activation_parameters.data(), r, layer.num_outputs);
         differentiate_row(own, saved.row(tile, r), dy.row(tile, r), worked, sums + (r - rows.begin), stride);
-    }
-}
-
-inline void clear_neuron_sums(const CpuLayer& layer, Range rows, float* sums) {
-    const auto count = static_cast<std::size_t>(1 + num_parameters(layer.activation)) * (rows.end - rows.begin);
-    std::memset(sums, 0, count * sizeof(float));
-}
-
-/// Row `index` of each state array that exists.
-inline std::array<float*, 2> state_at(std::vector<std::vector<float>>& states, std::size_t index) {
-    return {!states.empty() ? states[0].data() + index : nullptr,
-            states.size() > 1 ? states[1].data() + index : nullptr};
-}
-
-/// The update of bias and activation parameters of `rows` by their sums.
-inline void update_neurons(CpuLayer& layer, Range rows, const float* sums, const UpdateStep& step) {
-    NeuronParameters& neurons = layer.neurons;
-    const std::size_t count = rows.end - rows.begin;
-    update_parameters(layer.optimizer, neurons.bias.data() + rows.begin, sums, state_at(neurons.bias_state, rows.begin),
-                      count, step);
-    for (int p = 0; p < num_parameters(layer.activation); ++p) {
-        const std::size_t at = static_cast<std::size_t>(p) * layer.num_outputs + rows.begin;
-        update_parameters(layer.optimizer, neurons.activation_parameters.data() + at,
-                          sums + static_cast<std::size_t>(p + 1) * count, state_at(neurons.activation_state, at), count,
-                          step);
     }
 }
 

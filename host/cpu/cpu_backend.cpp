@@ -4,11 +4,13 @@
 #include <string>
 
 #include "espalier/error.hpp"
+#include "host/cpu/backward_blocks.hpp"
 #include "host/cpu/dense.hpp"
 #include "host/cpu/evolve.hpp"
 #include "host/cpu/kernels.hpp"
 #include "host/cpu/layer_io.hpp"
 #include "host/cpu/team.hpp"
+#include "host/cpu/tile_backward.hpp"
 
 namespace espalier {
 
@@ -114,8 +116,12 @@ public:
     [[nodiscard]] Metrics metrics() override;
     void wait() override {
         // an exception leaves an empty queue: what was enqueued is lost with the step that failed
-        const auto clear = [](std::vector<Phase>* queue) { queue->clear(); };
-        const std::unique_ptr<std::vector<Phase>, decltype(clear)> guard(&queue_, clear);
+        const auto clear = [](CpuBackend* backend) {
+            backend->queue_.clear();
+            backend->tile_backward_.clear();
+        };
+        const std::unique_ptr<CpuBackend, decltype(clear)> guard(this, clear);
+        tile_backward_.enqueue_updates();
         if (!queue_.empty()) team_.run(queue_);
     }
 
@@ -123,10 +129,16 @@ private:
     // Enough that the threads' start does not count, few enough that an interrupt is answered soon.
     static constexpr std::size_t max_queued = 1024;
 
+    /// For phases that read no layer's parameters, or only those whose update is not set aside.
+    template <class Function>
+    void enqueue_beside_updates(Index tiles, const Function& function) {
+        if (queue_.size() >= max_queued) wait();
+        queue_.emplace_back(tiles, function);
+    }
     template <class Function>
     void enqueue(Index tiles, const Function& function) {
-        if (queue_.size() == max_queued) wait();
-        queue_.emplace_back(tiles, function);
+        tile_backward_.enqueue_updates();
+        enqueue_beside_updates(tiles, function);
     }
     void copy(void* to, const void* from, std::size_t bytes) {
         wait();
@@ -144,6 +156,7 @@ private:
     Team team_;
     std::string instruction_set_;
     std::vector<Phase> queue_;
+    TileBackward tile_backward_{queue_};
     std::vector<Metrics> group_sums_;  // per group of 16 lanes of the batch, so that no sum depends on the threads
     std::uint64_t batches_ = 0;
 };
@@ -214,7 +227,7 @@ void CpuBackend::dropout(Activations values, float rate, std::uint64_t seed, std
                          const StepScalars* now) {
     expects(rate >= 0 && rate < 1, "a dropout rate in [0, 1)");
     expects(now != nullptr, "the step of a dropout mask");
-    enqueue(values.tiles(), [=](const Member& member) {
+    enqueue_beside_updates(values.tiles(), [=](const Member& member) {
         const Stream stream{seed, Purpose::dropout, layer, now->step};
         for_tile_rows(member, values.tiles(), values.rows, 1,
                       [&](Index tile, Range rows) { dropout_rows(values, rate, stream, tile, rows); });
@@ -260,8 +273,12 @@ void CpuBackend::backward(DeviceLayer& layer, ConstActivations x, ConstActivatio
 
 void CpuBackend::backward_sparse(SparseCpuLayer& layer, ConstActivations x, ConstActivations saved, Activations dy,
                                  Activations dx, const StepScalars* now) {
+    expects(layer.by_input() || !dx, "a layer loaded with needs_input_gradient where dx is given");
+    if (TileBackward::suits(layer, x, team_.threads())) {
+        if (queue_.size() >= max_queued) wait();
+        return tile_backward_.enqueue(layer, x, saved, dy, dx, now);
+    }
     if (!layer.by_input()) {
-        expects(!dx, "a layer loaded with needs_input_gradient where dx is given");
         enqueue(0, [=, &layer](const Member& member) {
             const Range rows = share_of_edges(member, layer.row_start.data(), layer.num_outputs);
             backward_rows(layer, x, saved, dy, rows, now->update, member.scratch);

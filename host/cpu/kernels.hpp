@@ -28,21 +28,22 @@ void forward_rows(const SparseCpuLayer& layer, ConstActivations x, Activations s
 /// y holds preactivations without bias: adds it and applies the activation, as the end of forward_rows.
 void finish_rows(const CpuLayer& layer, Activations saved, Activations y, Index tile, Range rows);
 
-/// Floats of scratch that a layer's backward kernels need.
-std::size_t backward_scratch(const CpuLayer& layer);
+/// Turns dy of `rows` in one tile into the gradient by the preactivation. `sums` receives the rows' gradients of the
+/// bias and, `stride` floats further each, of the activation's parameters.
+void differentiate(const CpuLayer& layer, ConstActivations saved, Activations dy, Index tile, Range rows, float* sums,
+                   std::size_t stride);
 
-/// Turns dy of `rows` into the gradient by the preactivation and updates their bias and activation parameters.
-void backward_neurons(CpuLayer& layer, ConstActivations saved, Activations dy, Range rows, const UpdateStep& step,
-                      float* scratch);
+/// Layers with a CSC view: the gradients of the edges of `columns` in one tile, and dx (may be empty); dy is the
+/// gradient by the preactivation. Up to three floats behind the last gradient are overwritten too.
+void column_gradients(const SparseCpuLayer& layer, ConstActivations x, ConstActivations dy, Activations dx, Index tile,
+                      Range columns, float* gradient);
 
-/// Layers with a CSC view: dx (may be empty) and the update of the edges of the inputs `columns`; dy is the gradient by
-/// the preactivation.
-void backward_columns(SparseCpuLayer& layer, ConstActivations x, ConstActivations dy, Activations dx, Range columns,
-                      const UpdateStep& step, float* scratch);
+/// The gradients of the edges of `rows`, likewise; no input gradient.
+void row_gradients(const SparseCpuLayer& layer, ConstActivations x, ConstActivations dy, Index tile, Range rows,
+                   float* gradient);
 
-/// Layers without: backward_neurons and the update of the edges of `rows`, in one pass.
-void backward_rows(SparseCpuLayer& layer, ConstActivations x, ConstActivations saved, Activations dy, Range rows,
-                   const UpdateStep& step, float* scratch);
+/// sum[i] += term[i]
+void add_floats(float* sum, const float* term, std::size_t count);
 
 /// Updates `count` parameters, `states` being the optimizer's arrays for them.
 void update_parameters(const Optimizer& optimizer, float* parameters, const float* gradient,

@@ -140,7 +140,7 @@ struct Run {
     void walk(const Member& member) {
         const FlushSubnormals flush;
         for (std::size_t i = 0; i < phases.size(); ++i) {
-            if (i > 0 && member.count > 1 && !same_tiles(phases[i - 1], phases[i], member.count)) barrier.wait();
+            if (i > 0 && member.count > 1 && !independent(phases[i - 1], phases[i], member.count)) barrier.wait();
             if (failed.load(std::memory_order_relaxed)) continue;  // but keep meeting the others at the barriers
             try {
                 phases[i](member);
@@ -151,8 +151,9 @@ struct Run {
     }
 
 private:
-    static bool same_tiles(const Phase& before, const Phase& after, int count) {
-        return before.tiles() != 0 && before.tiles() == after.tiles() && whole_tiles(after.tiles(), count);
+    static bool independent(const Phase& before, const Phase& after, int count) {
+        if (before.tiles() == 0 || before.tiles() != after.tiles()) return false;
+        return after.tiles() == Phase::disjoint || whole_tiles(after.tiles(), count);
     }
 };
 

@@ -1,6 +1,7 @@
 // The threads of the CPU backend. Work is a list of phases; every thread walks the whole list inside one OpenMP
 // region, with a barrier between two phases unless both are cut by whole batch tiles, so that a thread only meets
-// what it wrote itself. The cut never decides the order of a sum: results are the same for any number of threads.
+// what it wrote itself, or are said to touch nothing in common. The cut never decides the order of a sum: results are
+// the same for any number of threads.
 #pragma once
 
 #include <cstddef>
@@ -48,6 +49,9 @@ inline bool whole_tiles(Index tiles, int count) {
 /// place, so that enqueueing allocates nothing.
 class Phase {
 public:
+    /// Instead of a number of tiles: cut otherwise, and independent of any phase of this kind before or after it.
+    static constexpr Index disjoint = ~Index{0};
+
     /// `tiles`: the number of batch tiles by which the phase is cut, 0 when it is cut otherwise.
     template <class Function>
     Phase(Index tiles, const Function& function) : tiles_(tiles) {

@@ -1,4 +1,5 @@
-// The optimizer step over arrays of parameters: w, g, states [count], all contiguous, vectorised by the compiler.
+// Sums of gradients, and the optimizer step over arrays of parameters: w, g, states [count], all contiguous, vectorised
+// by the compiler.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "host/cpu/update.cpp"
 #include "host/cpu/targets.hpp"
@@ -30,6 +31,10 @@ void UpdateParameters(const Optimizer& optimizer, float* w, const float* g, cons
     std::visit([&](const auto& rule) { update_all(rule, w, g, states[0], states[1], count, step); }, optimizer);
 }
 
+void AddFloats(float* HWY_RESTRICT sum, const float* HWY_RESTRICT term, std::size_t count) {
+    for (std::size_t i = 0; i < count; ++i) sum[i] += term[i];
+}
+
 }  // namespace espalier::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -37,11 +42,14 @@ HWY_AFTER_NAMESPACE();
 namespace espalier {
 
 HWY_EXPORT(UpdateParameters);
+HWY_EXPORT(AddFloats);
 
 void update_parameters(const Optimizer& optimizer, float* parameters, const float* gradient,
                        const std::array<float*, 2>& states, std::size_t count, const UpdateStep& step) {
     HWY_DYNAMIC_DISPATCH(UpdateParameters)(optimizer, parameters, gradient, states, count, step);
 }
+
+void add_floats(float* sum, const float* term, std::size_t count) { HWY_DYNAMIC_DISPATCH(AddFloats)(sum, term, count); }
 
 }  // namespace espalier
 #endif
