@@ -84,7 +84,8 @@ public:
         const std::uint32_t generation = generation_.load(std::memory_order_relaxed);
         if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == count_) {
             arrived_.store(0, std::memory_order_relaxed);
-            generation_.store(generation + 1, std::memory_order_release);
+            // sequentially consistent: notify_all looks for sleepers, which must not happen before the store is seen
+            generation_.store(generation + 1);
             generation_.notify_all();
             return;
         }
