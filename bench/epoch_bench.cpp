@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "bench/ceiling.hpp"
+#include "host/bench/ceiling.hpp"
 #include "espalier/error.hpp"
 #include "host/cpu/cpu_backend.hpp"
 #include "host/data/dataset.hpp"

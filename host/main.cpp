@@ -54,6 +54,7 @@ int main(int argc, char** argv) {
     add_train_command(app, action);
     add_evaluate_command(app, action);
     add_report_command(app, action);
+    add_bench_command(app, action);
     add_data_command(app, action);
     add_doctor_command(app, action);
     try {

@@ -1,171 +1,131 @@
 #!/usr/bin/python3
-"""Espalier beside PyTorch on the same SparseNet, data, batch and optimizer, alternating in one run.
+"""Espalier beside PyTorch and SciPy on the same networks, data, batch and optimizer, alternating in one run.
 
-usage: bench/peers/peers.py --espalier build/espalier --data DIR [--threads 1] [--rounds 3] [--json FILE]
+usage: bench/peers/peers.py --data DIR [--espalier build/espalier] [--networks sparsenet,1000s,4000s]
+                            [--peers dense,masked,scatter,csr,scipy] [--threads 1] [--rounds 3] [--json FILE]
 
-Peers, all written here: `dense` (nn.Linear), `masked` (dense weight x mask, how most published sparse training runs),
-`scatter` (gather the inputs of each edge, multiply, scatter-add to its output: the form of the original SparseNet).
-A round times Espalier, then every peer. A peer's epoch is its median time per batch over --batches batches, scaled to
-the epoch; Espalier's is the median of whole epochs, data handling and metrics included. Reported: medians over the
-rounds, and the ratio to Espalier within each round.
+Peers, all written here: `dense` (PyTorch nn.Linear), `masked` (dense weight x mask), `scatter` (gather, multiply,
+scatter-add), `csr` (PyTorch sparse CSR with an autograd function of our own), `scipy` (CSR loop in the manner of the
+original SET program). Each runs in a process of its own. A round times Espalier, then every peer. A peer's epoch is its
+median step over --batches steps, scaled to the epoch; Espalier's is the median of whole epochs, data handling and
+metrics included. Reported: medians over the rounds, the ratio to Espalier within each round, the largest peak memory.
+With --accuracy-epochs N every peer also trains N epochs on a fixed topology, as Espalier's NAME-fixed recipes do.
 """
 
 import argparse
-import gzip
 import json
-import os
 import pathlib
 import platform
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 
-WIDTHS = [784, 512, 128, 10]
-EPSILON = 11
-BATCH = 128
+from networks import BATCH, DECAY, LEARNING_RATE, MOMENTUM, NETWORKS
 
-
-def read_idx(folder, name):
-    """The array in an IDX file, raw or gzipped."""
-    import numpy
-
-    for path in (folder / name, folder / (name + ".gz")):
-        if path.exists():
-            raw = path.read_bytes()
-            raw = gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
-            rank = raw[3]
-            shape = [int.from_bytes(raw[4 + 4 * i : 8 + 4 * i], "big") for i in range(rank)]
-            return numpy.frombuffer(raw, numpy.uint8, offset=4 + 4 * rank).reshape(shape)
-    sys.exit(f"{folder}: no {name} or {name}.gz")
+HERE = pathlib.Path(__file__).parent
 
 
-def make_peer(kind, torch):
-    """A callable model of the given kind, with the sparse layers' edge counts of the recipe."""
-    nn, functional = torch.nn, torch.nn.functional
-
-    class Masked(nn.Module):
-        def __init__(self, inputs, outputs, edges):
-            super().__init__()
-            self.linear = nn.Linear(inputs, outputs)
-            mask = torch.zeros(outputs * inputs)
-            mask[torch.randperm(outputs * inputs)[:edges]] = 1
-            self.register_buffer("mask", mask.view(outputs, inputs))
-
-        def forward(self, x):
-            return functional.linear(x, self.linear.weight * self.mask, self.linear.bias)
-
-    class Scatter(nn.Module):
-        def __init__(self, inputs, outputs, edges):
-            super().__init__()
-            cells = torch.randperm(outputs * inputs)[:edges].sort().values
-            self.register_buffer("row", torch.div(cells, inputs, rounding_mode="floor"))
-            self.register_buffer("column", cells % inputs)
-            self.weight = nn.Parameter(torch.randn(edges) * (2 / inputs) ** 0.5)
-            self.bias = nn.Parameter(torch.zeros(outputs))
-            self.outputs = outputs
-
-        def forward(self, x):
-            products = x[:, self.column] * self.weight
-            sums = torch.zeros(x.shape[0], self.outputs)
-            return sums.scatter_add(1, self.row.expand_as(products), products) + self.bias
-
-    def layer(inputs, outputs):
-        edges = EPSILON * (inputs + outputs)
-        if kind == "dense":
-            return nn.Linear(inputs, outputs)
-        return {"masked": Masked, "scatter": Scatter}[kind](inputs, outputs, edges)
-
-    return nn.Sequential(
-        layer(WIDTHS[0], WIDTHS[1]), nn.ReLU(), layer(WIDTHS[1], WIDTHS[2]), nn.ReLU(),
-        nn.Linear(WIDTHS[2], WIDTHS[3]), nn.LogSoftmax(dim=1),
-    )
+def last_json(command):
+    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    if result.returncode != 0:
+        sys.exit(f"{' '.join(command)}: exit {result.returncode}\n{result.stderr}")
+    return json.loads(result.stdout.splitlines()[-1])
 
 
-def peer_epoch(kind, images, labels, batches, torch):
-    """Seconds per epoch: the median batch, scaled."""
-    torch.manual_seed(1)
-    model = make_peer(kind, torch)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.5, weight_decay=1e-3)
-    order = torch.randperm(len(labels))
-    times = []
-    for b in range(batches + 3):
-        start = time.perf_counter()
-        chosen = order[b * BATCH : (b + 1) * BATCH]
-        x, target = images[chosen], labels[chosen]
-        optimizer.zero_grad()
-        output = model(x)
-        loss = torch.nn.functional.nll_loss(output, target)
-        loss.backward()
-        optimizer.step()
-        loss.item()
-        (output.argmax(1) == target).sum().item()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times[3:]) * len(labels) / BATCH
-
-
-def espalier_epoch(arguments, epochs):
-    """Seconds per training epoch: the median of `epochs` whole ones."""
+def espalier(arguments, network, epochs):
+    """One run on a fixed topology; adds the peak memory of the process."""
+    widths, epsilon = NETWORKS[network]
     with tempfile.TemporaryDirectory() as folder:
-        command = [
-            arguments.espalier, "train", "--recipe", "experiment-1", "--epochs", str(epochs), "--threads",
-            str(arguments.threads), "--data-dir", arguments.data, "--out", folder + "/run", "--backend", "cpu", "--json",
-        ]
-        result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        if result.returncode != 0:
-            sys.exit(result.stderr)
-        return json.loads(result.stdout.splitlines()[-1])["seconds_per_epoch"]
+        record = last_json([
+            "/usr/bin/env", "python3", "-c",
+            "import resource, subprocess, sys\n"
+            "done = subprocess.run(sys.argv[1:], stdout=subprocess.PIPE, text=True)\n"
+            "sys.exit(done.returncode) if done.returncode else None\n"
+            "import json; record = json.loads(done.stdout.splitlines()[-1])\n"
+            "record['peak_mib'] = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024\n"
+            "print(json.dumps(record))",
+            arguments.espalier, "train", "--dataset", "mnist", "--layers", "-".join(map(str, widths)), "--epsilon",
+            str(epsilon), "--batch", str(BATCH), "--learning-rate", str(LEARNING_RATE), "--momentum", str(MOMENTUM),
+            "--weight-decay", str(DECAY), "--zeta", "0", "--epochs", str(epochs), "--threads", str(arguments.threads),
+            "--data-dir", arguments.data, "--out", folder + "/run", "--backend", "cpu", "--json"])
+    return {"kind": "espalier", "seconds_per_epoch": record["seconds_per_epoch"], "peak_mib": record["peak_mib"],
+            "test_accuracy": record["test_accuracy"], "train_loss": record["train_loss"]}
+
+
+def peer(arguments, kind, network, **options):
+    command = [sys.executable, str(HERE / "one_peer.py"), kind, "--network", network, "--data", arguments.data,
+               "--threads", str(arguments.threads)]
+    for name, value in options.items():
+        command += ["--" + name, str(value)]
+    record = last_json(command)
+    if "missing" in record:
+        sys.exit(f"{kind}: {record['missing']} (Debian: python3-torch, python3-scipy); no figures were taken")
+    return record
+
+
+def compare(arguments, network, kinds):
+    rounds = []
+    for number in range(arguments.rounds):
+        records = {"espalier": espalier(arguments, network, arguments.epochs)}
+        for kind in kinds:
+            records[kind] = peer(arguments, kind, network, batches=arguments.batches)
+        rounds.append(records)
+        print(f"{network}, round {number + 1}: " +
+              "  ".join(f"{k} {v['seconds_per_epoch']:.3f} s" for k, v in records.items()), file=sys.stderr)
+    rows = []
+    for kind in rounds[0]:
+        ratios = [r[kind]["seconds_per_epoch"] / r["espalier"]["seconds_per_epoch"] for r in rounds]
+        rows.append({
+            "peer": kind, "software": rounds[0][kind].get("software", "Espalier"),
+            "seconds_per_epoch": statistics.median(r[kind]["seconds_per_epoch"] for r in rounds),
+            "ratio": statistics.median(ratios), "least_ratio": min(ratios), "largest_ratio": max(ratios),
+            "peak_mib": max(r[kind]["peak_mib"] for r in rounds)})
+        if arguments.accuracy_epochs > 0:
+            trained = (espalier(arguments, network, arguments.accuracy_epochs) if kind == "espalier" else
+                       peer(arguments, kind, network, epochs=arguments.accuracy_epochs))
+            rows[-1]["test_accuracy"] = trained["test_accuracy"]
+    return rows
+
+
+def print_table(arguments, network, rows):
+    widths, epsilon = NETWORKS[network]
+    after = f" accuracy after {arguments.accuracy_epochs} epochs |" if arguments.accuracy_epochs > 0 else ""
+    print(f"\n| {'-'.join(map(str, widths))}, epsilon {epsilon}, MNIST, batch {BATCH}, {arguments.threads} thread(s) | "
+          f"s per epoch | ratio to Espalier | peak MiB |{after}")
+    print("|---|---|---|---|" + ("---|" if after else ""))
+    for row in rows:
+        accuracy = f" {100 * row['test_accuracy']:.2f} % |" if after else ""
+        print(f"| {row['peer']} ({row['software']}) | {row['seconds_per_epoch']:.3f} | {row['ratio']:.1f} "
+              f"[{row['least_ratio']:.1f}-{row['largest_ratio']:.1f}] | {row['peak_mib']:.0f} |{accuracy}")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--espalier", default="build/espalier")
     parser.add_argument("--data", required=True, help="folder with MNIST's four IDX files, raw or .gz")
+    parser.add_argument("--networks", default="sparsenet")
+    parser.add_argument("--peers", default="dense,masked,scatter,csr,scipy")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=10, help="Espalier's epochs per round")
-    parser.add_argument("--batches", type=int, default=40, help="a peer's batches per round")
-    parser.add_argument("--peers", default="dense,masked,scatter")
+    parser.add_argument("--batches", type=int, default=40, help="a peer's steps per round")
+    parser.add_argument("--accuracy-epochs", type=int, default=0)
     parser.add_argument("--json", help="write the figures to this file too")
     arguments = parser.parse_args()
+    networks = arguments.networks.split(",")
+    for network in networks:
+        if network not in NETWORKS:
+            parser.error(f"no network '{network}'; there are: {', '.join(NETWORKS)}")
+    kinds = [kind for kind in arguments.peers.split(",") if kind]
 
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[name] = str(arguments.threads)
-    try:
-        import torch
-    except ImportError:
-        sys.exit("PyTorch is not installed (package python3-torch); no figures were taken")
-    torch.set_num_threads(arguments.threads)
-
-    folder = pathlib.Path(arguments.data)
-    images = torch.from_numpy(read_idx(folder, "train-images-idx3-ubyte").reshape(-1, 784).astype("float32"))
-    images = (images / 255 - 0.1307) / 0.3081
-    labels = torch.from_numpy(read_idx(folder, "train-labels-idx1-ubyte").astype("int64"))
-
-    rounds = []
-    for number in range(arguments.rounds):
-        seconds = {"espalier": espalier_epoch(arguments, arguments.epochs)}
-        for kind in arguments.peers.split(","):
-            seconds[kind] = peer_epoch(kind, images, labels, arguments.batches, torch)
-        rounds.append(seconds)
-        print(f"round {number + 1}: " + "  ".join(f"{k} {v:.3f} s" for k, v in seconds.items()), file=sys.stderr)
-
-    table = []
-    for kind in rounds[0]:
-        ratios = [r[kind] / r["espalier"] for r in rounds]
-        table.append({
-            "peer": kind, "seconds_per_epoch": statistics.median(r[kind] for r in rounds),
-            "ratio": statistics.median(ratios), "least_ratio": min(ratios), "largest_ratio": max(ratios),
-        })
-    print(f"| SparseNet, MNIST, batch {BATCH}, {arguments.threads} thread(s) | s per epoch | ratio to Espalier |")
-    print("|---|---|---|")
-    for row in table:
-        print(f"| {row['peer']} | {row['seconds_per_epoch']:.3f} | {row['ratio']:.1f} "
-              f"[{row['least_ratio']:.1f}-{row['largest_ratio']:.1f}] |")
+    tables = {}
+    for network in networks:
+        tables[network] = compare(arguments, network, kinds)
+        print_table(arguments, network, tables[network])
     if arguments.json:
-        record = {"machine": platform.processor() or platform.machine(), "torch": torch.__version__,
-                  "threads": arguments.threads, "rounds": rounds, "table": table}
+        record = {"machine": platform.processor() or platform.machine(), "threads": arguments.threads,
+                  "rounds": arguments.rounds, "networks": tables}
         pathlib.Path(arguments.json).write_text(json.dumps(record, indent=1) + "\n")
 
 

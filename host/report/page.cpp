@@ -6,25 +6,12 @@
 
 #include "espalier/error.hpp"
 #include "host/heat_map.hpp"
+#include "host/report/assets.hpp"
 #include "host/report/tables.hpp"
 #include "host/version.hpp"
 
 namespace espalier {
 namespace {
-
-constexpr struct {
-    const char* name;
-    const char* text;
-} assets[] = {
-#include "report_assets.inc"
-};
-
-std::string asset(const std::string& name) {
-    const auto* found =
-        std::find_if(std::begin(assets), std::end(assets), [&](const auto& each) { return each.name == name; });
-    expects(found != std::end(assets), "a known part of the page");
-    return found->text;
-}
 
 std::string base64(const std::string& bytes) {
     static constexpr char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -77,7 +64,7 @@ std::string map_csv(const PixelMap& map) {
 class Builder {
 public:
     Builder(const std::vector<ReportedRun>& runs, const std::vector<std::string>& left_out, std::string folder)
-        : runs_(runs), left_out_(left_out), folder_(std::move(folder)), style_(asset("chart.css")) {
+        : runs_(runs), left_out_(left_out), folder_(std::move(folder)), style_(report_asset("chart.css")) {
         for (const ReportedRun& run : runs_) with_maps_ += run.contrasts.empty() ? 0 : 1;
     }
 
@@ -344,11 +331,11 @@ private:
         const std::map<std::string, std::string> parts{{"version", version()},
                                                        {"title", escaped(title())},
                                                        {"chart_style", style_},
-                                                       {"style", asset("page.css")},
+                                                       {"style", report_asset("page.css")},
                                                        {"body", body_},
                                                        {"data", island},
-                                                       {"script", asset("page.js")}};
-        const std::string page = asset("page.html");
+                                                       {"script", report_asset("page.js")}};
+        const std::string page = report_asset("page.html");
         std::string text;
         std::size_t at = 0;
         for (auto open = page.find("{{"); open != std::string::npos; open = page.find("{{", at)) {

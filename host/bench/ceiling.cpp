@@ -1,5 +1,5 @@
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "bench/ceiling.cpp"
+#define HWY_TARGET_INCLUDE "host/bench/ceiling.cpp"
 #include "host/cpu/targets.hpp"
 // clang-format off: in this order
 #include "hwy/foreach_target.h"
@@ -9,7 +9,7 @@
 #include <memory>
 #include <vector>
 
-#include "bench/ceiling.hpp"
+#include "host/bench/ceiling.hpp"
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();

@@ -1,0 +1,109 @@
+// Fixed work for an instruction counter: `instruction_count CASE [CALLS]` prepares a case and then makes CALLS calls
+// (default 10) within measured_region(), the only function whose instructions bench/instruction_gate.py counts.
+// Without a case: the names of all. One thread, fixed seeds, nothing read from a clock.
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "espalier/experiment.hpp"
+#include "host/bench/product.hpp"
+#include "host/cpu/cpu_backend.hpp"
+#include "host/data/dataset.hpp"
+#include "host/network_birth.hpp"
+#include "host/perceptron.hpp"
+
+namespace espalier {
+
+/// Not inlined, so that a profiler can start and stop at it.
+[[gnu::noinline]] void measured_region(const std::function<void()>& call, int calls) {
+    for (int i = 0; i < calls; ++i) call();
+}
+
+namespace {
+
+struct Case {
+    const char* name;
+    void (*run)(int calls);
+};
+
+template <Index inputs, Index outputs, int thousandths, Product which, bool first_layer>
+void product(int calls) {
+    const auto backend = make_cpu_backend(1);
+    const ProductProblem problem(inputs, outputs, 1e-3 * thousandths, 128, backend->lanes());
+    LoadedProduct loaded(*backend, problem, !first_layer);
+    measured_region(
+        [&] {
+            loaded.enqueue(which);
+            backend->wait();
+        },
+        calls);
+}
+
+template <Index inputs, Index outputs, int thousandths>
+void evolution(int calls) {
+    const auto backend = make_cpu_backend(1);
+    const ProductProblem problem(inputs, outputs, 1e-3 * thousandths, 16, backend->lanes());
+    const auto layer = backend->load(problem.layer, {true, Momentum{0.5F}});
+    std::uint32_t event = 0;
+    measured_region(
+        [&] {
+            static_cast<void>(backend->prune(*layer, PruneBySign{}, 0.3));
+            static_cast<void>(backend->regrow(*layer, GrowRandom{}, HeNormal{}, true, 1, 0, event++));
+        },
+        calls);
+}
+
+/// Steps of SparseNet on synthetic images: gather, three layers, loss, backward, update.
+void step(int calls) {
+    const auto backend = make_cpu_backend(1);
+    Experiment experiment;
+    experiment.layers = {784, 512, 128, 10};
+    experiment.epsilon = 11;
+    const DataSet data = load_dataset("synthetic", "", 2560, 128);
+    const UploadedSplit train(*backend, data, data.train);
+    Perceptron perceptron(*backend, experiment, new_network(experiment));
+    StepScalars scalars;
+    scalars.update.learning_rate = 0.01F;
+    Buffer<StepScalars> now(*backend, 1);
+    now.upload(&scalars);
+    std::uint32_t first = 0;
+    measured_region(
+        [&] {
+            perceptron.train_step(train.samples(), first, 128, now.data());
+            backend->wait();
+            first = (first + 128) % 2560;
+        },
+        calls);
+}
+
+const Case cases[] = {
+    {"forward 784x512", product<784, 512, 964, Product::forward, true>},
+    {"forward 1024x1024", product<1024, 1024, 950, Product::forward, false>},
+    {"edge gradient 784x512", product<784, 512, 964, Product::backward, true>},
+    {"fused backward 512x128", product<512, 128, 893, Product::backward, false>},
+    {"fused backward 1024x1024", product<1024, 1024, 950, Product::backward, false>},
+    {"evolution 784x512", evolution<784, 512, 964>},
+    {"evolution 1024x1024", evolution<1024, 1024, 950>},
+    {"step SparseNet", step},
+};
+
+}  // namespace
+}  // namespace espalier
+
+int main(int argc, char** argv) {
+    if (argc == 1) {
+        for (const auto& each : espalier::cases) std::puts(each.name);
+        return 0;
+    }
+    const int calls = argc > 2 ? std::atoi(argv[2]) : 10;
+    for (const auto& each : espalier::cases) {
+        if (std::strcmp(each.name, argv[1]) != 0) continue;
+        each.run(calls);
+        return 0;
+    }
+    std::fprintf(stderr, "instruction_count: no case '%s'; without arguments it lists them\n", argv[1]);
+    return 2;
+}

@@ -1,0 +1,64 @@
+#!/usr/bin/python3
+"""Times one peer in a process of its own; prints one JSON object. Run by peers.py.
+
+usage: one_peer.py KIND --network NAME --data DIR --threads N --batches N [--epochs N]
+
+seconds_per_epoch is the median time of a step over --batches steps after three to warm up, scaled to the epoch.
+With --epochs the network is trained for that many whole epochs instead, and its test accuracy reported.
+"""
+import argparse
+import importlib
+import json
+import os
+import resource
+import statistics
+import sys
+import time
+
+MODULES = {"dense": "torch_peer", "masked": "torch_peer", "scatter": "torch_peer", "csr": "torch_peer",
+           "scipy": "scipy_peer"}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("kind", choices=MODULES)
+    parser.add_argument("--network", required=True)
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--batches", type=int, default=40)
+    parser.add_argument("--epochs", type=int, default=0)
+    arguments = parser.parse_args()
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = str(arguments.threads)  # before the libraries are loaded
+    try:
+        module = importlib.import_module(MODULES[arguments.kind])
+    except ImportError as error:
+        print(json.dumps({"missing": str(error)}))
+        return 0
+    from networks import BATCH, load
+
+    module.set_threads(arguments.threads)
+    peer = module.Peer(arguments.kind, arguments.network)
+    images, labels = load(arguments.data, "train")
+    record = {"kind": arguments.kind, "software": module.describe()}
+    if arguments.epochs == 0:
+        seconds = []
+        for number, batch in enumerate(peer.shuffled(images, labels)):
+            if number == arguments.batches + 3:
+                break
+            start = time.perf_counter()
+            peer.step(batch)
+            seconds.append(time.perf_counter() - start)
+        record["seconds_per_epoch"] = statistics.median(seconds[3:]) * len(labels) / BATCH
+    else:
+        losses = [peer.step(batch) for _ in range(arguments.epochs) for batch in peer.shuffled(images, labels)]
+        steps = len(losses) // arguments.epochs
+        record["train_loss"] = statistics.mean(losses[-steps:])
+        record["test_accuracy"] = float(peer.accuracy(*load(arguments.data, "t10k")))
+    record["peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps(record))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

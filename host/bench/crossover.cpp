@@ -1,0 +1,195 @@
+#include "host/bench/crossover.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <ctime>
+#include <fstream>
+
+#include "espalier/error.hpp"
+#include "host/bench/ceiling.hpp"
+#include "host/bench/dense_rival.hpp"
+#include "host/bench/product.hpp"
+
+namespace espalier {
+namespace {
+
+// Multiply-adds that checking a point may cost.
+constexpr double check_work = 2e7;
+// Shorter spells would measure the clock.
+constexpr double spell_seconds = 1e-3;
+constexpr std::size_t least_rounds = 5;
+
+Timing timing(std::vector<double> seconds) {
+    std::sort(seconds.begin(), seconds.end());
+    const auto quantile = [&](double q) {
+        return seconds[static_cast<std::size_t>(q * static_cast<double>(seconds.size() - 1) + 0.5)];
+    };
+    return {quantile(0.5), quantile(0.25), quantile(0.75)};
+}
+
+/// Something timed in spells of enough calls.
+class Contestant {
+public:
+    explicit Contestant(std::function<void()> call) : call_(std::move(call)) {
+        call_();  // memory touched, threads awake
+        calls_ = std::clamp(static_cast<int>(spell_seconds / std::max(spell(1), 1e-7)), 1, 1000);
+    }
+    void round() { seconds_.push_back(spell(calls_) / calls_); }
+    [[nodiscard]] const std::vector<double>& seconds() const { return seconds_; }
+
+private:
+    double spell(int calls) {
+        const double start = wall_seconds();
+        for (int i = 0; i < calls; ++i) call_();
+        return wall_seconds() - start;
+    }
+
+    std::function<void()> call_;
+    int calls_ = 1;
+    std::vector<double> seconds_;
+};
+
+LayerTiming layer_timing(const Contestant& forward, const Contestant& backward) {
+    std::vector<double> step;
+    for (std::size_t i = 0; i < forward.seconds().size(); ++i) {
+        step.push_back(forward.seconds()[i] + backward.seconds()[i]);
+    }
+    return {timing(forward.seconds()), timing(backward.seconds()), timing(step)};
+}
+
+std::string point_name(Index width, Index batch, double sparsity) {
+    char text[96];
+    std::snprintf(text, sizeof text, "%u x %u, batch %u, sparsity %g %%", width, width, batch, 100 * sparsity);
+    return text;
+}
+
+[[noreturn]] void refuse(const std::string& point, const std::string& fault) {
+    throw UserError(ExitCode::device, "not timed: the result is wrong at " + point + ": " + fault +
+                                          ". Please report this with the output of espalier doctor");
+}
+
+BenchPoint measure(Backend& backend, DenseRival& rival, Index width, Index batch, double sparsity, int threads,
+                   double seconds) {
+    const std::string name = point_name(width, batch, sparsity);
+    const ProductProblem problem(width, width, sparsity, batch, backend.lanes());
+    const CheckedPart part = CheckedPart::of(problem, check_work);
+    LoadedProduct loaded(backend, problem, true);
+    for (const Product product : {Product::forward, Product::backward}) {
+        const std::string wrong = fault(loaded, problem, product, part);
+        if (!wrong.empty()) refuse(name, wrong);
+    }
+    BenchPoint point;
+    point.width = width;
+    point.batch = batch;
+    point.sparsity = sparsity;
+    point.edges = problem.layer.weights.size();
+    // weights twice (by output and by input), momentum, input and output of each edge, the slot that joins the views
+    point.sparse_bytes = 24.0 * static_cast<double>(point.edges) + 8.0 * (width + 1.0);
+    point.dense_bytes = rival.parameter_bytes();
+
+    const auto product = [&](Product which) {
+        return Contestant([&loaded, &backend, which] {
+            loaded.enqueue(which);
+            backend.wait();
+        });
+    };
+    Contestant sparse_forward = product(Product::forward);
+    Contestant sparse_backward = product(Product::backward);
+    Contestant dense_forward([&rival] { rival.forward(); });
+    Contestant dense_backward([&rival] { rival.backward(); });
+    const double end = wall_seconds() + seconds;
+    while (sparse_forward.seconds().size() < least_rounds || wall_seconds() < end) {
+        sparse_forward.round();
+        sparse_backward.round();
+        dense_forward.round();
+        dense_backward.round();
+        point.fma_rate = std::max(point.fma_rate, fma_peak(0.001) * threads);
+    }
+    point.sparse = layer_timing(sparse_forward, sparse_backward);
+    point.dense = layer_timing(dense_forward, dense_backward);
+    return point;
+}
+
+std::string processor() {
+    std::ifstream stream("/proc/cpuinfo");
+    for (std::string line; std::getline(stream, line);) {
+        const auto colon = line.find(": ");
+        if (line.starts_with("model name") && colon != std::string::npos) return line.substr(colon + 2);
+    }
+    return "unknown processor";
+}
+
+std::string now_utc() {
+    const std::time_t now = std::time(nullptr);
+    std::tm parts{};
+    gmtime_r(&now, &parts);
+    char text[32];
+    std::strftime(text, sizeof text, "%Y-%m-%d %H:%M UTC", &parts);
+    return text;
+}
+
+Ceilings measure_ceilings() {
+    Ceilings ceilings;
+    ceilings.fma = fma_peak(0.1);
+    for (const std::size_t kib : {16, 512, 8192, 262144}) {
+        ceilings.reads.push_back({kib << 10, read_rate(kib << 10, 0.1)});
+    }
+    return ceilings;
+}
+
+}  // namespace
+
+BenchGrid quick_grid() { return {{512, 1024, 4096}, {128}, {0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99}, 0.25}; }
+
+BenchGrid full_grid() {
+    return {{256, 512, 1024, 2048, 4096},
+            {1, 16, 128, 512},
+            {0, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 0.9999},
+            0.5};
+}
+
+BenchResults run_crossover(Backend& backend, int threads, const BenchGrid& grid, const BenchProgress& progress) {
+    BenchResults results;
+    results.backend = backend.describe();
+    results.rival = blas_description();
+    results.processor = processor();
+    results.date = now_utc();
+    results.threads = threads;
+    results.ceilings = measure_ceilings();
+    const std::size_t all = grid.widths.size() * grid.batches.size() * grid.sparsities.size();
+    for (const Index width : grid.widths) {
+        for (const Index batch : grid.batches) {
+            DenseRival rival(width, width, batch, threads);
+            const std::string wrong = rival.fault(std::max(1U, width / 16));
+            if (!wrong.empty()) refuse(point_name(width, batch, 0), wrong);
+            for (const double sparsity : grid.sparsities) {
+                if (!progress(results.points.size(), all, point_name(width, batch, sparsity))) {
+                    results.stopped = true;
+                    return results;
+                }
+                results.points.push_back(measure(backend, rival, width, batch, sparsity, threads, grid.seconds));
+            }
+        }
+    }
+    return results;
+}
+
+std::optional<double> crossover_sparsity(const std::vector<BenchPoint>& points, Index width, Index batch) {
+    std::vector<const BenchPoint*> series;
+    for (const BenchPoint& point : points) {
+        if (point.width == width && point.batch == batch && point.sparsity < 1) series.push_back(&point);
+    }
+    std::sort(series.begin(), series.end(), [](const auto* a, const auto* b) { return a->sparsity < b->sparsity; });
+    // the last crossing: from there on sparse always wins
+    const auto slower = std::find_if(series.rbegin(), series.rend(), [](const auto* p) { return p->speedup() < 1; });
+    if (slower == series.rend()) return series.empty() ? std::nullopt : std::optional<double>(0);
+    if (slower == series.rbegin()) return std::nullopt;
+    const BenchPoint& below = **slower;
+    const BenchPoint& above = **(slower - 1);
+    const double part = std::log(below.speedup()) / (std::log(below.speedup()) - std::log(above.speedup()));
+    const double from = std::log(1 - below.sparsity);
+    const double to = std::log(1 - above.sparsity);
+    return 1 - std::exp(from + part * (to - from));
+}
+
+}  // namespace espalier

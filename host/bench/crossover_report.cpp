@@ -1,0 +1,240 @@
+#include "host/bench/crossover_report.hpp"
+
+#include <algorithm>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "host/report/assets.hpp"
+#include "host/report/svg_chart.hpp"
+#include "host/version.hpp"
+
+namespace espalier {
+namespace {
+
+std::string formatted(const char* format, double value) {
+    char text[64];
+    std::snprintf(text, sizeof text, format, value);
+    return text;
+}
+
+std::string percent(double part) { return rounded(100 * part, 4) + " %"; }
+
+std::string time_text(double seconds) {
+    if (seconds < 1e-3) return rounded(1e6 * seconds, 3) + " us";
+    return rounded(1e3 * seconds, 3) + " ms";
+}
+
+std::string bytes_text(double bytes) {
+    if (bytes < 1 << 20) return rounded(bytes / (1 << 10), 3) + " KiB";
+    return rounded(bytes / (1 << 20), 3) + " MiB";
+}
+
+std::string crossover_text(const std::vector<BenchPoint>& points, Index width, Index batch) {
+    const std::optional<double> crossover = crossover_sparsity(points, width, batch);
+    if (!crossover) return "not measured to win";
+    return *crossover == 0 ? "everywhere measured" : "from " + percent(*crossover);
+}
+
+using Rows = std::vector<std::vector<std::string>>;
+
+template <class Value, class Of>
+std::vector<Value> distinct(const std::vector<BenchPoint>& points, const Of& of) {
+    std::set<Value> values;
+    for (const BenchPoint& point : points) values.insert(of(point));
+    return {values.begin(), values.end()};
+}
+std::vector<Index> widths_of(const std::vector<BenchPoint>& points) {
+    return distinct<Index>(points, [](const BenchPoint& point) { return point.width; });
+}
+std::vector<Index> batches_of(const std::vector<BenchPoint>& points) {
+    return distinct<Index>(points, [](const BenchPoint& point) { return point.batch; });
+}
+
+const std::vector<std::string> crossover_header{"width", "batch", "a sparse training step is faster"};
+
+Rows crossover_rows(const BenchResults& results) {
+    Rows rows;
+    for (const Index width : widths_of(results.points)) {
+        for (const Index batch : batches_of(results.points)) {
+            rows.push_back(
+                {std::to_string(width), std::to_string(batch), crossover_text(results.points, width, batch)});
+        }
+    }
+    return rows;
+}
+
+const std::vector<std::string> point_header{
+    "width",       "batch",         "sparsity",         "edges",   "sparse step", "quartiles",
+    "dense step",  "step speed-up", "forward speed-up", "GFLOP/s", "of F",        "sparse memory",
+    "dense memory"};
+
+Rows point_rows(const BenchResults& results) {
+    Rows rows;
+    for (const BenchPoint& point : results.points) {
+        rows.push_back({std::to_string(point.width), std::to_string(point.batch), percent(point.sparsity),
+                        std::to_string(point.edges), time_text(point.sparse.step.median),
+                        time_text(point.sparse.step.low) + " - " + time_text(point.sparse.step.high),
+                        time_text(point.dense.step.median), formatted("%.2fx", point.speedup()),
+                        formatted("%.2fx", point.forward_speedup()), formatted("%.1f", 1e-9 * point.flops()),
+                        formatted("%.2f", point.flops() / point.fma_rate), bytes_text(point.sparse_bytes),
+                        bytes_text(point.dense_bytes)});
+    }
+    return rows;
+}
+
+/// What the figures mean and where they were taken; one sentence an item.
+std::vector<std::string> remarks(const BenchResults& results) {
+    std::string reads;
+    for (const Ceilings::Read& read : results.ceilings.reads) {
+        if (!reads.empty()) reads += ", ";
+        reads += rounded(1e-9 * read.rate, 3) + " GB/s from " + bytes_text(static_cast<double>(read.bytes));
+    }
+    return {
+        results.date + ", " + version() + "; " + results.processor + "; sparse: " + results.backend +
+            "; dense: " + results.rival + "; " + std::to_string(results.threads) +
+            (results.threads == 1 ? " thread" : " threads") + " for both.",
+        "Ceilings of one thread: F = " + rounded(1e-9 * results.ceilings.fma, 4) +
+            " GFLOP/s of fp32 multiply-adds; reads " + reads + ".",
+        "A step is one layer's forward and backward pass: y = Wx + b, both gradients and the momentum update, in fp32. "
+        "Sparse and dense took turns in one run; times are medians, each result was checked before it was timed. "
+        "GFLOP/s counts useful work only, 6 operations an edge and sample, beside F of all threads measured next to "
+        "it.",
+        "Cache-warm: every round reads the same activations again, as a training step does. Memory is weights, "
+        "momentum "
+        "and the sparse layer's indices for both passes; the dense step also holds a gradient of the weights' size.",
+    };
+}
+
+std::string markdown_table(const std::vector<std::string>& header, const Rows& rows) {
+    const auto line = [](const std::vector<std::string>& cells) {
+        std::string text = "|";
+        for (const std::string& cell : cells) text += " " + cell + " |";
+        return text + "\n";
+    };
+    std::string text = line(header) + line(std::vector<std::string>(header.size(), "---"));
+    for (const auto& row : rows) text += line(row);
+    return text;
+}
+
+std::string html_table(const std::vector<std::string>& header, const Rows& rows) {
+    std::string text = "<div class=\"scroll\"><table><thead><tr>";
+    for (const std::string& cell : header) text += "<th>" + escaped(cell) + "</th>";
+    text += "</tr></thead><tbody>\n";
+    for (const auto& row : rows) {
+        text += "<tr>";
+        for (const std::string& cell : row) text += "<td>" + escaped(cell) + "</td>";
+        text += "</tr>\n";
+    }
+    return text + "</tbody></table></div>\n";
+}
+
+/// A curve over density per width, for one batch.
+Chart curves(const BenchResults& results, Index batch, const std::string& id, const std::string& title,
+             const std::string& y_label, double (*value)(const BenchPoint&)) {
+    Chart chart{id + "-batch-" + std::to_string(batch),
+                title + ", batch " + std::to_string(batch),
+                {"density (edges / cells)", true},
+                {y_label, true}};
+    std::size_t colour = 0;
+    for (const Index width : widths_of(results.points)) {
+        Series series{std::to_string(width) + " x " + std::to_string(width)};
+        for (const BenchPoint& point : results.points) {
+            if (point.width != width || point.batch != batch) continue;
+            series.x.push_back(1 - point.sparsity);
+            series.y.push_back(value(point));
+        }
+        series.colour = colour++;
+        chart.series.push_back(series);
+    }
+    return chart;
+}
+
+std::vector<Chart> charts(const BenchResults& results) {
+    std::vector<Chart> all;
+    for (const Index batch : batches_of(results.points)) {
+        all.push_back(curves(results, batch, "speed-up", "Training step, dense time over sparse time", "times faster",
+                             [](const BenchPoint& point) { return point.speedup(); }));
+        all.back().reference = 1;
+        all.push_back(curves(results, batch, "forward-speed-up", "Forward pass, dense time over sparse time",
+                             "times faster", [](const BenchPoint& point) { return point.forward_speedup(); }));
+        all.back().reference = 1;
+        all.push_back(curves(results, batch, "rate", "Useful work of a sparse step", "GFLOP/s",
+                             [](const BenchPoint& point) { return 1e-9 * point.flops(); }));
+    }
+    return all;
+}
+
+nlohmann::ordered_json json_of(const Timing& timing) {
+    return {{"median", timing.median}, {"low_quartile", timing.low}, {"high_quartile", timing.high}};
+}
+nlohmann::ordered_json json_of(const LayerTiming& timing) {
+    return {
+        {"forward", json_of(timing.forward)}, {"backward", json_of(timing.backward)}, {"step", json_of(timing.step)}};
+}
+
+}  // namespace
+
+std::string crossover_markdown(const BenchResults& results) {
+    std::string text = "# Sparse beside dense\n\n";
+    for (const std::string& remark : remarks(results)) text += remark + "\n\n";
+    if (results.stopped) text += "Stopped before the end: some points are missing.\n\n";
+    return text + markdown_table(crossover_header, crossover_rows(results)) + "\n" +
+           markdown_table(point_header, point_rows(results));
+}
+
+std::string crossover_json(const BenchResults& results) {
+    nlohmann::ordered_json json{{"program", version()},           {"date", results.date},
+                                {"processor", results.processor}, {"backend", results.backend},
+                                {"rival", results.rival},         {"threads", results.threads},
+                                {"stopped", results.stopped}};
+    json["ceilings"]["fma_flops_per_s"] = results.ceilings.fma;
+    for (const Ceilings::Read& read : results.ceilings.reads) {
+        json["ceilings"]["reads"].push_back({{"bytes", read.bytes}, {"bytes_per_s", read.rate}});
+    }
+    json["crossovers"] = nlohmann::ordered_json::array();
+    for (const Index width : widths_of(results.points)) {
+        for (const Index batch : batches_of(results.points)) {
+            const std::optional<double> at = crossover_sparsity(results.points, width, batch);
+            json["crossovers"].push_back({{"width", width},
+                                          {"batch", batch},
+                                          {"sparsity", at ? nlohmann::ordered_json(*at) : nlohmann::ordered_json()}});
+        }
+    }
+    json["points"] = nlohmann::ordered_json::array();
+    for (const BenchPoint& point : results.points) {
+        json["points"].push_back({{"width", point.width},
+                                  {"batch", point.batch},
+                                  {"sparsity", point.sparsity},
+                                  {"edges", point.edges},
+                                  {"sparse_seconds", json_of(point.sparse)},
+                                  {"dense_seconds", json_of(point.dense)},
+                                  {"step_speedup", point.speedup()},
+                                  {"flops_per_s", point.flops()},
+                                  {"fma_flops_per_s", point.fma_rate},
+                                  {"sparse_bytes", point.sparse_bytes},
+                                  {"dense_bytes", point.dense_bytes}});
+    }
+    return json.dump(2) + "\n";
+}
+
+std::string crossover_page(const BenchResults& results) {
+    std::string text =
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+        "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+        "<meta name=\"color-scheme\" content=\"light dark\">\n<link rel=\"icon\" href=\"data:,\">\n"
+        "<title>Sparse beside dense</title>\n<style>\n" +
+        report_asset("chart.css") + report_asset("page.css") +
+        "</style>\n</head>\n<body>\n<main>\n<h1>Sparse beside dense</h1>\n";
+    for (const std::string& remark : remarks(results)) text += "<p>" + escaped(remark) + "</p>\n";
+    if (results.stopped) text += "<p><strong>Stopped before the end: some points are missing.</strong></p>\n";
+    text += "<h2>From which sparsity sparse wins</h2>\n" + html_table(crossover_header, crossover_rows(results));
+    text += "<h2>Curves</h2>\n<div class=\"charts\">\n";
+    for (const Chart& chart : charts(results)) {
+        text += "<figure>" + svg(chart) + "<figcaption>" + escaped(chart.title) + "</figcaption></figure>\n";
+    }
+    text += "</div>\n<h2>Every point</h2>\n" + html_table(point_header, point_rows(results));
+    return text + "</main>\n</body>\n</html>\n";
+}
+
+}  // namespace espalier
