@@ -1,5 +1,9 @@
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
+#include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <iostream>
 #include <memory>
 
@@ -56,7 +60,23 @@ void write(const fs::path& path, const std::string& text) {
     write_atomically(path, [&](OutputFile& file) { file.write(text.data(), text.size()); });
 }
 
+/// $OPENBLAS_CORETYPE picks OpenBLAS's kernels, perhaps worse ones than this machine's best, and is read before main:
+/// the rival gets its best by starting again without it.
+void start_again_without_coretype() {
+    if (std::getenv("OPENBLAS_CORETYPE") == nullptr) return;
+    ::unsetenv("OPENBLAS_CORETYPE");
+    std::ifstream file("/proc/self/cmdline", std::ios::binary);
+    std::vector<std::string> words;
+    for (std::string word; std::getline(file, word, '\0');) words.push_back(word);
+    std::vector<char*> pointers;
+    for (std::string& word : words) pointers.push_back(word.data());
+    pointers.push_back(nullptr);
+    ::execv("/proc/self/exe", pointers.data());
+    throw UserError(ExitCode::device, "cannot start again without OPENBLAS_CORETYPE; unset it");
+}
+
 int bench(const BenchArguments& arguments) {
+    start_again_without_coretype();
     const BenchGrid grid = grid_of(arguments);
     const fs::path folder = make_folder(arguments);
     const auto backend = make_backend("cpu", arguments.threads);

@@ -14,6 +14,7 @@ With --accuracy-epochs N every peer also trains N epochs on a fixed topology, as
 
 import argparse
 import json
+import os
 import pathlib
 import platform
 import statistics
@@ -26,8 +27,12 @@ from networks import BATCH, DECAY, LEARNING_RATE, MOMENTUM, NETWORKS
 HERE = pathlib.Path(__file__).parent
 
 
+# every peer gets the best kernels its BLAS has for this machine
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "OPENBLAS_CORETYPE"}
+
+
 def last_json(command):
-    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
     if result.returncode != 0:
         sys.exit(f"{' '.join(command)}: exit {result.returncode}\n{result.stderr}")
     return json.loads(result.stdout.splitlines()[-1])
