@@ -9,17 +9,21 @@
 
 namespace espalier {
 
-ExperimentArguments::ExperimentArguments(CLI::App& app) {
+void add_experiment_options(CLI::App& app, OptionTexts& given) {
     const Experiment defaults;
     for (const ExperimentOption& option : experiment_options()) {
         const std::string name = option.name;
         app.add_option_function<std::string>(
-               "--" + name, [this, name](const std::string& text) { given_[name] = text; }, option.help)
+               "--" + name, [&given, name](const std::string& text) { given[name] = text; }, option.help)
             ->default_str(option.get(defaults))
             ->group(option.group)
             ->type_name("")
             ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
     }
+}
+
+ExperimentArguments::ExperimentArguments(CLI::App& app) {
+    add_experiment_options(app, given_);
     app.add_option("--config", config_, "file of options (key = value), as --print-config writes it")->group("What");
 }
 

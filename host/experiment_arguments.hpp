@@ -13,6 +13,9 @@ class App;
 
 namespace espalier {
 
+/// Adds an option for every entry of the option table; what is given lands in `given`, which must outlive `app`.
+void add_experiment_options(CLI::App& app, OptionTexts& given);
+
 class ExperimentArguments {
 public:
     /// Adds the options to `app`, which must not outlive this object.

@@ -53,6 +53,7 @@ int main(int argc, char** argv) {
     Action action;
     add_train_command(app, action);
     add_evaluate_command(app, action);
+    add_study_command(app, action);
     add_report_command(app, action);
     add_bench_command(app, action);
     add_data_command(app, action);

@@ -104,6 +104,26 @@ std::string widths_text(const std::vector<Index>& widths) {
     return text;
 }
 
+std::vector<double> read_factors(const std::string& text) {
+    std::vector<double> factors;
+    std::string word;
+    std::istringstream words(text);
+    while (std::getline(words, word, ',')) {
+        factors.push_back(read_number<double>(std::string(detail::trimmed(word)), 0, 1e6));
+    }
+    return factors;
+}
+
+ExperimentOption layer_decay_option() {
+    return {"layer-decay", "Training", "factor on weight-decay and l1 for each layer, e.g. 1,0.5,0 (default: 1 each)",
+            [](Experiment& e, const std::string& text) { e.layer_decay = read_factors(text); },
+            [](const Experiment& e) {
+                std::string text;
+                for (const double factor : e.layer_decay) text += (text.empty() ? "" : ",") + number_text(factor);
+                return text;
+            }};
+}
+
 ExperimentOption layers_option() {
     return {"layers", "Network", "widths, inputs first and outputs last, e.g. 784-512-128-10",
             [](Experiment& e, const std::string& text) { e.layers = read_widths(text); },
@@ -182,7 +202,8 @@ std::vector<ExperimentOption> make_table() {
                                 "mnist, fashion-mnist, emnist-..., cifar-10, synthetic, csv:TRAIN,TEST or "
                                 "npy:TRAIN_X,TRAIN_Y,TEST_X,TEST_Y (espalier data list)",
                                 &E::dataset));
-    table.push_back(text_option("data-dir", "What", "look for data in this folder only (default: a search path)", &E::data_dir));
+    table.push_back(
+        text_option("data-dir", "What", "look for data in this folder only (default: a search path)", &E::data_dir));
     table.push_back(
         number("train-samples", "What", "use the first N training samples, 0: all", &E::train_samples, 0, 4e9));
     table.push_back(number("test-samples", "What", "use the first N test samples, 0: all", &E::test_samples, 0, 4e9));
@@ -202,6 +223,9 @@ std::vector<ExperimentOption> make_table() {
     table.push_back(
         rule("dense-weights", "Topology", "law of dense layers' first weights and biases", &E::dense_weights));
     table.push_back(schedule("zeta", "Evolution", "share of edges replaced", &E::zeta, 0, 1));
+    table.push_back(schedule("edges-kept", "Evolution",
+                             "share of the edges at birth that sparse layers keep, e.g. linear(value=1,end=0.5)",
+                             &E::edges_kept, 0, 1));
     table.push_back(rule("prune", "Evolution", "which edges go", &E::prune));
     table.push_back(rule("grow", "Evolution", "where new edges appear", &E::grow));
     table.push_back(new_weights_option());
@@ -218,6 +242,8 @@ std::vector<ExperimentOption> make_table() {
     table.push_back(momentum_option());
     table.push_back(schedule("learning-rate", "Training", "step size", &E::learning_rate, 0, 1e6));
     table.push_back(schedule("weight-decay", "Training", "L2 decay of weights and biases", &E::weight_decay, 0, 1e6));
+    table.push_back(schedule("l1", "Training", "L1 decay of weights and biases", &E::l1, 0, 1e6));
+    table.push_back(layer_decay_option());
     table.push_back(decay_form_option());
     table.push_back(number("batch", "Training", "samples per step", &E::batch, 1, 1048576));
     table.push_back(number("epochs", "Training", "passes over the training set", &E::epochs, 1, 1e9));
@@ -300,7 +326,21 @@ std::string config_text(const Experiment& experiment) {
     return text;
 }
 
+OptionTexts experiment_texts(const Experiment& experiment) {
+    OptionTexts texts;
+    for (const ExperimentOption& option : experiment_options()) {
+        if (option.name == "seed" || option.name == "data-dir" || option.group == "Machine") continue;
+        texts[option.name] = option.get(experiment);
+    }
+    return texts;
+}
+
 void validate(const Experiment& experiment) {
+    const std::size_t factors = experiment.layer_decay.size();
+    if (factors != 0 && factors + 1 != experiment.layers.size()) {
+        refuse("layer-decay: " + std::to_string(factors) + " factors for the " +
+               std::to_string(experiment.layers.size() - 1) + " layers of " + widths_text(experiment.layers));
+    }
     if (experiment.topology == TopologyKind::dense || experiment.density != Density::epsilon) return;
     if (std::holds_alternative<WithReplacement>(experiment.birth_law)) return;  // epsilon counts draws there
     const std::size_t sparse_layers = experiment.layers.size() - (experiment.dense_output ? 2 : 1);

@@ -38,6 +38,10 @@ OptionTexts parse_config(const std::string& text, const std::string& source);
 /// The resolved configuration: text that parse_config reads back to the same Experiment.
 std::string config_text(const Experiment& experiment);
 
+/// The options that make runs different experiments: all but the seed and the machine (folder of the data, backend,
+/// threads).
+OptionTexts experiment_texts(const Experiment& experiment);
+
 /// Checks what no single option can see (epsilon against the widths, momentum against the optimizer ...), before
 /// anything is allocated. Throws UserError (usage).
 void validate(const Experiment& experiment);

@@ -77,10 +77,12 @@ Progress::Progress(std::string title, std::uint32_t epochs)
 Progress::~Progress() { erase(); }
 
 void Progress::within(std::uint32_t epoch, double part) {
-    if (!terminal_ || epochs_ == 0) return;
-    const auto now = Clock::now();
-    if (now - drawn_ < between_redraws) return;
-    redraw((epoch - 1 + part) / epochs_);
+    if (epochs_ != 0) whole((epoch - 1 + part) / epochs_);
+}
+
+void Progress::whole(double part) {
+    if (!terminal_ || Clock::now() - drawn_ < between_redraws) return;
+    redraw(part);
 }
 
 void Progress::epoch_done(std::uint32_t epoch, const std::string& line) {

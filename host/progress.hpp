@@ -21,6 +21,8 @@ public:
     void within(std::uint32_t epoch, double part);
     /// An epoch ended; `line` is its summary, printed whole without a terminal and beside the bar on one.
     void epoch_done(std::uint32_t epoch, const std::string& line);
+    /// `part` of the whole in [0, 1], for work that is not made of epochs. Redraws as within() does.
+    void whole(double part);
     /// A message on a line of its own, above the bar.
     void say(const std::string& message);
 

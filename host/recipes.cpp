@@ -1,6 +1,9 @@
 #include "host/recipes.hpp"
 
 #include <algorithm>
+#include <charconv>
+#include <sstream>
+#include <utility>
 
 #include "espalier/error.hpp"
 #include "host/nearest.hpp"
@@ -14,6 +17,50 @@ constexpr struct {
 } shipped[] = {
 #include "recipe_table.inc"
 };
+
+constexpr struct {
+    const char* name;
+    const char* text;
+} published_csv[] = {
+#include "published_table.inc"
+};
+
+std::vector<Published> read_published() {
+    std::istringstream lines(published_csv[0].text);
+    std::vector<std::string> columns;
+    std::vector<Published> all;
+    for (std::string line; std::getline(lines, line);) {
+        std::vector<std::string> cells;
+        std::istringstream stream(line);
+        for (std::string cell; std::getline(stream, cell, ',');) cells.push_back(cell);
+        if (columns.empty()) {
+            columns = cells;
+            continue;
+        }
+        expects(cells.size() == columns.size(), "a cell in each column of published.csv");
+        Published entry;
+        for (std::size_t c = 0; c < cells.size(); ++c) {
+            if (columns[c] == "recipe") {
+                entry.recipe = cells[c];
+            } else if (columns[c] == "learning") {
+                entry.learning = cells[c];
+            } else if (columns[c] == "source") {
+                entry.source = cells[c];
+            } else if (!cells[c].empty()) {
+                std::from_chars(cells[c].data(), cells[c].data() + cells[c].size(), entry.figures[columns[c]]);
+            }
+        }
+        all.push_back(entry);
+    }
+    return all;
+}
+
+/// The experiment's settings without its recipe's name.
+OptionTexts settings(const Experiment& experiment) {
+    OptionTexts texts = experiment_texts(experiment);
+    texts.erase("recipe");
+    return texts;
+}
 
 bool ends_with(const std::string& text, const std::string& end) {
     return text.size() > end.size() && text.ends_with(end);
@@ -57,6 +104,21 @@ const std::vector<Recipe>& recipes() {
         return list;
     }();
     return all;
+}
+
+const Published* published(const Experiment& experiment) {
+    static const std::vector<std::pair<Published, OptionTexts>> all = [] {
+        std::vector<std::pair<Published, OptionTexts>> list;
+        for (const Published& entry : read_published()) {
+            Experiment repeated;
+            apply(recipe_options(entry.recipe), "recipe " + entry.recipe, repeated);
+            list.emplace_back(entry, settings(repeated));
+        }
+        return list;
+    }();
+    const OptionTexts wanted = settings(experiment);
+    const auto found = std::find_if(all.begin(), all.end(), [&](const auto& each) { return each.second == wanted; });
+    return found == all.end() ? nullptr : &found->first;
 }
 
 OptionTexts recipe_options(const std::string& name) { return lookup(name, 0); }

@@ -8,6 +8,7 @@
 #include "host/network_birth.hpp"
 #include "host/network_file.hpp"
 #include "host/option_table.hpp"
+#include "host/output_file.hpp"
 #include "host/pixel_statistics.hpp"
 #include "host/progress.hpp"
 #include "host/recipes.hpp"
@@ -158,6 +159,10 @@ RunResults run_training(const Experiment& experiment, const RunPlace& place) {
         network = {};  // the report reads its own
         recorder.heat_maps(data.height, data.width, data.channels);
         write_report({recorder.folder()}, recorder.folder() / "report.html");
+    }
+    if (!results.stopped) {  // last of all: who finds it finds a finished run
+        const std::string text = results_json(results) + "\n";
+        write_atomically(recorder.folder() / results_file, [&](OutputFile& file) { file.append(text); });
     }
     return results;
 }

@@ -1,82 +1,27 @@
 // The program as a user meets it: exit codes, sentences, files, JSON, Ctrl-C.
-#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <chrono>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
-#include <sstream>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "program_fixture.hpp"
+
 namespace {
 
 namespace fs = std::filesystem;
+using espalier::Outcome;
+using espalier::text_of;
 using testing::AllOf;
 using testing::HasSubstr;
 
-std::string text_of(const fs::path& path) {
-    std::ifstream file(path, std::ios::binary);
-    std::ostringstream text;
-    text << file.rdbuf();
-    return text.str();
-}
-
-struct Outcome {
-    int code = -1;
-    std::string out, err;
-    long peak_kib = 0;
-};
-
-class Cli : public testing::Test {
-protected:
-    Cli() : folder_(fs::temp_directory_path() / ("espalier-cli-" + std::to_string(getpid()))) {
-        fs::remove_all(folder_);
-        fs::create_directories(folder_);
-    }
-    ~Cli() override { fs::remove_all(folder_); }
-
-    [[nodiscard]] std::string path(const std::string& name) const { return (folder_ / name).string(); }
-
-    pid_t start(std::vector<std::string> arguments) {
-        arguments.insert(arguments.begin(), ESPALIER_PROGRAM);
-        const pid_t child = fork();
-        if (child != 0) return child;
-        std::vector<char*> words;
-        for (std::string& each : arguments) words.push_back(each.data());
-        words.push_back(nullptr);
-        dup2(open(path("out").c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600), 1);
-        dup2(open(path("err").c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600), 2);
-        execv(words[0], words.data());
-        _exit(127);
-    }
-    Outcome finish(pid_t child) {
-        int status = 0;
-        rusage usage{};
-        wait4(child, &status, 0, &usage);
-        return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), text_of(path("out")),
-                text_of(path("err")), usage.ru_maxrss};
-    }
-    Outcome run(const std::vector<std::string>& arguments) { return finish(start(arguments)); }
-
-    /// A short training run on the built-in data, plus `more`.
-    Outcome train(const std::vector<std::string>& more) {
-        std::vector<std::string> arguments{
-            "train",        "--dataset", "synthetic", "--train-samples", "600", "--layers",
-            "784-50-20-10", "--epochs",  "2",         "--threads",       "2"};
-        arguments.insert(arguments.end(), more.begin(), more.end());
-        return run(arguments);
-    }
-
-    fs::path folder_;
-};
+class Cli : public espalier::ProgramTest {};
 
 TEST_F(Cli, MistypedNamesAreAnsweredWithTheNearest) {
     const Outcome option = run({"train", "--epoch", "3"});

@@ -41,16 +41,6 @@ std::string option_text(const Experiment& experiment, const std::string& name) {
     return {};
 }
 
-/// The options that make runs different experiments: all but the seed and the machine.
-OptionTexts experiment_texts(const Experiment& experiment) {
-    OptionTexts texts;
-    for (const ExperimentOption& option : experiment_options()) {
-        if (option.name == "seed" || option.name == "data-dir" || option.group == "Machine") continue;
-        texts[option.name] = option.get(experiment);
-    }
-    return texts;
-}
-
 /// A cell of both forms: in full for the file, as shown on the page.
 struct TableCell {
     std::string file;

@@ -1,0 +1,63 @@
+// What a study found: figures of every run, means with intervals over the seeds, and the published figures beside
+// them. Kept as JSON that reads back, shown as a table.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "host/report/tables.hpp"
+#include "host/study/study_run.hpp"
+
+namespace espalier {
+
+/// Figures by name: the history's columns at the last epoch, and best_test_accuracy, lowest_test_loss,
+/// lowest_test_loss_epoch, loss_gap (test minus train), contrast, contrast_p_value, correlation_with_variance.
+using Figures = std::map<std::string, double>;
+
+struct CellResult {
+    std::uint64_t seed = 1;
+    std::string failure;  // why there are no figures
+    Figures figures;
+};
+
+struct RowResult {
+    std::string name;
+    OptionTexts options;  // the experiment's settings
+    Figures published;    // of the recipe it repeats
+    std::string published_recipe, published_learning, published_source;
+    std::vector<CellResult> cells;
+
+    /// One figure of all cells that have it.
+    [[nodiscard]] std::vector<double> values(const std::string& figure) const;
+};
+
+struct StudyResults {
+    std::string study;
+    std::string summary;
+    std::string version;  // of the program
+    std::vector<RowResult> rows;
+};
+
+/// The figures of a finished run.
+Figures run_figures(const std::filesystem::path& folder);
+
+StudyResults collect_results(const Study& study, const StudyPlace& place, const StudyProgress& progress);
+
+std::string study_json(const StudyResults& results);
+
+/// Reads study_json() back. Throws UserError (data) with the file's name.
+StudyResults read_study_json(const std::filesystem::path& path);
+
+/// A row per row of the study: mean ± half the 95 % Student t interval over the seeds, and below it what was published.
+/// The CSV form holds the numbers in full.
+Table study_table(const StudyResults& results);
+
+/// A row per run.
+Table cells_table(const StudyResults& results);
+
+/// Markdown, its columns padded so that it reads well as plain text.
+std::string markdown(const Table& table);
+
+}  // namespace espalier

@@ -1,0 +1,201 @@
+#include "host/study/study_run.hpp"
+
+#include <poll.h>
+#include <sched.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <fstream>
+#include <list>
+#include <memory>
+#include <optional>
+#include <sstream>
+#include <thread>
+
+#include "espalier/error.hpp"
+#include "host/output_file.hpp"
+#include "host/progress.hpp"
+#include "host/run_results.hpp"
+#include "host/signals.hpp"
+#include "host/study/child_process.hpp"
+
+namespace espalier {
+namespace {
+
+namespace fs = std::filesystem;
+
+int allowed_cores() {
+    cpu_set_t set;
+    return sched_getaffinity(0, sizeof set, &set) == 0 ? std::max(1, CPU_COUNT(&set)) : 1;
+}
+
+/// The experiment that a run folder's config.toml describes; null if there is none that reads.
+std::optional<Experiment> recorded_experiment(const fs::path& folder) {
+    std::ifstream stream(folder / "config.toml", std::ios::binary);
+    std::ostringstream text;
+    if (!stream || !(text << stream.rdbuf())) return std::nullopt;
+    try {
+        Experiment experiment;
+        apply(parse_config(text.str(), "config.toml"), "config.toml", experiment);
+        return experiment;
+    } catch (const UserError&) {
+        return std::nullopt;
+    }
+}
+
+/// What two experiments differ in, "epochs 20 instead of 155"; empty if in nothing but the machine.
+std::string difference(const Experiment& found, const Experiment& wanted) {
+    if (found.seed != wanted.seed) return "seed " + std::to_string(found.seed);
+    const OptionTexts theirs = experiment_texts(found);
+    for (const auto& [name, text] : experiment_texts(wanted)) {
+        if (theirs.at(name) != text) return name + " " + theirs.at(name) + " instead of " + text;
+    }
+    return {};
+}
+
+bool is_finished(const fs::path& folder, const StudyCell& cell, bool overwrite) {
+    if (!fs::exists(folder / results_file)) return false;
+    const auto found = recorded_experiment(folder);
+    const std::string other = found ? difference(*found, cell.experiment) : "a config.toml that does not read";
+    if (other.empty()) return true;
+    if (overwrite) return false;
+    throw UserError(ExitCode::usage, folder.string() + " holds a finished run with other settings (" + other +
+                                         "); choose another folder with --out, or pass --overwrite to replace it");
+}
+
+/// A cell at work.
+struct Worker {
+    Worker(const StudyCell& its_cell, std::unique_ptr<ChildProcess> its_process)
+        : cell(&its_cell), process(std::move(its_process)) {}
+
+    const StudyCell* cell;
+    std::unique_ptr<ChildProcess> process;
+    std::chrono::steady_clock::time_point start = std::chrono::steady_clock::now();
+    double part = 0;   // of its epochs
+    std::string last;  // line that says something
+
+    void read() {
+        for (const std::string& line : process->lines()) {
+            unsigned epoch = 0;
+            unsigned epochs = 0;
+            const bool counts = std::sscanf(line.c_str(), "epoch %u/%u ", &epoch, &epochs) == 2;
+            // a network to start from is trained first and counts its own
+            if (counts && epochs == cell->experiment.epochs) part = static_cast<double>(epoch) / epochs;
+            if (!counts && !line.empty()) last = line;
+        }
+    }
+};
+
+class Runner {
+public:
+    Runner(const Study& study, const StudyPlace& place)
+        : folder_(place.folder), title_(study.name), jobs_(place.jobs > 0 ? place.jobs : allowed_cores()) {
+        for (const StudyCell& cell : study.cells) {
+            const bool finished = is_finished(cell_folder(folder_, cell), cell, place.overwrite);
+            (finished ? finished_ : waiting_).push_back(&cell);
+        }
+        total_ = waiting_.size();
+        for (const StudyCell* cell : waiting_) epochs_ += cell->experiment.epochs;
+    }
+
+    StudyProgress run() {
+        StudyProgress result;
+        if (total_ == 0) return result;
+        watch_signals();
+        make_folder();
+        Progress progress(title_, 1);
+        progress.say("study " + title_ + ": " + std::to_string(total_) + " runs, " + std::to_string(jobs_) +
+                     " at once" +
+                     (finished_.empty() ? "" : ", " + std::to_string(finished_.size()) + " were finished before"));
+        bool asked = false;
+        while (!waiting_.empty() || !workers_.empty()) {
+            result.stopped = stop_signal() != 0;
+            if (result.stopped) waiting_.clear();
+            if (result.stopped && !asked) {
+                for (Worker& worker : workers_) worker.process->ask_to_end();
+                asked = true;
+            }
+            while (!waiting_.empty() && static_cast<int>(workers_.size()) < jobs_) start();
+            wait();
+            progress.whole(done());
+            for (auto worker = workers_.begin(); worker != workers_.end();) {
+                const bool ended = worker->process->ended();
+                if (ended) finish(*worker, result, progress);
+                worker = ended ? workers_.erase(worker) : std::next(worker);
+            }
+        }
+        return result;
+    }
+
+private:
+    void make_folder() const {
+        std::error_code fault;
+        fs::create_directories(cell_folder(folder_, *waiting_.front()).parent_path(), fault);
+        if (fault) throw_unwritable(folder_, fault.value());
+    }
+
+    void start() {
+        const StudyCell& cell = *waiting_.front();
+        waiting_.erase(waiting_.begin());
+        const fs::path run = cell_folder(folder_, cell);
+        const fs::path config = run.string() + ".toml";
+        const std::string text = config_text(cell.experiment);
+        write_atomically(config, [&](OutputFile& file) { file.append(text); });
+        const std::vector<std::string> words{this_program(), "train",      "--config",    config.string(),
+                                             "--out",        run.string(), "--overwrite", "--json"};
+        workers_.emplace_back(cell, std::make_unique<ChildProcess>(words));
+    }
+
+    /// Until a worker says something, but not for ever: the bar lives.
+    void wait() {
+        std::vector<pollfd> files;
+        for (const Worker& worker : workers_) files.push_back({worker.process->output(), POLLIN, 0});
+        if (poll(files.data(), files.size(), 500) <= 0) return;
+        auto file = files.begin();
+        for (Worker& worker : workers_) {
+            if ((file++)->revents != 0) worker.read();
+        }
+    }
+
+    void finish(Worker& worker, StudyProgress& result, Progress& progress) {
+        const StudyCell& cell = *worker.cell;
+        const int code = worker.process->code();
+        const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - worker.start;
+        const bool good = code == 0 && fs::exists(cell_folder(folder_, cell) / results_file);
+        if (!good && stop_signal() != 0) return;
+        epochs_done_ += cell.experiment.epochs;
+        ++num_done_;
+        const std::string place = std::to_string(num_done_) + "/" + std::to_string(total_) + "  " + cell.name;
+        if (good) {
+            progress.say(place + "  " + duration_text(seconds.count()));
+            return;
+        }
+        const std::string why = "exit code " + std::to_string(code) + (worker.last.empty() ? "" : ": " + worker.last);
+        progress.say(place + " FAILED, " + why);
+        result.failures[cell.name] = why;
+        if (result.failed_code == 0) result.failed_code = code == 0 ? static_cast<int>(ExitCode::io) : code;
+    }
+
+    [[nodiscard]] double done() const {
+        double epochs = epochs_done_;
+        for (const Worker& worker : workers_) epochs += worker.part * worker.cell->experiment.epochs;
+        return epochs / epochs_;
+    }
+
+    fs::path folder_;
+    std::string title_;
+    int jobs_;
+    std::vector<const StudyCell*> waiting_, finished_;
+    std::list<Worker> workers_;
+    std::size_t total_ = 0, num_done_ = 0;
+    double epochs_ = 0, epochs_done_ = 0;
+};
+
+}  // namespace
+
+fs::path cell_folder(const fs::path& study_folder, const StudyCell& cell) { return study_folder / "runs" / cell.name; }
+
+StudyProgress run_cells(const Study& study, const StudyPlace& place) { return Runner(study, place).run(); }
+
+}  // namespace espalier

@@ -1,0 +1,32 @@
+// Runs the cells of a study, each as a process of its own, several at once. A cell is a run folder and is finished when
+// its results file, which a run writes last, is there: running a study again goes on where it stopped.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+
+#include "host/study/study_file.hpp"
+
+namespace espalier {
+
+struct StudyPlace {
+    std::filesystem::path folder;
+    int jobs = 0;            // cells at once, 0: one per core
+    bool overwrite = false;  // run again what is there with other settings
+};
+
+struct StudyProgress {
+    bool stopped = false;                         // by a signal, before all was done
+    std::map<std::string, std::string> failures;  // cells that failed: why
+    int failed_code = 0;                          // exit code of the first of them
+};
+
+/// The run folder of a cell.
+std::filesystem::path cell_folder(const std::filesystem::path& study_folder, const StudyCell& cell);
+
+/// Runs what is not finished. A cell that fails is reported and the others go on. Throws UserError: usage for a folder
+/// that holds cells of other settings, io if it cannot be written.
+StudyProgress run_cells(const Study& study, const StudyPlace& place);
+
+}  // namespace espalier

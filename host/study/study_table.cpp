@@ -1,0 +1,161 @@
+// The tables of a study: how its figures are rounded, what stands beside what.
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+
+#include "espalier/rule.hpp"
+#include "host/study/study_results.hpp"
+
+namespace espalier {
+namespace {
+
+struct Column {
+    const char* figure;
+    const char* title;
+    int digits;
+    double factor;
+    bool with_sign;
+};
+
+constexpr Column columns[] = {{"train_loss", "train loss", 4, 1, false}, {"train_accuracy", "acc. %", 2, 100, false},
+                              {"test_loss", "test loss", 4, 1, false},   {"test_accuracy", "acc. %", 2, 100, false},
+                              {"loss_gap", "loss gap", 4, 1, true},      {"contrast", "contrast", 3, 1, true}};
+
+std::string fixed(double value, const Column& column) {
+    char text[64];
+    std::snprintf(text, sizeof text, column.with_sign ? "%+.*f" : "%.*f", column.digits, column.factor * value);
+    return text;
+}
+
+std::string interval_text(const std::vector<double>& values, const Column& column) {
+    if (values.empty()) return "–";
+    const MeanInterval interval = mean_interval(values);
+    const Column half{"", "", column.digits, column.factor, false};
+    return fixed(interval.mean, column) + (interval.count > 1 ? " ± " + fixed(interval.half_width, half) : "");
+}
+
+/// The verdict over the seeds, and how many runs' own sign tests say the same.
+std::string learning_text(const RowResult& row) {
+    const std::vector<double> contrasts = row.values("contrast");
+    if (contrasts.empty()) return "–";
+    const std::vector<double> p_values = row.values("contrast_p_value");
+    const MeanInterval interval = mean_interval(contrasts);
+    std::size_t agreeing = 0;
+    for (std::size_t i = 0; i < contrasts.size(); ++i) {
+        agreeing += p_values[i] < 0.05 && (contrasts[i] > 0) == (interval.mean > 0) ? 1 : 0;
+    }
+    return std::string(name(verdict(interval))) + " (" + std::to_string(agreeing) + "/" +
+           std::to_string(contrasts.size()) + ")";
+}
+
+std::vector<std::string> published_row(const RowResult& row) {
+    std::vector<std::string> cells{"published (" + row.published_recipe + ")", ""};
+    Figures figures = row.published;
+    if (figures.contains("test_loss") && figures.contains("train_loss")) {
+        figures["loss_gap"] = figures["test_loss"] - figures["train_loss"];
+    }
+    for (const Column& column : columns) {
+        const auto found = figures.find(column.figure);
+        cells.push_back(found == figures.end() ? "" : fixed(found->second, column));
+    }
+    cells.push_back(row.published_learning);
+    return cells;
+}
+
+std::size_t width_of(const std::string& text) {
+    return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char byte) {
+        return (static_cast<unsigned char>(byte) & 0xC0U) != 0x80U;  // bytes that begin a character
+    }));
+}
+
+/// A bar would end the cell.
+std::string without_bars(std::string text) {
+    std::replace(text.begin(), text.end(), '|', '/');
+    return text;
+}
+
+}  // namespace
+
+Table study_table(const StudyResults& results) {
+    Table table{"study", results.summary};
+    table.header = {"row", "runs"};
+    table.html_header = {results.study, "runs"};
+    for (const Column& column : columns) {
+        table.header.insert(table.header.end(), {column.figure, std::string(column.figure) + "_half_width"});
+        table.html_header.emplace_back(column.title);
+    }
+    for (const char* more : {"learning", "published_recipe"}) table.header.emplace_back(more);
+    for (const Column& column : columns) table.header.push_back(std::string("published_") + column.figure);
+    table.html_header.emplace_back("learning");
+    for (const RowResult& row : results.rows) {
+        const std::size_t runs = row.values("test_loss").size();
+        std::vector<std::string> full{row.name, std::to_string(runs)};
+        std::vector<std::string> shown = full;
+        for (const Column& column : columns) {
+            const std::vector<double> values = row.values(column.figure);
+            const MeanInterval interval = values.empty() ? MeanInterval{} : mean_interval(values);
+            full.push_back(values.empty() ? "" : number_text(interval.mean));
+            full.push_back(values.size() < 2 ? "" : number_text(interval.half_width));
+            shown.push_back(interval_text(values, column));
+        }
+        const std::vector<double> contrasts = row.values("contrast");
+        full.emplace_back(contrasts.empty() ? "" : name(verdict(mean_interval(contrasts))));
+        full.push_back(row.published_recipe);
+        for (const Column& column : columns) {
+            const auto found = row.published.find(column.figure);
+            full.push_back(found == row.published.end() ? "" : number_text(found->second));
+        }
+        shown.push_back(learning_text(row));
+        table.rows.push_back(full);
+        table.html_rows.push_back(shown);
+        if (!row.published_recipe.empty()) table.html_rows.push_back(published_row(row));
+    }
+    return table;
+}
+
+Table cells_table(const StudyResults& results) {
+    Table table{"cells", "Runs of " + results.study};
+    Figures all;
+    for (const RowResult& row : results.rows) {
+        for (const CellResult& cell : row.cells) all.insert(cell.figures.begin(), cell.figures.end());
+    }
+    table.header = {"row", "seed", "failure"};
+    for (const auto& [figure, ignored] : all) table.header.push_back(figure);
+    for (const RowResult& row : results.rows) {
+        for (const CellResult& cell : row.cells) {
+            std::vector<std::string> line{row.name, std::to_string(cell.seed), cell.failure};
+            for (const auto& [figure, ignored] : all) {
+                const auto found = cell.figures.find(figure);
+                line.push_back(found == cell.figures.end() ? "" : number_text(found->second));
+            }
+            table.rows.push_back(line);
+        }
+    }
+    return table;
+}
+
+std::string markdown(const Table& table) {
+    std::vector<std::vector<std::string>> lines{table.html_header};
+    lines.insert(lines.end(), table.html_rows.begin(), table.html_rows.end());
+    std::vector<std::size_t> widths(table.html_header.size(), 3);
+    for (auto& line : lines) {
+        for (std::size_t c = 0; c < line.size(); ++c) {
+            line[c] = without_bars(line[c]);
+            widths[c] = std::max(widths[c], width_of(line[c]));
+        }
+    }
+    std::string text;
+    for (std::size_t l = 0; l < lines.size(); ++l) {
+        for (std::size_t c = 0; c < widths.size(); ++c) {
+            const std::string& cell = lines[l][c];
+            text += (c == 0 ? "| " : " | ") + cell + std::string(widths[c] - width_of(cell), ' ');
+        }
+        text += " |\n";
+        if (l > 0) continue;
+        for (const std::size_t width : widths) text += "|" + std::string(width + 2, '-');
+        text += "|\n";
+    }
+    return text;
+}
+
+}  // namespace espalier

@@ -1,0 +1,209 @@
+// Study files as grids of experiments, and the tables of what they found.
+#include "host/study/study_file.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "espalier/error.hpp"
+#include "host/recipes.hpp"
+#include "host/study/study_results.hpp"
+#include "recorded_run.hpp"
+#include "temporary_folder.hpp"
+
+namespace espalier {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+Study study_of(const std::string& text, const OptionTexts& given = {}) { return read_study({"s", "", text}, given); }
+
+std::vector<std::string> row_names(const Study& study) {
+    std::vector<std::string> names;
+    for (const StudyRow& row : study.rows) names.push_back(row.name);
+    return names;
+}
+
+std::vector<std::string> cell_names(const Study& study) {
+    std::vector<std::string> names;
+    for (const StudyCell& cell : study.cells) names.push_back(cell.name);
+    return names;
+}
+
+std::string refusal(const std::string& text, const OptionTexts& given = {}) {
+    try {
+        (void)study_of(text, given);
+    } catch (const UserError& error) {
+        EXPECT_EQ(error.code(), ExitCode::usage);
+        return error.what();
+    }
+    return "nothing refused";
+}
+
+TEST(StudyFile, ListsAreAxesTheFirstVaryingSlowest) {
+    const Study study = study_of("weight-decay = [0, 1e-3]\nepochs = 3\nzeta = [0.1, 0.2]\nseeds = 2\n");
+    EXPECT_THAT(row_names(study), ElementsAre("weight-decay 0, zeta 0.1", "weight-decay 0, zeta 0.2",
+                                              "weight-decay 1e-3, zeta 0.1", "weight-decay 1e-3, zeta 0.2"));
+    ASSERT_EQ(study.cells.size(), 8U);
+    EXPECT_EQ(study.cells[4].name, "weight-decay-0-zeta-0.1-seed2");
+    EXPECT_EQ(study.cells[4].row, 0U);
+    EXPECT_EQ(study.cells[4].experiment.seed, 2U);
+    for (const StudyCell& cell : study.cells) EXPECT_EQ(cell.experiment.epochs, 3U);
+    EXPECT_DOUBLE_EQ(scheduled(study.rows[2].experiment.weight_decay, 0, 1), 1e-3);
+    EXPECT_DOUBLE_EQ(scheduled(study.rows[1].experiment.zeta, 0, 1), 0.2);
+}
+
+TEST(StudyFile, RulesWithCommasAreValuesToo) {
+    const Study study = study_of("optimizer = [\"adam(beta1=0.8,beta2=0.9)\", \"sgd\"]\nlayers = \"784-20-10\"\n");
+    ASSERT_EQ(study.rows.size(), 2U);
+    EXPECT_FLOAT_EQ(std::get<Adam>(study.rows[0].experiment.optimizer).beta2, 0.9F);
+    EXPECT_TRUE(std::holds_alternative<Sgd>(study.rows[1].experiment.optimizer));
+    EXPECT_THAT(study.rows[0].experiment.layers, ElementsAre(784, 20, 10));
+    EXPECT_EQ(study.cells[0].name, "optimizer-adam-beta1=0.8-beta2=0.9-seed1");
+}
+
+TEST(StudyFile, SectionsAreRowsOnTopOfTheLinesAbove) {
+    const Study study = study_of(
+        "recipe = \"baseline-1\"\nepochs = 4\n[as published]\n[decoupled]\ndecay-form = \"decoupled\"\n"
+        "weight-decay = [1e-3, 1e-2]\n[other recipe]\nrecipe = \"experiment-2\"\n");
+    EXPECT_THAT(row_names(study), ElementsAre("as published", "decoupled, weight-decay 1e-3",
+                                              "decoupled, weight-decay 1e-2", "other recipe"));
+    EXPECT_EQ(study.rows[0].experiment.recipe, "baseline-1");
+    EXPECT_EQ(study.rows[1].experiment.decay_form, "decoupled");
+    EXPECT_DOUBLE_EQ(scheduled(study.rows[3].experiment.weight_decay, 0, 1), 1e-2);
+    EXPECT_EQ(study.rows[3].experiment.epochs, 4U);
+}
+
+TEST(StudyFile, TheCommandLineTakesTheFilesPlace) {
+    const std::string text = "recipe = [\"baseline-1\", \"experiment-1\"]\nseeds = 2\nseed = 5\n";
+    const Study study = study_of(text, {{"epochs", "2"}, {"seeds", "1"}, {"weight-decay", "[0, 1e-4]"}});
+    EXPECT_THAT(cell_names(study),
+                ElementsAre("baseline-1-weight-decay-0-seed5", "baseline-1-weight-decay-1e-4-seed5",
+                            "experiment-1-weight-decay-0-seed5", "experiment-1-weight-decay-1e-4-seed5"));
+    EXPECT_EQ(study.rows[3].experiment.epochs, 2U);
+    EXPECT_EQ(study.rows[0].experiment.threads, 1);
+    EXPECT_THAT(row_names(study_of(text, {{"recipe", "extra"}})), ElementsAre("s"));
+}
+
+TEST(StudyFile, RowsOfOneNameHaveFoldersOfTheirOwn) {
+    const Study study = study_of("optimizer = [\"momentum(momentum=0.5)\", \"momentum[momentum=0.5]\"]\n[a b]\n[a-b]\n",
+                                 {{"optimizer", "sgd"}});
+    EXPECT_THAT(cell_names(study), ElementsAre("a-b-seed1", "a-b-2-seed1"));
+}
+
+TEST(StudyFile, WhatCannotRunIsRefusedBeforeAnythingRuns) {
+    EXPECT_THAT(refusal("wieght-decay = [0, 1]\n"), HasSubstr("did you mean 'weight-decay'"));
+    EXPECT_THAT(refusal("zeta = [0.1, 2]\n"), testing::AllOf(HasSubstr("study s"), HasSubstr("zeta")));
+    EXPECT_THAT(refusal("seeds = 0\n"), HasSubstr("seeds: '0' is not a whole number"));
+    EXPECT_THAT(refusal("seeds = [1, 2]\n"), HasSubstr("seeds"));
+    EXPECT_THAT(refusal("seed = [1, 2]\n"), HasSubstr("seeds = N"));
+    EXPECT_THAT(refusal("epochs = 3\nepochs = 4\n"), HasSubstr("epochs"));
+    EXPECT_THAT(refusal("recipe = [\"experimnt-1\"]\n"), HasSubstr("did you mean 'experiment-1'"));
+    EXPECT_THAT(refusal("", {{"zeta", "[0.1, 0.2"}}), HasSubstr("closing bracket"));
+    EXPECT_THROW((void)find_study("regularisation"), UserError);
+}
+
+TEST(StudyFile, EveryShippedStudyResolves) {
+    ASSERT_FALSE(study_files().empty());
+    for (const StudyFile& file : study_files()) {
+        const Study study = read_study(find_study(file.name), {});
+        EXPECT_GT(study.cells.size(), 1U) << file.name;
+        EXPECT_NE(file.summary, file.name) << "the first line says what it is";
+    }
+    const Study study = read_study(find_study("regularization"), {});
+    EXPECT_EQ(study.rows.size(), 5U);
+    EXPECT_EQ(study.rows[0].experiment.epochs, 155U);
+}
+
+TEST(PublishedFigures, StandBesideTheSameSettingsOnly) {
+    const Study study = read_study(find_study("regularization"), {});
+    ASSERT_NE(published(study.rows[3].experiment), nullptr);
+    EXPECT_EQ(published(study.rows[3].experiment)->recipe, "experiment-1");
+    EXPECT_DOUBLE_EQ(published(study.rows[3].experiment)->figures.at("test_loss"), 0.0885);
+    ASSERT_NE(published(study.rows[0].experiment), nullptr);
+    EXPECT_EQ(published(study.rows[0].experiment)->recipe, "baseline-1");
+    EXPECT_EQ(published(study.rows[1].experiment), nullptr);
+    Experiment shorter = study.rows[3].experiment;
+    shorter.seed = 77;
+    EXPECT_NE(published(shorter), nullptr);
+    shorter.epochs = 20;
+    EXPECT_EQ(published(shorter), nullptr);
+}
+
+StudyResults two_rows() {
+    StudyResults results{"s", "a study", "espalier 0", {}};
+    RowResult first{"weight-decay 0", {{"epochs", "155"}}, {}, {}, {}, {}, {}};
+    for (const double shift : {-1.0, 0.0, 1.0}) {
+        first.cells.push_back({static_cast<std::uint64_t>(shift + 2),
+                               {},
+                               {{"test_loss", 0.1 + 0.01 * shift},
+                                {"train_loss", 0.05},
+                                {"test_accuracy", 0.97},
+                                {"train_accuracy", 0.98},
+                                {"loss_gap", 0.05 + 0.01 * shift},
+                                {"contrast", -0.3 + 0.01 * shift},
+                                {"contrast_p_value", shift > 0 ? 0.2 : 0.001}}});
+    }
+    first.published = {{"test_loss", 0.0884}, {"train_loss", 0.0428}};
+    first.published_recipe = "baseline-1";
+    first.published_learning = "negative";
+    first.published_source = "one run";
+    RowResult second{"weight-decay 1", {{"epochs", "155"}}, {}, {}, {}, {}, {}};
+    second.cells.push_back({1, "exit code 5: the loss is nan", {}});
+    results.rows = {first, second};
+    return results;
+}
+
+TEST(StudyResults, ReadBackFromTheirJson) {
+    const TemporaryFolder folder;
+    std::ofstream(folder.path() / "study.json") << study_json(two_rows());
+    const StudyResults back = read_study_json(folder.path() / "study.json");
+    EXPECT_EQ(study_json(back), study_json(two_rows()));
+    EXPECT_EQ(back.rows[1].cells[0].failure, "exit code 5: the loss is nan");
+    const auto json = nlohmann::json::parse(study_json(back));
+    EXPECT_DOUBLE_EQ(json["rows"][0]["means"]["test_loss"]["mean"], 0.1);
+    // t of 2 degrees of freedom at 95 %: 4.3027; deviation 0.01; 3 seeds
+    EXPECT_NEAR(json["rows"][0]["means"]["test_loss"]["half_width"], 4.302653 * 0.01 / std::sqrt(3.0), 1e-8);
+    std::ofstream(folder.path() / "study.json") << "{\"study\": 3}";
+    EXPECT_THROW((void)read_study_json(folder.path() / "study.json"), UserError);
+    EXPECT_THROW((void)read_study_json(folder.path() / "none.json"), UserError);
+}
+
+TEST(StudyResults, TableShowsIntervalsVerdictsAndWhatWasPublished) {
+    const std::string text = markdown(study_table(two_rows()));
+    std::istringstream stream(text);
+    std::vector<std::string> lines;
+    for (std::string line; std::getline(stream, line);) lines.push_back(line);
+    ASSERT_EQ(lines.size(), 5U) << text;  // header, rule, row, published, row
+    EXPECT_THAT(lines[2], HasSubstr("| 0.1000 ± 0.0248 |"));
+    EXPECT_THAT(lines[2], HasSubstr("| -0.300 ± 0.025 |"));
+    EXPECT_THAT(lines[2], HasSubstr("| negative (2/3) |"));
+    EXPECT_THAT(lines[3], HasSubstr("| published (baseline-1) |"));
+    EXPECT_THAT(lines[3], testing::AllOf(HasSubstr(" 0.0428 "), HasSubstr(" +0.0456 "), HasSubstr(" negative ")));
+    EXPECT_THAT(lines[4], HasSubstr("| weight-decay 1"));
+    EXPECT_THAT(lines[4], HasSubstr("| –"));
+    const std::string sheet = csv(study_table(two_rows()));
+    EXPECT_THAT(sheet, HasSubstr("weight-decay 0,3,0.05,"));
+    EXPECT_THAT(csv(cells_table(two_rows())), HasSubstr("weight-decay 1,1,exit code 5: the loss is nan,"));
+}
+
+TEST(StudyResults, FiguresOfARunAreThoseOfItsFolder) {
+    const TemporaryFolder folder;
+    RecordedRunOptions options;
+    const Figures drifted = run_figures(record_run(folder.path() / "positive", options));
+    options.drift = -0.5;
+    const Figures away = run_figures(record_run(folder.path() / "negative", options));
+    EXPECT_GT(drifted.at("contrast"), 0.1);
+    EXPECT_LT(drifted.at("contrast_p_value"), 0.01);
+    EXPECT_LT(away.at("contrast"), -0.1);
+    EXPECT_DOUBLE_EQ(drifted.at("loss_gap"), drifted.at("test_loss") - drifted.at("train_loss"));
+    EXPECT_DOUBLE_EQ(drifted.at("epoch"), 6);
+    EXPECT_LE(drifted.at("lowest_test_loss"), drifted.at("test_loss"));
+}
+
+}  // namespace
+}  // namespace espalier
