@@ -55,7 +55,7 @@ void Perceptron::train_step(const Samples& samples, std::uint32_t first, Index s
         const Activations gradient = view(between_[l].gradient, l + 1, size);
         if (dropout_ > 0 && l < last) backend_.dropout(gradient, dropout_, seed_, static_cast<std::uint32_t>(l), now);
         backend_.backward(*layers_[l], input_of(l), saved_of(l), gradient,
-                          l > 0 ? view(between_[l - 1].gradient, l, size) : Activations{}, now);
+                          l > 0 ? view(between_[l - 1].gradient, l, size) : Activations{}, now + scalars_stride_ * l);
     }
 }
 

@@ -22,6 +22,8 @@ public:
     /// Samples per test batch.
     [[nodiscard]] Index test_batch() const;
 
+    /// From now on layer l reads its scalars `stride` * l behind `now`; 0, at first: all read the same.
+    void set_scalars_stride(std::size_t stride) { scalars_stride_ = stride; }
     /// Enqueues forward, loss, backward and update on `size` samples from position `first` of the epoch's order.
     void train_step(const Samples& samples, std::uint32_t first, Index size, const StepScalars* now);
     /// Enqueues forward and loss over all samples.
@@ -45,6 +47,7 @@ private:
     float dropout_;
     std::uint64_t seed_;
     Index train_batch_;
+    std::size_t scalars_stride_ = 0;
     std::vector<std::unique_ptr<DeviceLayer>> layers_;
     std::vector<bool> sparse_;
     Buffer<float> input_;

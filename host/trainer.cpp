@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "espalier/error.hpp"
+#include "host/network_birth.hpp"
 
 namespace espalier {
 namespace {
@@ -35,7 +36,11 @@ Trainer::Trainer(const Experiment& experiment, Backend& backend, const DataSet& 
       decay_form_(experiment.decay_form == "default" ? default_decay_form(experiment.optimizer)
                                                      : parse_rule<DecayForm>(experiment.decay_form)),
       steps_per_epoch_((data.train.count() + experiment.batch - 1) / experiment.batch),
-      scalars_(backend, steps_per_epoch_) {}
+      scalars_(backend, std::max<std::size_t>(1, experiment.layer_decay.size()) * steps_per_epoch_),
+      grow_(network.layers.size(), experiment.grow) {
+    if (!experiment.layer_decay.empty()) perceptron_.set_scalars_stride(steps_per_epoch_);
+    for (const Layer& layer : network.layers) edges_.push_back(static_cast<EdgeIndex>(layer.weights.size()));
+}
 
 bool Trainer::run() {
     for (std::uint32_t epoch = 0; epoch < experiment_.epochs; ++epoch) {
@@ -78,14 +83,18 @@ bool Trainer::run() {
 
 void Trainer::upload_scalars(std::uint32_t epoch) {
     const double epochs = experiment_.epochs;
-    std::vector<StepScalars> scalars(steps_per_epoch_);
-    for (std::uint32_t s = 0; s < steps_per_epoch_; ++s) {
-        const double time = epoch + static_cast<double>(s) / steps_per_epoch_;
-        const std::uint32_t step = epoch * steps_per_epoch_ + s;
-        scalars[s] = {
-            update_step(experiment_.optimizer, decay_form_, scheduled(experiment_.learning_rate, time, epochs),
-                        scheduled(experiment_.weight_decay, time, epochs), std::uint64_t{step} + 1),
-            epoch, step};
+    const std::vector<double>& given = experiment_.layer_decay;
+    std::vector<StepScalars> scalars;
+    for (const double factor : given.empty() ? std::vector<double>{1} : given) {
+        for (std::uint32_t s = 0; s < steps_per_epoch_; ++s) {
+            const double time = epoch + static_cast<double>(s) / steps_per_epoch_;
+            const std::uint32_t step = epoch * steps_per_epoch_ + s;
+            scalars.push_back(
+                {update_step(experiment_.optimizer, decay_form_, scheduled(experiment_.learning_rate, time, epochs),
+                             factor * scheduled(experiment_.weight_decay, time, epochs), std::uint64_t{step} + 1,
+                             factor * scheduled(experiment_.l1, time, epochs)),
+                 epoch, step});
+        }
     }
     scalars_.upload(scalars.data());
 }
@@ -179,13 +188,26 @@ void Trainer::prune(std::size_t layer, double epoch_time, EpochRecord& record) {
     const Pruned pruned = backend_.prune(perceptron_.layer(layer), experiment_.prune, zeta);
     record.replaced_positive += pruned.positive;
     record.replaced_negative += pruned.negative;
+    grow_[layer] = grow_rule(layer, pruned.total(), epoch_time);
+    edges_[layer] -= pruned.total();
+}
+
+/// The experiment's rule, or the share of it that brings the layer to the edges its schedule asks for.
+GrowRule Trainer::grow_rule(std::size_t layer, EdgeIndex pruned, double epoch_time) const {
+    GrowRule rule = experiment_.grow;
+    const double kept = scheduled(experiment_.edges_kept, epoch_time, experiment_.epochs);
+    if (kept == 1 || pruned == 0) return rule;
+    const double wanted = std::round(kept * static_cast<double>(edges_at_birth(experiment_, layer)));
+    const double missing = wanted - static_cast<double>(edges_[layer] - pruned);
+    std::visit([&](auto& each) { each.share = std::clamp(missing / pruned, 0.0, 1.0); }, rule);
+    return rule;
 }
 
 void Trainer::regrow(std::size_t layer, std::uint32_t event) {
     if (!perceptron_.is_sparse(layer)) return;
-    backend_.regrow(perceptron_.layer(layer), experiment_.grow, new_weights_,
-                    experiment_.reset_state != ResetState::none, experiment_.seed, static_cast<std::uint32_t>(layer),
-                    event);
+    edges_[layer] += backend_.regrow(perceptron_.layer(layer), grow_[layer], new_weights_,
+                                     experiment_.reset_state != ResetState::none, experiment_.seed,
+                                     static_cast<std::uint32_t>(layer), event);
 }
 
 void Trainer::finish_evolution(std::uint32_t epoch) {

@@ -50,6 +50,7 @@ private:
     [[nodiscard]] bool evolves_at(std::size_t layer, std::uint32_t step) const;
     void evolve(std::size_t layer, double epoch_time, std::uint32_t event, EpochRecord& record);
     void prune(std::size_t layer, double epoch_time, EpochRecord& record);
+    [[nodiscard]] GrowRule grow_rule(std::size_t layer, EdgeIndex pruned, double epoch_time) const;
     void regrow(std::size_t layer, std::uint32_t event);
     void finish_evolution(std::uint32_t epoch);
     [[nodiscard]] std::vector<Degrees> all_degrees();
@@ -62,7 +63,9 @@ private:
     WeightLaw new_weights_;
     DecayForm decay_form_;
     std::uint32_t steps_per_epoch_;
-    Buffer<StepScalars> scalars_;
+    Buffer<StepScalars> scalars_;   // [layers, or 1 if all decay alike][steps]
+    std::vector<EdgeIndex> edges_;  // of each layer
+    std::vector<GrowRule> grow_;    // of each layer's next regrowth
     std::vector<EpochRecord> history_;
 };
 

@@ -132,7 +132,7 @@ void check_evolution(const Layer& before, const PruneRule& prune_rule, const Gro
     const Layer after = layer_at_rest(layer);
     const Cell num_cells = before.topology->num_cells();
     const Cell missing = num_cells - old_cells.size() + (grow.allow_removed != 0 ? gone.size() : 0);
-    RC_ASSERT(grown == std::min<Cell>(missing, gone.size()));
+    RC_ASSERT(grown == std::min<Cell>(missing, std::lround(grow.share * static_cast<double>(gone.size()))));
     RC_ASSERT(after.weights.size() == before.weights.size() - gone.size() + grown);
 
     const auto old_edges = by_cell(before);
@@ -167,8 +167,9 @@ TEST(Evolution, ExactInEveryRespect) {
         if (*rc::gen::arbitrary<bool>()) {
             for (float& weight : layer.weights) weight = std::trunc(std::fmod(weight * 64, 3.0F));
         }
-        check_evolution(layer, *rc::gen::elementOf(alternatives<PruneRule>()), GrowRandom{*rc::gen::inRange(0, 2)},
-                        zeta, *rc::gen::arbitrary<bool>(), *rc::gen::arbitrary<bool>(), 1, seed);
+        check_evolution(layer, *rc::gen::elementOf(alternatives<PruneRule>()),
+                        GrowRandom{*rc::gen::inRange(0, 2), *rc::gen::element(1.0, 0.7, 0.0)}, zeta,
+                        *rc::gen::arbitrary<bool>(), *rc::gen::arbitrary<bool>(), 1, seed);
     }));
 }
 

@@ -90,6 +90,7 @@ struct Update {
     double learning_rate = 0;
     double weight_decay = 0;
     std::uint64_t t = 1;
+    double l1 = 0;
 };
 /// The parameters after one step; those with `present` false stay (empty: all are present).
 Parameters updated(const Parameters& parameters, const std::vector<double>& gradient, const Update& update,

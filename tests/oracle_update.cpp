@@ -44,15 +44,16 @@ double step(const Optimizer& optimizer, double theta, double g, double& m, doubl
 /// One parameter and its memory after one step.
 std::vector<double> updated(double theta, double g, const std::vector<double>& memory, const Update& update) {
     const double lambda = update.weight_decay;
+    const double l1 = theta == 0 ? 0 : std::copysign(update.l1, theta);
     double m = memory.empty() ? 0 : memory[0];
     double v = memory.size() < 2 ? 0 : memory[1];
     double kept = theta;  // what decay leaves of the weight
     if (std::holds_alternative<Coupled>(update.decay_form)) {
-        g += lambda * theta;
+        g += lambda * theta + l1;
     } else if (std::holds_alternative<Decoupled>(update.decay_form)) {
-        kept = theta * (1 - update.learning_rate * lambda);
+        kept = theta * (1 - update.learning_rate * lambda) - update.learning_rate * l1;
     } else if (std::holds_alternative<Shrink>(update.decay_form)) {
-        kept = theta * (1 - lambda);
+        kept = theta * (1 - lambda) - l1;
     } else {
         throw std::logic_error("the oracle does not know this decay form");
     }

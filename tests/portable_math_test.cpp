@@ -238,8 +238,9 @@ TEST(Optimizers, EveryDecayFormAgreesWithTheOracle) {
                     oracle::Parameters before{{w}, {}};
                     for (const float each : state) before.states.push_back({each});
                     const auto g = static_cast<float>(random_matrix(1, 1, trial < 2 ? 1e-6 : 1, random)(0, 0));
-                    const oracle::Update update{rule, form, 0.0123, 0.045, t};
-                    update_parameter(rule, w, g, state, update_step(rule, form, 0.0123, 0.045, t));
+                    const double l1 = trial % 2 == 0 ? 0 : 0.03;
+                    const oracle::Update update{rule, form, 0.0123, 0.045, t, l1};
+                    update_parameter(rule, w, g, state, update_step(rule, form, 0.0123, 0.045, t, l1));
                     const auto want = oracle::updated(before, {g}, update);
                     // the sum of gradient and decay is rounded once
                     const auto slack = oracle::allowance(before, {g}, update, 1e-8, 1e-7);
@@ -279,6 +280,20 @@ TEST(Optimizers, HandComputedSteps) {
     EXPECT_NEAR(one(AdamW{}, Decoupled{}, 1), 0.98 - 0.1, 1e-6);
     // v = 0.01 g^2: w -= lr * g / (0.1 g)
     EXPECT_NEAR(one(RmsProp{}, Coupled{}, 1), 0, 1e-5);
+}
+
+TEST(Optimizers, L1DecaysByTheSignAlone) {
+    // g = 0.5, lr = 0.1, decay 0.2, l1 0.3
+    const auto one = [](float w, const DecayForm& form) {
+        OptimizerState<0> state{};
+        update_parameter(Sgd{}, w, 0.5F, state, update_step(Sgd{}, form, 0.1, 0.2, 1, 0.3));
+        return w;
+    };
+    EXPECT_NEAR(one(4, Coupled{}), 4 - 0.1 * (0.5 + 0.8 + 0.3), 1e-6);
+    EXPECT_NEAR(one(-4, Coupled{}), -4 - 0.1 * (0.5 - 0.8 - 0.3), 1e-6);
+    EXPECT_NEAR(one(-4, Decoupled{}), -4 + 0.1 * (0.8 + 0.3) - 0.05, 1e-6);
+    EXPECT_NEAR(one(4, Shrink{}), 4 - 0.8 - 0.3 - 0.05, 1e-6);
+    EXPECT_NEAR(one(0, Shrink{}), -0.05, 1e-7) << "zero has no sign";
 }
 
 TEST(Optimizers, DefaultDecayForms) {

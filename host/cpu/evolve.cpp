@@ -220,7 +220,7 @@ Replacement<Key> draw_replacement(const Policy& policy, const SparseCpuLayer& la
     const Cell missing =
         num_missing(Cell{layer.num_inputs} * layer.num_outputs, layer.num_edges(), change.num_pruned, *regrowth.grow);
     change.allow_removed = regrowth.grow->allow_removed != 0;
-    change.num_grown = static_cast<EdgeIndex>(std::min<Cell>(missing, change.num_pruned));
+    change.num_grown = static_cast<EdgeIndex>(std::min<Cell>(missing, grow_quota(*regrowth.grow, change.num_pruned)));
     if (change.num_grown == 0) return change;
     auto* ranks = scratch.take<Key>(change.num_grown);
     permute(Permutation(missing, regrowth.stream(Purpose::grow)), 0, change.num_grown, ranks);

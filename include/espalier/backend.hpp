@@ -132,7 +132,8 @@ public:
     // Evolution. prune() chooses the edges and sets their weights to 0; they keep their cells until regrow() replaces
     // all of them or remove() drops them.
     virtual Pruned prune(DeviceLayer& layer, const PruneRule& rule, double zeta) = 0;
-    /// Grows as many edges as were pruned; returns how many (fewer only when no missing cell is left). `reset_state`
+    /// Grows the rule's share of as many edges as were pruned; returns how many (fewer only when no missing cell is
+    /// left). `reset_state`
     /// false keeps the optimizer memory of a replaced edge's slot, as EvolNet does.
     virtual std::uint32_t regrow(DeviceLayer& layer, const GrowRule& rule, const WeightLaw& law, bool reset_state,
                                  std::uint64_t seed, std::uint32_t layer_number, std::uint32_t event) = 0;

@@ -26,11 +26,15 @@ struct PruneByMagnitude {
 
 using PruneRule = std::variant<PruneBySign, PruneByMagnitude>;
 
-/// As many new edges as went, uniformly at random among the missing cells.
+/// New edges in the place of those that went, uniformly at random among the missing cells.
 struct GrowRandom {
     int allow_removed = 0;  // 1: cells whose edge was just removed may be drawn too
+    double share = 1;       // of the pruned edges that are replaced; below 1 the layer thins out
     static constexpr std::string_view name = "random";
-    static constexpr auto fields() { return std::tuple{field("allow_removed", &GrowRandom::allow_removed, 0, 1)}; }
+    static constexpr auto fields() {
+        return std::tuple{field("allow_removed", &GrowRandom::allow_removed, 0, 1),
+                          field("share", &GrowRandom::share, 0, 1)};
+    }
 };
 
 using GrowRule = std::variant<GrowRandom>;

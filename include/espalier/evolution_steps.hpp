@@ -268,6 +268,11 @@ inline Cell num_missing(Cell num_cells, EdgeIndex num_edges, EdgeIndex num_prune
     return num_cells - num_edges + (rule.allow_removed != 0 ? num_pruned : 0);
 }
 
+/// How many new edges a rule wants for so many pruned ones: its share, rounded.
+inline EdgeIndex grow_quota(const GrowRandom& rule, EdgeIndex num_pruned) {
+    return static_cast<EdgeIndex>(rule.share * static_cast<double>(num_pruned) + 0.5);
+}
+
 namespace detail {
 
 /// Merges kept and new edges, one run of old slots a call: new edges come before the first old edge beyond them.

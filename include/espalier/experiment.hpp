@@ -45,6 +45,7 @@ struct Experiment {
     PruneRule prune = PruneBySign{};
     GrowRule grow = GrowRandom{};
     Schedule zeta = Constant{0.3, 0};
+    Schedule edges_kept = Constant{1, 0};  // share of the edges asked for at birth; falling: sparsity rises
     Cadence cadence = EveryEpoch{};
     bool zero_before_test = true;  // pruned edges rest at 0 during the test pass and are replaced after it
     LastEpoch last_epoch = LastEpoch::zero;
@@ -63,6 +64,8 @@ struct Experiment {
     std::string decay_form = "default";  // "default": what the optimizer uses
     Schedule learning_rate = Constant{0.01, 0};
     Schedule weight_decay = Constant{0, 0};
+    Schedule l1 = Constant{0, 0};     // decay by the weight's sign
+    std::vector<double> layer_decay;  // factor on both decays per layer; empty: 1 everywhere
     Index batch = 128;
     std::uint32_t epochs = 20;
     std::uint64_t seed = 1;

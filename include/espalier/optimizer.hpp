@@ -34,6 +34,8 @@ struct UpdateStep {
     float shrink = 0;         // taken from the weight, times w
     float correction1 = 1;    // 1 / (1 - beta1^t), Adam
     float correction2 = 1;    // 1 / (1 - beta2^t), Adam
+    float coupled_l1 = 0;     // added to the gradient, times the weight's sign
+    float shrink_l1 = 0;      // taken from the weight, times its sign
 };
 
 template <int N>
@@ -148,14 +150,20 @@ inline DecayForm default_decay_form(const Optimizer& optimizer) {
         [](const auto& rule) -> DecayForm { return typename std::decay_t<decltype(rule)>::DefaultDecay{}; }, optimizer);
 }
 
-/// The scalars of step `t` (counted from 1) for these hyper-parameters.
+/// The scalars of step `t` (counted from 1) for these hyper-parameters. `l1` decays by the weight's sign and enters as
+/// the other decay does.
 inline UpdateStep update_step(const Optimizer& optimizer, const DecayForm& form, double learning_rate,
-                              double weight_decay, std::uint64_t t) {
+                              double weight_decay, std::uint64_t t, double l1 = 0) {
     UpdateStep step;
     step.learning_rate = static_cast<float>(learning_rate);
-    if (std::holds_alternative<Coupled>(form)) step.coupled_decay = static_cast<float>(weight_decay);
-    if (std::holds_alternative<Decoupled>(form)) step.shrink = static_cast<float>(learning_rate * weight_decay);
-    if (std::holds_alternative<Shrink>(form)) step.shrink = static_cast<float>(weight_decay);
+    const double taken = std::holds_alternative<Decoupled>(form) ? learning_rate : 1;  // of a decay from the weight
+    if (std::holds_alternative<Coupled>(form)) {
+        step.coupled_decay = static_cast<float>(weight_decay);
+        step.coupled_l1 = static_cast<float>(l1);
+    } else {
+        step.shrink = static_cast<float>(taken * weight_decay);
+        step.shrink_l1 = static_cast<float>(taken * l1);
+    }
     std::visit(
         [&](const auto& rule) {
             if constexpr (requires { rule.beta1; }) {
@@ -172,8 +180,9 @@ template <class Rule>
 ESPALIER_HOST_DEVICE void update_parameter(const Rule& rule, float& w, float g, OptimizerState<Rule::num_states>& state,
                                            const UpdateStep& step) {
     const float before = w;
-    rule(w, g + step.coupled_decay * before, state, step);
-    w -= step.shrink * before;
+    const float sign = before > 0 ? 1.0F : before < 0 ? -1.0F : 0.0F;
+    rule(w, g + (step.coupled_decay * before + step.coupled_l1 * sign), state, step);
+    w -= step.shrink * before + step.shrink_l1 * sign;
 }
 
 }  // namespace espalier

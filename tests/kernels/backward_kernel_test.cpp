@@ -114,7 +114,7 @@ struct Trained {
     [[nodiscard]] TrainedArrays arrays() const { return {value.data(), {first.data(), second.data()}}; }
 };
 
-constexpr UpdateStep step{0.05F, 0.01F, 0.002F, 1.5F, 1.25F};
+constexpr UpdateStep step{0.05F, 0.01F, 0.002F, 1.5F, 1.25F, 0.003F, 0.001F};
 
 /// Each parameter must lie between its updates by gradients that differ by `slack`, or within rounding of that.
 template <class Rule>

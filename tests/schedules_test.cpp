@@ -1,0 +1,134 @@
+// Decay that rises, differs by layer or goes by the sign, and edges that become fewer: through a whole training run, on
+// networks whose learning rate is 0, so that nothing but the rule in question moves them.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "host/cpu/cpu_backend.hpp"
+#include "host/data/dataset.hpp"
+#include "host/network_birth.hpp"
+#include "host/option_table.hpp"
+#include "host/trainer.hpp"
+
+namespace espalier {
+namespace {
+
+using testing::ElementsAre;
+
+constexpr std::uint32_t steps_per_epoch = 4;
+
+struct Trained {
+    Network before, after;
+    std::vector<std::uint64_t> edges;  // of the sparse layers together, per epoch
+};
+
+Trained trained(const OptionTexts& given) {
+    Experiment experiment;
+    apply({{"dataset", "synthetic"},
+           {"train-samples", "200"},
+           {"test-samples", "50"},
+           {"batch", "50"},
+           {"layers", "784-40-30-10"},
+           {"epsilon", "2"},
+           {"epochs", "3"},
+           {"learning-rate", "0"},
+           {"decay-form", "shrink"},
+           {"evolve", "never"},
+           {"threads", "1"}},
+          "test", experiment);
+    apply(given, "test", experiment);
+    validate(experiment);
+    const DataSet data = load_dataset("synthetic", "", experiment.train_samples, experiment.test_samples);
+    const auto backend = make_cpu_backend(1);
+    TrainObserver nobody;
+    Trained result{new_network(experiment), {}, {}};
+    Trainer trainer(experiment, *backend, data, result.before, nobody);
+    EXPECT_TRUE(trainer.run());
+    result.after = trainer.network();
+    for (const EpochRecord& record : trainer.history()) result.edges.push_back(record.edges);
+    return result;
+}
+
+/// What is left of a layer's weights, as a factor, if that is the same for all.
+double left_of(const Trained& run, std::size_t layer) {
+    const auto& before = run.before.layers.at(layer).weights;
+    const auto& after = run.after.layers.at(layer).weights;
+    const double left = static_cast<double>(after.at(0)) / before.at(0);
+    for (std::size_t i = 0; i < before.size(); ++i) EXPECT_NEAR(after[i] / before[i], left, 1e-5) << i;
+    return left;
+}
+
+TEST(Decay, FollowsItsScheduleStepByStep) {
+    double left = 1;
+    for (std::uint32_t s = 0; s < 3 * steps_per_epoch; ++s) left *= 1 - 0.12 * s / (3.0 * steps_per_epoch);
+    const Trained run = trained({{"weight-decay", "linear(value=0,end=0.12)"}});
+    EXPECT_NEAR(left_of(run, 0), left, 1e-5);
+    EXPECT_NEAR(left_of(run, 2), left, 1e-5);
+    EXPECT_LT(left, 0.6);
+}
+
+TEST(Decay, DiffersByLayer) {
+    const Trained run = trained({{"weight-decay", "0.01"}, {"layer-decay", "1,0,5"}});
+    EXPECT_NEAR(left_of(run, 0), std::pow(0.99, 12), 1e-5);
+    EXPECT_EQ(run.after.layers[1].weights, run.before.layers[1].weights);
+    EXPECT_EQ(run.after.layers[1].bias, run.before.layers[1].bias);
+    EXPECT_NEAR(left_of(run, 2), std::pow(0.95, 12), 1e-5);
+}
+
+TEST(Decay, BySignTakesTheSameFromEveryWeight) {
+    const Trained run = trained({{"l1", "0.0001"}, {"layer-decay", "1,2,1"}});
+    for (std::size_t layer = 0; layer < 3; ++layer) {
+        const auto& before = run.before.layers[layer].weights;
+        const auto& after = run.after.layers[layer].weights;
+        const double taken = 12 * (layer == 1 ? 0.0002 : 0.0001);
+        for (std::size_t i = 0; i < before.size(); ++i) {
+            if (std::abs(before[i]) < taken) {
+                EXPECT_LT(std::abs(after[i]), 0.0004);  // about zero, a step beyond at most
+            } else {
+                EXPECT_NEAR(after[i], before[i] - std::copysign(taken, before[i]), 1e-6);
+            }
+        }
+    }
+}
+
+TEST(Decay, FactorsMustFitTheLayers) {
+    EXPECT_THROW(trained({{"layer-decay", "1,0"}}), UserError);
+    EXPECT_THROW(trained({{"layer-decay", "1,-1,1"}}), UserError);
+}
+
+TEST(EdgesKept, FallAsScheduledAndNoFasterThanPruningLetsThem) {
+    const OptionTexts evolving{{"evolve", "epoch"}, {"last-epoch", "evolve"}, {"zeta", "0.3"}};
+    OptionTexts given = evolving;
+    const std::uint64_t birth = 2 * (784 + 40) + 2 * (40 + 30);
+    EXPECT_THAT(trained(given).edges, ElementsAre(birth, birth, birth));
+    given["edges-kept"] = "linear(value=1,end=0.7)";
+    const Trained gently = trained(given);
+    EXPECT_THAT(gently.edges, ElementsAre(std::lround(1648 * 0.9) + std::lround(140 * 0.9),
+                                          std::lround(1648 * 0.8) + std::lround(140 * 0.8),
+                                          std::lround(1648 * 0.7) + std::lround(140 * 0.7)));
+    for (std::size_t layer = 0; layer < 2; ++layer) EXPECT_EQ(fault(*gently.after.layers[layer].topology), "");
+    given["edges-kept"] = "0.1";
+    const Trained fast = trained(given);
+    for (std::size_t epoch = 0; epoch < 3; ++epoch) {
+        const double least = static_cast<double>(birth) * std::pow(0.7, static_cast<double>(epoch + 1));
+        EXPECT_GE(static_cast<double>(fast.edges[epoch]), least);
+        EXPECT_LE(static_cast<double>(fast.edges[epoch]), least + 3 * 4);  // shares are rounded down, sign by sign
+    }
+}
+
+TEST(EdgesKept, AGrowRulesShareThinsALayerOut) {
+    const Trained run =
+        trained({{"evolve", "epoch"}, {"last-epoch", "evolve"}, {"prune", "magnitude"}, {"grow", "random(share=0.5)"}});
+    std::uint64_t first = 1648, second = 140;
+    for (std::size_t epoch = 0; epoch < 3; ++epoch) {
+        for (std::uint64_t* edges : {&first, &second}) {
+            const auto pruned = static_cast<std::uint64_t>(0.3 * static_cast<double>(*edges));
+            *edges = *edges - pruned + (pruned + 1) / 2;
+        }
+        EXPECT_EQ(run.edges[epoch], first + second);
+    }
+}
+
+}  // namespace
+}  // namespace espalier
