@@ -1,6 +1,8 @@
 #include <CLI/CLI.hpp>
+#include <fstream>
 #include <iostream>
 #include <memory>
+#include <sstream>
 
 #include "espalier/error.hpp"
 #include "host/command.hpp"
@@ -23,6 +25,7 @@ struct StudyArguments {
     bool json = false;
     bool list_studies = false;
     bool dry_run = false;
+    std::string update;
 };
 
 void print_studies() {
@@ -43,7 +46,21 @@ void write_text(const fs::path& path, const std::string& text) {
     write_atomically(path, [&](OutputFile& file) { file.append(text); });
 }
 
+void update_document(const fs::path& path) {
+    std::ifstream stream(path, std::ios::binary);
+    std::ostringstream text;
+    if (!stream || !(text << stream.rdbuf())) {
+        throw UserError(ExitCode::usage, path.string() + ": cannot be read; --update takes a Markdown file");
+    }
+    const std::string made = with_tables(text.str(), path.parent_path());
+    if (made != text.str()) write_text(path, made);
+}
+
 int run_study(const StudyArguments& arguments) {
+    if (!arguments.update.empty()) {
+        update_document(arguments.update);
+        return 0;
+    }
     if (arguments.list_studies) {
         print_studies();
         return 0;
@@ -70,7 +87,7 @@ int run_study(const StudyArguments& arguments) {
     write_text(place.folder / "study.json", json);
     write_text(place.folder / "study.csv", csv(table));
     write_text(place.folder / "runs.csv", csv(cells_table(results)));
-    write_text(place.folder / "study.md", study.summary + "\n\n" + markdown(table));
+    write_text(place.folder / "study.md", study_text(results));
     std::vector<fs::path> runs;
     for (std::size_t r = 0; r < study.rows.size(); ++r) {
         for (const StudyCell& cell : study.cells) {
@@ -86,7 +103,7 @@ int run_study(const StudyArguments& arguments) {
     if (arguments.json) {
         std::cout << json << std::flush;
     } else {
-        std::cout << markdown(table) << '\n' << (place.folder / "report.html").string() << '\n' << std::flush;
+        std::cout << study_text(results) << '\n' << (place.folder / "report.html").string() << '\n' << std::flush;
     }
     for (const auto& [cell, why] : progress.failures) std::cerr << "espalier: " << cell << " failed: " << why << '\n';
     return progress.failed_code;
@@ -116,6 +133,11 @@ void add_study_command(CLI::App& app, Action& action) {
         ->group("Study");
     command->add_flag("--json", arguments->json, "results as one JSON object on stdout")->group("Study");
     command->add_flag("--dry-run", arguments->dry_run, "print the runs and end")->group("Study");
+    command
+        ->add_option("--update", arguments->update,
+                     "make the tables of a Markdown file anew from the results files it names, and end")
+        ->type_name("")
+        ->group("Study");
     command->footer("Every option of train takes the place of the study's own; '[a, b]' makes an axis of it.");
     add_experiment_options(*command, arguments->given);
     command->callback([arguments, &action] { action = [arguments] { return run_study(*arguments); }; });

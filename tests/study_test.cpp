@@ -11,6 +11,7 @@
 #include "espalier/error.hpp"
 #include "host/recipes.hpp"
 #include "host/study/study_results.hpp"
+#include "host/study/study_statistics.hpp"
 #include "recorded_run.hpp"
 #include "temporary_folder.hpp"
 
@@ -189,6 +190,77 @@ TEST(StudyResults, TableShowsIntervalsVerdictsAndWhatWasPublished) {
     const std::string sheet = csv(study_table(two_rows()));
     EXPECT_THAT(sheet, HasSubstr("weight-decay 0,3,0.05,"));
     EXPECT_THAT(csv(cells_table(two_rows())), HasSubstr("weight-decay 1,1,exit code 5: the loss is nan,"));
+}
+
+TEST(StudyResults, ChangesCarryWelchIntervals) {
+    StudyResults results = two_rows();
+    results.rows[1].cells = results.rows[0].cells;
+    for (CellResult& cell : results.rows[1].cells) {
+        cell.figures["contrast"] += 0.2;
+        cell.figures["test_loss"] *= 1.01;
+    }
+    const std::string text = markdown(changes_table(results));
+    // equal variances of 0.01 and three runs a side: 4 degrees of freedom, t = 2.7764
+    EXPECT_THAT(text, HasSubstr("| **+0.200 ± 0.023** |"));
+    EXPECT_THAT(text, HasSubstr("| +0.0010 ± 0.0228 |"));
+    EXPECT_THAT(markdown(confidence_table(results)), HasSubstr("| 0.1000 ± 0.0248 |"));
+}
+
+TEST(StudyStatistics, WelchsIntervalAgreesWithAWorkedExample) {
+    // variances 10 of 5 values and 2.25 of 4
+    const std::vector<double> a{6, 8, 10, 12, 14}, b{1, 2, 4, 4};
+    const MeanInterval change = welch_difference(a, b);
+    EXPECT_DOUBLE_EQ(change.mean, 10 - 2.75);
+    const double of_a = 10.0 / 5, of_b = 2.25 / 4;
+    const double freedom = (of_a + of_b) * (of_a + of_b) / (of_a * of_a / 4 + of_b * of_b / 3);
+    EXPECT_NEAR(change.half_width, student_quantile(0.95, freedom) * std::sqrt(of_a + of_b), 1e-12);
+    EXPECT_TRUE(std::isinf(welch_difference({1}, {2, 3}).half_width));
+}
+
+TEST(StudyStatistics, TrendIsExactOnSmallGroups) {
+    // 3 groups of 2, perfectly ordered: 2 of the 90 ways to deal six values are as extreme
+    const RankTrend up = rank_trend({{1, 2}, {3, 4}, {5, 6}}, 99999);
+    EXPECT_DOUBLE_EQ(up.ascending, 1);
+    EXPECT_NEAR(up.p_value, 2.0 / 90, 0.002);
+    const RankTrend down = rank_trend({{5, 6}, {3, 4}, {1, 2}}, 999);
+    EXPECT_DOUBLE_EQ(down.ascending, 0);
+    const RankTrend none = rank_trend({{1, 4}, {2.5, 2.5}, {1, 4}}, 999);
+    EXPECT_DOUBLE_EQ(none.ascending, 0.5);
+    EXPECT_DOUBLE_EQ(none.p_value, 1);
+}
+
+TEST(StudyStatistics, TrendOfNoiseIsFoundAtTheStatedLevelOnly) {
+    int found = 0;
+    for (std::uint64_t trial = 0; trial < 400; ++trial) {
+        std::vector<std::vector<double>> groups(5, std::vector<double>(3));
+        std::uint64_t n = 0;
+        for (auto& group : groups) {
+            for (double& value : group) value = normal(Stream{trial, Purpose::synthetic, 9, 0}.bits(n++));
+        }
+        found += rank_trend(groups, 199, trial).p_value <= 0.05 ? 1 : 0;
+    }
+    EXPECT_GE(found, 5);  // binomial(400, 0.05): mean 20, deviation 4.4
+    EXPECT_LE(found, 37);
+}
+
+TEST(StudyDocument, TablesAreMadeAnewBetweenTheirMarks) {
+    const TemporaryFolder folder;
+    std::ofstream(folder.path() / "results.json") << study_json(two_rows());
+    const std::string text = "# Title\n\n<!-- study figures results.json -->\nold\n<!-- end -->\n\nAfter.\n";
+    const std::string made = with_tables(text, folder.path());
+    EXPECT_EQ(made, "# Title\n\n<!-- study figures results.json -->\n\n" + markdown(study_table(two_rows())) +
+                        "\n<!-- end -->\n\nAfter.\n");
+    EXPECT_EQ(with_tables(made, folder.path()), made);
+    const auto refused = [&](const std::string& document) -> std::string {
+        try {
+            return with_tables(document, folder.path());
+        } catch (const UserError& error) {
+            return error.what();
+        }
+    };
+    EXPECT_THAT(refused("\n<!-- study figures none.json -->\n<!-- end -->\n"), HasSubstr("line 2"));
+    EXPECT_THAT(refused("<!-- study pictures results.json -->\n<!-- end -->\n"), HasSubstr("'pictures'"));
+    EXPECT_THAT(refused("<!-- study figures results.json -->\nlost\n"), HasSubstr("<!-- end -->"));
 }
 
 TEST(StudyResults, FiguresOfARunAreThoseOfItsFolder) {

@@ -54,10 +54,27 @@ StudyResults read_study_json(const std::filesystem::path& path);
 /// The CSV form holds the numbers in full.
 Table study_table(const StudyResults& results);
 
+/// How sure the networks were: test loss at its lowest and at the end, accuracy, mean confidence of all answers and of
+/// the wrong ones.
+Table confidence_table(const StudyResults& results);
+
+/// Every row's figures minus the first row's, with 95 % Welch intervals; ** where an interval leaves out 0.
+Table changes_table(const StudyResults& results);
+
+/// One sentence: does the contrast rise from row to row? Empty with fewer than three rows that have one.
+std::string trend_sentence(const StudyResults& results);
+
 /// A row per run.
 Table cells_table(const StudyResults& results);
 
 /// Markdown, its columns padded so that it reads well as plain text.
 std::string markdown(const Table& table);
+
+/// The study's results as Markdown: table of figures, table of confidence, trend.
+std::string study_text(const StudyResults& results);
+
+/// `text` with everything between `<!-- study TABLE FILE -->` and `<!-- end -->` made anew from the results in FILE
+/// (relative to `folder`). TABLE is figures, confidence or changes. Throws UserError (usage) naming the line at fault.
+std::string with_tables(const std::string& text, const std::filesystem::path& folder);
 
 }  // namespace espalier

@@ -3,8 +3,10 @@
 #include <cmath>
 #include <cstdio>
 
+#include "espalier/error.hpp"
 #include "espalier/rule.hpp"
 #include "host/study/study_results.hpp"
+#include "host/study/study_statistics.hpp"
 
 namespace espalier {
 namespace {
@@ -20,6 +22,13 @@ struct Column {
 constexpr Column columns[] = {{"train_loss", "train loss", 4, 1, false}, {"train_accuracy", "acc. %", 2, 100, false},
                               {"test_loss", "test loss", 4, 1, false},   {"test_accuracy", "acc. %", 2, 100, false},
                               {"loss_gap", "loss gap", 4, 1, true},      {"contrast", "contrast", 3, 1, true}};
+
+constexpr Column confidence_columns[] = {{"lowest_test_loss", "lowest test loss", 4, 1, false},
+                                         {"lowest_test_loss_epoch", "in epoch", 0, 1, false},
+                                         {"test_loss", "test loss", 4, 1, false},
+                                         {"test_accuracy", "acc. %", 2, 100, false},
+                                         {"test_confidence", "confidence %", 2, 100, false},
+                                         {"test_wrong_confidence", "when wrong %", 2, 100, false}};
 
 std::string fixed(double value, const Column& column) {
     char text[64];
@@ -62,18 +71,6 @@ std::vector<std::string> published_row(const RowResult& row) {
     return cells;
 }
 
-std::size_t width_of(const std::string& text) {
-    return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char byte) {
-        return (static_cast<unsigned char>(byte) & 0xC0U) != 0x80U;  // bytes that begin a character
-    }));
-}
-
-/// A bar would end the cell.
-std::string without_bars(std::string text) {
-    std::replace(text.begin(), text.end(), '|', '/');
-    return text;
-}
-
 }  // namespace
 
 Table study_table(const StudyResults& results) {
@@ -113,6 +110,61 @@ Table study_table(const StudyResults& results) {
     return table;
 }
 
+Table confidence_table(const StudyResults& results) {
+    Table table{"confidence", results.summary};
+    table.html_header = {results.study};
+    for (const Column& column : confidence_columns) table.html_header.emplace_back(column.title);
+    for (const RowResult& row : results.rows) {
+        std::vector<std::string> shown{row.name};
+        for (const Column& column : confidence_columns) {
+            shown.push_back(interval_text(row.values(column.figure), column));
+        }
+        table.html_rows.push_back(shown);
+    }
+    return table;
+}
+
+Table changes_table(const StudyResults& results) {
+    Table table{"changes", results.summary};
+    expects(!results.rows.empty(), "a row to compare with");
+    const RowResult& first = results.rows.front();
+    table.html_header = {"minus " + first.name};
+    for (const Column& column : columns) table.html_header.emplace_back(column.title);
+    for (std::size_t r = 1; r < results.rows.size(); ++r) {
+        std::vector<std::string> shown{results.rows[r].name};
+        for (const Column& column : columns) {
+            const auto values = results.rows[r].values(column.figure), others = first.values(column.figure);
+            if (values.empty() || others.empty()) {
+                shown.emplace_back("–");
+                continue;
+            }
+            const MeanInterval change = welch_difference(values, others);
+            const Column with_sign{"", "", column.digits, column.factor, true};
+            const Column half{"", "", column.digits, column.factor, false};
+            const std::string mark = change.low() > 0 || change.high() < 0 ? "**" : "";
+            shown.push_back(mark + fixed(change.mean, with_sign) +
+                            (change.count > 1 ? " ± " + fixed(change.half_width, half) : "") + mark);
+        }
+        table.html_rows.push_back(shown);
+    }
+    return table;
+}
+
+std::string trend_sentence(const StudyResults& results) {
+    std::vector<std::vector<double>> groups;
+    for (const RowResult& row : results.rows) {
+        if (auto contrasts = row.values("contrast"); !contrasts.empty()) groups.push_back(std::move(contrasts));
+    }
+    if (groups.size() < 3) return {};
+    const RankTrend trend = rank_trend(groups);
+    char text[200];
+    std::snprintf(text, sizeof text,
+                  "Contrast from row to row: %.1f %% of the pairs of runs ascend (50 %%: chance), p = %.2g (two-sided, "
+                  "Jonckheere-Terpstra by 99,999 permutations).",
+                  100 * trend.ascending, trend.p_value);
+    return text;
+}
+
 Table cells_table(const StudyResults& results) {
     Table table{"cells", "Runs of " + results.study};
     Figures all;
@@ -132,30 +184,6 @@ Table cells_table(const StudyResults& results) {
         }
     }
     return table;
-}
-
-std::string markdown(const Table& table) {
-    std::vector<std::vector<std::string>> lines{table.html_header};
-    lines.insert(lines.end(), table.html_rows.begin(), table.html_rows.end());
-    std::vector<std::size_t> widths(table.html_header.size(), 3);
-    for (auto& line : lines) {
-        for (std::size_t c = 0; c < line.size(); ++c) {
-            line[c] = without_bars(line[c]);
-            widths[c] = std::max(widths[c], width_of(line[c]));
-        }
-    }
-    std::string text;
-    for (std::size_t l = 0; l < lines.size(); ++l) {
-        for (std::size_t c = 0; c < widths.size(); ++c) {
-            const std::string& cell = lines[l][c];
-            text += (c == 0 ? "| " : " | ") + cell + std::string(widths[c] - width_of(cell), ' ');
-        }
-        text += " |\n";
-        if (l > 0) continue;
-        for (const std::size_t width : widths) text += "|" + std::string(width + 2, '-');
-        text += "|\n";
-    }
-    return text;
 }
 
 }  // namespace espalier
