@@ -13,6 +13,7 @@
 #include "host/data/dataset.hpp"
 #include "host/network_birth.hpp"
 #include "host/perceptron.hpp"
+#include "host/topology_records.hpp"
 #include "host/training_run.hpp"
 
 namespace espalier {
@@ -40,14 +41,19 @@ std::uint64_t activation_bytes(const Experiment& experiment, Index lanes) {
     return bytes;
 }
 
-/// A layer's share of the history: both sides' degrees around every evolution, two bytes each for most widths.
+/// A layer's share of the history: both sides' degrees around every evolution (two bytes each for most
+/// widths), weight histograms, ages.
 std::uint64_t recorded_bytes(const Experiment& experiment) {
     std::uint64_t neurons = 0;
     for (std::size_t l = 0; l + 1 < experiment.layers.size(); ++l) {
         if (is_sparse_layer(experiment, l)) neurons += std::uint64_t{experiment.layers[l]} + experiment.layers[l + 1];
     }
+    const std::uint64_t weights = sizeof(std::uint32_t) * weight_bins * (experiment.layers.size() - 1);
+    constexpr std::uint64_t edge_bytes = 80;   // a layer's line of edges.csv
     constexpr std::uint64_t line_bytes = 600;  // of history.csv and history.jsonl together
-    return experiment.epochs * (4 * neurons + line_bytes);
+    const std::uint64_t recorded = experiment.epochs / experiment.record_every + 2;
+    return recorded * (4 * neurons + weights + edge_bytes * (experiment.layers.size() - 1)) +
+           experiment.epochs * line_bytes;
 }
 
 /// Edges of a layer at birth, on average where the birth law leaves them to chance.
@@ -93,6 +99,7 @@ MemoryEstimate estimate_memory(const Experiment& experiment) {
                                    static_cast<double>(edges) / (static_cast<double>(inputs) * outputs),
                                    bytes.resident});
         resident += bytes.resident;
+        if (sparse) resident += following_bytes(inputs, outputs, edges);
         estimate.evolution_bytes = std::max(estimate.evolution_bytes, bytes.evolving);
         estimate.parameters += edges + outputs + std::uint64_t{outputs} * num_parameters(experiment.activation);
         estimate.network_bytes += sizeof(float) * (edges * (sparse ? 2 : 1) + 2 * std::uint64_t{outputs});

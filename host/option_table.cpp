@@ -255,6 +255,9 @@ std::vector<ExperimentOption> make_table() {
     table.push_back(text_option("backend", "Machine", "auto, cpu or cuda", &E::backend));
     table.push_back(number("threads", "Machine", "CPU threads, 0: one per core; results do not depend on it",
                            &E::threads, 0, 1024));
+    table.push_back(number("record-every", "Machine",
+                           "epochs between two records of topology and weights; first and last are always recorded",
+                           &E::record_every, 1, 1e9));
     return table;
 }
 

@@ -39,7 +39,7 @@ OptionTexts parse_config(const std::string& text, const std::string& source);
 std::string config_text(const Experiment& experiment);
 
 /// The options that make runs different experiments: all but the seed and the machine (folder of the data, backend,
-/// threads).
+/// threads, what is recorded).
 OptionTexts experiment_texts(const Experiment& experiment);
 
 /// Checks what no single option can see (epsilon against the widths, momentum against the optimizer ...), before

@@ -14,6 +14,7 @@
 #include "host/data/npy.hpp"
 #include "host/heat_map.hpp"
 #include "host/output_file.hpp"
+#include "host/topology_records.hpp"
 
 namespace espalier {
 
@@ -88,6 +89,7 @@ bool is_own_file(const fs::path& path) {
           "connections-last.png", "network.safetensors", "pixels.npy", "report.html", "results.json"}) {
         if (name == known) return true;
     }
+    if (is_topology_record(name)) return true;
     const std::string head = "degrees-layer";
     if (!name.starts_with(head)) return false;
     const auto dash = name.find_first_not_of("0123456789", head.size());

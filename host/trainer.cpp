@@ -77,6 +77,7 @@ bool Trainer::run() {
         }
         history_.push_back(record);
         observer_.epoch(record);
+        observer_.epoch_ended(*this);
     }
     return true;
 }

@@ -13,6 +13,8 @@
 
 namespace espalier {
 
+class Trainer;
+
 /// What a training run tells as it goes.
 class TrainObserver {
 public:
@@ -22,6 +24,8 @@ public:
     virtual void epoch(const EpochRecord& /*record*/) {}
     /// Degrees of sparse layer `layer` (from 0) around an epoch's evolution.
     virtual void degrees(std::size_t /*layer*/, const Degrees& /*before*/, const Degrees& /*after*/) {}
+    /// After every epoch and its record: the moment to read the network back.
+    virtual void epoch_ended(Trainer& /*trainer*/) {}
     /// Polled between slices of steps; true ends the run.
     virtual bool stop() { return false; }
 };

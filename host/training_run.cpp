@@ -14,6 +14,7 @@
 #include "host/recipes.hpp"
 #include "host/report/report.hpp"
 #include "host/signals.hpp"
+#include "host/topology_records.hpp"
 #include "host/trainer.hpp"
 #include "host/version.hpp"
 
@@ -24,15 +25,20 @@ namespace fs = std::filesystem;
 
 const std::string recipe_prefix = "recipe:";
 
-/// Runs, recorder and progress bar in one observer.
+/// Runs, records and progress bar in one observer.
 class Watcher final : public TrainObserver {
 public:
-    Watcher(Recorder& recorder, Progress& progress) : recorder_(recorder), progress_(progress) {}
+    Watcher(Recorder& recorder, TopologyRecords& records, const RecordPlan& plan, Progress& progress)
+        : recorder_(recorder), records_(records), plan_(plan), progress_(progress) {}
 
-    void within(std::uint32_t epoch, double part) override { progress_.within(epoch, part); }
-    void degrees(std::size_t layer, const Degrees& before, const Degrees& after) override {
-        recorder_.degrees(layer, before, after);
+    void within(std::uint32_t epoch, double part) override {
+        epoch_ = epoch;
+        progress_.within(epoch, part);
     }
+    void degrees(std::size_t layer, const Degrees& before, const Degrees& after) override {
+        if (is_recorded(epoch_, plan_.every, plan_.epochs)) recorder_.degrees(layer, before, after);
+    }
+    void epoch_ended(Trainer& trainer) override { records_.epoch(epoch_, trainer.network()); }
     void epoch(const EpochRecord& record) override {
         recorder_.epoch(record);
         char line[160];
@@ -46,7 +52,10 @@ public:
 
 private:
     Recorder& recorder_;
+    TopologyRecords& records_;
+    RecordPlan plan_;
     Progress& progress_;
+    std::uint32_t epoch_ = 0;  // the one at work
 };
 
 fs::path fresh_folder(const Experiment& experiment) {
@@ -140,7 +149,9 @@ RunResults run_training(const Experiment& experiment, const RunPlace& place) {
     if (!remark.empty()) progress.say(remark);
     progress.say(data.name + " from " + data.source + ", " + std::to_string(data.train.count()) + " + " +
                  std::to_string(data.test.count()) + " samples; " + backend->describe());
-    Watcher watcher(recorder, progress);
+    const RecordPlan plan{experiment.record_every, experiment.epochs};
+    TopologyRecords records(recorder.folder(), network, plan);
+    Watcher watcher(recorder, records, plan, progress);
     Trainer trainer(experiment, *backend, data, network, watcher);
     network = {};  // the backend has its own copies of both
     data.train = data.test = {};
@@ -152,6 +163,7 @@ RunResults run_training(const Experiment& experiment, const RunPlace& place) {
     results.run_dir = recorder.folder();
     results.stopped = !trainer.run();
     results.history = trainer.history();
+    records.finish();
     network = trainer.network();
     count_parameters(network, results);
     save_network(recorder.folder() / "network.safetensors", network, metadata(experiment, data, results.history));

@@ -1,12 +1,15 @@
 #include "recorded_run.hpp"
 
 #include <cmath>
+#include <optional>
+#include <set>
 
 #include "espalier/layer.hpp"
 #include "espalier/random.hpp"
 #include "host/network_file.hpp"
 #include "host/pixel_statistics.hpp"
 #include "host/recorder.hpp"
+#include "host/topology_records.hpp"
 
 namespace espalier {
 namespace {
@@ -38,9 +41,9 @@ Network small_network(const RecordedRunOptions& options) {
     Layer sparse;
     sparse.num_inputs = inputs;
     sparse.num_outputs = options.outputs;
-    sparse.topology = random_topology(inputs, options.outputs, options.edges, ExactCount{},
+    sparse.topology = random_topology(inputs, options.outputs, options.num_edges, ExactCount{},
                                       Stream{options.seed, Purpose::topology, 0, 0});
-    sparse.weights = normal_weights(options.edges, options.seed);
+    sparse.weights = normal_weights(options.num_edges, options.seed);
     sparse.bias.assign(options.outputs, 0.0F);
     Layer dense;
     dense.num_inputs = options.outputs;
@@ -59,10 +62,30 @@ EpochRecord epoch_record(std::uint32_t epoch, const RecordedRunOptions& options)
     record.test_accuracy = record.train_accuracy - 0.01 - 0.0005 * static_cast<double>(options.seed);
     record.test_confidence = 0.9;
     record.test_wrong_confidence = 0.5 + 0.3 * epoch / (options.epochs + 1.0);
-    record.edges = options.edges;
+    record.edges = options.num_edges;
     record.replaced_positive = 100 + epoch % 7;
     record.replaced_negative = 90 + epoch % 5;
     return record;
+}
+
+/// The network with a part of the first layer's edges replaced and all weights a little larger.
+Network after_epoch(Network network, std::uint32_t epoch) {
+    Layer& layer = network.layers.front();
+    const Stream stream{epoch, Purpose::synthetic, 2, 0};
+    const CooEdges edges = coo(*layer.topology);
+    std::set<Cell> cells;
+    for (std::size_t e = 0; e < edges.row.size(); ++e) {
+        const Cell cell = Cell{edges.row[e]} * layer.num_inputs + edges.column[e];
+        if (bounded(stream.bits(e), 10) >= 3) cells.insert(cell);
+    }
+    for (std::uint64_t n = 0; cells.size() < edges.row.size(); ++n) {
+        cells.insert(bounded(stream.bits((1ULL << 32) + n), layer.num_inputs * layer.num_outputs));
+    }
+    layer.topology = from_cells(layer.num_inputs, layer.num_outputs, {cells.begin(), cells.end()});
+    for (Layer& each : network.layers) {
+        for (float& weight : each.weights) weight *= 1.1F;
+    }
+    return network;
 }
 
 }  // namespace
@@ -72,7 +95,7 @@ std::vector<EdgeIndex> recorded_degrees(const RecordedRunOptions& options, std::
     const Stream stream{options.seed, Purpose::synthetic, 0, moment};
     const double drift = options.drift * moment / options.epochs;
     std::vector<EdgeIndex> degrees(inputs, 0);
-    for (std::uint64_t edge = 0; edge < options.edges; ++edge) {
+    for (std::uint64_t edge = 0; edge < options.num_edges; ++edge) {
         const RandomBlock block = stream.block(edge);
         std::uint64_t input = bounded(block.word[0], inputs);
         // One more draw for those that drift, until the place is right.
@@ -89,14 +112,24 @@ std::filesystem::path record_run(const std::filesystem::path& folder, const Reco
     const auto inputs = static_cast<Index>(options.image.inputs());
     const std::string config = "dataset = \"synthetic\"\nlayers = \"" + std::to_string(inputs) + "-" +
                                std::to_string(options.outputs) + "-10\"\nepochs = " + std::to_string(options.epochs) +
-                               "\nseed = " + std::to_string(options.seed) + "\n" + options.more_config;
+                               "\nseed = " + std::to_string(options.seed) +
+                               "\nrecord-every = " + std::to_string(options.every) + "\n" + options.more_config;
     Recorder recorder(folder, false, config, {{inputs, options.outputs, true}, {options.outputs, 10, false}});
-    const std::vector<EdgeIndex> outputs(options.outputs, options.edges / options.outputs);
+    const std::vector<EdgeIndex> outputs(options.outputs, options.num_edges / options.outputs);
+    Network network = small_network(options);
+    std::optional<TopologyRecords> records;
+    if (options.lives) records.emplace(folder, network, RecordPlan{options.every, options.epochs});
     for (std::uint32_t epoch = 1; epoch <= options.epochs; ++epoch) {
-        recorder.degrees(0, {recorded_degrees(options, epoch - 1), outputs},
-                         {recorded_degrees(options, epoch), outputs});
+        if (is_recorded(epoch, options.every, options.epochs)) {
+            recorder.degrees(0, {recorded_degrees(options, epoch - 1), outputs},
+                             {recorded_degrees(options, epoch), outputs});
+        }
         recorder.epoch(epoch_record(epoch, options));
+        if (!records) continue;
+        network = after_epoch(std::move(network), epoch);
+        records->epoch(epoch, network);
     }
+    if (records) records->finish();
     if (options.pixels) write_pixel_statistics(folder, active_centre(options.image));
     if (options.network) save_network(folder / "network.safetensors", small_network(options), {});
     return folder;

@@ -16,9 +16,11 @@ struct RecordedRunOptions {
     std::uint64_t seed = 1;
     double drift = 0.5;  // share of the edges that end in the centre, beyond chance; negative: in the margin
     Index outputs = 40;
-    EdgeIndex edges = 900;  // of the first layer
+    EdgeIndex num_edges = 900;  // of the first layer
     bool pixels = true;
     bool network = true;
+    bool lives = false;       // with records of edges and weights
+    std::uint32_t every = 1;  // epochs between records
 };
 
 /// Writes the folder; returns its path.

@@ -106,7 +106,7 @@ void append(const fs::path& path, const std::string& text) { std::ofstream(path,
 
 TEST(RunFolder, ReadsBackWhatWasRecorded) {
     const TemporaryFolder temporary;
-    const RecordedRunOptions options{.image = {6, 4, 2}, .outputs = 10, .edges = 200};
+    const RecordedRunOptions options{.image = {6, 4, 2}, .outputs = 10, .num_edges = 200};
     const RunFolder run = read_run_folder(record_run(temporary.path() / "a run", options));
     EXPECT_EQ(run.name, "a run");
     EXPECT_EQ(run.epochs(), 6U);
@@ -389,7 +389,7 @@ TEST(Report, DenseRunsHaveCurvesButNoMaps) {
 
 TEST(Report, AThousandEpochsStaySmall) {
     const TemporaryFolder temporary;
-    const RecordedRunOptions options{.epochs = 1000, .image = {28, 28, 1}, .outputs = 512, .edges = 14'256};
+    const RecordedRunOptions options{.epochs = 1000, .image = {28, 28, 1}, .outputs = 512, .num_edges = 14'256};
     const fs::path run = record_run(temporary.path() / "long", options);
     write_report({run}, temporary.path() / "report.html");
     EXPECT_LT(fs::file_size(temporary.path() / "report.html"), 3'000'000U);

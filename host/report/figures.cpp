@@ -11,10 +11,6 @@
 namespace espalier {
 namespace {
 
-std::string moment_name(const RunFolder& run, std::uint64_t moment) {
-    return moment == 0 ? "birth" : "epoch " + rounded(run.epoch_of(moment), 9);
-}
-
 bool has_map(const ReportedRun& run) { return !run.contrasts.empty(); }
 
 std::vector<double> moment_epochs(const RunFolder& run) {
@@ -142,36 +138,6 @@ void add_law(Chart& chart, const std::string& name, const DegreeFit& fit, const 
     chart.series.push_back(std::move(series));
 }
 
-struct Span {
-    double low = std::numeric_limits<double>::infinity(), high = -low;
-};
-
-Span weight_span(const std::vector<ReportedRun>& runs, std::size_t layer) {
-    Span span;
-    for (const ReportedRun& run : runs) {
-        if (!run.folder.network || layer >= run.folder.network->layers.size()) continue;
-        for (const double weight : run.folder.network->layers[layer].weights) {
-            span.low = std::min(span.low, weight);
-            span.high = std::max(span.high, weight);
-        }
-    }
-    return span;
-}
-
-/// Densities over `bins` equal bins.
-Series weight_histogram(const std::vector<float>& weights, const Span& span, std::size_t bins) {
-    Series series;
-    series.mark = Mark::steps;
-    series.y.assign(bins, 0.0);
-    const double step = (span.high - span.low) / static_cast<double>(bins);
-    for (std::size_t b = 0; b < bins; ++b) series.x.push_back(span.low + (static_cast<double>(b) + 0.5) * step);
-    const double share = 1 / (step * static_cast<double>(weights.size()));
-    for (const double weight : weights) {
-        series.y[std::min(bins - 1, static_cast<std::size_t>((weight - span.low) / step))] += share;
-    }
-    return series;
-}
-
 }  // namespace
 
 void compute_statistics(ReportedRun& run) {
@@ -196,12 +162,19 @@ void compute_statistics(ReportedRun& run) {
     }
 }
 
-std::vector<std::uint64_t> chosen_moments(const RunFolder& run) {
+std::string moment_name(const RunFolder& run, std::uint64_t moment) {
+    return moment == 0 ? "birth" : "epoch " + rounded(run.epoch_of(moment), 9);
+}
+
+std::vector<std::uint64_t> evenly_spread(std::uint64_t last) {
     constexpr std::uint64_t parts = 5;
-    const std::uint64_t last = run.connections()->moments() - 1;
-    std::set<std::uint64_t> chosen;
-    for (std::uint64_t part = 0; part <= parts; ++part) chosen.insert((part * last + parts / 2) / parts);
-    return {chosen.begin(), chosen.end()};
+    std::set<std::uint64_t> moments;
+    for (std::uint64_t part = 0; part <= parts; ++part) moments.insert((part * last + parts / 2) / parts);
+    return {moments.begin(), moments.end()};
+}
+
+std::vector<std::uint64_t> chosen_moments(const RunFolder& run) {
+    return evenly_spread(run.connections()->moments() - 1);
 }
 
 std::vector<Chart> learning_charts(const std::vector<ReportedRun>& runs) {
@@ -268,32 +241,6 @@ std::vector<Chart> degree_charts(const std::vector<ReportedRun>& runs) {
     std::vector<Chart> ordered;
     for (auto& [place, chart] : charts) ordered.push_back(std::move(chart));
     return ordered;
-}
-
-std::vector<Chart> weight_charts(const std::vector<ReportedRun>& runs) {
-    constexpr std::size_t bins = 80;
-    std::vector<Chart> charts;
-    for (std::size_t layer = 0;; ++layer) {
-        const Span span = weight_span(runs, layer);
-        if (!(span.low < span.high)) break;
-        Chart chart{"weights-layer" + std::to_string(layer + 1),
-                    "Weights of layer " + std::to_string(layer + 1),
-                    {"weight", false, false},
-                    {"density", true, false},
-                    {},
-                    {}};
-        for (std::size_t r = 0; r < runs.size(); ++r) {
-            const auto& network = runs[r].folder.network;
-            if (!network || layer >= network->layers.size() || network->layers[layer].weights.empty()) continue;
-            Series series = weight_histogram(network->layers[layer].weights, span, bins);
-            series.name = runs[r].folder.name;
-            series.colour = r;
-            series.in_legend = runs.size() > 1;
-            chart.series.push_back(std::move(series));
-        }
-        charts.push_back(std::move(chart));
-    }
-    return charts;
 }
 
 }  // namespace espalier

@@ -35,7 +35,13 @@ constexpr std::uint32_t report_bootstraps = 100;
 
 void compute_statistics(ReportedRun& run);
 
-/// Up to six moments from birth to the last, evenly spread.
+/// "birth" or "epoch 7".
+std::string moment_name(const RunFolder& run, std::uint64_t moment);
+
+/// Up to six of the moments 0 (birth) to `last`, evenly spread.
+std::vector<std::uint64_t> evenly_spread(std::uint64_t last);
+
+/// Those of a run with a map.
 std::vector<std::uint64_t> chosen_moments(const RunFolder& run);
 
 /// Loss, accuracy, confidence and replaced edges per epoch, all runs in each chart.
@@ -51,7 +57,10 @@ std::vector<Chart> map_charts(const ReportedRun& run);
 /// Degree distribution of every side of every sparse layer.
 std::vector<Chart> degree_charts(const std::vector<ReportedRun>& runs);
 
-/// Weight histogram of every layer.
+/// Survival and age of edges, and the cells that ever held one.
+std::vector<Chart> edge_charts(const std::vector<ReportedRun>& runs);
+
+/// Weight histogram of every layer: of a single run at several moments, of several runs at their last.
 std::vector<Chart> weight_charts(const std::vector<ReportedRun>& runs);
 
 }  // namespace espalier

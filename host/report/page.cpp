@@ -43,10 +43,6 @@ std::uint64_t highest_count(const RunFolder& run) {
     return static_cast<std::uint64_t>(highest);
 }
 
-std::string moment_title(const RunFolder& run, std::uint64_t moment) {
-    return moment == 0 ? "birth" : "epoch " + rounded(run.epoch_of(moment), 9);
-}
-
 std::string moment_file(const ReportedRun& run, std::uint64_t moment) {
     const std::string epoch = rounded(run.folder.epoch_of(moment), 9);
     return "heat-map-" + run.slug + "-epoch-" + std::string(epoch.size() < 5 ? 5 - epoch.size() : 0, '0') + epoch;
@@ -73,6 +69,7 @@ public:
         charts_section("Learning", learning_charts(runs_));
         topology();
         degrees_section();
+        charts_section("Lives of edges", edge_charts(runs_));
         charts_section("Weights", weight_charts(runs_));
         overlaps();
         configuration();
@@ -212,7 +209,7 @@ private:
         const PixelMap map = run.folder.map_at(moment);
         const auto counts = counts_of(map);
         const std::string file = moment_file(run, moment);
-        const std::string name = moment_title(run.folder, moment);
+        const std::string name = moment_name(run.folder, moment);
         const Index zoom = fitting_zoom(map.height, map.width);
         add_file(file + ".png", "Edges per pixel, " + run.folder.name + ", " + name,
                  png_bytes(heat_map(counts, map.height, map.width, highest, zoom), viridis()));

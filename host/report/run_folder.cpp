@@ -9,6 +9,7 @@
 #include "espalier/error.hpp"
 #include "host/network_file.hpp"
 #include "host/option_table.hpp"
+#include "host/topology_records.hpp"
 
 namespace espalier {
 namespace {
@@ -26,6 +27,8 @@ std::string read_text(const fs::path& path) {
     text << file.rdbuf();
     return text.str();
 }
+
+using Columns = std::map<std::string, std::vector<double>>;
 
 std::vector<std::string> split(const std::string& text, char separator) {
     std::vector<std::string> parts;
@@ -54,17 +57,16 @@ Experiment read_config(const fs::path& path, const std::string& text) {
     return experiment;
 }
 
-std::map<std::string, std::vector<double>> read_history(const fs::path& path) {
+/// A file of numbers by column. Throws where one of the `needed` columns is missing or a line is not whole.
+Columns read_columns(const fs::path& path, const std::vector<std::string>& needed) {
     const std::string text = read_text(path);
     const std::vector<std::string> lines = split(text, '\n');
     if (lines.empty()) refuse(path, "is empty; expected a line of column names");
     const std::vector<std::string> names = split(lines[0], ',');
-    std::map<std::string, std::vector<double>> history;
-    for (const std::string& name : names) history[name];
-    for (const char* needed : {"epoch", "train_loss", "train_accuracy", "test_loss", "test_accuracy"}) {
-        if (!history.contains(needed)) {
-            refuse(path, "has no column '" + std::string(needed) + "'; it was written by another version");
-        }
+    Columns columns;
+    for (const std::string& name : names) columns[name];
+    for (const std::string& name : needed) {
+        if (!columns.contains(name)) refuse(path, "has no column '" + name + "'; it was written by another version");
     }
     for (std::size_t l = 1; l < lines.size(); ++l) {
         const std::vector<std::string> cells = split(lines[l], ',');
@@ -73,11 +75,54 @@ std::map<std::string, std::vector<double>> read_history(const fs::path& path) {
                              std::to_string(names.size()) + " columns); remove that line to report the others");
         }
         for (std::size_t c = 0; c < names.size(); ++c) {
-            history[names[c]].push_back(read_number(cells[c], path, l + 1));
+            columns[names[c]].push_back(read_number(cells[c], path, l + 1));
         }
     }
+    return columns;
+}
+
+Columns read_history(const fs::path& path) {
+    Columns history = read_columns(path, {"epoch", "train_loss", "train_accuracy", "test_loss", "test_accuracy"});
     if (history["epoch"].empty()) refuse(path, "holds no finished epoch yet");
     return history;
+}
+
+/// Runs of versions before these files have none.
+Columns read_optional(const fs::path& path, const std::vector<std::string>& needed) {
+    return fs::exists(path) ? read_columns(path, needed) : Columns{};
+}
+
+std::vector<WeightRecord> read_weights(const fs::path& folder, std::size_t layers) {
+    const fs::path bins = folder / "weights-bins.npy";
+    if (!fs::exists(bins)) return {};
+    const NpyArray borders = read_npy(bins);
+    if (borders.type != NpyType::f4 || borders.shape.size() != 2 || borders.shape[0] != layers ||
+        borders.shape[1] < 2) {
+        refuse(bins, "expected the borders of the bins of " + std::to_string(layers) + " layers as float32");
+    }
+    const auto item = [](const NpyArray& array, std::size_t place, auto number) {
+        std::memcpy(&number, array.data.data() + place * sizeof number, sizeof number);
+        return number;
+    };
+    const std::size_t num_bins = borders.shape[1] - 1;
+    std::vector<WeightRecord> records(layers);
+    for (std::size_t l = 0; l < layers; ++l) {
+        for (std::size_t b = 0; b <= num_bins; ++b) {
+            records[l].borders.push_back(item(borders, l * (num_bins + 1) + b, float{}));
+        }
+        const fs::path path = folder / ("weights-layer" + std::to_string(l + 1) + ".npy");
+        const NpyArray counts = read_npy(path);
+        if (counts.type != NpyType::u4 || counts.shape.size() != 2 || counts.shape[1] != num_bins) {
+            refuse(path, "expected counts [records][" + std::to_string(num_bins) + "] as weights-bins.npy says");
+        }
+        for (std::size_t r = 0; r < counts.shape[0]; ++r) {
+            records[l].counts.emplace_back();
+            for (std::size_t b = 0; b < num_bins; ++b) {
+                records[l].counts.back().push_back(item(counts, r * num_bins + b, std::uint32_t{}));
+            }
+        }
+    }
+    return records;
 }
 
 /// Whether a layer (from 0) of the experiment is sparse.
@@ -87,6 +132,10 @@ bool is_sparse(const Experiment& experiment, std::size_t layer) {
 }
 
 std::vector<DegreeRecord> read_degrees(const fs::path& folder, const Experiment& experiment, std::size_t epochs) {
+    const auto recorded_after = [&](std::size_t done) {
+        return recorded_epochs(static_cast<std::uint32_t>(done), experiment.record_every, experiment.epochs).size();
+    };
+    const std::size_t expected = recorded_after(epochs);
     std::vector<DegreeRecord> records;
     for (std::size_t l = 0; l + 1 < experiment.layers.size(); ++l) {
         if (!is_sparse(experiment, l)) continue;
@@ -98,9 +147,12 @@ std::vector<DegreeRecord> read_degrees(const fs::path& folder, const Experiment&
             if (!fs::exists(path)) refuse(path, "is missing; layer " + std::to_string(l + 1) + " is sparse");
             records.emplace_back(path, l + 1, of_inputs, experiment.layers[of_inputs ? l : l + 1]);
             // Degrees are written before the epoch's line: one record more is a run caught in between.
-            if (records.back().records() != epochs && records.back().records() != epochs + 1) {
+            if (records.back().records() != expected && records.back().records() != recorded_after(epochs + 1)) {
                 refuse(path, "holds " + std::to_string(records.back().records()) + " records, but history.csv " +
-                                 std::to_string(epochs) + " epochs");
+                                 std::to_string(epochs) + " epochs" +
+                                 (experiment.record_every == 1
+                                      ? ""
+                                      : ", of which " + std::to_string(expected) + " are to be recorded"));
             }
         }
     }
@@ -163,8 +215,7 @@ PixelMap RunFolder::map_at(std::uint64_t moment) const { return pixel_map(connec
 
 double RunFolder::epoch_of(std::uint64_t moment) const {
     if (moment == 0) return 0;
-    const auto& epoch = history.at("epoch");
-    return moment <= epoch.size() ? epoch[moment - 1] : epoch.back() + 1;
+    return moment <= recorded.size() ? recorded[moment - 1] : static_cast<double>(epochs() + 1);
 }
 
 RunFolder read_run_folder(const fs::path& path) {
@@ -177,7 +228,12 @@ RunFolder read_run_folder(const fs::path& path) {
     run.config = read_text(path / "config.toml");
     run.experiment = read_config(path / "config.toml", run.config);
     run.history = read_history(path / "history.csv");
+    run.recorded =
+        recorded_epochs(static_cast<std::uint32_t>(run.epochs()), run.experiment.record_every, run.experiment.epochs);
     run.degrees = read_degrees(path, run.experiment, run.epochs());
+    run.edges = read_optional(path / "edges.csv", {"epoch", "layer", "mean_age", "from_birth", "ever_active"});
+    run.lives = read_optional(path / "survival.csv", {"layer", "age", "at_risk", "lost"});
+    run.weights = read_weights(path, run.experiment.layers.size() - 1);
     read_image(run);
     if (run.degrees.empty()) run.remarks.push_back("has no sparse layer: no topology to show");
     const fs::path network = path / "network.safetensors";

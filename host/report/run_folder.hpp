@@ -35,13 +35,23 @@ private:
     NpyArray array_;
 };
 
+/// Histograms of a layer's weights: before training, then after every recorded epoch.
+struct WeightRecord {
+    std::vector<double> borders;                     // [bins + 1]
+    std::vector<std::vector<std::uint32_t>> counts;  // [records][bins]
+};
+
 struct RunFolder {
     std::filesystem::path path;
     std::string name;  // of the folder
     std::string config;
     Experiment experiment;
     std::map<std::string, std::vector<double>> history;  // by column, one value an epoch
+    std::vector<std::uint32_t> recorded;                 // the epochs whose topology is on record
     std::vector<DegreeRecord> degrees;                   // empty without sparse layers
+    std::map<std::string, std::vector<double>> edges;    // edges.csv by column; empty where there is none
+    std::map<std::string, std::vector<double>> lives;    // survival.csv by column; empty until the run has ended
+    std::vector<WeightRecord> weights;                   // per layer; empty where there are none
     ImageShape image;
     bool image_known = false;               // else guessed from the number of inputs
     std::optional<PixelStatistics> pixels;  // of the data

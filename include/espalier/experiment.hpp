@@ -76,6 +76,7 @@ struct Experiment {
     // machine
     std::string backend = "auto";
     int threads = 0;  // 0: all cores
+    std::uint32_t record_every = 1;  // epochs between two records of topology and weights
 };
 
 }  // namespace espalier

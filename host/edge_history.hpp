@@ -1,0 +1,53 @@
+// The lives of a sparse layer's edges, from its topology at the end of each epoch: how old they are, how many of them
+// survive how long, which cells ever held one. An edge is its cell: one that goes and comes back between two looks has
+// not gone. Costs a merge of two sorted lists a look, 8 bytes per edge and a bit per cell.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "espalier/topology.hpp"
+
+namespace espalier {
+
+/// What one look found.
+struct EdgeLook {
+    EdgeIndex edges = 0;
+    EdgeIndex born = 0;      // since the last look
+    EdgeIndex lost = 0;      // since the last look
+    double mean_age = 0;     // in epochs; edges born since the last look have age 0
+    double from_birth = 0;   // share of the first topology's edges that never went
+    double ever_active = 0;  // share of the cells that held an edge at any look
+};
+
+class EdgeHistory {
+public:
+    /// `first` is the topology after `epoch` epochs; its edges count as born then.
+    explicit EdgeHistory(const Topology& first, std::uint32_t epoch = 0);
+
+    /// Looks at the topology at the end of `epoch`, the one after the last look.
+    EdgeLook look(const Topology& now, std::uint32_t epoch);
+
+    /// By age in epochs: how often an edge of that age faced another epoch, and how often it was gone after it. A life
+    /// table over all edges and epochs; survival() follows.
+    [[nodiscard]] const std::vector<std::uint64_t>& at_risk() const { return at_risk_; }
+    [[nodiscard]] const std::vector<std::uint64_t>& lost() const { return lost_; }
+
+private:
+    void mark(Cell cell);
+
+    Index num_inputs_;
+    std::uint32_t epoch_;
+    Topology last_;
+    std::vector<std::uint32_t> born_;  // epoch of each of last_'s edges
+    std::vector<std::uint64_t> ever_;  // a bit per cell
+    std::uint64_t num_ever_ = 0;
+    std::uint32_t first_epoch_;
+    EdgeIndex first_edges_;
+    std::vector<std::uint64_t> at_risk_, lost_;
+};
+
+/// Kaplan and Meier's estimate of the share of edges that live for at least 1, 2, ... epochs, from a life table.
+std::vector<double> survival(const std::vector<std::uint64_t>& at_risk, const std::vector<std::uint64_t>& lost);
+
+}  // namespace espalier

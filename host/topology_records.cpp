@@ -1,0 +1,139 @@
+#include "host/topology_records.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <optional>
+#include <vector>
+
+#include "espalier/error.hpp"
+#include "espalier/rule.hpp"
+#include "host/data/npy.hpp"
+#include "host/edge_history.hpp"
+#include "host/output_file.hpp"
+
+namespace espalier {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+std::string weights_name(std::size_t layer) { return "weights-layer" + std::to_string(layer + 1) + ".npy"; }
+
+/// Half the width of what the bins of a layer cover: room for weights that grow.
+float reach_of(const Layer& layer) {
+    float largest = 0;
+    for (const float weight : layer.weights) largest = std::max(largest, std::abs(weight));
+    return largest > 0 && std::isfinite(largest) ? 4 * largest : 1;
+}
+
+std::array<std::uint32_t, weight_bins> histogram(const std::vector<float>& weights, float reach) {
+    std::array<std::uint32_t, weight_bins> counts{};
+    constexpr auto last = static_cast<float>(weight_bins - 1);
+    const float per_width = static_cast<float>(weight_bins) / (2 * reach);
+    for (const float weight : weights) {
+        // a NaN fails the first comparison and lands in the first bin
+        const float place = std::min(last, std::max(0.0F, (weight + reach) * per_width));
+        ++counts[static_cast<std::size_t>(place)];
+    }
+    return counts;
+}
+
+bool is_followed(const Layer& layer) {
+    return layer.is_sparse() && Cell{layer.num_inputs} * layer.num_outputs <= most_cells_followed;
+}
+
+}  // namespace
+
+std::vector<std::uint32_t> recorded_epochs(std::uint32_t done, std::uint32_t every, std::uint32_t epochs) {
+    std::vector<std::uint32_t> recorded;
+    for (std::uint32_t epoch = 1; epoch <= done; ++epoch) {
+        if (is_recorded(epoch, every, epochs)) recorded.push_back(epoch);
+    }
+    return recorded;
+}
+
+std::uint64_t following_bytes(Index num_inputs, Index num_outputs, Cell num_edges) {
+    const Cell cells = Cell{num_inputs} * num_outputs;
+    return cells > most_cells_followed ? 0 : 8 * num_edges + cells / 8 + 4 * std::uint64_t{num_outputs};
+}
+
+class TopologyRecords::Files {
+public:
+    Files(const fs::path& folder, const Network& network, const RecordPlan& plan) : folder_(folder), plan_(plan) {
+        std::vector<float> borders;
+        for (std::size_t l = 0; l < network.layers.size(); ++l) {
+            const Layer& layer = network.layers[l];
+            lives_.emplace_back();
+            if (is_followed(layer)) lives_.back().emplace(*layer.topology);
+            reach_.push_back(reach_of(layer));
+            for (std::size_t b = 0; b <= weight_bins; ++b) {
+                borders.push_back(reach_.back() * (2 * static_cast<float>(b) / static_cast<float>(weight_bins) - 1));
+            }
+            weights_.emplace_back(folder / weights_name(l), NpyType::u4, std::vector<std::uint64_t>{weight_bins});
+        }
+        write_npy(folder / "weights-bins.npy", NpyType::f4, {network.layers.size(), weight_bins + 1}, borders.data());
+        edges_.emplace(folder / "edges.csv");
+        edges_->append("epoch,layer,edges,born,lost,mean_age,from_birth,ever_active\n");
+        count_weights(network);
+    }
+
+    void epoch(std::uint32_t epoch, const Network& network) {
+        const bool recorded = is_recorded(epoch, plan_.every, plan_.epochs);
+        std::string lines;
+        for (std::size_t l = 0; l < lives_.size(); ++l) {
+            if (!lives_[l]) continue;
+            const EdgeLook look = lives_[l]->look(*network.layers[l].topology, epoch);
+            lines += number_text(epoch) + "," + number_text(l + 1) + "," + number_text(look.edges) + "," +
+                     number_text(look.born) + "," + number_text(look.lost) + "," + number_text(look.mean_age) + "," +
+                     number_text(look.from_birth) + "," + number_text(look.ever_active) + "\n";
+        }
+        if (!recorded) return;
+        edges_->append(lines);
+        count_weights(network);
+    }
+
+    void finish() const {
+        std::string text = "layer,age,at_risk,lost\n";
+        for (std::size_t l = 0; l < lives_.size(); ++l) {
+            if (!lives_[l]) continue;
+            const auto& at_risk = lives_[l]->at_risk();
+            for (std::size_t age = 0; age < at_risk.size() && at_risk[age] > 0; ++age) {
+                text += number_text(l + 1) + "," + number_text(age) + "," + number_text(at_risk[age]) + "," +
+                        number_text(lives_[l]->lost()[age]) + "\n";
+            }
+        }
+        write_atomically(folder_ / "survival.csv", [&](OutputFile& file) { file.append(text); });
+    }
+
+private:
+    void count_weights(const Network& network) {
+        for (std::size_t l = 0; l < weights_.size(); ++l) {
+            const auto counts = histogram(network.layers[l].weights, reach_[l]);
+            weights_[l].append(counts.data());
+        }
+    }
+
+    fs::path folder_;
+    RecordPlan plan_;
+    std::vector<std::optional<EdgeHistory>> lives_;  // per layer, empty for those not followed
+    std::vector<float> reach_;
+    std::vector<NpyAppender> weights_;
+    std::optional<OutputFile> edges_;
+};
+
+TopologyRecords::TopologyRecords(const fs::path& folder, const Network& network, const RecordPlan& plan)
+    : files_(std::make_unique<Files>(folder, network, plan)) {}
+TopologyRecords::~TopologyRecords() = default;
+void TopologyRecords::epoch(std::uint32_t epoch, const Network& network) { files_->epoch(epoch, network); }
+void TopologyRecords::finish() { files_->finish(); }
+
+bool is_topology_record(const std::string& name) {
+    if (name == "edges.csv" || name == "survival.csv" || name == "weights-bins.npy") return true;
+    const std::string head = "weights-layer", tail = ".npy";
+    if (!name.starts_with(head) || !name.ends_with(tail) || name.size() <= head.size() + tail.size()) return false;
+    const std::string number = name.substr(head.size(), name.size() - head.size() - tail.size());
+    return number.find_first_not_of("0123456789") == std::string::npos;
+}
+
+}  // namespace espalier
