@@ -251,6 +251,8 @@ TEST(StudyDocument, TablesAreMadeAnewBetweenTheirMarks) {
     EXPECT_EQ(made, "# Title\n\n<!-- study figures results.json -->\n\n" + markdown(study_table(two_rows())) +
                         "\n<!-- end -->\n\nAfter.\n");
     EXPECT_EQ(with_tables(made, folder.path()), made);
+    const std::string code = "```\n<!-- study figures none.json -->\n```\n";
+    EXPECT_EQ(with_tables(code, folder.path()), code);
     const auto refused = [&](const std::string& document) -> std::string {
         try {
             return with_tables(document, folder.path());

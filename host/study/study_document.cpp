@@ -74,13 +74,15 @@ std::string with_tables(const std::string& text, const fs::path& folder) {
     std::string line;
     std::size_t number = 0;
     std::size_t opened = 0;  // the line a table began with
+    bool quoted = false;     // within a block of code
     while (std::getline(stream, line)) {
         ++number;
         std::smatch match;
         if (opened != 0 && line == ends) opened = 0;
         if (opened != 0) continue;
         made += line + "\n";
-        if (!std::regex_match(line, match, begins)) continue;
+        if (line.starts_with("```")) quoted = !quoted;
+        if (quoted || !std::regex_match(line, match, begins)) continue;
         opened = number;
         try {
             made += "\n" + made_text(match[1], read_study_json(folder / match[2].str())) + "\n";

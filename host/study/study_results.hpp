@@ -74,7 +74,8 @@ std::string markdown(const Table& table);
 std::string study_text(const StudyResults& results);
 
 /// `text` with everything between `<!-- study TABLE FILE -->` and `<!-- end -->` made anew from the results in FILE
-/// (relative to `folder`). TABLE is figures, confidence or changes. Throws UserError (usage) naming the line at fault.
+/// (relative to `folder`); blocks of code stay as they are. TABLE is figures, confidence or changes. Throws UserError
+/// (usage) naming the line at fault.
 std::string with_tables(const std::string& text, const std::filesystem::path& folder);
 
 }  // namespace espalier
