@@ -243,6 +243,24 @@ TEST(StudyStatistics, TrendOfNoiseIsFoundAtTheStatedLevelOnly) {
     EXPECT_LE(found, 37);
 }
 
+TEST(StudyResults, TrendIsThatOfTheOneNumericAxis) {
+    StudyResults results = two_rows();
+    results.rows.resize(1, results.rows[0]);
+    results.rows.resize(3, results.rows[0]);
+    const char* const decays[] = {"1e-2", "0", "1e-3"};  // not in order
+    for (std::size_t r = 0; r < 3; ++r) {
+        results.rows[r].options["weight-decay"] = decays[r];
+        for (CellResult& cell : results.rows[r].cells) cell.figures["contrast"] += r == 0 ? 0.5 : r == 1 ? 0 : 0.2;
+    }
+    EXPECT_THAT(trend_sentence(results), testing::AllOf(HasSubstr("over weight-decay"), HasSubstr("100.0 % ascend")));
+    results.rows[1].options["zeta"] = "0.5";
+    EXPECT_EQ(trend_sentence(results), "");
+    results.rows[1].options.erase("zeta");
+    results.rows[1].options["weight-decay"] = "linear(value=0)";
+    EXPECT_EQ(trend_sentence(results), "");
+    EXPECT_EQ(trend_sentence(two_rows()), "");
+}
+
 TEST(StudyDocument, TablesAreMadeAnewBetweenTheirMarks) {
     const TemporaryFolder folder;
     std::ofstream(folder.path() / "results.json") << study_json(two_rows());

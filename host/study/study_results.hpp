@@ -61,7 +61,8 @@ Table confidence_table(const StudyResults& results);
 /// Every row's figures minus the first row's, with 95 % Welch intervals; ** where an interval leaves out 0.
 Table changes_table(const StudyResults& results);
 
-/// One sentence: does the contrast rise from row to row? Empty with fewer than three rows that have one.
+/// One sentence: does the contrast rise with the option in which the rows differ? Empty unless that is one option with
+/// three numbers or more.
 std::string trend_sentence(const StudyResults& results);
 
 /// A row per run.

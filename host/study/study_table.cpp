@@ -1,7 +1,10 @@
 // The tables of a study: how its figures are rounded, what stands beside what.
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <cstdio>
+#include <optional>
+#include <system_error>
 
 #include "espalier/error.hpp"
 #include "espalier/rule.hpp"
@@ -55,6 +58,32 @@ std::string learning_text(const RowResult& row) {
     }
     return std::string(name(verdict(interval))) + " (" + std::to_string(agreeing) + "/" +
            std::to_string(contrasts.size()) + ")";
+}
+
+std::optional<double> as_number(const std::string& text) {
+    double value = 0;
+    const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), value);
+    return fault == std::errc{} && end == text.data() + text.size() ? std::optional(value) : std::nullopt;
+}
+
+/// The option in which alone the rows differ, if its values are numbers; else empty.
+std::string numeric_axis(const std::vector<RowResult>& rows) {
+    std::string axis;
+    for (const auto& [option, text] : rows.empty() ? OptionTexts{} : rows.front().options) {
+        const bool varies =
+            std::any_of(rows.begin(), rows.end(), [&, name = option, first = text](const RowResult& row) {
+                const auto found = row.options.find(name);
+                return found == row.options.end() || found->second != first;
+            });
+        if (!varies) continue;
+        if (!axis.empty()) return {};
+        axis = option;
+    }
+    const bool numbers = std::all_of(rows.begin(), rows.end(), [&](const RowResult& row) {
+        const auto found = row.options.find(axis);
+        return found != row.options.end() && as_number(found->second).has_value();
+    });
+    return numbers ? axis : std::string{};
 }
 
 std::vector<std::string> published_row(const RowResult& row) {
@@ -151,17 +180,23 @@ Table changes_table(const StudyResults& results) {
 }
 
 std::string trend_sentence(const StudyResults& results) {
-    std::vector<std::vector<double>> groups;
+    const std::string axis = numeric_axis(results.rows);
+    if (axis.empty()) return {};
+    std::map<double, std::vector<double>> by_value;
     for (const RowResult& row : results.rows) {
-        if (auto contrasts = row.values("contrast"); !contrasts.empty()) groups.push_back(std::move(contrasts));
+        if (auto contrasts = row.values("contrast"); !contrasts.empty()) {
+            by_value[*as_number(row.options.at(axis))] = std::move(contrasts);
+        }
     }
-    if (groups.size() < 3) return {};
+    if (by_value.size() < 3) return {};
+    std::vector<std::vector<double>> groups;
+    for (auto& [value, contrasts] : by_value) groups.push_back(std::move(contrasts));
     const RankTrend trend = rank_trend(groups);
-    char text[200];
+    char text[240];
     std::snprintf(text, sizeof text,
-                  "Contrast from row to row: %.1f %% of the pairs of runs ascend (50 %%: chance), p = %.2g (two-sided, "
-                  "Jonckheere-Terpstra by 99,999 permutations).",
-                  100 * trend.ascending, trend.p_value);
+                  "Contrast over %s: of the pairs of runs with different values, %.1f %% ascend (chance: 50 %%), "
+                  "p = %.2g (two-sided, Jonckheere-Terpstra, 99,999 permutations).",
+                  axis.c_str(), 100 * trend.ascending, trend.p_value);
     return text;
 }
 
