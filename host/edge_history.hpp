@@ -20,31 +20,37 @@ struct EdgeLook {
     double ever_active = 0;  // share of the cells that held an edge at any look
 };
 
+/// All that is known of a layer's edges beside their topology: enough to go on with another look.
+struct EdgeLives {
+    std::uint32_t epoch = 0;          // of the last look
+    std::uint32_t first_epoch = 0;    // of the first
+    EdgeIndex first_edges = 0;        // at the first
+    std::vector<std::uint32_t> born;  // epoch of each edge, in canonical order
+    std::vector<std::uint64_t> ever;  // a bit per cell that held an edge at any look
+    // By age in epochs: how often an edge of that age faced another epoch, and how often it was gone after it. A life
+    // table over all edges and epochs; survival() follows.
+    std::vector<std::uint64_t> at_risk, lost;
+};
+
 class EdgeHistory {
 public:
     /// `first` is the topology after `epoch` epochs; its edges count as born then.
     explicit EdgeHistory(const Topology& first, std::uint32_t epoch = 0);
+    /// Goes on from `lives`, which another history of the topology `last` left. Throws UserError (checkpoint) if they
+    /// cannot belong together.
+    EdgeHistory(const Topology& last, EdgeLives lives);
 
     /// Looks at the topology at the end of `epoch`, the one after the last look.
     EdgeLook look(const Topology& now, std::uint32_t epoch);
 
-    /// By age in epochs: how often an edge of that age faced another epoch, and how often it was gone after it. A life
-    /// table over all edges and epochs; survival() follows.
-    [[nodiscard]] const std::vector<std::uint64_t>& at_risk() const { return at_risk_; }
-    [[nodiscard]] const std::vector<std::uint64_t>& lost() const { return lost_; }
+    [[nodiscard]] const EdgeLives& lives() const { return lives_; }
 
 private:
     void mark(Cell cell);
 
-    Index num_inputs_;
-    std::uint32_t epoch_;
     Topology last_;
-    std::vector<std::uint32_t> born_;  // epoch of each of last_'s edges
-    std::vector<std::uint64_t> ever_;  // a bit per cell
+    EdgeLives lives_;
     std::uint64_t num_ever_ = 0;
-    std::uint32_t first_epoch_;
-    EdgeIndex first_edges_;
-    std::vector<std::uint64_t> at_risk_, lost_;
 };
 
 /// Kaplan and Meier's estimate of the share of edges that live for at least 1, 2, ... epochs, from a life table.

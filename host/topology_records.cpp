@@ -97,10 +97,10 @@ public:
         std::string text = "layer,age,at_risk,lost\n";
         for (std::size_t l = 0; l < lives_.size(); ++l) {
             if (!lives_[l]) continue;
-            const auto& at_risk = lives_[l]->at_risk();
+            const auto& at_risk = lives_[l]->lives().at_risk;
             for (std::size_t age = 0; age < at_risk.size() && at_risk[age] > 0; ++age) {
                 text += number_text(l + 1) + "," + number_text(age) + "," + number_text(at_risk[age]) + "," +
-                        number_text(lives_[l]->lost()[age]) + "\n";
+                        number_text(lives_[l]->lives().lost[age]) + "\n";
             }
         }
         write_atomically(folder_ / "survival.csv", [&](OutputFile& file) { file.append(text); });

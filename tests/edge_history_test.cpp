@@ -8,6 +8,8 @@
 #include <map>
 #include <set>
 
+#include "espalier/error.hpp"
+
 namespace espalier {
 namespace {
 
@@ -34,9 +36,10 @@ TEST(EdgeHistory, OfThreeEpochsByHand) {
     EXPECT_EQ(third.lost, 3U);
     EXPECT_DOUBLE_EQ(third.mean_age, 0);
     // age 0 faced an epoch 4 + 2 + 1 times and fell 2 + 1 + 1 times; age 1: 2 + 1, 1 + 1; age 2: once, fell
-    EXPECT_THAT(history.at_risk(), ElementsAre(7, 3, 1));
-    EXPECT_THAT(history.lost(), ElementsAre(4, 2, 1));
-    EXPECT_THAT(survival(history.at_risk(), history.lost()), ElementsAre(DoubleEq(3.0 / 7), DoubleEq(1.0 / 7), 0));
+    EXPECT_THAT(history.lives().at_risk, ElementsAre(7, 3, 1));
+    EXPECT_THAT(history.lives().lost, ElementsAre(4, 2, 1));
+    EXPECT_THAT(survival(history.lives().at_risk, history.lives().lost),
+                ElementsAre(DoubleEq(3.0 / 7), DoubleEq(1.0 / 7), 0));
 }
 
 TEST(EdgeHistory, AgreesWithBruteForceOnRandomLives) {
@@ -51,7 +54,8 @@ TEST(EdgeHistory, AgreesWithBruteForceOnRandomLives) {
     for (const Cell cell : alive) born[cell] = 0;
     std::set<Cell> ever = alive;
     const std::set<Cell> first = alive;
-    EdgeHistory history(topology());
+    Topology last = topology();
+    EdgeHistory history(last);
     std::vector<std::uint64_t> at_risk(epochs, 0), lost(epochs, 0);
     for (std::uint32_t epoch = 1; epoch <= epochs; ++epoch) {
         const std::map<Cell, std::uint32_t> before = born;
@@ -73,7 +77,12 @@ TEST(EdgeHistory, AgreesWithBruteForceOnRandomLives) {
             ever.insert(cell);
             ++num_born;
         }
-        const EdgeLook look = history.look(topology(), epoch);
+        if (epoch % 7 == 0) {  // as if it had been stopped and gone on
+            const EdgeLives lives = history.lives();
+            history = EdgeHistory(last, lives);
+        }
+        last = topology();
+        const EdgeLook look = history.look(last, epoch);
         double ages = 0, from_birth = 0;
         for (const auto& [cell, since] : born) {
             ages += epoch - since;
@@ -86,8 +95,23 @@ TEST(EdgeHistory, AgreesWithBruteForceOnRandomLives) {
         EXPECT_DOUBLE_EQ(look.from_birth, from_birth / static_cast<double>(first.size()));
         EXPECT_DOUBLE_EQ(look.ever_active, static_cast<double>(ever.size()) / (inputs * outputs));
     }
-    EXPECT_EQ(history.at_risk(), at_risk);
-    EXPECT_EQ(history.lost(), lost);
+    EXPECT_EQ(history.lives().at_risk, at_risk);
+    EXPECT_EQ(history.lives().lost, lost);
+}
+
+TEST(EdgeHistory, LivesThatCannotBelongAreRefused) {
+    EdgeHistory history(of({0, 1}));
+    history.look(of({0, 2}), 1);
+    const EdgeLives lives = history.lives();
+    EXPECT_NO_THROW(EdgeHistory(of({0, 2}), lives));
+    EXPECT_THROW(EdgeHistory(of({0, 2, 3}), lives), UserError);
+    EXPECT_THROW(EdgeHistory(from_cells(100, 2, {0, 2}), lives), UserError);
+    EdgeLives other = lives;
+    other.born[0] = 2;
+    EXPECT_THROW(EdgeHistory(of({0, 2}), other), UserError);
+    other = lives;
+    other.epoch = 5;
+    EXPECT_THROW(EdgeHistory(of({0, 2}), other), UserError);
 }
 
 TEST(EdgeHistory, SurvivalOfAConstantHazardIsGeometric) {
