@@ -30,6 +30,10 @@ struct ReportedRun {
     std::vector<DegreeFit> fits;
 };
 
+/// From so many runs on a page leaves out what grows with each of them, or with each pair: all but the first and last
+/// picture of a film strip, topology distances.
+constexpr std::size_t many_runs = 13;
+
 /// Synthetic samples per power-law p-value in a report.
 constexpr std::uint32_t report_bootstraps = 100;
 

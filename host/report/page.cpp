@@ -1,6 +1,7 @@
 #include "host/report/page.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -188,7 +189,10 @@ private:
         if (with_maps_ == 1) add(map_figure(r, {}));
         for (const Chart& chart : map_charts(run)) add(figure(chart));
         add("</div>\n<div class=\"film\">\n");
-        for (const std::uint64_t moment : chosen_moments(run.folder)) film(run, moment, highest);
+        for (const std::uint64_t moment : chosen_moments(run.folder)) {
+            const bool end = moment == 0 || moment + 1 == run.folder.connections()->moments();
+            if (end || runs_.size() < many_runs) film(run, moment, highest);
+        }
         add("</div></section>\n");
     }
 
@@ -224,7 +228,7 @@ private:
         const std::size_t bytes = highest < 256 ? 1 : highest < 65536 ? 2 : 4;
         const std::size_t pixels = std::size_t{folder.image.height} * folder.image.width;
         const std::uint64_t moments = folder.connections()->moments();
-        const auto chosen = embedded_moments(moments, pixels * bytes, frame_budget / with_maps_);
+        const auto chosen = embedded_moments(moments, pixels * bytes, frames_of(with_maps_));
         std::string frames;
         std::vector<double> epochs;
         for (const std::uint64_t moment : chosen) {
@@ -269,6 +273,7 @@ private:
     }
 
     void overlaps() {
+        if (runs_.size() >= many_runs) return;
         const Table all = overlaps_table(runs_);
         if (all.rows.empty()) return;
         add("<h2>Topology distance</h2>\n<p class=\"soft\">Edges two runs share, cell by cell, beside what two random "
@@ -353,6 +358,12 @@ private:
 };
 
 }  // namespace
+
+std::size_t frames_of(std::size_t runs) {
+    constexpr double few = 4;
+    const auto all = static_cast<double>(runs);
+    return static_cast<std::size_t>(frame_budget * std::min(1.0, std::sqrt(few / all)) / all);
+}
 
 std::vector<std::uint64_t> embedded_moments(std::uint64_t moments, std::size_t bytes_per_frame, std::size_t budget) {
     const std::uint64_t fit = std::max<std::uint64_t>(2, budget / std::max<std::size_t>(1, bytes_per_frame));

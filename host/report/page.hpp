@@ -21,8 +21,12 @@ struct Report {
     std::vector<FigureFile> figures;
 };
 
-/// Bytes of frames a page embeds at most, before base64; more runs or larger images mean fewer frames each.
+/// Bytes of frames a page embeds at most, before base64; more runs or larger images mean fewer frames each. So many
+/// runs that their charts take most of the page leave less: see frames_of().
 constexpr std::size_t frame_budget = 1'200'000;
+
+/// Bytes of frames for each of `runs` runs.
+std::size_t frames_of(std::size_t runs);
 
 /// The moments whose maps are embedded: all that fit the run's share of the budget, first and last always, else evenly
 /// thinned.

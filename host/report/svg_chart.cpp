@@ -15,7 +15,9 @@ namespace {
 constexpr double width = 440, height = 288;
 constexpr double left = 52, right = 12, bottom = 40, title_height = 22, legend_line = 15;
 constexpr double letter = 6.8;            // mean width at the legend's size
-constexpr std::size_t most_points = 800;  // of a line as drawn
+constexpr std::size_t most_points = 800;  // of a line as drawn,
+constexpr std::size_t all_points = 2500;  // of all lines of a chart, but
+constexpr std::size_t fewest_points = 60;
 constexpr std::size_t longest_name = 34;
 
 /// A stretch of numbers laid along a stretch of the drawing.
@@ -125,10 +127,10 @@ std::string shade_style(const Series& series, const char* property) {
 using Points = std::vector<std::pair<double, double>>;
 
 /// A stretch without gaps, in drawing units; long ones keep the lowest and highest of every bucket.
-Points thinned(const Points& points, Mark mark) {
-    if (points.size() <= most_points || mark == Mark::steps) return points;
+Points thinned(const Points& points, Mark mark, std::size_t most) {
+    if (points.size() <= most || mark == Mark::steps) return points;
     Points kept;
-    const std::size_t buckets = most_points / 2;
+    const std::size_t buckets = most / 2;
     for (std::size_t b = 0; b < buckets; ++b) {
         const auto begin = points.begin() + static_cast<std::ptrdiff_t>(b * points.size() / buckets);
         const auto end = points.begin() + static_cast<std::ptrdiff_t>((b + 1) * points.size() / buckets);
@@ -157,7 +159,7 @@ std::vector<Points> stretches(const Series& series, const Scale& x, const Scale&
     return all;
 }
 
-std::string draw(const Series& series, const Scale& x, const Scale& y) {
+std::string draw(const Series& series, const Scale& x, const Scale& y, std::size_t most) {
     const std::string name = " data-name=\"" + escaped(series.name) + "\"";
     std::string text;
     for (const Points& whole : stretches(series, x, y)) {
@@ -171,7 +173,8 @@ std::string draw(const Series& series, const Scale& x, const Scale& y) {
         }
         text += "<polyline class=\"line " + std::string(series.mark == Mark::dashed ? "dashed " : "") +
                 colour_class(series) + "\"" + shade_style(series, "stroke") + name + " points=\"";
-        for (const auto& [px, py] : thinned(whole, series.mark)) text += coordinate(px) + "," + coordinate(py) + " ";
+        for (const auto& [px, py] : thinned(whole, series.mark, most))
+            text += coordinate(px) + "," + coordinate(py) + " ";
         text.pop_back();
         text += "\"/>\n";
     }
@@ -264,7 +267,9 @@ std::string drawing(const Chart& chart, const std::string& style, const std::str
     text += text_at(left, 15, "title", chart.title);
     text += names;
     text += axes(chart, x, y, box);
-    for (const Series& series : chart.series) text += draw(series, x, y);
+    const std::size_t share = all_points / std::max<std::size_t>(1, chart.series.size());
+    const std::size_t most = std::clamp(share, fewest_points, most_points);
+    for (const Series& series : chart.series) text += draw(series, x, y, most);
     return text + "</svg>\n";
 }
 
