@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "bench/ceiling.hpp"
 #include "espalier/error.hpp"
+#include "host/bench/ceiling.hpp"
 #include "host/cpu/cpu_backend.hpp"
 #include "host/network_birth.hpp"
 #include "host/option_table.hpp"
