@@ -255,7 +255,7 @@ std::vector<ExperimentOption> make_table() {
     table.push_back(text_option("backend", "Machine", "auto, cpu or cuda", &E::backend));
     table.push_back(number("threads", "Machine", "CPU threads, 0: one per core; results do not depend on it",
                            &E::threads, 0, 1024));
-    table.push_back(number("record-every", "Machine",
+    table.push_back(number("record-every", "Records",
                            "epochs between two records of topology and weights; first and last are always recorded",
                            &E::record_every, 1, 1e9));
     return table;
@@ -332,7 +332,8 @@ std::string config_text(const Experiment& experiment) {
 OptionTexts experiment_texts(const Experiment& experiment) {
     OptionTexts texts;
     for (const ExperimentOption& option : experiment_options()) {
-        if (option.name == "seed" || option.name == "data-dir" || option.group == "Machine") continue;
+        const bool aside = option.group == "Machine" || option.group == "Records";
+        if (option.name == "seed" || option.name == "data-dir" || aside) continue;
         texts[option.name] = option.get(experiment);
     }
     return texts;
