@@ -5,6 +5,7 @@
 #include <thrust/system/omp/execution_policy.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <limits>
 #include <memory>
@@ -16,28 +17,14 @@
 #include "host/cpu/memory.hpp"
 #include "host/cpu/merge_edges.hpp"
 #include "host/cpu/prune_cut.hpp"
+#include "host/cpu/radix_sort.hpp"
 #include "host/cpu/scatter.hpp"
+#include "host/cpu/scratch.hpp"
 #include "host/cpu/select.hpp"
 
 namespace espalier {
 
 namespace {
-
-/// Memory of one evolution, given back all at once.
-class CpuScratch {
-public:
-    template <class T>
-    [[nodiscard]] T* take(std::size_t count) {
-        blocks_.emplace_back(allocate_aligned(count * sizeof(T)));
-        return static_cast<T*>(blocks_.back().get());
-    }
-
-private:
-    struct Release {
-        void operator()(void* memory) const { release_aligned(memory); }
-    };
-    std::vector<std::unique_ptr<void, Release>> blocks_;
-};
 
 /// How many threads an OpenMP region starts, while it lives.
 class OmpThreads {
@@ -144,10 +131,11 @@ GroupedByInput group_by_input(const SparseCpuLayer& layer, const NewEdges<Key>& 
 /// The CSC view after an evolution, and where its edges come from; arrays in scratch memory.
 struct NewByInput {
     const EdgeIndex* column_start;
-    Index* row;              // [num_edges]
-    EdgeIndex* slot;         // [num_edges]
-    EdgeIndex* from;         // [num_edges] the old place, 0 for a new edge
-    EdgeIndex* grown_place;  // [number of new edges]
+    Index* row;                    // [num_edges]
+    EdgeIndex* slot;               // [num_edges]
+    float* weights;                // [num_edges], whatever it is for a new edge
+    std::array<float*, 2> states;  // likewise, as many as the layer has
+    EdgeIndex* grown_place;        // [number of new edges]
 };
 
 /// Merges the kept and the new edges of one input. Kept edges stay in order, so only the new ones need sorting.
@@ -155,6 +143,10 @@ void merge_input(const SparseCpuLayer& layer, std::size_t input, const EdgeIndex
                  const GroupedByInput& groups, const EdgeIndex* grown_slots, const NewByInput& result) {
     const Index* const old_row = layer.row.data();
     const EdgeIndex* const old_slot = layer.slot.data();
+    const float* const old_weight = layer.input_weights.data();
+    const std::size_t num_states = layer.state.size();
+    std::array<const float*, 2> old_state{};
+    for (std::size_t s = 0; s < num_states; ++s) old_state[s] = layer.state[s].data();
     const EdgeIndex end = result.column_start[input + 1];
     EdgeIndex out = result.column_start[input];
     EdgeIndex next = groups.start[input];
@@ -162,7 +154,6 @@ void merge_input(const SparseCpuLayer& layer, std::size_t input, const EdgeIndex
     const auto put_new = [&] {
         result.row[out] = groups.row[next];
         result.slot[out] = grown_slots[groups.edge[next]];
-        result.from[out] = 0;
         result.grown_place[groups.edge[next++]] = out++;
     };
     const EdgeIndex last_ahead = static_cast<EdgeIndex>(layer.slot.size()) - 1;
@@ -175,7 +166,9 @@ void merge_input(const SparseCpuLayer& layer, std::size_t input, const EdgeIndex
         // a pruned edge is written too and then overwritten: which ones go follows no order a branch could learn
         result.row[out] = row;
         result.slot[out] = moved_to;
-        result.from[out] = old;
+        result.weights[out] = old_weight[old];
+        if (num_states > 0) result.states[0][out] = old_state[0][old];
+        if (num_states > 1) result.states[1][out] = old_state[1][old];
         out += moved_to == gone ? 0 : 1;
     }
     while (next < last) put_new();
@@ -183,14 +176,19 @@ void merge_input(const SparseCpuLayer& layer, std::size_t input, const EdgeIndex
 
 /// Brings the CSC view and the arrays in its order up to date. `column_start` is the new one; `destination` of the old
 /// canonical slots; `born` the new edges' weights.
-template <class Key, class Policy>
-void evolve_by_input(const Policy& policy, SparseCpuLayer& layer, const AlignedVector<EdgeIndex>& column_start,
-                     const EdgeIndex* destination, const NewEdges<Key>& grown, const float* born, int threads) {
+template <class Key>
+void evolve_by_input(SparseCpuLayer& layer, const AlignedVector<EdgeIndex>& column_start, const EdgeIndex* destination,
+                     const NewEdges<Key>& grown, const float* born, int threads) {
     CpuScratch scratch;
     const GroupedByInput groups = group_by_input(layer, grown, scratch);
     const EdgeIndex num_edges = layer.num_edges();
-    const NewByInput result{column_start.data(), scratch.take<Index>(num_edges), scratch.take<EdgeIndex>(num_edges),
-                            scratch.take<EdgeIndex>(num_edges), scratch.take<EdgeIndex>(grown.count)};
+    NewByInput result{column_start.data(),
+                      scratch.take<Index>(num_edges),
+                      scratch.take<EdgeIndex>(num_edges),
+                      scratch.take<float>(num_edges),
+                      {},
+                      scratch.take<EdgeIndex>(grown.count)};
+    for (std::size_t s = 0; s < layer.state.size(); ++s) result.states[s] = scratch.take<float>(num_edges);
     const auto inputs = static_cast<std::int64_t>(layer.num_inputs);
 #pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
     for (std::int64_t input = 0; input < inputs; ++input) {
@@ -199,11 +197,10 @@ void evolve_by_input(const Policy& policy, SparseCpuLayer& layer, const AlignedV
     layer.column_start = column_start;
     replace(layer.row, result.row, num_edges);
     replace(layer.slot, result.slot, num_edges);
-    auto* moved = scratch.take<float>(num_edges);
-    carry(policy, result.from, num_edges, moved, layer.input_weights);
+    replace(layer.input_weights, result.weights, num_edges);
     scatter(born, result.grown_place, 0, grown.count, layer.input_weights.data());
     for (std::size_t s = 0; s < layer.state.size(); ++s) {
-        carry(policy, result.from, num_edges, moved, layer.state[s]);
+        replace(layer.state[s], result.states[s], num_edges);
         float* state = layer.state[s].data();
         if (!grown.states.empty()) {
             scatter(grown.states[s], result.grown_place, 0, grown.count, state);
@@ -224,9 +221,8 @@ AlignedVector<EdgeIndex> new_column_start(const SparseCpuLayer& layer, const Ind
 }
 
 /// The pruned edges, and the ranks of the new cells among the missing ones; both ended as Merge wants it.
-template <class Key, class Policy>
-Replacement<Key> draw_replacement(const Policy& policy, const SparseCpuLayer& layer, const Regrowth& regrowth,
-                                  CpuScratch& scratch) {
+template <class Key>
+Replacement<Key> draw_replacement(const SparseCpuLayer& layer, const Regrowth& regrowth, CpuScratch& scratch) {
     Replacement<Key> change;
     change.num_pruned = static_cast<EdgeIndex>(layer.pruned.size());
     auto* pruned = scratch.take<EdgeIndex>(std::size_t{change.num_pruned} + 1);
@@ -243,7 +239,8 @@ Replacement<Key> draw_replacement(const Policy& policy, const SparseCpuLayer& la
     auto* ranks = scratch.take<Key>(std::size_t{change.num_grown} + 1);
     if (change.num_grown > 0) {
         permute(Permutation(missing, regrowth.stream(Purpose::grow)), 0, change.num_grown, ranks);
-        thrust::sort(policy, ranks, ranks + change.num_grown);
+        auto* spare = scratch.take<Key>(std::size_t{change.num_grown} + 1);
+        ranks = radix_sort(ranks, change.num_grown, missing - 1, spare);
     }
     ranks[change.num_grown] = std::numeric_limits<Key>::max();
     change.ranks = ranks;
@@ -253,7 +250,7 @@ Replacement<Key> draw_replacement(const Policy& policy, const SparseCpuLayer& la
 template <class Key, class Policy>
 EdgeIndex evolve(const Policy& policy, SparseCpuLayer& layer, const Regrowth& regrowth, int threads) {
     CpuScratch scratch;
-    const auto change = draw_replacement<Key>(policy, layer, regrowth, scratch);
+    const auto change = draw_replacement<Key>(layer, regrowth, scratch);
     const CsrView old{layer.num_inputs, layer.num_outputs, layer.num_edges(), layer.row_start.data(),
                       layer.column.data()};
     const EdgeIndex num_edges = change.num_edges(old);
@@ -292,7 +289,7 @@ EdgeIndex evolve(const Policy& policy, SparseCpuLayer& layer, const Regrowth& re
     replace(layer.column, evolved.column, num_edges);
     if (layer.by_input()) {
         const auto column_start = new_column_start(layer, evolved.column, num_edges);
-        evolve_by_input(policy, layer, column_start, destination, grown, born, threads);
+        evolve_by_input(layer, column_start, destination, grown, born, threads);
     } else {
         for (auto& state : layer.state) {
             carry(policy, evolved.origin, num_edges, moved, state);

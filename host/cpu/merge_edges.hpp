@@ -71,21 +71,22 @@ private:
         const Index column = old.column[at.slot];
         const Key rank = change.ranks[at.grown];
         const EdgeIndex below = excluded(at);
-        const bool grows = rank < row_begin + column - below;
-        const bool goes = change.pruned[at.pruned] == at.slot;
-        const EdgeIndex inherited = change.pruned[at.grown];
-        const auto new_column = static_cast<Index>(rank + below - row_begin);
+        const EdgeIndex grows = rank < row_begin + column - below ? 1 : 0;
+        const EdgeIndex goes = change.pruned[at.pruned] == at.slot ? 1 : 0;
+        // selected by masks: compilers make branches of what is selected by ?:
+        const auto choose = [mask = EdgeIndex{0} - grows](EdgeIndex born, EdgeIndex kept) {
+            return kept ^ ((born ^ kept) & mask);
+        };
         const EdgeIndex out = at.out();
-        const EdgeIndex new_edge = grows ? at.grown : spare;
-        result.column[out] = grows ? new_column : column;
-        result.origin[out] = grows ? inherited : at.slot;
+        const EdgeIndex new_edge = choose(at.grown, spare);
+        result.column[out] = choose(static_cast<Index>(rank + below - row_begin), column);
+        result.origin[out] = choose(change.pruned[at.grown], at.slot);
         result.grown_cells[new_edge] = rank + below;
         result.grown_slots[new_edge] = out;
-        if (result.destination != nullptr) result.destination[at.slot] = goes ? gone : out;
-        const EdgeIndex old_edge = grows ? 0 : 1;
-        at.grown += 1 - old_edge;
-        at.slot += old_edge;
-        at.pruned += goes ? old_edge : 0;
+        if (result.destination != nullptr) result.destination[at.slot] = out | (EdgeIndex{0} - goes);
+        at.grown += grows;
+        at.slot += 1 - grows;
+        at.pruned += goes & (1 - grows);
     }
 
     void grow(MergePoint& at, Key row_begin) const {
