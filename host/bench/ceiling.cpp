@@ -110,6 +110,18 @@ double fma_peak(double seconds) {
     });
 }
 
+double fma_rate_of(int threads, double seconds) {
+    double flops = 0;
+#pragma omp parallel num_threads(threads) reduction(+ : flops)
+    {
+#pragma omp barrier
+        float sink = 0;
+        const double end = wall_seconds() + seconds;
+        while (wall_seconds() < end) flops += HWY_DYNAMIC_DISPATCH(MultiplyAdd)(8000, &sink);
+    }
+    return flops / seconds;
+}
+
 double read_rate(std::size_t bytes, double seconds) {
     const std::size_t count = (bytes / sizeof(float) + 255) / 256 * 256;
     std::vector<float> memory(count + 16, 1.0F);

@@ -17,6 +17,10 @@ double wall_seconds();
 /// short spells that fit into `seconds`.
 double fma_peak(double seconds = 0.02);
 
+/// The same by so many threads at once, all together, on average over `seconds`: threads that share a core share its
+/// units too.
+double fma_rate_of(int threads, double seconds = 0.05);
+
 /// Reading `bytes` of memory again and again by one thread, in bytes/s, likewise.
 double read_rate(std::size_t bytes, double seconds = 0.02);
 

@@ -41,7 +41,8 @@ HWY_INLINE Vector edge_products(const EdgePass& pass, EdgeIndex edge, const Vect
     Vector products = hn::Zero(d);
 #pragma GCC unroll 4
     for (int v = 0; v < V; ++v) {
-        const Vector value = hn::Load(d, across + static_cast<Index>(v) * vector_lanes);
+        Vector value = hn::Load(d, across + static_cast<Index>(v) * vector_lanes);
+        if constexpr (WithInputGradient) keep_in_register(value);
         products = v == 0 ? hn::Mul(value, own[v]) : hn::MulAdd(value, own[v], products);
         if constexpr (WithInputGradient) dx[v] = hn::MulAdd(hn::Set(d, pass.weights[edge]), value, dx[v]);
     }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "host/cpu/kernels.hpp"
+#include "host/cpu/scatter.hpp"
 
 namespace espalier {
 
@@ -74,9 +75,7 @@ void update_edges(SparseCpuLayer& layer, EdgeIndex first, EdgeIndex end, const f
     float* weights = layer.by_input() ? layer.input_weights.data() : layer.weights.data();
     update_parameters(layer.optimizer, weights + first, gradient, states_at(layer.state, first), end - first, step);
     if (!layer.by_input()) return;
-    float* copy = layer.weights.data();
-    const EdgeIndex* slot = layer.slot.data();
-    for (EdgeIndex e = first; e < end; ++e) copy[slot[e]] = weights[e];
+    scatter(weights, layer.slot.data(), first, end, layer.weights.data());
 }
 
 std::size_t backward_scratch(const CpuLayer& layer) {

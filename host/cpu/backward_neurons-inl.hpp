@@ -6,11 +6,11 @@
 HWY_BEFORE_NAMESPACE();
 namespace espalier::HWY_NAMESPACE {
 
-/// One pass over one row: dy becomes the gradient by the preactivation, its lane sum is added to sums[0]; SReLU's
-/// parameter gradients to sums[1..4], `stride` floats apart.
+/// One pass over one row: dy becomes the gradient by the preactivation. Returns its sum over the vectors of the pass;
+/// SReLU's parameter gradients are added to sums[1..4], `stride` floats apart.
 template <int V, class Rule>
-HWY_INLINE void differentiate(const Rule& rule, const float* HWY_RESTRICT saved, float* HWY_RESTRICT dy, float* sums,
-                              std::size_t stride) {
+HWY_INLINE Vector differentiate(const Rule& rule, const float* HWY_RESTRICT saved, float* HWY_RESTRICT dy, float* sums,
+                                std::size_t stride) {
     constexpr Index lanes = V * vector_lanes;
     if constexpr (std::is_same_v<Rule, SRelu>) {
         alignas(64) float terms[SRelu::num_parameters][lanes];
@@ -24,17 +24,29 @@ HWY_INLINE void differentiate(const Rule& rule, const float* HWY_RESTRICT saved,
         }
     }
     for (Index i = 0; i < lanes; ++i) dy[i] *= rule.derivative(saved[i]);
-    sums[0] += sum_floats(dy, lanes);
+    const LaneTag d;
+    Vector sum = hn::Load(d, dy);
+    for (Index i = vector_lanes; i < lanes; i += vector_lanes) sum = hn::Add(sum, hn::Load(d, dy + i));
+    return sum;
 }
 
-/// All passes of one row in one tile.
-template <class Rule>
-HWY_INLINE void differentiate_row(const Rule& rule, const float* saved, float* dy, Index worked, float* sums,
-                                  std::size_t stride) {
-    for (Index lane = 0; lane < worked; lane += pass_lanes) {
-        with_vectors(pass_vectors(worked, lane),
-                     [&]<int V>() { differentiate<V>(rule, saved + lane, dy + lane, sums, stride); });
+/// The rows from `row` on, at most four, whose sums are then made together. A row's sum does not depend on its place.
+template <int V, class Rule>
+HWY_INLINE void differentiate_four(const Rule& rule, const CpuLayer& layer, ConstActivations saved, Activations dy,
+                                   Index tile, Index lane, Range rows, float* sums, std::size_t stride) {
+    const FourTag four;
+    const Index count = rows.end - rows.begin;
+    Vector by_row[4] = {hn::Zero(LaneTag()), hn::Zero(LaneTag()), hn::Zero(LaneTag()), hn::Zero(LaneTag())};
+    for (Index i = 0; i < count; ++i) {
+        const Index row = rows.begin + i;
+        const auto own = for_neuron(rule, layer.neurons.activation_parameters.data(), row, layer.num_outputs);
+        by_row[i] = differentiate<V>(own, saved.row(tile, row) + lane, dy.row(tile, row) + lane, sums + i, stride);
     }
+    const auto totals = sum_lanes(by_row[0], by_row[1], by_row[2], by_row[3]);
+    if (count == 4) return hn::StoreU(hn::Add(hn::LoadU(four, sums), totals), four, sums);
+    alignas(16) float each[4];
+    hn::Store(totals, four, each);
+    for (Index i = 0; i < count; ++i) sums[i] += each[i];
 }
 
 /// Rows of one tile; sums [1 + num_parameters][rows], `stride` floats apart, are overwritten.
@@ -45,9 +57,14 @@ HWY_NOINLINE void differentiate_rows(const Rule& rule, const CpuLayer& layer, Co
     for (int p = 0; p < 1 + num_parameters(layer.activation); ++p) {
         std::memset(sums + static_cast<std::size_t>(p) * stride, 0, (rows.end - rows.begin) * sizeof(float));
     }
-    for (Index r = rows.begin; r < rows.end; ++r) {
-        const auto own = for_neuron(rule, layer.neurons.activation_parameters.data(), r, layer.num_outputs);
-        differentiate_row(own, saved.row(tile, r), dy.row(tile, r), worked, sums + (r - rows.begin), stride);
+    for (Range some{rows.begin, rows.begin}; some.end < rows.end;) {
+        some = {some.end, rows.end - some.end < 4 ? rows.end : some.end + 4};
+        for (Index lane = 0; lane < worked; lane += pass_lanes) {
+            with_vectors(pass_vectors(worked, lane), [&]<int V>() {
+                differentiate_four<V>(rule, layer, saved, dy, tile, lane, some, sums + (some.begin - rows.begin),
+                                      stride);
+            });
+        }
     }
 }
 

@@ -2,10 +2,11 @@
 
 #include <omp.h>
 #include <thrust/gather.h>
-#include <thrust/scatter.h>
 #include <thrust/system/omp/execution_policy.h>
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <limits>
 #include <memory>
 #include <numeric>
@@ -14,27 +15,16 @@
 #include "espalier/evolve.hpp"
 #include "host/cpu/draw.hpp"
 #include "host/cpu/memory.hpp"
+#include "host/cpu/merge_edges.hpp"
 #include "host/cpu/prune_cut.hpp"
+#include "host/cpu/radix_sort.hpp"
+#include "host/cpu/scatter.hpp"
+#include "host/cpu/scratch.hpp"
+#include "host/cpu/select.hpp"
 
 namespace espalier {
 
 namespace {
-
-/// Memory of one evolution, given back all at once.
-class CpuScratch {
-public:
-    template <class T>
-    [[nodiscard]] T* take(std::size_t count) {
-        blocks_.emplace_back(allocate_aligned(count * sizeof(T)));
-        return static_cast<T*>(blocks_.back().get());
-    }
-
-private:
-    struct Release {
-        void operator()(void* memory) const { release_aligned(memory); }
-    };
-    std::vector<std::unique_ptr<void, Release>> blocks_;
-};
 
 /// How many threads an OpenMP region starts, while it lives.
 class OmpThreads {
@@ -123,12 +113,17 @@ GroupedByInput group_by_input(const SparseCpuLayer& layer, const NewEdges<Key>& 
     for (EdgeIndex i = 0; i < grown.count; ++i) ++groups.start[std::size_t{layer.column[grown.slots[i]]} + 2];
     for (std::size_t i = 2; i < groups.start.size(); ++i) groups.start[i] += groups.start[i - 1];
     Index row = 0;
-    for (EdgeIndex i = 0; i < grown.count; ++i) {
+    const auto next = [&](EdgeIndex i) -> EdgeIndex& {
+        return groups.start[std::size_t{layer.column[grown.slots[i]]} + 1];
+    };
+    const auto put = [&](EdgeIndex i) {
         while (grown.slots[i] >= layer.row_start[row + 1]) ++row;
-        const EdgeIndex place = groups.start[std::size_t{layer.column[grown.slots[i]]} + 1]++;
+        const EdgeIndex place = next(i)++;
         groups.edge[place] = i;
         groups.row[place] = row;
-    }
+    };
+    for_scattered(
+        0, grown.count, [&](EdgeIndex i) { return groups.edge + next(i); }, put);
     groups.start.pop_back();
     return groups;
 }
@@ -136,10 +131,11 @@ GroupedByInput group_by_input(const SparseCpuLayer& layer, const NewEdges<Key>& 
 /// The CSC view after an evolution, and where its edges come from; arrays in scratch memory.
 struct NewByInput {
     const EdgeIndex* column_start;
-    Index* row;              // [num_edges]
-    EdgeIndex* slot;         // [num_edges]
-    EdgeIndex* from;         // [num_edges] the old place, 0 for a new edge
-    EdgeIndex* grown_place;  // [number of new edges]
+    Index* row;                    // [num_edges]
+    EdgeIndex* slot;               // [num_edges]
+    float* weights;                // [num_edges], whatever it is for a new edge
+    std::array<float*, 2> states;  // likewise, as many as the layer has
+    EdgeIndex* grown_place;        // [number of new edges]
 };
 
 /// Merges the kept and the new edges of one input. Kept edges stay in order, so only the new ones need sorting.
@@ -147,6 +143,10 @@ void merge_input(const SparseCpuLayer& layer, std::size_t input, const EdgeIndex
                  const GroupedByInput& groups, const EdgeIndex* grown_slots, const NewByInput& result) {
     const Index* const old_row = layer.row.data();
     const EdgeIndex* const old_slot = layer.slot.data();
+    const float* const old_weight = layer.input_weights.data();
+    const std::size_t num_states = layer.state.size();
+    std::array<const float*, 2> old_state{};
+    for (std::size_t s = 0; s < num_states; ++s) old_state[s] = layer.state[s].data();
     const EdgeIndex end = result.column_start[input + 1];
     EdgeIndex out = result.column_start[input];
     EdgeIndex next = groups.start[input];
@@ -154,10 +154,11 @@ void merge_input(const SparseCpuLayer& layer, std::size_t input, const EdgeIndex
     const auto put_new = [&] {
         result.row[out] = groups.row[next];
         result.slot[out] = grown_slots[groups.edge[next]];
-        result.from[out] = 0;
         result.grown_place[groups.edge[next++]] = out++;
     };
+    const EdgeIndex last_ahead = static_cast<EdgeIndex>(layer.slot.size()) - 1;
     for (EdgeIndex old = layer.column_start[input]; old < layer.column_start[input + 1]; ++old) {
+        hwy::Prefetch(destination + old_slot[std::min(old + scatter_ahead, last_ahead)]);
         const EdgeIndex moved_to = destination[old_slot[old]];
         const Index row = old_row[old];
         while (next < last && groups.row[next] < row) put_new();
@@ -165,7 +166,9 @@ void merge_input(const SparseCpuLayer& layer, std::size_t input, const EdgeIndex
         // a pruned edge is written too and then overwritten: which ones go follows no order a branch could learn
         result.row[out] = row;
         result.slot[out] = moved_to;
-        result.from[out] = old;
+        result.weights[out] = old_weight[old];
+        if (num_states > 0) result.states[0][out] = old_state[0][old];
+        if (num_states > 1) result.states[1][out] = old_state[1][old];
         out += moved_to == gone ? 0 : 1;
     }
     while (next < last) put_new();
@@ -173,14 +176,19 @@ void merge_input(const SparseCpuLayer& layer, std::size_t input, const EdgeIndex
 
 /// Brings the CSC view and the arrays in its order up to date. `column_start` is the new one; `destination` of the old
 /// canonical slots; `born` the new edges' weights.
-template <class Key, class Policy>
-void evolve_by_input(const Policy& policy, SparseCpuLayer& layer, const AlignedVector<EdgeIndex>& column_start,
-                     const EdgeIndex* destination, const NewEdges<Key>& grown, const float* born, int threads) {
+template <class Key>
+void evolve_by_input(SparseCpuLayer& layer, const AlignedVector<EdgeIndex>& column_start, const EdgeIndex* destination,
+                     const NewEdges<Key>& grown, const float* born, int threads) {
     CpuScratch scratch;
     const GroupedByInput groups = group_by_input(layer, grown, scratch);
     const EdgeIndex num_edges = layer.num_edges();
-    const NewByInput result{column_start.data(), scratch.take<Index>(num_edges), scratch.take<EdgeIndex>(num_edges),
-                            scratch.take<EdgeIndex>(num_edges), scratch.take<EdgeIndex>(grown.count)};
+    NewByInput result{column_start.data(),
+                      scratch.take<Index>(num_edges),
+                      scratch.take<EdgeIndex>(num_edges),
+                      scratch.take<float>(num_edges),
+                      {},
+                      scratch.take<EdgeIndex>(grown.count)};
+    for (std::size_t s = 0; s < layer.state.size(); ++s) result.states[s] = scratch.take<float>(num_edges);
     const auto inputs = static_cast<std::int64_t>(layer.num_inputs);
 #pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
     for (std::int64_t input = 0; input < inputs; ++input) {
@@ -189,15 +197,18 @@ void evolve_by_input(const Policy& policy, SparseCpuLayer& layer, const AlignedV
     layer.column_start = column_start;
     replace(layer.row, result.row, num_edges);
     replace(layer.slot, result.slot, num_edges);
-    auto* moved = scratch.take<float>(num_edges);
-    carry(policy, result.from, num_edges, moved, layer.input_weights);
-    thrust::scatter(policy, born, born + grown.count, result.grown_place, layer.input_weights.begin());
+    replace(layer.input_weights, result.weights, num_edges);
+    scatter(born, result.grown_place, 0, grown.count, layer.input_weights.data());
     for (std::size_t s = 0; s < layer.state.size(); ++s) {
-        auto& state = layer.state[s];
-        carry(policy, result.from, num_edges, moved, state);
-        for (EdgeIndex i = 0; i < grown.count; ++i) {
-            state[result.grown_place[i]] = grown.states.empty() ? 0.0F : grown.states[s][i];
+        replace(layer.state[s], result.states[s], num_edges);
+        float* state = layer.state[s].data();
+        if (!grown.states.empty()) {
+            scatter(grown.states[s], result.grown_place, 0, grown.count, state);
+            continue;
         }
+        const EdgeIndex* place = result.grown_place;
+        for_scattered(
+            0, grown.count, [=](EdgeIndex i) { return state + place[i]; }, [=](EdgeIndex i) { state[place[i]] = 0; });
     }
 }
 
@@ -209,22 +220,29 @@ AlignedVector<EdgeIndex> new_column_start(const SparseCpuLayer& layer, const Ind
     return start;
 }
 
-/// The ranks of the new cells among the missing ones.
-template <class Key, class Policy>
-Replacement<Key> draw_replacement(const Policy& policy, const SparseCpuLayer& layer, const Regrowth& regrowth,
-                                  CpuScratch& scratch) {
+/// The pruned edges, and the ranks of the new cells among the missing ones; both ended as Merge wants it.
+template <class Key>
+Replacement<Key> draw_replacement(const SparseCpuLayer& layer, const Regrowth& regrowth, CpuScratch& scratch) {
     Replacement<Key> change;
-    change.pruned = layer.pruned.data();
     change.num_pruned = static_cast<EdgeIndex>(layer.pruned.size());
-    if (regrowth.grow == nullptr) return change;
-    const Cell missing =
-        num_missing(Cell{layer.num_inputs} * layer.num_outputs, layer.num_edges(), change.num_pruned, *regrowth.grow);
-    change.allow_removed = regrowth.grow->allow_removed != 0;
-    change.num_grown = static_cast<EdgeIndex>(std::min<Cell>(missing, grow_quota(*regrowth.grow, change.num_pruned)));
-    if (change.num_grown == 0) return change;
-    auto* ranks = scratch.take<Key>(change.num_grown);
-    permute(Permutation(missing, regrowth.stream(Purpose::grow)), 0, change.num_grown, ranks);
-    thrust::sort(policy, ranks, ranks + change.num_grown);
+    auto* pruned = scratch.take<EdgeIndex>(std::size_t{change.num_pruned} + 1);
+    *std::copy(layer.pruned.begin(), layer.pruned.end(), pruned) = gone;
+    change.pruned = pruned;
+    Cell missing = 0;
+    if (regrowth.grow != nullptr) {
+        const Cell num_cells = Cell{layer.num_inputs} * layer.num_outputs;
+        missing = num_missing(num_cells, layer.num_edges(), change.num_pruned, *regrowth.grow);
+        change.allow_removed = regrowth.grow->allow_removed != 0;
+        change.num_grown =
+            static_cast<EdgeIndex>(std::min<Cell>(missing, grow_quota(*regrowth.grow, change.num_pruned)));
+    }
+    auto* ranks = scratch.take<Key>(std::size_t{change.num_grown} + 1);
+    if (change.num_grown > 0) {
+        permute(Permutation(missing, regrowth.stream(Purpose::grow)), 0, change.num_grown, ranks);
+        auto* spare = scratch.take<Key>(std::size_t{change.num_grown} + 1);
+        ranks = radix_sort(ranks, change.num_grown, missing - 1, spare);
+    }
+    ranks[change.num_grown] = std::numeric_limits<Key>::max();
     change.ranks = ranks;
     return change;
 }
@@ -232,19 +250,20 @@ Replacement<Key> draw_replacement(const Policy& policy, const SparseCpuLayer& la
 template <class Key, class Policy>
 EdgeIndex evolve(const Policy& policy, SparseCpuLayer& layer, const Regrowth& regrowth, int threads) {
     CpuScratch scratch;
-    const auto change = draw_replacement<Key>(policy, layer, regrowth, scratch);
+    const auto change = draw_replacement<Key>(layer, regrowth, scratch);
     const CsrView old{layer.num_inputs, layer.num_outputs, layer.num_edges(), layer.row_start.data(),
                       layer.column.data()};
     const EdgeIndex num_edges = change.num_edges(old);
     NewEdges<Key> grown;
     grown.count = change.num_grown;
     EdgeIndex* destination = layer.by_input() ? scratch.take<EdgeIndex>(old.num_edges) : nullptr;
-    const Evolved<Key> evolved{layer.row_start.data(),
+    const std::size_t grown_room = std::size_t{grown.count} + static_cast<std::size_t>(threads);
+    const Evolved<Key> evolved{scratch.take<EdgeIndex>(std::size_t{old.num_outputs} + 1),
                                scratch.take<Index>(num_edges),
                                scratch.take<EdgeIndex>(num_edges),
                                destination,
-                               scratch.take<Key>(grown.count),
-                               scratch.take<EdgeIndex>(grown.count)};
+                               scratch.take<Key>(grown_room),
+                               scratch.take<EdgeIndex>(grown_room)};
     grown.cells = evolved.grown_cells;
     grown.slots = evolved.grown_slots;
     if (!regrowth.reset_state && layer.by_input()) {
@@ -256,7 +275,8 @@ EdgeIndex evolve(const Policy& policy, SparseCpuLayer& layer, const Regrowth& re
             grown.states.push_back(inherited);
         }
     }
-    evolve_topology(policy, old, change, evolved);
+    merge_edges(Merge<Key>{old, change, evolved}, threads);
+    std::copy_n(evolved.row_start, layer.row_start.size(), layer.row_start.begin());
 
     auto* moved = scratch.take<float>(num_edges);
     auto* born = scratch.take<float>(grown.count);
@@ -264,12 +284,12 @@ EdgeIndex evolve(const Policy& policy, SparseCpuLayer& layer, const Regrowth& re
     if (grown.count > 0) {
         draw_weights(*regrowth.law, regrowth.stream(Purpose::new_weight), layer.num_inputs, grown.cells, 0, grown.count,
                      born);
-        thrust::scatter(policy, born, born + grown.count, grown.slots, layer.weights.begin());
+        for (EdgeIndex i = 0; i < grown.count; ++i) layer.weights[grown.slots[i]] = born[i];
     }
     replace(layer.column, evolved.column, num_edges);
     if (layer.by_input()) {
         const auto column_start = new_column_start(layer, evolved.column, num_edges);
-        evolve_by_input(policy, layer, column_start, destination, grown, born, threads);
+        evolve_by_input(layer, column_start, destination, grown, born, threads);
     } else {
         for (auto& state : layer.state) {
             carry(policy, evolved.origin, num_edges, moved, state);
@@ -304,23 +324,20 @@ Pruned prune(SparseCpuLayer& layer, const PruneRule& rule, double zeta, int thre
                                           cut_by_counting(weights, num_edges, order, zeta, team), slots);
         const EdgeIndex count = cut_slots(weights, num_edges, order, cut, slots, team);
         layer.pruned.assign(slots, slots + count);
+        if (layer.by_input()) {
+            clear_cut({weights, order, cut}, layer.slot.data(), num_edges, layer.input_weights.data());
+        }
     });
     Pruned result;
     for (const EdgeIndex slot : layer.pruned) {
         // a NaN counts by its sign bit, as the rules take it
-        const float weight = layer.weights[slot];
-        const std::uint32_t zero = weight == 0 ? 1 : 0;
-        const std::uint32_t negative = std::signbit(weight) ? 1 - zero : 0;
+        const auto bits = std::bit_cast<std::uint32_t>(layer.weights[slot]);
+        const std::uint32_t zero = bits << 1 == 0 ? 1 : 0;
+        const std::uint32_t negative = (bits >> 31) & ~zero;
         result.zero += zero;
         result.negative += negative;
         result.positive += 1 - zero - negative;
         layer.weights[slot] = 0;
-    }
-    if (layer.by_input()) {
-        with_policy(num_edges, threads, [&](const auto& policy, int /*team*/) {
-            thrust::gather(policy, layer.slot.begin(), layer.slot.end(), layer.weights.begin(),
-                           layer.input_weights.begin());
-        });
     }
     return result;
 }

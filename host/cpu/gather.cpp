@@ -132,9 +132,15 @@ HWY_INLINE void gather_block(const GatherWork<std::uint8_t>& work, Index first) 
 
 /// Whole blocks of features.
 HWY_NOINLINE void gather_blocks(const GatherWork<std::uint8_t>& work, Range features) {
+    for (Index ahead = 64; ahead < prefetch_bytes && features.begin + ahead < features.end; ahead += 64) {
+        for (Index s = 0; s < work.from.lanes; ++s) hwy::Prefetch(work.from.sample[s] + features.begin + ahead);
+    }
     for (Index first = features.begin; first < features.end; first += block_features) {
-        if (first % 64 == 0) {
-            for (Index s = 0; s < work.from.lanes; ++s) hwy::Prefetch(work.from.sample[s] + first + prefetch_bytes);
+        // a cache line's bytes last for four blocks: each asks for a quarter of the samples, lest requests queue up
+        const Index line = first - first % 64;
+        const Index quarter = work.from.lanes / 4;
+        for (Index s = first % 64 / block_features * quarter, last = s + quarter; s < last; ++s) {
+            hwy::Prefetch(work.from.sample[s] + line + prefetch_bytes);
         }
         gather_block(work, first);
     }

@@ -28,8 +28,9 @@ LayerBytes cpu_layer_bytes(Index num_inputs, Index num_outputs, std::uint64_t ed
     const std::uint64_t key = std::uint64_t{num_inputs} * num_outputs <= 0xffffffffU ? 4 : 8;
     const auto grown = static_cast<std::uint64_t>(zeta * static_cast<double>(edges));
     // column, origin and a moved array of the new topology; with the view by input also its destination and arrays
-    bytes.evolving = array * (3 + (by_input ? 4 + states : 0)) + 2 * cpu_array_bytes(key * grown) +
-                     cpu_array_bytes(word * grown) * (by_input ? 5 : 4);
+    bytes.evolving = array * (3 + (by_input ? 4 + states : 0)) + 3 * cpu_array_bytes(key * grown) +
+                     cpu_array_bytes(word * grown) * (by_input ? 6 : 5) +
+                     cpu_array_bytes(word * (std::uint64_t{num_outputs} + 1));
     bytes.resident += cpu_array_bytes(word * grown);  // the slots pruned, between prune and regrow
     return bytes;
 }

@@ -5,6 +5,8 @@
 #include <numeric>
 #include <vector>
 
+#include "host/cpu/select.hpp"
+
 namespace espalier {
 
 namespace {
@@ -39,17 +41,6 @@ std::vector<EdgeIndex> count_keys(const float* weights, EdgeIndex count, const P
     return total;
 }
 
-/// The keys low..high, in no promised order but the same for any number of threads.
-std::vector<std::uint32_t> keys_between(const float* weights, EdgeIndex count, const PruneOrder& order,
-                                        std::uint32_t low, std::uint32_t high) {
-    std::vector<std::uint32_t> keys;
-    for (EdgeIndex i = 0; i < count; ++i) {
-        const std::uint32_t key = order(weights[i]);
-        if (key - low <= high - low) keys.push_back(key);
-    }
-    return keys;
-}
-
 }  // namespace
 
 PruneCut cut_by_counting(const float* weights, EdgeIndex count, const PruneOrder& order, double zeta, int threads) {
@@ -59,8 +50,7 @@ PruneCut cut_by_counting(const float* weights, EdgeIndex count, const PruneOrder
         const std::uint32_t first = order.first[group];
         const std::uint32_t first_bin = first >> shift;
         if (const std::uint32_t strangers = first & ((1U << shift) - 1); strangers > 0) {
-            bins[first_bin] -=
-                static_cast<EdgeIndex>(keys_between(weights, count, order, first - strangers, first - 1).size());
+            bins[first_bin] -= count_keys_between(weights, count, order.mask, first - strangers, first - 1);
         }
         const auto begin = bins.begin() + first_bin;
         cut.quota[group] =
@@ -69,8 +59,9 @@ PruneCut cut_by_counting(const float* weights, EdgeIndex count, const PruneOrder
         EdgeIndex rank = cut.quota[group];  // of the last edge that goes, among those of its bin, from 1
         std::uint32_t bin = first_bin;
         for (; bins[bin] < rank; ++bin) rank -= bins[bin];
-        auto keys =
-            keys_between(weights, count, order, std::max(first, bin << shift), (bin << shift) + ((1U << shift) - 1));
+        std::vector<std::uint32_t> keys(bins[bin] + select_padding);
+        keys.resize(keys_between(weights, count, order.mask, std::max(first, bin << shift),
+                                 (bin << shift) + ((1U << shift) - 1), keys.data()));
         std::nth_element(keys.begin(), keys.begin() + (rank - 1), keys.end());
         cut.threshold[group] = keys[rank - 1];
         const auto below = std::count_if(keys.begin(), keys.end(), [&](auto key) { return key < keys[rank - 1]; });
@@ -89,13 +80,7 @@ EdgeIndex cut_slots(const float* weights, EdgeIndex count, const PruneOrder& ord
     // every part writes where its own slots would lie, which has room
 #pragma omp parallel for num_threads(threads) if (threads > 1)
     for (EdgeIndex part = 0; part < parts; ++part) {
-        EdgeIndex* const own = pruned + start(part);
-        EdgeIndex size = 0;
-        for (EdgeIndex slot = start(part); slot < start(part + 1); ++slot) {
-            own[size] = slot;
-            size += goes(slot) ? 1 : 0;
-        }
-        found[part] = size;
+        found[part] = slots_cut(goes, start(part), start(part + 1), pruned + start(part));
     }
     EdgeIndex total = found[0];
     for (EdgeIndex part = 1; part < parts; ++part) {

@@ -41,6 +41,17 @@ HWY_INLINE void with_vectors(int vectors, const Function& function) {
     }
 }
 
+/// Keeps what was loaded in a register: the compiler would rather load it again for its second use, and loads are what
+/// these kernels wait for.
+template <class V>
+HWY_INLINE void keep_in_register(V& v) {
+    if constexpr (HWY_ARCH_X86) {
+        asm("" : "+v"(v.raw));
+    } else if constexpr (HWY_ARCH_ARM_A64) {
+        asm("" : "+w"(v.raw));
+    }
+}
+
 /// The pairwise sums (a0 + a2, b0 + b2, a1 + a3, b1 + b3) of each 128-bit block, then the same with two such vectors:
 /// the four vectors' sums by block, (a, b, c, d).
 HWY_INLINE Vector block_sums(Vector a, Vector b, Vector c, Vector d) {

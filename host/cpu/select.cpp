@@ -1,0 +1,138 @@
+// A prune rule's cut, applied to vectors of keys. The ends of arrays that no vector fills go one by one.
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "host/cpu/select.cpp"
+#include "host/cpu/targets.hpp"
+// clang-format off: in this order
+#include "hwy/foreach_target.h"
+// clang-format on
+#include "host/cpu/select.hpp"
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace espalier::HWY_NAMESPACE {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+using KeyTag = hn::CappedTag<std::uint32_t, select_padding>;
+using Keys = hn::Vec<KeyTag>;
+using KeyMask = hn::Mask<KeyTag>;
+constexpr EdgeIndex key_lanes = hn::MaxLanes(KeyTag());
+
+HWY_INLINE Keys load_keys(const float* weights, std::uint32_t mask) {
+    const hn::RebindToFloat<KeyTag> floats;
+    const KeyTag d;
+    return hn::And(hn::BitCast(d, hn::LoadU(floats, weights)), hn::Set(d, mask));
+}
+
+std::uint32_t key_of(float weight, std::uint32_t mask) {
+    PruneOrder order;
+    order.mask = mask;
+    return order(weight);
+}
+
+/// low <= key <= high, as one comparison.
+HWY_INLINE KeyMask between(Keys keys, std::uint32_t low, std::uint32_t high) {
+    const KeyTag d;
+    return hn::Not(hn::Lt(hn::Set(d, high - low), hn::Sub(keys, hn::Set(d, low))));
+}
+
+EdgeIndex CountKeysBetween(const float* weights, EdgeIndex count, std::uint32_t mask, std::uint32_t low,
+                           std::uint32_t high) {
+    EdgeIndex found = 0;
+    EdgeIndex i = 0;
+    for (; count - i >= key_lanes; i += key_lanes) {
+        found += static_cast<EdgeIndex>(hn::CountTrue(KeyTag(), between(load_keys(weights + i, mask), low, high)));
+    }
+    for (; i < count; ++i) found += key_of(weights[i], mask) - low <= high - low ? 1 : 0;
+    return found;
+}
+
+EdgeIndex KeysBetween(const float* weights, EdgeIndex count, std::uint32_t mask, std::uint32_t low, std::uint32_t high,
+                      std::uint32_t* keys) {
+    const KeyTag d;
+    EdgeIndex found = 0;
+    EdgeIndex i = 0;
+    for (; count - i >= key_lanes; i += key_lanes) {
+        const Keys some = load_keys(weights + i, mask);
+        found += static_cast<EdgeIndex>(hn::CompressStore(some, between(some, low, high), d, keys + found));
+    }
+    for (; i < count; ++i) {
+        const std::uint32_t key = key_of(weights[i], mask);
+        keys[found] = key;
+        found += key - low <= high - low ? 1 : 0;
+    }
+    return found;
+}
+
+/// IsCut for a vector of keys and their slots.
+HWY_INLINE KeyMask are_cut(const detail::IsCut& cut, Keys keys, Keys slots) {
+    const KeyTag d;
+    const auto of_group = [&](int group) HWY_ATTR {
+        const KeyMask least = hn::Lt(hn::Sub(keys, hn::Set(d, cut.first[group])), hn::Set(d, cut.below[group]));
+        const KeyMask tie =
+            hn::And(hn::Eq(keys, hn::Set(d, cut.threshold[group])), hn::Lt(slots, hn::Set(d, cut.slots[group])));
+        return hn::Or(least, tie);
+    };
+    return hn::Or(of_group(0), of_group(1));
+}
+
+EdgeIndex SlotsCut(const detail::IsCut& given, EdgeIndex begin, EdgeIndex end, EdgeIndex* slots) {
+    const detail::IsCut cut = given;  // of our own: nothing written can change it
+    const KeyTag d;
+    EdgeIndex found = 0;
+    EdgeIndex slot = begin;
+    for (; end - slot >= key_lanes; slot += key_lanes) {
+        const Keys some = hn::Iota(d, slot);
+        const KeyMask go = are_cut(cut, load_keys(cut.weights + slot, cut.order.mask), some);
+        found += static_cast<EdgeIndex>(hn::CompressStore(some, go, d, slots + found));
+    }
+    for (; slot < end; ++slot) {
+        slots[found] = slot;
+        found += cut(slot) ? 1 : 0;
+    }
+    return found;
+}
+
+void ClearCut(const detail::IsCut& given, const EdgeIndex* slot, EdgeIndex count, float* values) {
+    const detail::IsCut cut = given;
+    const KeyTag d;
+    const hn::RebindToFloat<KeyTag> floats;
+    EdgeIndex i = 0;
+    for (; count - i >= key_lanes; i += key_lanes) {
+        const KeyMask go = are_cut(cut, load_keys(values + i, cut.order.mask), hn::LoadU(d, slot + i));
+        const Keys bits = hn::BitCast(d, hn::LoadU(floats, values + i));
+        hn::StoreU(hn::BitCast(floats, hn::IfThenZeroElse(go, bits)), floats, values + i);
+    }
+    for (; i < count; ++i) {
+        if (cut(slot[i])) values[i] = 0;
+    }
+}
+
+}  // namespace espalier::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace espalier {
+
+HWY_EXPORT(CountKeysBetween);
+HWY_EXPORT(KeysBetween);
+HWY_EXPORT(SlotsCut);
+HWY_EXPORT(ClearCut);
+
+EdgeIndex count_keys_between(const float* weights, EdgeIndex count, std::uint32_t mask, std::uint32_t low,
+                             std::uint32_t high) {
+    return HWY_DYNAMIC_DISPATCH(CountKeysBetween)(weights, count, mask, low, high);
+}
+EdgeIndex keys_between(const float* weights, EdgeIndex count, std::uint32_t mask, std::uint32_t low, std::uint32_t high,
+                       std::uint32_t* keys) {
+    return HWY_DYNAMIC_DISPATCH(KeysBetween)(weights, count, mask, low, high, keys);
+}
+EdgeIndex slots_cut(const detail::IsCut& cut, EdgeIndex begin, EdgeIndex end, EdgeIndex* slots) {
+    return HWY_DYNAMIC_DISPATCH(SlotsCut)(cut, begin, end, slots);
+}
+void clear_cut(const detail::IsCut& cut, const EdgeIndex* slot, EdgeIndex count, float* values) {
+    HWY_DYNAMIC_DISPATCH(ClearCut)(cut, slot, count, values);
+}
+
+}  // namespace espalier
+#endif
