@@ -3,6 +3,7 @@
 #include <cstring>
 #include <type_traits>
 
+#include "cuda/blas.hpp"
 #include "cuda/check.hpp"
 #include "cuda/device.hpp"
 #include "cuda/layer_io.hpp"
@@ -47,7 +48,10 @@ public:
     ~CudaBackend() override { static_cast<void>(cudaStreamSynchronize(stream_)); }
 
     [[nodiscard]] std::string name() const override { return "cuda"; }
-    [[nodiscard]] std::string describe() const override { return describe_device(); }
+    [[nodiscard]] std::string describe() const override {
+        const std::string fault = blas_fault();
+        return describe_device() + (fault.empty() ? "" : "; " + fault);
+    }
     [[nodiscard]] Index lanes() const override { return cuda_lanes; }
 
     [[nodiscard]] void* allocate(std::size_t bytes) override {
@@ -64,7 +68,7 @@ public:
 
     [[nodiscard]] std::unique_ptr<DeviceLayer> load(const Layer& layer, const LayerUse& use) override {
         programs_.refuse();
-        auto result = layer_in_use(stream_, memory_, layer, use);
+        auto result = layer_in_use(stream_, memory_, layer, use, blas_for(layer));
         result->id = ++layers_loaded_;
         return result;
     }
@@ -107,6 +111,12 @@ public:
     void run(const std::function<void()>& program) override { programs_.run(program); }
 
 private:
+    /// For a large dense layer, where there is a cuBLAS.
+    Blas* blas_for(const Layer& layer) {
+        if (layer.is_sparse() || layer.weights.size() <= small_dense_weights) return nullptr;
+        if (blas_ == nullptr && blas_fault().empty()) blas_ = open_blas(stream_, memory_);
+        return blas_.get();
+    }
     void copy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {
         programs_.refuse();
         check(cudaMemcpyAsync(to, from, bytes, kind, stream_), "a copy");
@@ -117,6 +127,7 @@ private:
     // in this order: graphs and memory go before their stream
     OwnStream stream_;
     Memory memory_;
+    std::unique_ptr<Blas> blas_;
     Programs programs_;
     Array<std::byte> sums_;  // MetricSums
     std::uint64_t layers_loaded_ = 0;
@@ -178,7 +189,7 @@ void CudaBackend::backward(DeviceLayer& layer, ConstActivations x, ConstActivati
             "x and dy of the layer's shape");
     expects(saved.rows == dy.rows && saved.batch == dy.batch, "saved of the shape of dy");
     expects(!dx || (dx.rows == x.rows && dx.batch == x.batch && is_tiled(dx)), "dx of the shape of x");
-    expects(!dx || own.by_input(), "a layer loaded with needs_input_gradient where dx is given");
+    expects(!dx || own.by_input() || own.blas != nullptr, "a layer loaded with needs_input_gradient where dx is given");
     expects(now != nullptr, "the scalars of a step");
     if (programs_.notes(Verb::backward, own.id, own.versions, x.data, x.batch, saved.data, dy.data, dx.data, now)) {
         return;

@@ -1,12 +1,14 @@
 // A layer in the CUDA backend's memory: CSR by output neuron with the weights and the optimizer's memory, all in
 // canonical order, and, unless it is the first layer, CSC by input neuron for the input gradient. With momentum and
-// both views an edge takes 20 bytes. A dense layer holds every cell as an edge. Edge arrays are padded to a multiple of
-// four. Addresses stay for a layer's life, so a captured graph stays valid through evolution.
+// both views an edge takes 20 bytes. A small dense layer holds every cell as an edge, a large one is a matrix. Edge
+// arrays are padded to a multiple of four. Addresses stay for a layer's life, so a captured graph stays valid through
+// evolution.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
+#include "cuda/blas.hpp"
 #include "cuda/memory.hpp"
 #include "espalier/activation.hpp"
 #include "espalier/backend.hpp"
@@ -29,6 +31,7 @@ struct CudaLayer final : DeviceLayer {
     Index num_outputs = 0;
     EdgeIndex num_edges = 0;
     bool is_dense = false;
+    Blas* blas = nullptr;  // of a large dense layer, which has weights [num_outputs][num_inputs] and no topology
     Activation activation;
     Optimizer optimizer;
 
@@ -47,6 +50,7 @@ struct CudaLayer final : DeviceLayer {
     TrainedArray bias;                   // num_outputs
     TrainedArray activation_parameters;  // [num_parameters][num_outputs]
     Array<float> neuron_sums;            // [1 + num_parameters][num_outputs]: gradients by them
+    Array<float> weight_gradient;        // of a matrix; an edge's never reaches memory
 
     // Chosen by prune() until regrow() or remove(): canonical slots, ascending, whose weights are 0.
     Borrowed pruned;
@@ -59,6 +63,9 @@ struct CudaLayer final : DeviceLayer {
 
 /// A multiple of four: kernels read edges in groups of four.
 constexpr std::size_t padded_edges(std::size_t num_edges) { return (num_edges + 3) / 4 * 4; }
+
+/// Up to here a dense layer rides the sparse kernels; above, matrix products win.
+inline constexpr std::size_t small_dense_weights = 16384;
 
 /// As many edges as a layer may hold, so that a padded count still is an EdgeIndex.
 inline constexpr std::uint64_t most_edges = 0xfffffffcU;

@@ -76,6 +76,23 @@ Topology full_topology(Index num_inputs, Index num_outputs) {
 
 void wait(cudaStream_t stream) { check(cudaStreamSynchronize(stream), "work on the device"); }
 
+/// Waits.
+void add_topology(cudaStream_t stream, Memory& memory, const Topology& topology, const LayerUse& use,
+                  CudaLayer& layer) {
+    const std::size_t edges = padded_edges(topology.num_edges());
+    layer.row_start = uploaded(stream, memory, topology.row_start, topology.row_start.size());
+    layer.column = uploaded(stream, memory, topology.column, edges);
+    layer.row_order = Array<Index>(memory, layer.num_outputs);
+    if (use.needs_input_gradient) {
+        layer.column_start = Array<EdgeIndex>(memory, std::size_t{layer.num_inputs} + 1);
+        layer.row = zeros<Index>(stream, memory, edges);
+        layer.slot = zeros<EdgeIndex>(stream, memory, edges);
+        layer.column_order = Array<Index>(memory, layer.num_inputs);
+    }
+    rebuild_views(stream, memory, layer);
+    wait(stream);
+}
+
 }  // namespace
 
 template <class T>
@@ -88,34 +105,31 @@ std::vector<T> downloaded(cudaStream_t stream, const T* from, std::size_t count)
 template std::vector<float> downloaded(cudaStream_t, const float*, std::size_t);
 template std::vector<std::uint32_t> downloaded(cudaStream_t, const std::uint32_t*, std::size_t);
 
-std::unique_ptr<CudaLayer> layer_in_use(cudaStream_t stream, Memory& memory, const Layer& layer, const LayerUse& use) {
+std::unique_ptr<CudaLayer> layer_in_use(cudaStream_t stream, Memory& memory, const Layer& layer, const LayerUse& use,
+                                        Blas* blas) {
     check_shape(layer);
     const auto states = static_cast<std::size_t>(num_states(use.optimizer));
-    const Topology full = layer.topology ? Topology{} : full_topology(layer.num_inputs, layer.num_outputs);
-    const Topology& topology = layer.topology ? *layer.topology : full;
     auto result = std::make_unique<CudaLayer>();
     result->num_inputs = layer.num_inputs;
     result->num_outputs = layer.num_outputs;
-    result->num_edges = topology.num_edges();
+    result->num_edges = static_cast<EdgeIndex>(layer.weights.size());
     result->is_dense = !layer.topology;
     result->activation = layer.activation;
     result->optimizer = use.optimizer;
-    const std::size_t edges = padded_edges(topology.num_edges());
-    result->row_start = uploaded(stream, memory, topology.row_start, topology.row_start.size());
-    result->column = uploaded(stream, memory, topology.column, edges);
-    result->weights = trained(stream, memory, layer.weights, layer.weight_state, states, edges);
-    result->row_order = Array<Index>(memory, layer.num_outputs);
+    result->weights =
+        trained(stream, memory, layer.weights, layer.weight_state, states, padded_edges(layer.weights.size()));
     result->bias = trained(stream, memory, layer.bias, layer.bias_state, states, layer.num_outputs);
     result->activation_parameters = trained(stream, memory, layer.activation_parameters, layer.activation_state, states,
                                             layer.activation_parameters.size());
     result->neuron_sums = Array<float>(memory, layer.num_outputs + layer.activation_parameters.size());
-    if (use.needs_input_gradient) {
-        result->column_start = Array<EdgeIndex>(memory, std::size_t{layer.num_inputs} + 1);
-        result->row = zeros<Index>(stream, memory, edges);
-        result->slot = zeros<EdgeIndex>(stream, memory, edges);
-        result->column_order = Array<Index>(memory, layer.num_inputs);
+    if (result->is_dense && blas != nullptr) {
+        result->blas = blas;
+        result->weight_gradient = Array<float>(memory, layer.weights.size());
+    } else if (result->is_dense) {
+        add_topology(stream, memory, full_topology(layer.num_inputs, layer.num_outputs), use, *result);
+    } else {
+        add_topology(stream, memory, *layer.topology, use, *result);
     }
-    rebuild_views(stream, memory, *result);
     wait(stream);
     return result;
 }

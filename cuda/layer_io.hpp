@@ -10,8 +10,10 @@
 namespace espalier::cuda {
 
 /// Waits. Optimizer memory that the layer does not bring starts at 0. Throws UserError (device) when memory runs out or
-/// the layer has too many edges, std::logic_error when arrays do not fit the layer's shape.
-std::unique_ptr<CudaLayer> layer_in_use(cudaStream_t stream, Memory& memory, const Layer& layer, const LayerUse& use);
+/// the layer has too many edges, std::logic_error when arrays do not fit the layer's shape. `blas` null: a dense layer
+/// holds every cell as an edge.
+std::unique_ptr<CudaLayer> layer_in_use(cudaStream_t stream, Memory& memory, const Layer& layer, const LayerUse& use,
+                                        Blas* blas);
 
 /// Waits.
 Layer layer_at_rest(cudaStream_t stream, const CudaLayer& layer);
