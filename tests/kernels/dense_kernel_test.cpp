@@ -33,8 +33,8 @@ void check_activate(const Rule& rule, Index rows, Index batch, Saved where) {
         for (Index s = 0; s < batch; ++s) {
             const float z = product(n, s) + biases[n];
             ASSERT_EQ(found(n, s), own.value(z)) << "neuron " << n << " sample " << s;
-            if (where == Saved::apart) ASSERT_EQ(kept(n, s), Rule::saves_input ? z : own.value(z));
-            if (where != Saved::apart) ASSERT_EQ(kept(n, s), 0.0F) << "untouched";
+            const float expected = Rule::saves_input ? z : own.value(z);
+            ASSERT_EQ(kept(n, s), where == Saved::apart ? expected : 0.0F) << "what is saved";
         }
     }
 }
