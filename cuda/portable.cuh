@@ -1,8 +1,10 @@
-// The only CUDA header a kernel includes. Under nvcc it is real CUDA and four small functions; elsewhere it is the
+// The only CUDA header a kernel includes. Under nvcc it is real CUDA and five small functions; elsewhere it is the
 // vocabulary with which kernels run on the CPU (tests/cuda_on_host, put on the include path by those tests).
 #pragma once
 
 #ifdef __CUDACC__
+
+#include <type_traits>
 
 /// Before a loop over an array that must stay in registers.
 #define ESPALIER_UNROLL _Pragma("unroll")
@@ -23,6 +25,13 @@ __device__ inline T* dynamic_shared() {
 __device__ inline float4 load4(const float* address) { return *reinterpret_cast<const float4*>(address); }
 /// Four floats to a multiple of 16 bytes.
 __device__ inline void store4(float* address, float4 values) { *reinterpret_cast<float4*>(address) = values; }
+
+/// kernel(arguments...) enqueued on a stream; cudaGetLastError tells what was wrong with the launch.
+template <class... Parameters>
+void enqueue_kernel(cudaStream_t stream, void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared_bytes,
+                    std::type_identity_t<Parameters>... arguments) {
+    kernel<<<grid, block, shared_bytes, stream>>>(arguments...);
+}
 
 #else
 

@@ -67,12 +67,12 @@ CudaModule find_cuda_module(const std::vector<fs::path>& folders) {
     return module;
 }
 
-std::unique_ptr<Backend> try_cuda_backend(std::string& reason) {
+std::unique_ptr<Backend> try_cuda_backend(std::string& reason, const CudaOptions& options) {
     const CudaModule module = find_cuda_module(module_folders());
     reason = module.fault;
     if (module.entry == nullptr) return nullptr;
     char why[1024] = {};
-    std::unique_ptr<Backend> backend(module.entry(module_interface, why, sizeof why));
+    std::unique_ptr<Backend> backend(module.entry(module_interface, &options, why, sizeof why));
     if (backend == nullptr) {
         why[sizeof why - 1] = '\0';
         reason = why[0] != '\0' ? why : module.path.string() + " made no backend and gave no reason";
@@ -80,17 +80,24 @@ std::unique_ptr<Backend> try_cuda_backend(std::string& reason) {
     return backend;
 }
 
-std::unique_ptr<Backend> make_backend(const std::string& name, int threads, std::string* remark) {
+std::unique_ptr<Backend> make_backend(const std::string& name, int threads, std::string* remark,
+                                      const CudaOptions& cuda) {
     if (remark != nullptr) remark->clear();
     if (name == "cpu") return make_cpu_backend(threads);
     if (name != "cuda" && name != "auto") {
         throw UserError(ExitCode::usage, "'" + name + "' is no backend; choose auto, cpu or cuda");
     }
     std::string reason;
-    if (auto backend = try_cuda_backend(reason)) return backend;
+    if (auto backend = try_cuda_backend(reason, cuda)) return backend;
     if (name == "cuda") throw UserError(ExitCode::device, "the CUDA backend cannot be used: " + reason);
     if (remark != nullptr) *remark = "using the CPU, since the CUDA backend cannot be used: " + reason;
     return make_cpu_backend(threads);
+}
+
+std::unique_ptr<Backend> make_backend(const Experiment& experiment, std::string* remark) {
+    CudaOptions cuda;
+    cuda.graph = experiment.graph == GraphUse::on ? 1 : 0;
+    return make_backend(experiment.backend, experiment.threads, remark, cuda);
 }
 
 }  // namespace espalier

@@ -7,14 +7,18 @@
 #include <string>
 #include <vector>
 
+#include "espalier/experiment.hpp"
 #include "espalier/module.hpp"
 
 namespace espalier {
 
 /// A backend ready for use: "cpu", "cuda" or "auto" (CUDA if it can be used, else the CPU). `threads` is the CPU's,
-/// 0 for one per allowed core. `remark`, if given, receives why "auto" fell back, else an empty string.
+/// 0 for one per allowed core, `cuda` CUDA's. `remark`, if given, receives why "auto" fell back, else an empty string.
 /// Throws UserError: usage for an unknown name, device with the reason when "cuda" cannot be used.
-std::unique_ptr<Backend> make_backend(const std::string& name, int threads, std::string* remark = nullptr);
+std::unique_ptr<Backend> make_backend(const std::string& name, int threads, std::string* remark = nullptr,
+                                      const CudaOptions& cuda = {});
+/// The backend that an experiment asks for.
+std::unique_ptr<Backend> make_backend(const Experiment& experiment, std::string* remark = nullptr);
 
 /// What became of looking for the CUDA module.
 struct CudaModule {
@@ -31,6 +35,6 @@ std::vector<std::filesystem::path> module_folders();
 CudaModule find_cuda_module(const std::vector<std::filesystem::path>& folders);
 
 /// A CUDA backend, or null with why not in `reason`.
-std::unique_ptr<Backend> try_cuda_backend(std::string& reason);
+std::unique_ptr<Backend> try_cuda_backend(std::string& reason, const CudaOptions& options = {});
 
 }  // namespace espalier

@@ -38,7 +38,7 @@ int evaluate(const EvaluateArguments& arguments) {
     NetworkMetadata metadata;
     const Network network = load_network(arguments.network, &metadata);
     const Experiment experiment = experiment_of(metadata, arguments);
-    const auto backend = make_backend(experiment.backend, experiment.threads);
+    const auto backend = make_backend(experiment);
     const DataSet data =
         load_dataset(experiment.dataset, experiment.data_dir, experiment.train_samples, experiment.test_samples);
     check_against_data(experiment, data);

@@ -79,7 +79,7 @@ std::string readable(std::uint64_t bytes) {
 }  // namespace
 
 MemoryEstimate estimate_memory(const Experiment& experiment) {
-    const auto backend = make_backend(experiment.backend, experiment.threads);
+    const auto backend = make_backend(experiment);
     MemoryEstimate estimate;
     estimate.program_bytes = resident_now();
     const DataSet data =

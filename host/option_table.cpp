@@ -258,6 +258,8 @@ std::vector<ExperimentOption> make_table() {
     table.push_back(number("record-every", "Records",
                            "epochs between two records of topology and weights; first and last are always recorded",
                            &E::record_every, 1, 1e9));
+    table.push_back(choice("graph", "Machine", "CUDA: replay steps as a graph; results do not depend on it", &E::graph,
+                           {"on", "off"}));
     return table;
 }
 

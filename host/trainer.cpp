@@ -138,7 +138,7 @@ bool Trainer::train_epoch(std::uint32_t epoch, EpochRecord& record) {
 
 void Trainer::test(EpochRecord& record) {
     const auto start = Clock::now();
-    perceptron_.test(test_.samples());
+    backend_.run([&] { perceptron_.test(test_.samples()); });
     const Metrics metrics = backend_.metrics();
     record.test_seconds = seconds_since(start);
     const auto samples = static_cast<double>(metrics.samples);

@@ -80,6 +80,7 @@ Experiment predecessor(const Experiment& experiment) {
     earlier.seed = experiment.seed;
     earlier.backend = experiment.backend;
     earlier.threads = experiment.threads;
+    earlier.graph = experiment.graph;
     return earlier;
 }
 
@@ -131,7 +132,7 @@ RunResults run_training(const Experiment& experiment, const RunPlace& place) {
 
     watch_signals();
     std::string remark;
-    const std::unique_ptr<Backend> backend = make_backend(experiment.backend, experiment.threads, &remark);
+    const std::unique_ptr<Backend> backend = make_backend(experiment, &remark);
     DataSet data =
         load_dataset(experiment.dataset, experiment.data_dir, experiment.train_samples, experiment.test_samples);
     check_against_data(experiment, data);

@@ -1,15 +1,44 @@
 #include "backend_fixture.hpp"
 
 #include <cmath>
+#include <cstdlib>
 #include <limits>
 
+#include "espalier/error.hpp"
 #include "host/backends.hpp"
 
 namespace espalier {
 
-std::vector<std::string> available_backends() { return {"cpu"}; }
+/// The CUDA backend's sources over a runtime of ours (tests/cuda_on_host/runtime), linked into this program.
+extern "C" Backend* make_cuda_backend(int interface, const CudaOptions* options, char* reason, std::size_t capacity);
 
-std::unique_ptr<Backend> backend_for_test(const std::string& name, int threads) { return make_backend(name, threads); }
+std::vector<std::string> available_backends() {
+    static const bool gpu = [] {
+        std::string reason;
+        return try_cuda_backend(reason) != nullptr;
+    }();
+    std::vector<std::string> names{"cpu", "cuda_on_host"};
+    if (gpu) names.emplace_back("cuda");
+    return names;
+}
+
+std::string backend_kind(const std::string& name) { return name == "cuda_on_host" ? "cuda" : name; }
+
+std::unique_ptr<Backend> backend_for_test(const std::string& name, int threads, const CudaOptions& options) {
+    if (name != "cuda_on_host") return make_backend(name, threads, nullptr, options);
+    char reason[1024] = {};
+    std::unique_ptr<Backend> backend(make_cuda_backend(module_interface, &options, reason, sizeof reason));
+    if (backend == nullptr) throw UserError(ExitCode::device, reason);
+    return backend;
+}
+
+TEST(Gpu, IsThere) {
+    std::string reason;
+    if (try_cuda_backend(reason) != nullptr) return;
+    const char* required = std::getenv("ESPALIER_REQUIRE_GPU");
+    ASSERT_TRUE(required == nullptr || std::string(required) != "1") << "no test ran on a GPU: " << reason;
+    GTEST_SKIP() << "no test runs on a GPU: " << reason;
+}
 
 void Margin::compare(double got, double want, double allowance, std::size_t index) {
     double share = std::abs(got - want) / allowance;

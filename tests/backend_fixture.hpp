@@ -10,15 +10,19 @@
 #include <vector>
 
 #include "espalier/backend.hpp"
+#include "espalier/module.hpp"
 #include "oracle.hpp"
 #include "test_layers.hpp"
 
 namespace espalier {
 
-/// The backends that this build and machine can test.
+/// The backends that this build and machine can test: "cpu"; "cuda_on_host", the CUDA backend run on the CPU; "cuda"
+/// where there is a GPU.
 std::vector<std::string> available_backends();
+/// What such a backend calls itself.
+std::string backend_kind(const std::string& name);
 /// threads 0: as many as the backend chooses.
-std::unique_ptr<Backend> backend_for_test(const std::string& name, int threads = 0);
+std::unique_ptr<Backend> backend_for_test(const std::string& name, int threads = 0, const CudaOptions& options = {});
 
 /// What an operation may be off by: |got - want| <= absolute + relative * |want|.
 struct Tolerance {
@@ -88,7 +92,7 @@ protected:
     void SetUp() override {
         // one thread: the results do not depend on their number (threads_test), and idle ones would spin
         backend_ = backend_for_test(GetParam(), 1);
-        ASSERT_EQ(backend_->name(), GetParam());
+        ASSERT_EQ(backend_->name(), backend_kind(GetParam()));
         ASSERT_GT(backend_->lanes(), 0U);
         ASSERT_FALSE(backend_->describe().empty());
     }

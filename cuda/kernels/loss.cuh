@@ -10,21 +10,23 @@ namespace espalier::cuda {
 
 inline constexpr int loss_threads = static_cast<int>(tile_lanes);
 
-/// A step of the fixed-point sums is 2^-32: losses below 2^31 / samples sum without overflow.
+/// A step of the fixed-point sums is 2^-32.
 inline constexpr float fixed_point_one = 4294967296.0F;
+/// Losses from here on count as infinite: so many that 2^23 of them sum without overflow.
+inline constexpr float most_loss = 1099511627776.0F;
 
 using Counter = unsigned long long;
 
 /// Sums since they were last set to 0; two's complement where they may be negative.
 struct MetricSums {
-    Counter batch_loss;  // fixed-point, as the next three
-    Counter sample_loss;
-    Counter confidence;
+    Counter batch_loss[2];  // whole parts and fixed-point fractions, so that a diverging run's losses still add up
+    Counter sample_loss[2];
+    Counter confidence;  // fixed-point, as the next
     Counter wrong_confidence;
     Counter batches;
     Counter samples;
     Counter correct;
-    Counter nonfinite;   // samples whose loss is NaN or infinite, left out of the sums
+    Counter nonfinite;   // samples whose loss is NaN, infinite or huge, left out of the sums
     Counter bad_labels;  // samples whose label is no class, left out of everything
 };
 
@@ -36,6 +38,12 @@ __device__ inline Counter to_fixed_point(float value) {
 __device__ inline void add_of_warp(Counter* counter, Counter value) {
     const Counter sum = sum_of_warp(value);
     if (lane_of_warp() == 0 && sum != 0) atomicAdd(counter, sum);
+}
+/// Adds the warp's sum of `value`, whole parts and fractions apart.
+__device__ inline void add_of_warp(Counter (&sum)[2], float value) {
+    const float whole = floorf(value);
+    add_of_warp(&sum[0], static_cast<Counter>(static_cast<long long>(whole)));
+    add_of_warp(&sum[1], to_fixed_point(value - whole));
 }
 
 /// dz may be empty (evaluation); lanes past the batch get 0. Grid: x covers the tiles. Block: 128 threads.
@@ -56,12 +64,12 @@ __global__ void __launch_bounds__(loss_threads)
     } else if (gradient != nullptr) {
         for (Index c = 0; c < z.rows; ++c) gradient[static_cast<std::size_t>(c) * tile_lanes] = 0;
     }
-    // NaN and infinity less themselves are NaN
-    const bool finite = score.loss - score.loss == 0 && score.confidence - score.confidence == 0;
+    // no comparison holds for NaN, and infinity less itself is NaN
+    const bool finite = score.loss < most_loss && score.confidence - score.confidence == 0;
     const float loss = finite ? score.loss : 0.0F;
     const float confidence = finite ? score.confidence : 0.0F;
-    add_of_warp(&sums->batch_loss, to_fixed_point(loss * scale));
-    add_of_warp(&sums->sample_loss, to_fixed_point(loss));
+    add_of_warp(sums->batch_loss, loss * scale);
+    add_of_warp(sums->sample_loss, loss);
     add_of_warp(&sums->confidence, to_fixed_point(confidence));
     add_of_warp(&sums->wrong_confidence, to_fixed_point(labelled && !score.correct ? confidence : 0.0F));
     add_of_warp(&sums->samples, labelled ? 1 : 0);

@@ -143,8 +143,9 @@ public:
     /// Waits and returns the sums since the last call.
     [[nodiscard]] virtual Metrics metrics() = 0;
     virtual void wait() = 0;
-    /// Runs a sequence of verbs that will be repeated unchanged but for what the verbs read from the host at each
-    /// call: on the CPU, calls it; a device backend may record it once and replay it.
+    /// Runs a sequence of verbs that may come again: on the CPU, calls it; a device backend may call it twice, once to
+    /// learn what it holds, and replay what it recorded when the same verbs come with the same arguments. So a program
+    /// does nothing but call verbs.
     virtual void run(const std::function<void()>& program) { program(); }
 };
 

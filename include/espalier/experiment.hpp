@@ -28,6 +28,9 @@ enum class ResetState { new_edges, none, all };
 /// What evolves: SET, a fixed random topology, or no sparsity at all (the two controls).
 enum class TopologyKind { set, fixed, dense };
 
+/// Whether the CUDA backend captures a slice of steps as a graph and replays it. The bits are the same.
+enum class GraphUse { on, off };
+
 struct Experiment {
     // what
     std::string recipe;
@@ -77,6 +80,7 @@ struct Experiment {
     std::string backend = "auto";
     int threads = 0;  // 0: all cores
     std::uint32_t record_every = 1;  // epochs between two records of topology and weights
+    GraphUse graph = GraphUse::on;
 };
 
 }  // namespace espalier

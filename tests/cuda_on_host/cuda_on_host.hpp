@@ -257,3 +257,18 @@ void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t sh
 }
 
 }  // namespace cuda_on_host
+
+struct CUstream_st;
+
+namespace cuda_on_host {
+/// A kernel's turn on a stream (runtime/runtime.cpp).
+void enqueue(CUstream_st* stream, std::function<void()> work);
+}  // namespace cuda_on_host
+
+/// kernel<<<grid, block, shared_bytes, stream>>>(arguments...), run when the stream's turn comes.
+template <class... Parameters>
+void enqueue_kernel(CUstream_st* stream, void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared_bytes,
+                    std::type_identity_t<Parameters>... arguments) {
+    cuda_on_host::enqueue(stream,
+                          [=] { cuda_on_host::launch(kernel, grid, block, shared_bytes, Parameters(arguments)...); });
+}

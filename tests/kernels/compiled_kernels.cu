@@ -4,6 +4,7 @@
 
 #include "cuda/kernels/backward.cuh"
 #include "cuda/kernels/degrees.cuh"
+#include "cuda/kernels/dense.cuh"
 #include "cuda/kernels/dropout.cuh"
 #include "cuda/kernels/forward.cuh"
 #include "cuda/kernels/gather.cuh"
@@ -21,7 +22,8 @@ void add(Addresses& addresses, Kernels... kernels) {
 
 template <class... Rules>
 void add_activations(Addresses& addresses, const std::variant<Rules...>* /*type*/) {
-    add(addresses, forward_kernel<forward_threads, Rules>..., differentiate_kernel<backward_threads, Rules>...);
+    add(addresses, forward_kernel<forward_threads, Rules>..., activate_kernel<activate_threads, Rules>...,
+        differentiate_kernel<backward_threads, Rules>...);
 }
 
 template <class... Rules>

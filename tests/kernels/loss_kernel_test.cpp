@@ -40,6 +40,10 @@ double from_fixed_point(Counter sum) {
     return static_cast<double>(static_cast<long long>(sum)) / static_cast<double>(fixed_point_one);
 }
 
+double from_fixed_point(const Counter (&sum)[2]) {
+    return static_cast<double>(static_cast<long long>(sum[0])) + from_fixed_point(sum[1]);
+}
+
 double logistic(double z) { return 1 / (1 + std::exp(-z)); }
 
 /// One sample's loss and confidence; gradient by z of the sample's loss.
@@ -104,7 +108,8 @@ void check_loss(Index classes, Index batch) {
     EXPECT_EQ(found.sums.batches, 1U);
     EXPECT_EQ(found.sums.nonfinite, 0U);
     EXPECT_EQ(found.sums.bad_labels, 0U);
-    EXPECT_EQ(evaluated.sums.sample_loss, found.sums.sample_loss);
+    EXPECT_EQ(evaluated.sums.sample_loss[0], found.sums.sample_loss[0]);
+    EXPECT_EQ(evaluated.sums.sample_loss[1], found.sums.sample_loss[1]);
 }
 
 TEST_P(LossKernel, EqualsPlainLoops) {
@@ -127,6 +132,19 @@ TEST_P(LossKernel, CountsWhatCannotBeScored) {
     EXPECT_EQ(found.sums.nonfinite, 1U);
     EXPECT_EQ(found.sums.samples, 3U);
     for (Index c = 0; c < 3; ++c) EXPECT_EQ(found.dz(c, 0), 0.0F);
+}
+
+TEST_P(LossKernel, AddsUpHugeLossesAndCallsHugerOnesInfinite) {
+    Matrix z(2, 300);
+    for (Index s = 0; s < 300; ++s) z(0, s) = 1e11F;  // 300 of them are beyond 63 bits of fixed point
+    std::vector<std::int32_t> labels(384, -1);
+    std::fill_n(labels.begin(), 300, 1);
+    const LossResult found = run_loss(SoftmaxNll{}, z, labels, false);
+    EXPECT_NEAR(from_fixed_point(found.sums.sample_loss), 300 * double{1e11F}, 1);
+    EXPECT_NEAR(from_fixed_point(found.sums.batch_loss), double{1e11F}, 1e5);
+    EXPECT_EQ(found.sums.nonfinite, 0U);
+    for (Index s = 0; s < 300; ++s) z(0, s) = 2e12F;
+    EXPECT_EQ(run_loss(SoftmaxNll{}, z, labels, false).sums.nonfinite, 300U);
 }
 
 }  // namespace

@@ -1,0 +1,67 @@
+#include "cuda/kernels/backward.cuh"
+
+#include <variant>
+
+#include "cuda/launch.cuh"
+#include "cuda/operations.hpp"
+
+namespace espalier::cuda {
+namespace {
+
+TrainedArrays arrays_of(const TrainedArray& array) {
+    TrainedArrays arrays{array.values.data(), {nullptr, nullptr}};
+    for (std::size_t s = 0; s < array.states.size(); ++s) arrays.state[s] = array.states[s].data();
+    return arrays;
+}
+
+/// dy by the preactivation, in place; its sums over the batch into the layer's neuron_sums.
+void differentiate(cudaStream_t stream, const CudaLayer& layer, ConstActivations saved, Activations dy) {
+    std::visit(
+        [&](const auto& rule) {
+            using Rule = std::decay_t<decltype(rule)>;
+            launch(stream, differentiate_kernel<backward_threads, Rule>, warp_grid(dy.rows, backward_threads),
+                   backward_threads, rule, layer.activation_parameters.values.data(), saved, dy,
+                   layer.neuron_sums.data());
+        },
+        layer.activation);
+}
+
+void input_gradient(cudaStream_t stream, const CudaLayer& layer, ConstActivations dy, Activations dx) {
+    if (layer.blas != nullptr) return layer.blas->input_gradient(layer.weights.values.data(), dy, dx);
+    const InputGradientArguments arguments{layer.column_start.data(), layer.row.data(), layer.slot.data(),
+                                           layer.weights.values.data(), layer.column_order.data()};
+    launch(stream, input_gradient_kernel<backward_threads>, warp_grid(dx.rows, backward_threads, dx.tiles()),
+           backward_threads, arguments, dy, dx);
+}
+
+template <class Rule>
+void update(cudaStream_t stream, const Rule& rule, const CudaLayer& layer, ConstActivations x, ConstActivations dy,
+            const StepScalars* now) {
+    const auto update_from = [&](const TrainedArray& array, const float* gradient, std::size_t size) {
+        const auto count = static_cast<Index>(size);
+        launch(stream, update_parameters_kernel<backward_threads, Rule>, thread_grid(count, backward_threads),
+               backward_threads, rule, arrays_of(array), gradient, count, now);
+    };
+    if (layer.blas != nullptr) {
+        layer.blas->weight_gradient(dy, x, layer.weight_gradient.data());
+        update_from(layer.weights, layer.weight_gradient.data(), layer.num_edges);
+    } else {
+        launch(stream, update_edges_kernel<backward_threads, Rule>,
+               warp_grid(groups(layer.num_edges, warp_lanes), backward_threads), backward_threads, rule,
+               layer.row_start.data(), layer.column.data(), layer.num_edges, arrays_of(layer.weights), x, dy, now);
+    }
+    update_from(layer.bias, layer.neuron_sums.data(), layer.bias.values.size());
+    update_from(layer.activation_parameters, layer.neuron_sums.data() + layer.num_outputs,
+                layer.activation_parameters.values.size());
+}
+
+}  // namespace
+
+void backward(cudaStream_t stream, const CudaLayer& layer, ConstActivations x, ConstActivations saved, Activations dy,
+              Activations dx, const StepScalars* now) {
+    differentiate(stream, layer, saved, dy);
+    if (dx) input_gradient(stream, layer, dy, dx);  // by the weights from before the update
+    std::visit([&](const auto& rule) { update(stream, rule, layer, x, dy, now); }, layer.optimizer);
+}
+
+}  // namespace espalier::cuda

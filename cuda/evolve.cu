@@ -1,0 +1,209 @@
+// Topology evolution on the device: the steps of espalier/evolve.hpp under Thrust's CUDA policy. All scratch memory is
+// borrowed; what the host reads back is the cut, a few counts and the signs of what went. New arrays are made in
+// scratch memory and copied to the layer's, whose addresses stay.
+#include <thrust/gather.h>
+#include <thrust/scatter.h>
+#include <thrust/system/cuda/execution_policy.h>
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <variant>
+#include <vector>
+
+#include "cuda/check.hpp"
+#include "cuda/operations.hpp"
+#include "espalier/error.hpp"
+#include "espalier/evolve.hpp"
+
+namespace espalier::cuda {
+
+// Function objects of kernels have names that nvcc can see.
+namespace evolution {
+
+/// Edges of a neuron, most first when sorted ascending.
+struct FewestLast {
+    const EdgeIndex* start;
+    ESPALIER_HOST_DEVICE EdgeIndex operator()(Index neuron) const { return ~(start[neuron + 1] - start[neuron]); }
+};
+
+struct Signs {
+    std::uint32_t positive = 0;
+    std::uint32_t negative = 0;
+    std::uint32_t zero = 0;
+};
+/// A NaN counts by its sign bit, as the rules take it.
+struct SignOf {
+    const float* weights;
+    ESPALIER_HOST_DEVICE Signs operator()(EdgeIndex slot) const {
+        const float weight = weights[slot];
+        std::uint32_t bits = 0;
+        std::memcpy(&bits, &weight, sizeof bits);
+        const std::uint32_t zero = weight == 0 ? 1 : 0;
+        const std::uint32_t negative = (bits >> 31) & (1 - zero);
+        return {1 - zero - negative, negative, zero};
+    }
+};
+struct AddSigns {
+    ESPALIER_HOST_DEVICE Signs operator()(const Signs& a, const Signs& b) const {
+        return {a.positive + b.positive, a.negative + b.negative, a.zero + b.zero};
+    }
+};
+struct ClearAt {
+    float* values;
+    ESPALIER_HOST_DEVICE void operator()(EdgeIndex slot) const { values[slot] = 0; }
+};
+
+}  // namespace evolution
+
+namespace {
+
+/// Where Thrust's temporaries come from.
+struct Temporaries {
+    using value_type = char;
+    Memory* memory;
+    char* allocate(std::ptrdiff_t bytes) { return static_cast<char*>(memory->borrow(static_cast<std::size_t>(bytes))); }
+    void deallocate(char* block, std::size_t /*bytes*/) { memory->give_back(block); }
+};
+
+/// The device's side of one evolution: policy, scratch memory and copies on one stream.
+class Device {
+public:
+    Device(cudaStream_t stream, Memory& memory) : stream_(stream), memory_(memory), temporaries_{&memory} {}
+
+    /// Asked for anew at every step.
+    [[nodiscard]] auto policy() { return thrust::cuda::par_nosync(temporaries_).on(stream_); }
+
+    template <class T>
+    [[nodiscard]] T* take(std::size_t count) {
+        blocks_.emplace_back(memory_, count * sizeof(T));
+        return static_cast<T*>(blocks_.back().data());
+    }
+    template <class T>
+    void copy(T* to, const T* from, std::size_t count) {
+        check(cudaMemcpyAsync(to, from, count * sizeof(T), cudaMemcpyDeviceToDevice, stream_), "a copy on the device");
+    }
+
+private:
+    cudaStream_t stream_;
+    Memory& memory_;
+    Temporaries temporaries_;
+    std::vector<Borrowed> blocks_;
+};
+
+/// Neurons with the most edges first, so that no long row begins last.
+void sort_by_length(Device& device, const EdgeIndex* start, Index count, Index* order) {
+    auto* keys = device.take<EdgeIndex>(count);
+    const thrust::counting_iterator<Index> neurons(0);
+    thrust::transform(device.policy(), neurons, neurons + count, keys, evolution::FewestLast{start});
+    thrust::sequence(device.policy(), order, order + count);
+    thrust::stable_sort_by_key(device.policy(), keys, keys + count, order);
+}
+
+CsrView csr_of_layer(const CudaLayer& layer) {
+    return {layer.num_inputs, layer.num_outputs, layer.num_edges, layer.row_start.data(), layer.column.data()};
+}
+
+/// values[i] = old values[from[i]] for i < count.
+void carry(Device& device, const EdgeIndex* from, EdgeIndex count, float* moved, float* values) {
+    thrust::gather(device.policy(), from, from + count, values, moved);
+    device.copy(values, moved, count);
+}
+
+/// What goes and what comes; the ranks of the new cells are drawn.
+template <class Key>
+Replacement<Key> draw_replacement(Device& device, const CudaLayer& layer, const Regrowth& regrowth) {
+    Replacement<Key> change;
+    change.pruned = layer.pruned_slots();
+    change.num_pruned = layer.num_pruned;
+    if (regrowth.grow == nullptr) return change;
+    const Cell missing =
+        num_missing(Cell{layer.num_inputs} * layer.num_outputs, layer.num_edges, change.num_pruned, *regrowth.grow);
+    change.allow_removed = regrowth.grow->allow_removed != 0;
+    change.num_grown = static_cast<EdgeIndex>(std::min<Cell>(missing, grow_quota(*regrowth.grow, change.num_pruned)));
+    if (change.num_grown == 0) return change;
+    auto* ranks = device.take<Key>(change.num_grown);
+    draw_distinct(device.policy(), missing, change.num_grown, regrowth.stream(Purpose::grow), ranks);
+    change.ranks = ranks;
+    return change;
+}
+
+template <class Key>
+EdgeIndex evolve(Device& device, CudaLayer& layer, const Regrowth& regrowth) {
+    const auto change = draw_replacement<Key>(device, layer, regrowth);
+    const CsrView old = csr_of_layer(layer);
+    const EdgeIndex num_edges = change.num_edges(old);
+    const EdgeIndex num_grown = change.num_grown;
+    const Evolved<Key> evolved{
+        layer.row_start.data(),      device.take<Index>(num_edges),    device.take<EdgeIndex>(num_edges), nullptr,
+        device.take<Key>(num_grown), device.take<EdgeIndex>(num_grown)};
+    evolve_topology(device.policy(), old, change, evolved);
+    device.copy(layer.column.data(), evolved.column, num_edges);
+
+    auto* moved = device.take<float>(num_edges);
+    carry(device, evolved.origin, num_edges, moved, layer.weights.values.data());
+    for (const auto& state : layer.weights.states) {
+        carry(device, evolved.origin, num_edges, moved, state.data());
+        if (!regrowth.reset_state) continue;  // the new edge inherits
+        thrust::for_each_n(device.policy(), evolved.grown_slots, num_grown, evolution::ClearAt{state.data()});
+    }
+    if (num_grown > 0) {
+        auto* born = device.take<float>(num_grown);
+        std::visit(
+            [&](const auto& law) {
+                born_weights(device.policy(), law, regrowth.stream(Purpose::new_weight), layer.num_inputs,
+                             evolved.grown_cells, num_grown, born);
+            },
+            *regrowth.law);
+        thrust::scatter(device.policy(), born, born + num_grown, evolved.grown_slots, layer.weights.values.data());
+    }
+    if (num_edges != layer.num_edges) ++layer.versions;
+    layer.num_edges = num_edges;
+    return num_grown;
+}
+
+}  // namespace
+
+void rebuild_views(cudaStream_t stream, Memory& memory, CudaLayer& layer) {
+    Device device(stream, memory);
+    sort_by_length(device, layer.row_start.data(), layer.num_outputs, layer.row_order.data());
+    if (!layer.by_input()) return;
+    transpose_by_sorting(device.policy(), device, csr_of_layer(layer), layer.column_start.data(), layer.row.data(),
+                         layer.slot.data());
+    sort_by_length(device, layer.column_start.data(), layer.num_inputs, layer.column_order.data());
+}
+
+Pruned prune(cudaStream_t stream, Memory& memory, CudaLayer& layer, const PruneRule& rule, double zeta) {
+    Device device(stream, memory);
+    const PruneOrder order = std::visit([](const auto& each) { return prune_order(each); }, rule);
+    const EdgeIndex num_edges = layer.num_edges;
+    float* const weights = layer.weights.values.data();
+    const PruneCut cut = cut_by_sorting(device.policy(), device, weights, num_edges, order, zeta);
+    auto* slots = device.take<EdgeIndex>(num_edges);
+    const EdgeIndex count = pruned_slots(device.policy(), weights, num_edges, order, cut, slots);
+    layer.pruned = Borrowed(memory, count * sizeof(EdgeIndex));
+    device.copy(static_cast<EdgeIndex*>(layer.pruned.data()), slots, count);
+    const evolution::Signs signs = thrust::transform_reduce(
+        device.policy(), slots, slots + count, evolution::SignOf{weights}, evolution::Signs{}, evolution::AddSigns{});
+    thrust::for_each_n(device.policy(), slots, count, evolution::ClearAt{weights});
+    layer.num_pruned = count;
+    layer.is_pruned = true;
+    return {signs.positive, signs.negative, signs.zero};
+}
+
+EdgeIndex evolve(cudaStream_t stream, Memory& memory, CudaLayer& layer, const Regrowth& regrowth) {
+    EdgeIndex num_grown = 0;
+    {
+        Device device(stream, memory);
+        const bool narrow = Cell{layer.num_inputs} * layer.num_outputs <= std::numeric_limits<std::uint32_t>::max();
+        num_grown =
+            narrow ? evolve<std::uint32_t>(device, layer, regrowth) : evolve<std::uint64_t>(device, layer, regrowth);
+    }
+    rebuild_views(stream, memory, layer);
+    layer.pruned = {};
+    layer.num_pruned = 0;
+    layer.is_pruned = false;
+    return num_grown;
+}
+
+}  // namespace espalier::cuda

@@ -1,0 +1,38 @@
+// One way to launch a kernel, and the table of grids: each kernel's first comment says what its grid covers.
+#pragma once
+
+#include <cstddef>
+#include <utility>
+
+#include "cuda/check.hpp"
+#include "cuda/kernels/warp.cuh"
+#include "cuda_calls.hpp"
+#include "espalier/error.hpp"
+
+namespace espalier::cuda {
+
+inline constexpr unsigned most_grid_rows = 65535;  // of y and z
+
+/// How many groups of `size` cover `count`.
+inline unsigned groups(std::size_t count, std::size_t size) { return static_cast<unsigned>((count + size - 1) / size); }
+
+/// A warp per neuron (or per anything counted), in blocks of `threads`; y counts tiles.
+inline dim3 warp_grid(std::size_t warps, int threads, Index tiles = 1) {
+    expects(tiles <= most_grid_rows, "at most 65,535 tiles of a batch");
+    return {groups(warps, static_cast<std::size_t>(threads) / warp_lanes), tiles, 1};
+}
+/// A thread per thing counted.
+inline dim3 thread_grid(std::size_t count, int threads) {
+    return {groups(count, static_cast<std::size_t>(threads)), 1, 1};
+}
+
+/// kernel(arguments...) on a stream. An empty grid is no launch.
+template <class... Parameters, class... Arguments>
+void launch(cudaStream_t stream, void (*kernel)(Parameters...), dim3 grid, int threads, Arguments&&... arguments) {
+    if (grid.x == 0 || grid.y == 0) return;
+    enqueue_kernel(stream, kernel, grid, dim3(static_cast<unsigned>(threads)), 0,
+                   std::forward<Arguments>(arguments)...);
+    check(cudaGetLastError(), "the launch of a kernel");
+}
+
+}  // namespace espalier::cuda

@@ -1,0 +1,73 @@
+// A layer in the CUDA backend's memory: CSR by output neuron with the weights and the optimizer's memory, all in
+// canonical order, and, unless it is the first layer, CSC by input neuron for the input gradient. With momentum and
+// both views an edge takes 20 bytes. A small dense layer holds every cell as an edge, a large one is a matrix. Edge
+// arrays are padded to a multiple of four. Addresses stay for a layer's life, so a captured graph stays valid through
+// evolution.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "cuda/blas.hpp"
+#include "cuda/memory.hpp"
+#include "espalier/activation.hpp"
+#include "espalier/backend.hpp"
+#include "espalier/index.hpp"
+#include "espalier/optimizer.hpp"
+
+namespace espalier::cuda {
+
+/// Parameters and their optimizer memory, shaped alike.
+struct TrainedArray {
+    Array<float> values;
+    std::vector<Array<float>> states;
+};
+
+struct CudaLayer final : DeviceLayer {
+    std::uint64_t id = 0;        // no other layer's of this backend
+    std::uint32_t versions = 0;  // grows with every change of num_edges
+
+    Index num_inputs = 0;
+    Index num_outputs = 0;
+    EdgeIndex num_edges = 0;
+    bool is_dense = false;
+    Blas* blas = nullptr;  // of a large dense layer, which has weights [num_outputs][num_inputs] and no topology
+    Activation activation;
+    Optimizer optimizer;
+
+    // by output, canonical order
+    Array<EdgeIndex> row_start;  // num_outputs + 1
+    Array<Index> column;         // num_edges; the input of each edge
+    TrainedArray weights;        // num_edges
+    Array<Index> row_order;      // num_outputs: rows, longest first
+
+    // by input; all empty where no input gradient is needed
+    Array<EdgeIndex> column_start;  // num_inputs + 1
+    Array<Index> row;               // num_edges; the output of each edge, ascending within an input
+    Array<EdgeIndex> slot;          // num_edges; the canonical slot of each edge
+    Array<Index> column_order;      // num_inputs: inputs, most edges first
+
+    TrainedArray bias;                   // num_outputs
+    TrainedArray activation_parameters;  // [num_parameters][num_outputs]
+    Array<float> neuron_sums;            // [1 + num_parameters][num_outputs]: gradients by them
+    Array<float> weight_gradient;        // of a matrix; an edge's never reaches memory
+
+    // Chosen by prune() until regrow() or remove(): canonical slots, ascending, whose weights are 0.
+    Borrowed pruned;
+    EdgeIndex num_pruned = 0;
+    bool is_pruned = false;
+
+    [[nodiscard]] bool by_input() const { return column_start.size() > 0; }
+    [[nodiscard]] const EdgeIndex* pruned_slots() const { return static_cast<const EdgeIndex*>(pruned.data()); }
+};
+
+/// A multiple of four: kernels read edges in groups of four.
+constexpr std::size_t padded_edges(std::size_t num_edges) { return (num_edges + 3) / 4 * 4; }
+
+/// Up to here a dense layer rides the sparse kernels; above, matrix products win.
+inline constexpr std::size_t small_dense_weights = 16384;
+
+/// As many edges as a layer may hold, so that a padded count still is an EdgeIndex.
+inline constexpr std::uint64_t most_edges = 0xfffffffcU;
+
+}  // namespace espalier::cuda

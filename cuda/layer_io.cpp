@@ -1,0 +1,169 @@
+#include "cuda/layer_io.hpp"
+
+#include <numeric>
+
+#include "cuda/check.hpp"
+#include "cuda/operations.hpp"
+#include "espalier/error.hpp"
+
+namespace espalier::cuda {
+namespace {
+
+/// `values` in device memory, zeros up to `size`. The values must stay until somebody waits.
+template <class T>
+Array<T> uploaded(cudaStream_t stream, Memory& memory, const std::vector<T>& values, std::size_t size) {
+    Array<T> array(memory, size);
+    check(cudaMemcpyAsync(array.data(), values.data(), values.size() * sizeof(T), cudaMemcpyHostToDevice, stream),
+          "an upload");
+    check(cudaMemsetAsync(array.data() + values.size(), 0, (size - values.size()) * sizeof(T), stream),
+          "clearing memory");
+    return array;
+}
+template <class T>
+Array<T> zeros(cudaStream_t stream, Memory& memory, std::size_t size) {
+    Array<T> array(memory, size);
+    check(cudaMemsetAsync(array.data(), 0, size * sizeof(T), stream), "clearing memory");
+    return array;
+}
+
+/// Parameters with their optimizer memory, or zeros where the layer brings none.
+TrainedArray trained(cudaStream_t stream, Memory& memory, const std::vector<float>& values,
+                     const std::vector<std::vector<float>>& states, std::size_t num_states, std::size_t size) {
+    expects(states.empty() || states.size() == num_states, "as many state arrays as the optimizer has");
+    TrainedArray result;
+    result.values = uploaded(stream, memory, values, size);
+    for (std::size_t s = 0; s < num_states; ++s) {
+        expects(states.empty() || states[s].size() == values.size(), "state arrays of their parameters' shape");
+        result.states.push_back(states.empty() ? zeros<float>(stream, memory, size)
+                                               : uploaded(stream, memory, states[s], size));
+    }
+    return result;
+}
+
+void check_shape(const Layer& layer) {
+    const std::size_t parameters =
+        static_cast<std::size_t>(num_parameters(layer.activation)) * std::size_t{layer.num_outputs};
+    expects(layer.bias.size() == layer.num_outputs, "a bias per output");
+    expects(layer.activation_parameters.size() == parameters, "the activation's parameters per output");
+    const Cell cells = Cell{layer.num_inputs} * layer.num_outputs;
+    if (layer.topology) {
+        expects(layer.topology->num_inputs == layer.num_inputs && layer.topology->num_outputs == layer.num_outputs &&
+                    layer.topology->row_start.size() == std::size_t{layer.num_outputs} + 1,
+                "a topology of the layer's shape");
+        expects(layer.weights.size() == layer.topology->column.size(), "a weight per edge");
+    } else {
+        expects(layer.weights.size() == cells, "a weight per cell of a dense layer");
+    }
+    if (layer.weights.size() > most_edges) {
+        throw UserError(ExitCode::device,
+                        "a layer of " + std::to_string(layer.num_inputs) + " x " + std::to_string(layer.num_outputs) +
+                            " with " + std::to_string(layer.weights.size()) +
+                            " edges is more than the CUDA backend takes, " + std::to_string(most_edges) + " a layer");
+    }
+}
+
+/// Every cell an edge.
+Topology full_topology(Index num_inputs, Index num_outputs) {
+    Topology topology{num_inputs, num_outputs, std::vector<EdgeIndex>(std::size_t{num_outputs} + 1), {}};
+    topology.column.resize(std::size_t{num_inputs} * num_outputs);
+    for (Index r = 0; r < num_outputs; ++r) {
+        topology.row_start[r + 1] = topology.row_start[r] + num_inputs;
+        const auto row = topology.column.begin() + topology.row_start[r];
+        std::iota(row, row + num_inputs, Index{0});
+    }
+    return topology;
+}
+
+void wait(cudaStream_t stream) { check(cudaStreamSynchronize(stream), "work on the device"); }
+
+/// Waits.
+void add_topology(cudaStream_t stream, Memory& memory, const Topology& topology, const LayerUse& use,
+                  CudaLayer& layer) {
+    const std::size_t edges = padded_edges(topology.num_edges());
+    layer.row_start = uploaded(stream, memory, topology.row_start, topology.row_start.size());
+    layer.column = uploaded(stream, memory, topology.column, edges);
+    layer.row_order = Array<Index>(memory, layer.num_outputs);
+    if (use.needs_input_gradient) {
+        layer.column_start = Array<EdgeIndex>(memory, std::size_t{layer.num_inputs} + 1);
+        layer.row = zeros<Index>(stream, memory, edges);
+        layer.slot = zeros<EdgeIndex>(stream, memory, edges);
+        layer.column_order = Array<Index>(memory, layer.num_inputs);
+    }
+    rebuild_views(stream, memory, layer);
+    wait(stream);
+}
+
+}  // namespace
+
+template <class T>
+std::vector<T> downloaded(cudaStream_t stream, const T* from, std::size_t count) {
+    std::vector<T> values(count);
+    check(cudaMemcpyAsync(values.data(), from, count * sizeof(T), cudaMemcpyDeviceToHost, stream), "a download");
+    wait(stream);
+    return values;
+}
+template std::vector<float> downloaded(cudaStream_t, const float*, std::size_t);
+template std::vector<std::uint32_t> downloaded(cudaStream_t, const std::uint32_t*, std::size_t);
+
+std::unique_ptr<CudaLayer> layer_in_use(cudaStream_t stream, Memory& memory, const Layer& layer, const LayerUse& use,
+                                        Blas* blas) {
+    check_shape(layer);
+    const auto states = static_cast<std::size_t>(num_states(use.optimizer));
+    auto result = std::make_unique<CudaLayer>();
+    result->num_inputs = layer.num_inputs;
+    result->num_outputs = layer.num_outputs;
+    result->num_edges = static_cast<EdgeIndex>(layer.weights.size());
+    result->is_dense = !layer.topology;
+    result->activation = layer.activation;
+    result->optimizer = use.optimizer;
+    result->weights =
+        trained(stream, memory, layer.weights, layer.weight_state, states, padded_edges(layer.weights.size()));
+    result->bias = trained(stream, memory, layer.bias, layer.bias_state, states, layer.num_outputs);
+    result->activation_parameters = trained(stream, memory, layer.activation_parameters, layer.activation_state, states,
+                                            layer.activation_parameters.size());
+    result->neuron_sums = Array<float>(memory, layer.num_outputs + layer.activation_parameters.size());
+    if (result->is_dense && blas != nullptr) {
+        result->blas = blas;
+        result->weight_gradient = Array<float>(memory, layer.weights.size());
+    } else if (result->is_dense) {
+        add_topology(stream, memory, full_topology(layer.num_inputs, layer.num_outputs), use, *result);
+    } else {
+        add_topology(stream, memory, *layer.topology, use, *result);
+    }
+    wait(stream);
+    return result;
+}
+
+Layer layer_at_rest(cudaStream_t stream, const CudaLayer& layer) {
+    Layer result;
+    result.num_inputs = layer.num_inputs;
+    result.num_outputs = layer.num_outputs;
+    result.activation = layer.activation;
+    if (!layer.is_dense) {
+        result.topology.emplace();
+        result.topology->num_inputs = layer.num_inputs;
+        result.topology->num_outputs = layer.num_outputs;
+        result.topology->row_start = downloaded(stream, layer.row_start.data(), layer.row_start.size());
+        result.topology->column = downloaded(stream, layer.column.data(), layer.num_edges);
+    }
+    const auto store = [&](const TrainedArray& array, std::size_t count, std::vector<float>& values,
+                           std::vector<std::vector<float>>& states) {
+        values = downloaded(stream, array.values.data(), count);
+        for (const auto& state : array.states) states.push_back(downloaded(stream, state.data(), count));
+    };
+    store(layer.weights, layer.num_edges, result.weights, result.weight_state);
+    store(layer.bias, layer.num_outputs, result.bias, result.bias_state);
+    store(layer.activation_parameters, layer.activation_parameters.values.size(), result.activation_parameters,
+          result.activation_state);
+    return result;
+}
+
+void clear_state(cudaStream_t stream, const CudaLayer& layer) {
+    for (const TrainedArray* array : {&layer.weights, &layer.bias, &layer.activation_parameters}) {
+        for (const auto& state : array->states) {
+            check(cudaMemsetAsync(state.data(), 0, state.size() * sizeof(float), stream), "clearing optimizer memory");
+        }
+    }
+}
+
+}  // namespace espalier::cuda

@@ -1,0 +1,46 @@
+#include "cuda/kernels/loss.cuh"
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <variant>
+
+#include "cuda/launch.cuh"
+#include "cuda/operations.hpp"
+
+namespace espalier::cuda {
+
+void loss(cudaStream_t stream, const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz,
+          MetricSums* sums) {
+    std::visit(
+        [&](const auto& rule) {
+            using Rule = std::decay_t<decltype(rule)>;
+            launch(stream, loss_kernel<Rule>, dim3(z.tiles()), loss_threads, rule, z, labels, dz, sums);
+        },
+        loss);
+}
+
+std::size_t metric_bytes() { return sizeof(MetricSums); }
+
+Metrics metrics_of(const void* sums) {
+    MetricSums found;
+    std::memcpy(&found, sums, sizeof found);
+    expects(found.bad_labels == 0, "labels below the number of outputs");
+    // The fixed-point sums leave out what is not finite.
+    const double nonfinite = found.nonfinite == 0 ? 0 : std::numeric_limits<double>::quiet_NaN();
+    const auto signed_number = [](Counter sum) { return static_cast<double>(static_cast<long long>(sum)); };
+    const auto number = [&](Counter whole, Counter fraction) {
+        return signed_number(whole) + signed_number(fraction) / static_cast<double>(fixed_point_one) + nonfinite;
+    };
+    Metrics metrics;
+    metrics.batch_loss_sum = number(found.batch_loss[0], found.batch_loss[1]);
+    metrics.sample_loss_sum = number(found.sample_loss[0], found.sample_loss[1]);
+    metrics.confidence_sum = number(0, found.confidence);
+    metrics.wrong_confidence_sum = number(0, found.wrong_confidence);
+    metrics.batches = found.batches;
+    metrics.samples = found.samples;
+    metrics.correct = found.correct;
+    return metrics;
+}
+
+}  // namespace espalier::cuda

@@ -1,0 +1,52 @@
+// What the backend asks of the device, one function per operation; each enqueues on the stream and returns, but for
+// those of evolution, which wait for a few integers. Shapes are as in Backend's verbs; the backend has checked them.
+#pragma once
+
+#include <cstdint>
+
+#include "cuda/layer.hpp"
+#include "cuda_calls.hpp"
+#include "espalier/backend.hpp"
+#include "espalier/dropout_mask.hpp"
+
+namespace espalier::cuda {
+
+struct MetricSums;  // cuda/kernels/loss.cuh
+std::size_t metric_bytes();
+/// From device sums copied to the host. Throws std::logic_error when a label was no class.
+Metrics metrics_of(const void* sums);
+
+void gather(cudaStream_t stream, const Samples& samples, const BatchChoice& choice, Activations x, std::int32_t* labels,
+            const StepScalars* now);
+void forward(cudaStream_t stream, const CudaLayer& layer, ConstActivations x, Activations saved, Activations y);
+void dropout(cudaStream_t stream, const DropoutMask& mask, Activations values, const StepScalars* now);
+void loss(cudaStream_t stream, const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz,
+          MetricSums* sums);
+void backward(cudaStream_t stream, const CudaLayer& layer, ConstActivations x, ConstActivations saved, Activations dy,
+              Activations dx, const StepScalars* now);
+
+/// outputs [num_outputs] and inputs [num_inputs], device memory.
+void degrees(cudaStream_t stream, const CudaLayer& layer, EdgeIndex* outputs, EdgeIndex* inputs);
+
+/// Fills row_order and, if the layer has it, the view by input from row_start and column.
+void rebuild_views(cudaStream_t stream, Memory& memory, CudaLayer& layer);
+
+Pruned prune(cudaStream_t stream, Memory& memory, CudaLayer& layer, const PruneRule& rule, double zeta);
+
+/// What takes the place of pruned edges; nothing when `grow` is null.
+struct Regrowth {
+    const GrowRandom* grow = nullptr;
+    const WeightLaw* law = nullptr;
+    bool reset_state = true;
+    std::uint64_t seed = 0;
+    std::uint32_t layer = 0;
+    std::uint32_t event = 0;
+    [[nodiscard]] Stream stream(Purpose purpose) const { return {seed, purpose, layer, event}; }
+};
+/// Replaces or drops the pruned edges; returns how many were grown.
+EdgeIndex evolve(cudaStream_t stream, Memory& memory, CudaLayer& layer, const Regrowth& regrowth);
+
+/// An address by which the runtime finds out whether this module has code for the device.
+const void* some_kernel();
+
+}  // namespace espalier::cuda
