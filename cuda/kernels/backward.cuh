@@ -61,6 +61,17 @@ struct InputGradientArguments {
     const Index* order;             // num_inputs: inputs, most edges first
 };
 
+/// What becomes of an input's sum over its edges: dx as it is.
+struct InputRows {
+    Activations dx;
+
+    __device__ float first(Index /*row*/) const { return 0; }
+    template <int values>
+    __device__ void finish(Index tile, Index row, Index offset, const float (&sum)[values]) const {
+        store_samples(dx.row(tile, row) + offset, sum);
+    }
+};
+
 /// dx[i] = sum over the input's edges of w * dy[row]. A warp owns one input in one tile. Grid as in forward.
 template <int block_threads>
 __global__ void __launch_bounds__(block_threads)
