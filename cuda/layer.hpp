@@ -10,6 +10,7 @@
 
 #include "cuda/blas.hpp"
 #include "cuda/memory.hpp"
+#include "cuda/product.hpp"
 #include "espalier/activation.hpp"
 #include "espalier/backend.hpp"
 #include "espalier/index.hpp"
@@ -46,6 +47,9 @@ struct CudaLayer final : DeviceLayer {
     Array<Index> row;               // num_edges; the output of each edge, ascending within an input
     Array<EdgeIndex> slot;          // num_edges; the canonical slot of each edge
     Array<Index> column_order;      // num_inputs: inputs, most edges first
+
+    Product forward_product;
+    Product input_product;
 
     TrainedArray bias;                   // num_outputs
     TrainedArray activation_parameters;  // [num_parameters][num_outputs]

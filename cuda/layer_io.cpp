@@ -1,8 +1,10 @@
 #include "cuda/layer_io.hpp"
 
+#include <algorithm>
 #include <numeric>
 
 #include "cuda/check.hpp"
+#include "cuda/device.hpp"
 #include "cuda/operations.hpp"
 #include "espalier/error.hpp"
 
@@ -74,6 +76,22 @@ Topology full_topology(Index num_inputs, Index num_outputs) {
     return topology;
 }
 
+/// How the layer multiplies, by the topology it begins with: later ones have no more edges.
+void plan_products(Memory& memory, const Topology& topology, const LayerUse& use, CudaLayer& layer) {
+    const SpmmDevice device = spmm_device();
+    SpmmShape shape{layer.num_outputs, layer.num_inputs, layer.num_edges, 0, use.batch};
+    std::vector<EdgeIndex> length(layer.num_inputs);
+    for (Index r = 0; r < layer.num_outputs; ++r) {
+        shape.longest_row = std::max(shape.longest_row, topology.row_start[r + 1] - topology.row_start[r]);
+    }
+    layer.forward_product = plan_product(memory, use.spmm, shape, device);
+    if (!use.needs_input_gradient) return;
+    for (const Index column : topology.column) ++length[column];
+    shape = {layer.num_inputs, layer.num_outputs, layer.num_edges, 0, use.batch};
+    for (const EdgeIndex each : length) shape.longest_row = std::max(shape.longest_row, each);
+    layer.input_product = plan_product(memory, use.spmm, shape, device);
+}
+
 void wait(cudaStream_t stream) { check(cudaStreamSynchronize(stream), "work on the device"); }
 
 /// Waits.
@@ -89,6 +107,7 @@ void add_topology(cudaStream_t stream, Memory& memory, const Topology& topology,
         layer.slot = zeros<EdgeIndex>(stream, memory, edges);
         layer.column_order = Array<Index>(memory, layer.num_inputs);
     }
+    plan_products(memory, topology, use, layer);
     rebuild_views(stream, memory, layer);
     wait(stream);
 }

@@ -16,6 +16,7 @@ struct PanelBlock {
     Index rows_per_warp;
     Index columns;
 
+    constexpr bool operator==(const PanelBlock&) const = default;
     [[nodiscard]] constexpr Index warps() const { return threads / 32; }
     [[nodiscard]] constexpr Index rows() const { return warps() * rows_per_warp; }
 };

@@ -4,8 +4,9 @@
 
 #ifdef __CUDACC__
 
-#include <type_traits>
 #include <cuda_pipeline_primitives.h>
+
+#include <type_traits>
 
 /// Before a loop over an array that must stay in registers.
 #define ESPALIER_UNROLL _Pragma("unroll")

@@ -24,6 +24,14 @@ struct CooEdges {
     }
 };
 
+/// row[edge]: the row of each edge. A thread owns an edge.
+template <int block_threads>
+__global__ void __launch_bounds__(block_threads)
+    edge_rows_kernel(const EdgeIndex* row_start, Index num_rows, EdgeIndex num_edges, Index* row) {
+    const EdgeIndex edge = blockIdx.x * block_threads + threadIdx.x;
+    if (edge < num_edges) row[edge] = row_of_edge(row_start, num_rows, edge);
+}
+
 /// Parts of rows that several chunks share: [tile][chunk][2][128]; part 0 is of the row that the chunk begins in the
 /// middle of, part 1 of the row that it ends in the middle of. A row that covers the chunk from before to beyond has
 /// part 0.

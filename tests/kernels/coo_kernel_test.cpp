@@ -85,6 +85,19 @@ TEST_P(CooKernels, EveryActivation) {
     check_forward_of_every_activation(rows_of("activations", {2, 300, 0, 9}, 300, 5), coo_forward);
 }
 
+TEST_P(CooKernels, RowsOfEdges) {
+    for (const auto& cases : {sparse_cases(), uneven_cases()}) {
+        for (const SparseCase& layer : cases) {
+            if (layer.num_edges() == 0) continue;
+            const DeviceArray<EdgeIndex> start(layer.row_start);
+            const DeviceArray<Index> row(layer.num_edges());
+            launch(edge_rows_kernel<threads>, dim3(blocks_for(layer.num_edges(), threads)), dim3(threads), 0,
+                   start.data(), layer.outputs, layer.num_edges(), row.data());
+            EXPECT_EQ(row.read(), layer.row) << layer.name;
+        }
+    }
+}
+
 TEST_P(CooKernels, LeaveOutTheirNeighboursEdges) { check_neighbours_left_out(coo_forward); }
 
 TEST(CooOrder, GivesTheSameBitsInEveryOrderOfThreads) {
