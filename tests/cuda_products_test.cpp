@@ -102,7 +102,9 @@ TEST_F(CudaProducts, CoordinatesDifferByRoundingOnly) {
             return std::vector<double>(values.begin(), values.end());
         };
         EXPECT_EQ(coo.layer.is_sparse(), gathered.layer.is_sparse());
-        if (coo.layer.is_sparse()) EXPECT_EQ(coo.layer.topology->column, gathered.layer.topology->column);
+        if (coo.layer.is_sparse()) {
+            EXPECT_EQ(coo.layer.topology->column, gathered.layer.topology->column);
+        }
         expect_close(doubles(coo.layer.weights), doubles(gathered.layer.weights), {1e-5, 1e-5}, "weights");
         expect_close(doubles(coo.y), doubles(gathered.y), {1e-5, 1e-5}, "y");
         expect_close(doubles(coo.dx), doubles(gathered.dx), {2e-5, 1e-5}, "dx");
