@@ -29,6 +29,12 @@ void differentiate(cudaStream_t stream, const CudaLayer& layer, ConstActivations
 
 void input_gradient(cudaStream_t stream, const CudaLayer& layer, ConstActivations dy, Activations dx) {
     if (layer.blas != nullptr) return layer.blas->input_gradient(layer.weights.values.data(), dy, dx);
+    if (layer.library.backward != nullptr) {
+        launch(stream, permute_weights_kernel<backward_threads>, thread_grid(layer.num_edges, backward_threads),
+               backward_threads, layer.weights.values.data(), layer.slot.data(), layer.num_edges,
+               layer.library.permuted_weights.data());
+        return layer.library.backward->multiply(dy, dx);
+    }
     const InputGradientArguments arguments{layer.column_start.data(), layer.row.data(), layer.slot.data(),
                                            layer.weights.values.data(), layer.column_order.data()};
     const Product& product = layer.input_product;
@@ -63,6 +69,9 @@ void update(cudaStream_t stream, const Rule& rule, const CudaLayer& layer, Const
     if (layer.blas != nullptr) {
         layer.blas->weight_gradient(dy, x, layer.weight_gradient.data());
         update_from(layer.weights, layer.weight_gradient.data(), layer.num_edges);
+    } else if (layer.library.gradient != nullptr) {
+        layer.library.gradient->sample(dy, x);
+        update_from(layer.weights, layer.library.edge_gradient.data(), layer.num_edges);
     } else {
         launch(stream, update_edges_kernel<backward_threads, Rule>,
                warp_grid(groups(layer.num_edges, warp_lanes), backward_threads), backward_threads, rule,

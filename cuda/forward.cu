@@ -42,11 +42,13 @@ void multiply(cudaStream_t stream, const CudaLayer& layer, const Rule& rule, Con
 }  // namespace
 
 void forward(cudaStream_t stream, const CudaLayer& layer, ConstActivations x, Activations saved, Activations y) {
+    const bool by_library = layer.blas != nullptr || layer.library.forward != nullptr;
     if (layer.blas != nullptr) layer.blas->forward(layer.weights.values.data(), x, y);
+    if (layer.library.forward != nullptr) layer.library.forward->multiply(x, y);
     std::visit(
         [&](const auto& rule) {
             using Rule = std::decay_t<decltype(rule)>;
-            if (layer.blas != nullptr) {
+            if (by_library) {
                 launch(stream, activate_kernel<activate_threads, Rule>, warp_grid(y.rows, activate_threads, y.tiles()),
                        activate_threads, rule, layer.bias.values.data(), layer.activation_parameters.values.data(),
                        saved, y);

@@ -26,7 +26,7 @@ struct TrainedArray {
 
 struct CudaLayer final : DeviceLayer {
     std::uint64_t id = 0;        // no other layer's of this backend
-    std::uint32_t versions = 0;  // grows with every change of num_edges
+    std::uint32_t versions = 0;  // grows with every change that no recorded program outlives, as of num_edges
 
     Index num_inputs = 0;
     Index num_outputs = 0;
@@ -50,6 +50,7 @@ struct CudaLayer final : DeviceLayer {
 
     Product forward_product;
     Product input_product;
+    LibraryProducts library;
 
     TrainedArray bias;                   // num_outputs
     TrainedArray activation_parameters;  // [num_parameters][num_outputs]

@@ -96,7 +96,7 @@ void wait(cudaStream_t stream) { check(cudaStreamSynchronize(stream), "work on t
 
 /// Waits.
 void add_topology(cudaStream_t stream, Memory& memory, const Topology& topology, const LayerUse& use,
-                  CudaLayer& layer) {
+                  SparseLibrary* library, CudaLayer& layer) {
     const std::size_t edges = padded_edges(topology.num_edges());
     layer.row_start = uploaded(stream, memory, topology.row_start, topology.row_start.size());
     layer.column = uploaded(stream, memory, topology.column, edges);
@@ -108,6 +108,7 @@ void add_topology(cudaStream_t stream, Memory& memory, const Topology& topology,
         layer.column_order = Array<Index>(memory, layer.num_inputs);
     }
     plan_products(memory, topology, use, layer);
+    if (library != nullptr) layer.library = library_products(*library, memory, layer);
     rebuild_views(stream, memory, layer);
     wait(stream);
 }
@@ -125,7 +126,7 @@ template std::vector<float> downloaded(cudaStream_t, const float*, std::size_t);
 template std::vector<std::uint32_t> downloaded(cudaStream_t, const std::uint32_t*, std::size_t);
 
 std::unique_ptr<CudaLayer> layer_in_use(cudaStream_t stream, Memory& memory, const Layer& layer, const LayerUse& use,
-                                        Blas* blas) {
+                                        Blas* blas, SparseLibrary* library) {
     check_shape(layer);
     const auto states = static_cast<std::size_t>(num_states(use.optimizer));
     auto result = std::make_unique<CudaLayer>();
@@ -145,9 +146,9 @@ std::unique_ptr<CudaLayer> layer_in_use(cudaStream_t stream, Memory& memory, con
         result->blas = blas;
         result->weight_gradient = Array<float>(memory, layer.weights.size());
     } else if (result->is_dense) {
-        add_topology(stream, memory, full_topology(layer.num_inputs, layer.num_outputs), use, *result);
+        add_topology(stream, memory, full_topology(layer.num_inputs, layer.num_outputs), use, library, *result);
     } else {
-        add_topology(stream, memory, *layer.topology, use, *result);
+        add_topology(stream, memory, *layer.topology, use, library, *result);
     }
     wait(stream);
     return result;

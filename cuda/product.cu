@@ -51,16 +51,34 @@ Product plan_product(Memory& memory, Spmm asked, const SpmmShape& shape, const S
             product.parts = Array<float>(memory, std::size_t{product.parts_tiles} * edges.chunks() * 2 * tile_lanes);
             break;
         }
-        case Spmm::cusparse:
-            throw UserError(ExitCode::usage,
-                            "spmm: this CUDA backend does not use cuSPARSE; choose gather, panel, coo or auto");
         default:
             break;
     }
     return product;
 }
 
+LibraryProducts library_products(SparseLibrary& library, Memory& memory, const CudaLayer& layer) {
+    LibraryProducts products;
+    products.edge_gradient = Array<float>(memory, layer.num_edges);
+    const CsrArrays by_output{layer.num_outputs, layer.num_inputs, layer.row_start.data(), layer.column.data(),
+                              layer.weights.values.data()};
+    products.forward = library.matrix(by_output);
+    CsrArrays gradient = by_output;
+    gradient.value = products.edge_gradient.data();
+    products.gradient = library.matrix(gradient);
+    if (!layer.by_input()) return products;
+    products.permuted_weights = Array<float>(memory, layer.num_edges);
+    products.backward = library.matrix({layer.num_inputs, layer.num_outputs, layer.column_start.data(),
+                                        layer.row.data(), products.permuted_weights.data()});
+    return products;
+}
+
 void refresh_products(cudaStream_t stream, CudaLayer& layer) {
+    for (SparseMatrix* matrix :
+         {layer.library.forward.get(), layer.library.backward.get(), layer.library.gradient.get()}) {
+        if (matrix != nullptr) matrix->refresh(layer.num_edges);
+    }
+    if (layer.library.forward != nullptr) ++layer.versions;
     refresh(stream, {layer.row_start.data(), layer.column.data(), layer.row_order.data(), layer.num_outputs},
             layer.num_edges, layer.forward_product);
     if (!layer.by_input()) return;

@@ -1,12 +1,10 @@
 // Every way to multiply of the CUDA backend, with its sources run on the CPU: the same training to the bit by gathering
-// and by panels, but for rounding by coordinates; tables that follow the topology; the choice by shape.
-#include <gmock/gmock.h>
-
-#include <cmath>
+// and by panels, but for rounding by coordinates and by the library (plain loops in its place); tables that follow the
+// topology; the choice by shape.
+#include <gtest/gtest.h>
 
 #include "backend_fixture.hpp"
 #include "cuda_on_host/runtime/runtime.hpp"
-#include "espalier/error.hpp"
 
 namespace espalier {
 namespace {
@@ -90,24 +88,58 @@ TEST_F(CudaProducts, EveryPanelBlockGivesTheBitsOfGathering) {
     }
 }
 
-TEST_F(CudaProducts, CoordinatesDifferByRoundingOnly) {
+/// The numbers of gathering, but for rounding.
+void expect_close_to_gathering(Spmm spmm, Index planned_batch, bool remove) {
     for (const Shape& shape : shapes()) {
         SCOPED_TRACE(printed(shape));
         TestRandom random(1);
         const Layer layer = test_layer(shape, Tanh{}, 1, random);
-        const Trained gathered = train(layer, shape.batch, with(Spmm::gather, shape.batch));
-        // made for a batch of one tile, used with what comes
-        const Trained coo = train(layer, shape.batch, with(Spmm::coo, 1));
+        const Trained gathered = train(layer, shape.batch, with(Spmm::gather, shape.batch), remove);
+        const Trained found = train(layer, shape.batch, with(spmm, planned_batch), remove);
         const auto doubles = [](const std::vector<float>& values) {
             return std::vector<double>(values.begin(), values.end());
         };
-        EXPECT_EQ(coo.layer.is_sparse(), gathered.layer.is_sparse());
-        if (coo.layer.is_sparse()) {
-            EXPECT_EQ(coo.layer.topology->column, gathered.layer.topology->column);
+        ASSERT_EQ(found.layer.is_sparse(), gathered.layer.is_sparse());
+        if (found.layer.is_sparse()) {
+            EXPECT_EQ(found.layer.topology->column, gathered.layer.topology->column);
         }
-        expect_close(doubles(coo.layer.weights), doubles(gathered.layer.weights), {1e-5, 1e-5}, "weights");
-        expect_close(doubles(coo.y), doubles(gathered.y), {1e-5, 1e-5}, "y");
-        expect_close(doubles(coo.dx), doubles(gathered.dx), {2e-5, 1e-5}, "dx");
+        expect_close(doubles(found.layer.weights), doubles(gathered.layer.weights), {1e-5, 1e-5}, "weights");
+        expect_close(doubles(found.y), doubles(gathered.y), {1e-5, 1e-5}, "y");
+        expect_close(doubles(found.dx), doubles(gathered.dx), {2e-5, 1e-5}, "dx");
+    }
+}
+
+TEST_F(CudaProducts, CoordinatesDifferByRoundingOnly) {
+    expect_close_to_gathering(Spmm::coo, 1, false);  // made for one tile, used with what comes
+    expect_close_to_gathering(Spmm::coo, 200, true);
+}
+
+TEST_F(CudaProducts, TheLibraryDiffersByRoundingOnly) {
+    expect_close_to_gathering(Spmm::cusparse, 128, false);
+    expect_close_to_gathering(Spmm::cusparse, 128, true);
+}
+
+TEST_F(CudaProducts, TheFirstLayerNeedsNoInputGradient) {
+    TestRandom random(1);
+    const Layer layer = test_layer({40, 30, 0.3, 20}, Relu{}, 1, random);
+    std::vector<float> weights;
+    for (const Spmm spmm : {Spmm::gather, Spmm::panel, Spmm::coo, Spmm::cusparse}) {
+        const auto backend = backend_for_test("cuda_on_host", 1);
+        const auto device = backend->load(layer, {false, Momentum{0.5F}, spmm, 20});
+        TestRandom values(2);
+        const DeviceMatrix x(*backend, random_matrix(40, 20, 1, values));
+        const DeviceMatrix gradient(*backend, random_matrix(30, 20, 1, values));
+        const DeviceMatrix y(*backend, 30, 20);
+        const auto now = device_scalars(*backend, {});
+        backend->forward(*device, x, y, y);
+        backend->backward(*device, x, y, gradient, {}, now.data());
+        backend->prune(*device, PruneBySign{}, 0.3);
+        backend->regrow(*device, GrowRandom{}, HeNormal{}, true, 1, 0, 0);
+        backend->forward(*device, x, y, y);
+        const std::vector<float> after = backend->store(*device).weights;
+        if (weights.empty()) weights = after;
+        ASSERT_EQ(after.size(), weights.size());
+        for (std::size_t e = 0; e < after.size(); ++e) EXPECT_NEAR(after[e], weights[e], 1e-5) << e;
     }
 }
 
@@ -127,18 +159,6 @@ TEST_F(CudaProducts, TheChoiceByShapeIsTaken) {
     };
     EXPECT_EQ(kernels_of_load(Spmm::automatic), kernels_of_load(Spmm::panel));
     EXPECT_EQ(kernels_of_load(Spmm::panel), kernels_of_load(Spmm::gather) + 2) << "a table for each direction";
-}
-
-TEST_F(CudaProducts, WhatThisBackendLacksIsRefused) {
-    TestRandom random(1);
-    const Layer layer = test_layer({5, 5, 0.5, 3}, Relu{}, 1, random);
-    try {
-        train(layer, 3, with(Spmm::cusparse, 3));
-        FAIL() << "not refused";
-    } catch (const UserError& error) {
-        EXPECT_EQ(error.code(), ExitCode::usage);
-        EXPECT_THAT(error.what(), testing::HasSubstr("choose gather, panel, coo or auto"));
-    }
 }
 
 }  // namespace

@@ -85,6 +85,14 @@ __global__ void __launch_bounds__(block_threads)
     store4(lane_samples(dx, tile, input), sum);
 }
 
+/// permuted[e] = weight[slot[e]]. A thread owns an edge.
+template <int block_threads>
+__global__ void __launch_bounds__(block_threads)
+    permute_weights_kernel(const float* weight, const EdgeIndex* slot, EdgeIndex num_edges, float* permuted) {
+    const EdgeIndex edge = blockIdx.x * block_threads + threadIdx.x;
+    if (edge < num_edges) permuted[edge] = weight[slot[edge]];
+}
+
 /// Parameters and their optimizer memory, shaped alike; state[s] is read for s below the rule's num_states.
 struct TrainedArrays {
     float* value;

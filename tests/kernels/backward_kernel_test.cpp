@@ -65,6 +65,18 @@ TEST_P(BackwardKernels, InputGradient) {
     for (const SparseCase& layer : sparse_cases()) check_input_gradient(layer, gather_input_gradient);
 }
 
+TEST_P(BackwardKernels, PermutedWeights) {
+    for (const SparseCase& layer : sparse_cases()) {
+        if (layer.num_edges() == 0) continue;
+        const DeviceCase device(layer);
+        const DeviceArray<float> permuted(layer.num_edges());
+        launch(permute_weights_kernel<threads>, dim3(blocks_for(layer.num_edges(), threads)), dim3(threads), 0,
+               device.weight.data(), device.slot.data(), layer.num_edges(), permuted.data());
+        const auto found = permuted.read();
+        for (EdgeIndex e = 0; e < layer.num_edges(); ++e) ASSERT_EQ(found[e], layer.weight[layer.slot[e]]);
+    }
+}
+
 /// Parameters and optimizer memory in device memory.
 struct Trained {
     std::vector<float> before;
