@@ -4,6 +4,7 @@
 
 #include "cuda/launch.cuh"
 #include "cuda/operations.hpp"
+#include "cuda/product_launch.cuh"
 
 namespace espalier::cuda {
 namespace {
@@ -28,10 +29,33 @@ void differentiate(cudaStream_t stream, const CudaLayer& layer, ConstActivations
 
 void input_gradient(cudaStream_t stream, const CudaLayer& layer, ConstActivations dy, Activations dx) {
     if (layer.blas != nullptr) return layer.blas->input_gradient(layer.weights.values.data(), dy, dx);
+    if (layer.library.backward != nullptr) {
+        launch(stream, permute_weights_kernel<backward_threads>, thread_grid(layer.num_edges, backward_threads),
+               backward_threads, layer.weights.values.data(), layer.slot.data(), layer.num_edges,
+               layer.library.permuted_weights.data());
+        return layer.library.backward->multiply(dy, dx);
+    }
     const InputGradientArguments arguments{layer.column_start.data(), layer.row.data(), layer.slot.data(),
                                            layer.weights.values.data(), layer.column_order.data()};
-    launch(stream, input_gradient_kernel<backward_threads>, warp_grid(dx.rows, backward_threads, dx.tiles()),
-           backward_threads, arguments, dy, dx);
+    const Product& product = layer.input_product;
+    if (product.choice.kernel == Spmm::panel) {
+        with_panel_block(product.choice.block, [&]<class Block>(Block) {
+            launch_panels<Block>(stream, input_gradient_panel_kernel<Block>, product, dx.tiles(), arguments,
+                                 Panels{product.panels, product.panel_start.data()}, dy, dx);
+        });
+    } else if (product.choice.kernel == Spmm::coo) {
+        const CooEdges edges{product.edge_row.data(), layer.row.data(), layer.num_edges};
+        by_tiles(product, dx.tiles(), [&](Index first, Index count) {
+            const Activations to = some_tiles(dx, first, count);
+            launch(stream, input_gradient_coo_kernel<coo_threads>, warp_grid(edges.chunks(), coo_threads, count),
+                   coo_threads, edges, arguments, some_tiles(dy, first, count), product.parts.data(), to);
+            launch(stream, input_gradient_coo_join_kernel<coo_threads>, warp_grid(dx.rows, coo_threads, count),
+                   coo_threads, arguments, edges.chunks(), product.parts.data(), to);
+        });
+    } else {
+        launch(stream, input_gradient_kernel<backward_threads>, warp_grid(dx.rows, backward_threads, dx.tiles()),
+               backward_threads, arguments, dy, dx);
+    }
 }
 
 template <class Rule>
@@ -45,6 +69,9 @@ void update(cudaStream_t stream, const Rule& rule, const CudaLayer& layer, Const
     if (layer.blas != nullptr) {
         layer.blas->weight_gradient(dy, x, layer.weight_gradient.data());
         update_from(layer.weights, layer.weight_gradient.data(), layer.num_edges);
+    } else if (layer.library.gradient != nullptr) {
+        layer.library.gradient->sample(dy, x);
+        update_from(layer.weights, layer.library.edge_gradient.data(), layer.num_edges);
     } else {
         launch(stream, update_edges_kernel<backward_threads, Rule>,
                warp_grid(groups(layer.num_edges, warp_lanes), backward_threads), backward_threads, rule,

@@ -68,7 +68,7 @@ public:
 
     [[nodiscard]] std::unique_ptr<DeviceLayer> load(const Layer& layer, const LayerUse& use) override {
         programs_.refuse();
-        auto result = layer_in_use(stream_, memory_, layer, use, blas_for(layer));
+        auto result = layer_in_use(stream_, memory_, layer, use, blas_for(layer), library_for(use));
         result->id = ++layers_loaded_;
         return result;
     }
@@ -117,6 +117,17 @@ private:
         if (blas_ == nullptr && blas_fault().empty()) blas_ = open_blas(stream_, memory_);
         return blas_.get();
     }
+    /// Where it is asked for.
+    SparseLibrary* library_for(const LayerUse& use) {
+        if (use.spmm != Spmm::cusparse) return nullptr;
+        if (library_ == nullptr) {
+            if (const std::string fault = sparse_library_fault(); !fault.empty()) {
+                throw UserError(ExitCode::device, "spmm: " + fault);
+            }
+            library_ = open_sparse_library(stream_, memory_);
+        }
+        return library_.get();
+    }
     void copy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {
         programs_.refuse();
         check(cudaMemcpyAsync(to, from, bytes, kind, stream_), "a copy");
@@ -128,6 +139,7 @@ private:
     OwnStream stream_;
     Memory memory_;
     std::unique_ptr<Blas> blas_;
+    std::unique_ptr<SparseLibrary> library_;
     Programs programs_;
     Array<std::byte> sums_;  // MetricSums
     std::uint64_t layers_loaded_ = 0;

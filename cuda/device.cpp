@@ -66,6 +66,12 @@ std::string take_device() {
     return {};
 }
 
+SpmmDevice spmm_device() {
+    cudaDeviceProp properties{};
+    check(cudaGetDeviceProperties(&properties, first_device), "asking for the device's properties");
+    return {static_cast<Index>(properties.multiProcessorCount), properties.sharedMemPerBlockOptin};
+}
+
 std::string describe_device() {
     cudaDeviceProp properties{};
     int driver = 0;

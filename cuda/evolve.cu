@@ -167,10 +167,12 @@ EdgeIndex evolve(Device& device, CudaLayer& layer, const Regrowth& regrowth) {
 void rebuild_views(cudaStream_t stream, Memory& memory, CudaLayer& layer) {
     Device device(stream, memory);
     sort_by_length(device, layer.row_start.data(), layer.num_outputs, layer.row_order.data());
-    if (!layer.by_input()) return;
-    transpose_by_sorting(device.policy(), device, csr_of_layer(layer), layer.column_start.data(), layer.row.data(),
-                         layer.slot.data());
-    sort_by_length(device, layer.column_start.data(), layer.num_inputs, layer.column_order.data());
+    if (layer.by_input()) {
+        transpose_by_sorting(device.policy(), device, csr_of_layer(layer), layer.column_start.data(), layer.row.data(),
+                             layer.slot.data());
+        sort_by_length(device, layer.column_start.data(), layer.num_inputs, layer.column_order.data());
+    }
+    refresh_products(stream, layer);
 }
 
 Pruned prune(cudaStream_t stream, Memory& memory, CudaLayer& layer, const PruneRule& rule, double zeta) {

@@ -35,4 +35,16 @@ void launch(cudaStream_t stream, void (*kernel)(Parameters...), dim3 grid, int t
     check(cudaGetLastError(), "the launch of a kernel");
 }
 
+/// Likewise, with dynamic shared memory, of which a kernel may take more than 48 KiB only when that is said first.
+template <class... Parameters, class... Arguments>
+void launch_with_shared(cudaStream_t stream, void (*kernel)(Parameters...), dim3 grid, unsigned threads,
+                        std::size_t shared_bytes, Arguments&&... arguments) {
+    if (grid.x == 0 || grid.y == 0) return;
+    check(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
+                               static_cast<int>(shared_bytes)),
+          "asking for shared memory");
+    enqueue_kernel(stream, kernel, grid, dim3(threads), shared_bytes, std::forward<Arguments>(arguments)...);
+    check(cudaGetLastError(), "the launch of a kernel");
+}
+
 }  // namespace espalier::cuda

@@ -10,6 +10,7 @@
 
 #include "cuda/blas.hpp"
 #include "cuda/memory.hpp"
+#include "cuda/product.hpp"
 #include "espalier/activation.hpp"
 #include "espalier/backend.hpp"
 #include "espalier/index.hpp"
@@ -25,7 +26,7 @@ struct TrainedArray {
 
 struct CudaLayer final : DeviceLayer {
     std::uint64_t id = 0;        // no other layer's of this backend
-    std::uint32_t versions = 0;  // grows with every change of num_edges
+    std::uint32_t versions = 0;  // grows with every change that no recorded program outlives, as of num_edges
 
     Index num_inputs = 0;
     Index num_outputs = 0;
@@ -46,6 +47,10 @@ struct CudaLayer final : DeviceLayer {
     Array<Index> row;               // num_edges; the output of each edge, ascending within an input
     Array<EdgeIndex> slot;          // num_edges; the canonical slot of each edge
     Array<Index> column_order;      // num_inputs: inputs, most edges first
+
+    Product forward_product;
+    Product input_product;
+    LibraryProducts library;
 
     TrainedArray bias;                   // num_outputs
     TrainedArray activation_parameters;  // [num_parameters][num_outputs]

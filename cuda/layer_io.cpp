@@ -1,8 +1,10 @@
 #include "cuda/layer_io.hpp"
 
+#include <algorithm>
 #include <numeric>
 
 #include "cuda/check.hpp"
+#include "cuda/device.hpp"
 #include "cuda/operations.hpp"
 #include "espalier/error.hpp"
 
@@ -74,11 +76,27 @@ Topology full_topology(Index num_inputs, Index num_outputs) {
     return topology;
 }
 
+/// How the layer multiplies, by the topology it begins with: later ones have no more edges.
+void plan_products(Memory& memory, const Topology& topology, const LayerUse& use, CudaLayer& layer) {
+    const SpmmDevice device = spmm_device();
+    SpmmShape shape{layer.num_outputs, layer.num_inputs, layer.num_edges, 0, use.batch};
+    std::vector<EdgeIndex> length(layer.num_inputs);
+    for (Index r = 0; r < layer.num_outputs; ++r) {
+        shape.longest_row = std::max(shape.longest_row, topology.row_start[r + 1] - topology.row_start[r]);
+    }
+    layer.forward_product = plan_product(memory, use.spmm, shape, device);
+    if (!use.needs_input_gradient) return;
+    for (const Index column : topology.column) ++length[column];
+    shape = {layer.num_inputs, layer.num_outputs, layer.num_edges, 0, use.batch};
+    for (const EdgeIndex each : length) shape.longest_row = std::max(shape.longest_row, each);
+    layer.input_product = plan_product(memory, use.spmm, shape, device);
+}
+
 void wait(cudaStream_t stream) { check(cudaStreamSynchronize(stream), "work on the device"); }
 
 /// Waits.
 void add_topology(cudaStream_t stream, Memory& memory, const Topology& topology, const LayerUse& use,
-                  CudaLayer& layer) {
+                  SparseLibrary* library, CudaLayer& layer) {
     const std::size_t edges = padded_edges(topology.num_edges());
     layer.row_start = uploaded(stream, memory, topology.row_start, topology.row_start.size());
     layer.column = uploaded(stream, memory, topology.column, edges);
@@ -89,6 +107,8 @@ void add_topology(cudaStream_t stream, Memory& memory, const Topology& topology,
         layer.slot = zeros<EdgeIndex>(stream, memory, edges);
         layer.column_order = Array<Index>(memory, layer.num_inputs);
     }
+    plan_products(memory, topology, use, layer);
+    if (library != nullptr) layer.library = library_products(*library, memory, layer);
     rebuild_views(stream, memory, layer);
     wait(stream);
 }
@@ -106,7 +126,7 @@ template std::vector<float> downloaded(cudaStream_t, const float*, std::size_t);
 template std::vector<std::uint32_t> downloaded(cudaStream_t, const std::uint32_t*, std::size_t);
 
 std::unique_ptr<CudaLayer> layer_in_use(cudaStream_t stream, Memory& memory, const Layer& layer, const LayerUse& use,
-                                        Blas* blas) {
+                                        Blas* blas, SparseLibrary* library) {
     check_shape(layer);
     const auto states = static_cast<std::size_t>(num_states(use.optimizer));
     auto result = std::make_unique<CudaLayer>();
@@ -126,9 +146,9 @@ std::unique_ptr<CudaLayer> layer_in_use(cudaStream_t stream, Memory& memory, con
         result->blas = blas;
         result->weight_gradient = Array<float>(memory, layer.weights.size());
     } else if (result->is_dense) {
-        add_topology(stream, memory, full_topology(layer.num_inputs, layer.num_outputs), use, *result);
+        add_topology(stream, memory, full_topology(layer.num_inputs, layer.num_outputs), use, library, *result);
     } else {
-        add_topology(stream, memory, *layer.topology, use, *result);
+        add_topology(stream, memory, *layer.topology, use, library, *result);
     }
     wait(stream);
     return result;

@@ -4,10 +4,15 @@
 
 #ifdef __CUDACC__
 
+#include <cuda_pipeline_primitives.h>
+
 #include <type_traits>
 
 /// Before a loop over an array that must stay in registers.
 #define ESPALIER_UNROLL _Pragma("unroll")
+
+/// Before a loop whose body is long enough once.
+#define ESPALIER_NO_UNROLL _Pragma("unroll 1")
 
 /// The block's one T, shared by its threads. Uninitialised.
 template <class T>
@@ -36,5 +41,6 @@ void enqueue_kernel(cudaStream_t stream, void (*kernel)(Parameters...), dim3 gri
 #else
 
 #define ESPALIER_UNROLL
+#define ESPALIER_NO_UNROLL
 #include "cuda_on_host.hpp"
 #endif

@@ -260,6 +260,8 @@ std::vector<ExperimentOption> make_table() {
                            &E::record_every, 1, 1e9));
     table.push_back(choice("graph", "Machine", "CUDA: replay steps as a graph; results do not depend on it", &E::graph,
                            {"on", "off"}));
+    table.push_back(choice("spmm", "Machine", "how CUDA multiplies sparse layers, auto by their shape", &E::spmm,
+                           {"auto", "gather", "panel", "coo", "cusparse"}));
     return table;
 }
 

@@ -16,7 +16,7 @@ Perceptron::Perceptron(Backend& backend, const Experiment& experiment, const Net
     labels_ = Buffer<std::int32_t>(backend, floats(1));
     for (std::size_t l = 0; l < network.layers.size(); ++l) {
         const Layer& layer = network.layers[l];
-        layers_.push_back(backend.load(layer, {l > 0, experiment.optimizer}));
+        layers_.push_back(backend.load(layer, {l > 0, experiment.optimizer, experiment.spmm, train_batch_}));
         sparse_.push_back(layer.is_sparse());
         Between between;
         between.output = Buffer<float>(backend, floats(layer.num_outputs));

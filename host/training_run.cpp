@@ -81,6 +81,7 @@ Experiment predecessor(const Experiment& experiment) {
     earlier.backend = experiment.backend;
     earlier.threads = experiment.threads;
     earlier.graph = experiment.graph;
+    earlier.spmm = experiment.spmm;
     return earlier;
 }
 
@@ -148,6 +149,9 @@ RunResults run_training(const Experiment& experiment, const RunPlace& place) {
     write_pixel_statistics(recorder.folder(), pixel_statistics(data));
     Progress progress(experiment.recipe.empty() ? data.name : experiment.recipe, experiment.epochs);
     if (!remark.empty()) progress.say(remark);
+    if (experiment.spmm != Spmm::automatic && backend->name() == "cpu") {
+        progress.say("spmm chooses between CUDA kernels; the CPU backend has one way to multiply and takes that");
+    }
     progress.say(data.name + " from " + data.source + ", " + std::to_string(data.train.count()) + " + " +
                  std::to_string(data.test.count()) + " samples; " + backend->describe());
     const RecordPlan plan{experiment.record_every, experiment.epochs};

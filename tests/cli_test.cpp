@@ -53,6 +53,7 @@ TEST_F(Cli, ValuesOutOfRangeAreRefusedBeforeAnythingIsWritten) {
                                                        {"--learning-rate", "-1"},
                                                        {"--loss", "nll(x=1)"},
                                                        {"--backend", "gpu"},
+                                                       {"--spmm", "fast"},
                                                        {"--dropout", "1"},
                                                        {"--layers", "784-20-5"},
                                                        {"--layers", "700-20-10"},
@@ -120,6 +121,15 @@ TEST_F(Cli, TheSameSeedGivesTheSameHistoryOnAnyThreads) {
     };
     EXPECT_EQ(line("one")["train_loss"], line("three")["train_loss"]);
     EXPECT_EQ(line("one")["test_loss"], line("three")["test_loss"]);
+}
+
+TEST_F(Cli, TheCpuSaysThatItHasNoChoiceOfSpmm) {
+    const std::string remark = "the CPU backend has one way to multiply";
+    const Outcome asked = train({"--backend", "cpu", "--spmm", "panel", "--out", path("asked")});
+    EXPECT_EQ(asked.code, 0);
+    EXPECT_THAT(asked.err, HasSubstr(remark));
+    EXPECT_THAT(text_of(path("asked") + "/config.toml"), HasSubstr("spmm = \"panel\""));
+    EXPECT_THAT(train({"--backend", "cpu", "--out", path("plain")}).err, testing::Not(HasSubstr(remark)));
 }
 
 TEST_F(Cli, TheResolvedConfigReadsBackToItself) {

@@ -61,6 +61,17 @@ struct InputGradientArguments {
     const Index* order;             // num_inputs: inputs, most edges first
 };
 
+/// What becomes of an input's sum over its edges: dx as it is.
+struct InputRows {
+    Activations dx;
+
+    __device__ float first(Index /*row*/) const { return 0; }
+    template <int values>
+    __device__ void finish(Index tile, Index row, Index offset, const float (&sum)[values]) const {
+        store_samples(dx.row(tile, row) + offset, sum);
+    }
+};
+
 /// dx[i] = sum over the input's edges of w * dy[row]. A warp owns one input in one tile. Grid as in forward.
 template <int block_threads>
 __global__ void __launch_bounds__(block_threads)
@@ -72,6 +83,14 @@ __global__ void __launch_bounds__(block_threads)
     const float4 sum = weighted_sum(make_float4(0, 0, 0, 0), layer.column_start[input], layer.column_start[input + 1],
                                     layer.row, PermutedWeights{layer.weight, layer.slot}, lane_samples(dy, tile, 0));
     store4(lane_samples(dx, tile, input), sum);
+}
+
+/// permuted[e] = weight[slot[e]]. A thread owns an edge.
+template <int block_threads>
+__global__ void __launch_bounds__(block_threads)
+    permute_weights_kernel(const float* weight, const EdgeIndex* slot, EdgeIndex num_edges, float* permuted) {
+    const EdgeIndex edge = blockIdx.x * block_threads + threadIdx.x;
+    if (edge < num_edges) permuted[edge] = weight[slot[edge]];
 }
 
 /// Parameters and their optimizer memory, shaped alike; state[s] is read for s below the rule's num_states.

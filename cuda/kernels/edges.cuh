@@ -16,6 +16,7 @@ struct OwnWeights {
     __device__ float4 operator()(EdgeIndex group, EdgeIndex /*begin*/, EdgeIndex /*end*/) const {
         return load4(weight + group);
     }
+    __device__ float at(EdgeIndex edge) const { return weight[edge]; }
 };
 
 /// Weights in another order: edge e has weight[slot[e]].
@@ -27,6 +28,7 @@ struct PermutedWeights {
         const auto fetch = [&](EdgeIndex e, EdgeIndex s) { return e >= begin && e < end ? weight[s] : 0.0F; };
         return make_float4(fetch(group, at.x), fetch(group + 1, at.y), fetch(group + 2, at.z), fetch(group + 3, at.w));
     }
+    __device__ float at(EdgeIndex edge) const { return weight[slot[edge]]; }
 };
 
 /// sum + the edges' weights times the calling lane's samples of their other ends, in the order of the edges.

@@ -18,6 +18,33 @@ struct ForwardArguments {
     const float* activation_parameters;  // [num_parameters][num_outputs]
 };
 
+/// What becomes of a row's sum over its edges: it begins with the bias and ends in the activation.
+template <class Rule>
+struct OutputRows {
+    ForwardArguments layer;
+    Rule rule;
+    Activations saved;
+    Activations y;
+
+    __device__ float first(Index row) const { return layer.bias[row]; }
+    /// The lane's samples of the preactivation, from sample `offset` of the tile.
+    template <int values>
+    __device__ void finish(Index tile, Index row, Index offset, const float (&z)[values]) const {
+        const Rule own = of_neuron(rule, layer.activation_parameters, row, y.rows);
+        float out[values];
+        ESPALIER_UNROLL
+        for (int v = 0; v < values; ++v) out[v] = own.value(z[v]);
+        store_samples(y.row(tile, row) + offset, out);
+        if (saved.data != nullptr && saved.data != y.data) {
+            if constexpr (Rule::saves_input) {
+                store_samples(saved.row(tile, row) + offset, z);
+            } else {
+                store_samples(saved.row(tile, row) + offset, out);
+            }
+        }
+    }
+};
+
 /// `saved` receives y or the preactivation, whichever the rule's derivative is made of; it may be y or empty.
 template <int block_threads, class Rule>
 __global__ void __launch_bounds__(block_threads)
@@ -26,15 +53,11 @@ __global__ void __launch_bounds__(block_threads)
     if (warp >= y.rows) return;  // no barrier follows
     const Index row = layer.order[warp];
     const Index tile = blockIdx.y;
-    const float bias = layer.bias[row];
+    const OutputRows<Rule> rows{layer, rule, saved, y};
+    const float bias = rows.first(row);
     const float4 z = weighted_sum(make_float4(bias, bias, bias, bias), layer.row_start[row], layer.row_start[row + 1],
                                   layer.column, OwnWeights{layer.weight}, lane_samples(x, tile, 0));
-    const Rule own = of_neuron(rule, layer.activation_parameters, row, y.rows);
-    const float4 out = make_float4(own.value(z.x), own.value(z.y), own.value(z.z), own.value(z.w));
-    store4(lane_samples(y, tile, row), out);
-    if (saved.data != nullptr && saved.data != y.data) {
-        store4(lane_samples(saved, tile, row), Rule::saves_input ? z : out);
-    }
+    rows.finish(tile, row, lane_of_warp() * 4, {z.x, z.y, z.z, z.w});
 }
 
 }  // namespace espalier::cuda

@@ -34,6 +34,22 @@ __device__ inline void add_scaled(float4& sum, float factor, float4 values) {
     sum.w = fmaf(factor, values.w, sum.w);
 }
 
+// A lane's samples as an array: four of a whole tile, or one of a quarter of it.
+__device__ inline void store_samples(float* to, const float (&values)[4]) {
+    store4(to, make_float4(values[0], values[1], values[2], values[3]));
+}
+__device__ inline void store_samples(float* to, const float (&values)[1]) { *to = values[0]; }
+__device__ inline void add_samples(float (&sum)[4], float factor, const float* from) {
+    const float4 values = load4(from);
+    sum[0] = fmaf(factor, values.x, sum[0]);
+    sum[1] = fmaf(factor, values.y, sum[1]);
+    sum[2] = fmaf(factor, values.z, sum[2]);
+    sum[3] = fmaf(factor, values.w, sum[3]);
+}
+__device__ inline void add_samples(float (&sum)[1], float factor, const float* from) {
+    sum[0] = fmaf(factor, *from, sum[0]);
+}
+
 /// Sum over the warp by a fixed tree, in every lane.
 template <class T>
 __device__ T sum_of_warp(T value) {

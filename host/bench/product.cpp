@@ -149,9 +149,9 @@ ProductProblem::ProductProblem(Index inputs, Index outputs, double sparsity, Ind
     dy = tiled_numbers(outputs, batch, lanes, 3);
 }
 
-LoadedProduct::LoadedProduct(Backend& on, const ProductProblem& problem, bool needs_input_gradient)
+LoadedProduct::LoadedProduct(Backend& on, const ProductProblem& problem, bool needs_input_gradient, Spmm spmm)
     : backend(on),
-      layer(on.load(problem.layer, {needs_input_gradient, Momentum{0.5F}})),
+      layer(on.load(problem.layer, {needs_input_gradient, Momentum{0.5F}, spmm, problem.batch})),
       x_memory(uploaded(on, problem.x)),
       y_memory(uploaded(on, problem.dy)),
       dy_memory(uploaded(on, problem.dy)),

@@ -35,7 +35,8 @@ struct LoadedProduct {
     Buffer<StepScalars> now;
     Activations x, y, dy, dx;
 
-    LoadedProduct(Backend& on, const ProductProblem& problem, bool needs_input_gradient);
+    LoadedProduct(Backend& on, const ProductProblem& problem, bool needs_input_gradient,
+                  Spmm spmm = Spmm::automatic);
     void enqueue(Product product);
 };
 

@@ -15,6 +15,7 @@
 #include "espalier/loss.hpp"
 #include "espalier/optimizer.hpp"
 #include "espalier/random.hpp"
+#include "espalier/spmm.hpp"
 #include "espalier/tiled_view.hpp"
 
 namespace espalier {
@@ -81,6 +82,8 @@ struct Pruned {
 struct LayerUse {
     bool needs_input_gradient = true;  // false for the first layer of a perceptron
     Optimizer optimizer;
+    Spmm spmm = Spmm::automatic;  // a backend with one way to multiply ignores it
+    Index batch = 128;            // samples of a training step, for which the choice is made
 };
 
 class Backend {

@@ -12,6 +12,7 @@
 #include "espalier/loss.hpp"
 #include "espalier/optimizer.hpp"
 #include "espalier/schedule.hpp"
+#include "espalier/spmm.hpp"
 
 namespace espalier {
 
@@ -81,6 +82,7 @@ struct Experiment {
     int threads = 0;  // 0: all cores
     std::uint32_t record_every = 1;  // epochs between two records of topology and weights
     GraphUse graph = GraphUse::on;
+    Spmm spmm = Spmm::automatic;
 };
 
 }  // namespace espalier

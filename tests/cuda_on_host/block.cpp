@@ -6,6 +6,7 @@
 #include <deque>
 #include <exception>
 #include <numeric>
+#include <utility>
 #include <vector>
 
 #include "fiber.hpp"
@@ -82,6 +83,9 @@ struct Thread {
     std::uint64_t word = 0;
     // what the last exchange gave it
     std::uint64_t words[lanes_per_warp] = {};
+    // its copies under way, each with the number of its group
+    std::deque<std::pair<std::uint64_t, PendingCopy>> copies;
+    std::uint64_t copy_group = 0;  // the open one
 };
 
 struct SharedSlot {
@@ -180,6 +184,7 @@ void Engine::thread_entry(void* argument) {
         if (me.arrived_ > 0) {
             fail("returns while other threads wait at the __syncthreads at " + text(me.barrier_site_));
         }
+        if (!thread.copies.empty()) fail("returns without having waited for a copy into shared memory");
     } catch (...) {
         thread.in_engine = true;
         if (!me.thrown_) me.thrown_ = std::current_exception();
@@ -205,6 +210,8 @@ void Engine::run_block(std::uint64_t block) {
     order_ = ordered(size_, random_);
     for (const unsigned number : order_) {
         threads_[number].number = number;
+        threads_[number].copies.clear();
+        threads_[number].copy_group = 0;
         threads_[number].fiber.prepare(number, thread_entry, this);
         wake(number);
     }
@@ -395,6 +402,24 @@ void* shared(const void* key, std::size_t bytes, std::size_t alignment) {
 void* dynamic_shared() { return Call("dynamic_shared")->dynamic_shared(); }
 
 unsigned lane() { return Call("a lane's number")->self()->number % lanes_per_warp; }
+
+void begin_copy(PendingCopy copy) {
+    const Call call("a copy into shared memory");
+    Thread& self = *call->self();
+    if (!call->is_shared(copy.to)) fail("copies to an address outside shared memory");
+    self.copies.emplace_back(self.copy_group, copy);
+}
+
+void commit_copies() { ++Call("__pipeline_commit")->self()->copy_group; }
+
+bool take_copy(std::size_t groups, PendingCopy& copy) {
+    const Call call("__pipeline_wait_prior");
+    Thread& self = *call->self();
+    if (self.copies.empty() || self.copies.front().first + groups >= self.copy_group) return false;
+    copy = self.copies.front().second;
+    self.copies.pop_front();
+    return true;
+}
 
 int running_thread() {
     if (engine == nullptr || engine->self() == nullptr || engine->self()->in_engine) return -1;

@@ -53,6 +53,17 @@ void* shared(const void* key, std::size_t bytes, std::size_t alignment);
 void* dynamic_shared();
 unsigned lane();
 
+/// 16 bytes on their way into shared memory.
+struct PendingCopy {
+    void* to;
+    const void* from;
+};
+void begin_copy(PendingCopy copy);
+/// Closes the running thread's group of copies.
+void commit_copies();
+/// Takes the oldest copy of a closed group other than the last `groups`; false when none is left.
+bool take_copy(std::size_t groups, PendingCopy& copy);
+
 // For the watch runtime.
 /// Number of the running thread in its block; -1 outside a kernel.
 int running_thread();

@@ -223,6 +223,24 @@ inline void store4(float* address, float4 v) {
     *reinterpret_cast<cuda_on_host::Vector16*>(address) = cuda_on_host::Vector16{v.x, v.y, v.z, v.w};
 }
 
+/// A copy from global into shared memory that arrives when it is waited for; until then its place holds 0xFF.
+inline void __pipeline_memcpy_async(void* to, const void* from, std::size_t bytes) {
+    if (bytes != 16) cuda_on_host::fail("__pipeline_memcpy_async of " + std::to_string(bytes) + " bytes, not 16");
+    auto* place = static_cast<cuda_on_host::Vector16*>(to);
+    cuda_on_host::require_aligned(place, 16, "__pipeline_memcpy_async to");
+    cuda_on_host::require_aligned(from, 16, "__pipeline_memcpy_async from");
+    cuda_on_host::begin_copy({to, from});
+    const float unwritten = __uint_as_float(0xffffffffU);
+    *place = cuda_on_host::Vector16{unwritten, unwritten, unwritten, unwritten};
+}
+inline void __pipeline_commit() { cuda_on_host::commit_copies(); }
+inline void __pipeline_wait_prior(std::size_t groups) {
+    cuda_on_host::PendingCopy copy{};
+    while (cuda_on_host::take_copy(groups, copy)) {
+        *static_cast<cuda_on_host::Vector16*>(copy.to) = *static_cast<const cuda_on_host::Vector16*>(copy.from);
+    }
+}
+
 /// The block's one T, shared by its threads.
 template <class T>
 T& block_shared() {

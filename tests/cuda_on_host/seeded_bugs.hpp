@@ -1,6 +1,7 @@
-// Three kernels that work, and 22 ways to break them: what the engine and the watch runtime are measured by.
+// Five kernels that work, and 31 ways to break them: what the engine and the watch runtime are measured by.
 // spmm: a block per row stages edges in shared memory, its warps share the edges and sum by a tree. sddmm: a warp per
-// edge, fused with momentum. regrow: distinct cells through a hash table, compacted by ballots.
+// edge, fused with momentum. regrow: distinct cells through a hash table, compacted by ballots. panel: a block per row
+// whose inputs arrive in shared memory by copies that overlap with the sums. coo: chunks of edges, parts joined later.
 #pragma once
 
 #include <initializer_list>
@@ -36,6 +37,17 @@ enum class Bug {
     plain_min,
     plain_key_insert,
     counter_without_atomic,
+    // panel
+    no_wait_for_copy,
+    wait_for_too_few_copies,
+    no_commit,
+    no_sync_after_copy,
+    no_sync_before_next_copy,
+    panel_half_mixed_up,
+    // coo
+    both_ends_in_one_part,
+    part_written_as_sum,
+    first_part_left_out,
 };
 
 inline constexpr int spmm_threads = 256;
@@ -204,6 +216,88 @@ __global__ inline void regrow(Bug bug, unsigned draws, unsigned cells, unsigned*
     base = __shfl_sync(0xffffffffU, base, 0);
     const unsigned below = ballot & ((1U << threadIdx.x % 32) - 1);
     if (fresh) kept[base + static_cast<unsigned>(__popc(below))] = cell;
+}
+
+inline constexpr int panel_threads = 64;
+inline constexpr int panel_neurons = 4;
+inline constexpr int panel_batch = panel_threads * 4;  // a thread owns four samples, but copies its neighbour's
+inline constexpr std::size_t panel_shared_bytes = sizeof(float) * 2 * panel_neurons * panel_batch;
+
+/// y = W x for x [columns][panel_batch], y [rows][panel_batch], columns ascending within a row.
+__global__ inline void panel(Bug bug, Csr w, int columns, const float* x, float* y) {
+    auto* memory = dynamic_shared<float>();
+    const int own = static_cast<int>(threadIdx.x) * 4;
+    const int copied = (own + 4 * 33) % panel_batch;
+    const int panels = (columns + panel_neurons - 1) / panel_neurons;
+    const auto begin_copy = [&](int number) {
+        float* half = memory + number % 2 * panel_neurons * panel_batch;
+        for (int n = 0; n < panel_neurons && number * panel_neurons + n < columns; ++n) {
+            __pipeline_memcpy_async(half + n * panel_batch + copied,
+                                    x + (number * panel_neurons + n) * panel_batch + copied, 16);
+        }
+        if (bug != Bug::no_commit || number % 2 == 0) __pipeline_commit();
+    };
+    const int row = static_cast<int>(blockIdx.x);
+    int edge = w.start[row];
+    float4 sum = make_float4(0, 0, 0, 0);
+    begin_copy(0);
+    for (int number = 0; number < panels; ++number) {
+        if (number + 1 < panels) {
+            begin_copy(number + 1);
+        } else {
+            __pipeline_commit();
+        }
+        if (bug != Bug::no_wait_for_copy) __pipeline_wait_prior(bug == Bug::wait_for_too_few_copies ? 2 : 1);
+        if (bug != Bug::no_sync_after_copy) __syncthreads();
+        const int half = bug == Bug::panel_half_mixed_up ? (number + 1) % 2 : number % 2;
+        for (; edge < w.start[row + 1] && w.column[edge] < (number + 1) * panel_neurons; ++edge) {
+            const int neuron = w.column[edge] - number * panel_neurons;
+            add4(sum, load4(memory + (half * panel_neurons + neuron) * panel_batch + own), w.value[edge]);
+        }
+        if (bug != Bug::no_sync_before_next_copy) __syncthreads();
+    }
+    __pipeline_wait_prior(0);
+    store4(y + row * panel_batch + own, sum);
+}
+
+inline constexpr int coo_chunk = 8;
+
+/// Sums of `value` by row: a thread owns a chunk of edges, and writes of the rows it shares part 0 (begun before) or 1
+/// (goes on) to parts [chunk][2].
+__global__ inline void coo(Bug bug, const int* row, const float* value, int count, float* parts, float* sums) {
+    const auto own = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
+    const int first = own * coo_chunk;
+    if (first >= count) return;
+    const int end = first + coo_chunk < count ? first + coo_chunk : count;
+    bool begun_before = first > 0 && row[first - 1] == row[first];
+    float sum = 0;
+    for (int e = first; e < end; ++e) {
+        sum += value[e];
+        if (e + 1 < end && row[e + 1] == row[e]) continue;
+        const bool goes_on = e + 1 == end && end < count && row[end] == row[e];
+        if ((begun_before || goes_on) && bug != Bug::part_written_as_sum) {
+            parts[own * 2 + (begun_before || bug == Bug::both_ends_in_one_part ? 0 : 1)] = sum;
+        } else {
+            sums[row[e]] = sum;
+        }
+        begun_before = false;
+        sum = 0;
+    }
+}
+/// Rows without an edge, and those of several chunks.
+__global__ inline void coo_join(Bug bug, const int* start, int rows, const float* parts, float* sums) {
+    const auto row = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
+    if (row >= rows) return;
+    const int first = start[row] / coo_chunk;
+    const int last = (start[row + 1] - 1) / coo_chunk;
+    const bool empty = start[row] == start[row + 1];
+    if (!empty && first == last) return;
+    float sum = 0;
+    for (int each = first; each <= last && !empty; ++each) {
+        if (each == first && bug == Bug::first_part_left_out) continue;
+        sum += parts[each * 2 + (each == first ? 1 : 0)];
+    }
+    sums[row] = sum;
 }
 
 }  // namespace seeded

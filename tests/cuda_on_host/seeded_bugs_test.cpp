@@ -58,6 +58,15 @@ constexpr Case cases[] = {
     {Bug::plain_min, "plain_min", false, false, false},
     {Bug::plain_key_insert, "plain_key_insert", false, false, false},
     {Bug::counter_without_atomic, "counter_without_atomic", false, false, false},
+    {Bug::no_wait_for_copy, "no_wait_for_copy", true, true, true},
+    {Bug::wait_for_too_few_copies, "wait_for_too_few_copies", true, true, true},
+    {Bug::no_commit, "no_commit", true, true, true},
+    {Bug::no_sync_after_copy, "no_sync_after_copy", true, true, true},
+    {Bug::no_sync_before_next_copy, "no_sync_before_next_copy", true, true, true},
+    {Bug::panel_half_mixed_up, "panel_half_mixed_up", true, true, true},
+    {Bug::both_ends_in_one_part, "both_ends_in_one_part", true, true, true},
+    {Bug::part_written_as_sum, "part_written_as_sum", true, true, true},
+    {Bug::first_part_left_out, "first_part_left_out", true, true, true},
 };
 
 /// Small numbers of which sums of products are exact, so that any order of summation gives the same.
@@ -155,10 +164,70 @@ bool regrow_is_right(Bug bug) {
     return std::set<unsigned>(found.begin(), found.begin() + static_cast<std::ptrdiff_t>(count)) == expected;
 }
 
+/// Rows of `lengths` edges; columns ascending from `row`, two apart.
+struct Rows {
+    std::vector<int> start{0}, row, column;
+    explicit Rows(const std::vector<int>& lengths) {
+        for (std::size_t r = 0; r < lengths.size(); ++r) {
+            for (int i = 0; i < lengths[r]; ++i) {
+                row.push_back(static_cast<int>(r));
+                column.push_back(static_cast<int>(r) + 2 * i);
+            }
+            start.push_back(static_cast<int>(column.size()));
+        }
+    }
+};
+
+bool panel_is_right(Bug bug) {
+    constexpr int columns = 22;
+    const Rows rows({9, 0, 10, 1, 7});
+    const auto value = exact_values(rows.column.size());
+    const auto x = exact_values(columns * seeded::panel_batch);
+    std::vector<float> expected((rows.start.size() - 1) * seeded::panel_batch, 0.0F);
+    for (std::size_t e = 0; e < value.size(); ++e) {
+        for (std::size_t b = 0; b < seeded::panel_batch; ++b) {
+            expected[static_cast<std::size_t>(rows.row[e]) * seeded::panel_batch + b] +=
+                value[e] * x[static_cast<std::size_t>(rows.column[e]) * seeded::panel_batch + b];
+        }
+    }
+    const DeviceArray<int> start(rows.start);
+    const DeviceArray<int> column(rows.column);
+    const DeviceArray<float> d_value(value);
+    const DeviceArray<float> d_x(x);
+    const DeviceArray<float> y(expected.size());
+    launch(seeded::panel, dim3(static_cast<unsigned>(rows.start.size() - 1)), dim3(seeded::panel_threads),
+           seeded::panel_shared_bytes, bug, {start.data(), column.data(), d_value.data()}, columns, d_x.data(),
+           y.data());
+    return y.read() == expected;
+}
+
+bool coo_is_right(Bug bug) {
+    const Rows rows({3, 5, 20, 0, 1, 40, 9, 2, 8});
+    const auto value = exact_values(rows.row.size());
+    std::vector<float> expected(rows.start.size() - 1, 0.0F);
+    for (std::size_t e = 0; e < value.size(); ++e) expected[static_cast<std::size_t>(rows.row[e])] += value[e];
+    const int count = static_cast<int>(value.size());
+    const int chunks = (count + seeded::coo_chunk - 1) / seeded::coo_chunk;
+    const DeviceArray<int> start(rows.start);
+    const DeviceArray<int> row(rows.row);
+    const DeviceArray<float> d_value(value);
+    const DeviceArray<float> parts(static_cast<std::size_t>(chunks) * 2);
+    const DeviceArray<float> sums(expected.size());
+    launch(seeded::coo, dim3(2), dim3(32), 0, bug, row.data(), d_value.data(), count, parts.data(), sums.data());
+    launch(seeded::coo_join, dim3(1), dim3(32), 0, bug, start.data(), static_cast<int>(expected.size()), parts.data(),
+           sums.data());
+    return sums.read() == expected;
+}
+
 bool is_right(Bug bug) {
-    if (bug == Bug::none) return spmm_is_right(bug) && sddmm_is_right(bug) && regrow_is_right(bug);
+    if (bug == Bug::none) {
+        return spmm_is_right(bug) && sddmm_is_right(bug) && regrow_is_right(bug) && panel_is_right(bug) &&
+               coo_is_right(bug);
+    }
     if (bug <= Bug::blocks_update_one_word) return spmm_is_right(bug);
-    return bug <= Bug::ballot_in_divergent_code ? sddmm_is_right(bug) : regrow_is_right(bug);
+    if (bug <= Bug::ballot_in_divergent_code) return sddmm_is_right(bug);
+    if (bug <= Bug::counter_without_atomic) return regrow_is_right(bug);
+    return bug <= Bug::panel_half_mixed_up ? panel_is_right(bug) : coo_is_right(bug);
 }
 
 /// Whether a run under `policy`, in a process of its own, goes wrong in any way.

@@ -3,12 +3,14 @@
 #include <vector>
 
 #include "cuda/kernels/backward.cuh"
+#include "cuda/kernels/coo.cuh"
 #include "cuda/kernels/degrees.cuh"
 #include "cuda/kernels/dense.cuh"
 #include "cuda/kernels/dropout.cuh"
 #include "cuda/kernels/forward.cuh"
 #include "cuda/kernels/gather.cuh"
 #include "cuda/kernels/loss.cuh"
+#include "cuda/kernels/panel.cuh"
 
 namespace espalier::cuda {
 
@@ -24,6 +26,9 @@ template <class... Rules>
 void add_activations(Addresses& addresses, const std::variant<Rules...>* /*type*/) {
     add(addresses, forward_kernel<forward_threads, Rules>..., activate_kernel<activate_threads, Rules>...,
         differentiate_kernel<backward_threads, Rules>...);
+    add(addresses, forward_coo_kernel<coo_threads, Rules>..., forward_coo_join_kernel<coo_threads, Rules>...);
+    add(addresses, forward_panel_kernel<PanelNumber<0>, Rules>..., forward_panel_kernel<PanelNumber<1>, Rules>...,
+        forward_panel_kernel<PanelNumber<2>, Rules>..., forward_panel_kernel<PanelNumber<3>, Rules>...);
 }
 
 template <class... Rules>
@@ -42,6 +47,10 @@ Addresses compiled_kernels() {
     add(addresses, input_gradient_kernel<backward_threads>, gather_kernel<gather_threads, std::uint8_t>,
         gather_kernel<gather_threads, float>, dropout_kernel<dropout_threads>, output_degrees_kernel<degrees_threads>,
         input_degrees_kernel<degrees_threads>);
+    add(addresses, panel_starts_kernel<panel_starts_threads>, input_gradient_panel_kernel<PanelNumber<0>>,
+        input_gradient_panel_kernel<PanelNumber<1>>, input_gradient_panel_kernel<PanelNumber<2>>,
+        input_gradient_panel_kernel<PanelNumber<3>>);
+    add(addresses, permute_weights_kernel<backward_threads>, edge_rows_kernel<coo_threads>, input_gradient_coo_kernel<coo_threads>, input_gradient_coo_join_kernel<coo_threads>);
     add_activations(addresses, static_cast<const Activation*>(nullptr));
     add_optimizers(addresses, static_cast<const Optimizer*>(nullptr));
     add_losses(addresses, static_cast<const Loss*>(nullptr));

@@ -42,7 +42,8 @@ TEST(KernelList, EveryKernelHasATestAndIsCompiled) {
     const fs::path root(ESPALIER_SOURCE_DIR);
     std::string tests;
     for (const auto& entry : fs::directory_iterator(root / "tests/kernels")) {
-        if (entry.path().extension() == ".cpp") tests += text_of(entry.path());
+        if (const auto extension = entry.path().extension(); extension == ".cpp" || extension == ".hpp")
+            tests += text_of(entry.path());
     }
     const std::string compiled = text_of(root / "tests/kernels/compiled_kernels.cu");
     std::size_t count = 0;

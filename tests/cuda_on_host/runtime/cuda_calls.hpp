@@ -44,12 +44,15 @@ inline constexpr unsigned cudaStreamNonBlocking = 1;
 struct cudaDeviceProp {
     char name[256];
     std::size_t totalGlobalMem;
+    std::size_t sharedMemPerBlockOptin;
+    int multiProcessorCount;
     int major;
     int minor;
 };
 struct cudaFuncAttributes {
     int binaryVersion;
 };
+enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
 
 cudaError_t cudaGetDeviceCount(int* count);
 cudaError_t cudaSetDevice(int device);
@@ -57,6 +60,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device);
 cudaError_t cudaDriverGetVersion(int* version);
 cudaError_t cudaRuntimeGetVersion(int* version);
 cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* function);
+cudaError_t cudaFuncSetAttribute(const void* function, cudaFuncAttribute attribute, int value);
 cudaError_t cudaGetLastError();
 const char* cudaGetErrorName(cudaError_t error);
 const char* cudaGetErrorString(cudaError_t error);

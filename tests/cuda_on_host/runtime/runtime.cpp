@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "block.hpp"
+#include "cuda_on_host.hpp"
 #include "guarded_memory.hpp"
 
 using Work = std::vector<std::function<void()>>;
@@ -143,6 +144,14 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int /*device*/) 
     std::strcpy(properties->name, "host-executed device");
     properties->totalGlobalMem = runtime().machine.memory_bytes;
     properties->major = 9;
+    properties->multiProcessorCount = runtime().machine.multiprocessors;
+    properties->sharedMemPerBlockOptin = cuda_on_host::largest_shared_limit;
+    return cudaSuccess;
+}
+
+cudaError_t cudaFuncSetAttribute(const void* function, cudaFuncAttribute /*attribute*/, int value) {
+    if (value < 0 || static_cast<std::size_t>(value) > cuda_on_host::largest_shared_limit) return cudaErrorInvalidValue;
+    cuda_on_host::shared_limits()[function] = static_cast<std::size_t>(value);
     return cudaSuccess;
 }
 

@@ -17,6 +17,7 @@ struct Machine {
     int runtime_version = 13000;
     cudaError_t kernel_error = cudaSuccess;           // what asking for a kernel's attributes gives
     std::size_t memory_bytes = std::size_t{4} << 30;  // of the device
+    int multiprocessors = 132;
 };
 void set_machine(const Machine& machine);
 

@@ -1,0 +1,173 @@
+// Panel products: forward and input gradient of layers dense enough (above about 0.5 %) that a panel of neurons in
+// shared memory serves many rows. A block owns `rows` rows, some a warp, in 128 or 32 samples of one tile; panels of
+// the other neurons' samples arrive in turn in two halves of its shared memory. Each row's sum is that of the gather
+// kernels, in the same order, so it has the same bits.
+#pragma once
+
+#include "cuda/kernels/backward.cuh"
+#include "cuda/kernels/forward.cuh"
+#include "cuda/panel_layout.hpp"
+
+namespace espalier::cuda {
+
+inline constexpr int panel_starts_threads = 256;
+
+/// The layout and its table of first edges.
+struct Panels {
+    PanelLayout layout;
+    const EdgeIndex* start;  // [num_panels + 1][num_positions]
+};
+
+/// start[panel][position]. A thread owns a cell of the table. Grid: x covers the positions, y the panels and one more.
+template <int block_threads>
+__global__ void __launch_bounds__(block_threads)
+    panel_starts_kernel(const EdgeIndex* row_start, const Index* other, const Index* order, Index num_rows,
+                        PanelLayout layout, EdgeIndex* start) {
+    const Index position = blockIdx.x * block_threads + threadIdx.x;
+    const Index panel = blockIdx.y;
+    if (position >= layout.num_positions) return;
+    start[static_cast<std::size_t>(panel) * layout.num_positions + position] =
+        panel_start(row_start, other, order, num_rows, layout, panel, position);
+}
+
+/// A lane's share of the next chunk of edges, on its way from memory.
+template <int count>
+struct FetchedEdges {
+    Index other[count];
+    float weight[count];
+};
+
+/// `from`: the block's samples of the panel's first neuron. The copies still have to arrive.
+template <class Block>
+__device__ void begin_panel(float* panel, const float* from, Index neurons) {
+    constexpr Index pieces = Block::size.columns / 4;
+    for (Index i = threadIdx.x; i < neurons * pieces; i += Block::size.threads) {
+        const Index neuron = i / pieces;
+        const Index piece = i % pieces * 4;
+        __pipeline_memcpy_async(panel + neuron * Block::size.columns + piece,
+                                from + static_cast<std::size_t>(neuron) * tile_lanes + piece, 16);
+    }
+}
+
+/// For the block's rows: the sum over their edges of weight times x[other]. `order`: rows by position.
+template <class Block, class Weights, class Rows>
+__device__ void panel_product(const Panels& panels, const Index* other, const Weights& weights, const Index* order,
+                              Index num_rows, ConstActivations x, const Rows& rows) {
+    constexpr int rows_per_warp = Block::size.rows_per_warp;
+    constexpr int columns = Block::size.columns;
+    constexpr int values = columns / static_cast<int>(warp_lanes);
+    constexpr int lanes_per_row = static_cast<int>(warp_lanes) / rows_per_warp;
+    constexpr int fetched = (static_cast<int>(staged_edges) + lanes_per_row - 1) / lanes_per_row;
+    const PanelLayout& layout = panels.layout;
+    const Index warp = threadIdx.x / warp_lanes;
+    const Index lane = lane_of_warp();
+    const Index part = lane % lanes_per_row;  // of the row it stages
+    const Index first = blockIdx.x * Block::size.rows() + warp * rows_per_warp;
+    const Index tile = blockIdx.y / (tile_lanes / columns);
+    const Index offset = blockIdx.y % (tile_lanes / columns) * columns;
+
+    auto* const memory = dynamic_shared<float>();
+    const Index panel_floats = layout.panel_neurons * columns;
+    const Index zeros = 2 * panel_floats;  // where padding points to
+    for (Index i = threadIdx.x; i < columns; i += Block::size.threads) memory[zeros + i] = 0;
+    auto* const staged_by_warp = reinterpret_cast<std::uint32_t*>(memory + zeros + columns) +
+                                 static_cast<std::size_t>(warp) * rows_per_warp * staged_edges * 2;
+    std::uint32_t* const staged = staged_by_warp + lane / lanes_per_row * staged_edges * 2;
+
+    float sum[rows_per_warp][values];
+    ESPALIER_UNROLL
+    for (int r = 0; r < rows_per_warp; ++r) {
+        const float start = first + r < num_rows ? rows.first(order[first + r]) : 0.0F;
+        ESPALIER_UNROLL
+        for (int v = 0; v < values; ++v) sum[r][v] = start;
+    }
+
+    // this lane's row: the edges of its next chunk begin at `begin`, its current panel's end at `end`
+    const EdgeIndex* own_start = panels.start + first + lane / lanes_per_row;
+    EdgeIndex begin = own_start[0];
+    EdgeIndex end = own_start[layout.num_positions];
+    FetchedEdges<fetched> next;
+    const auto fetch = [&] {
+        ESPALIER_UNROLL
+        for (int u = 0; u < fetched; ++u) {
+            const Index at = part + static_cast<Index>(u) * lanes_per_row;
+            const bool exists = at < staged_edges && at < end - begin;
+            next.other[u] = exists ? other[begin + at] : 0;
+            next.weight[u] = exists ? weights.at(begin + at) : 0.0F;
+        }
+    };
+    fetch();
+
+    const float* const from = x.row(tile, 0) + offset;
+    const auto begin_copy_of = [&](Index panel) {
+        const Index neuron = panel * layout.panel_neurons;
+        const Index left = x.rows - neuron;
+        begin_panel<Block>(memory + panel % 2 * panel_floats, from + static_cast<std::size_t>(neuron) * tile_lanes,
+                           left < layout.panel_neurons ? left : layout.panel_neurons);
+    };
+    begin_copy_of(0);
+    __pipeline_commit();
+    for (Index panel = 0; panel < layout.num_panels; ++panel) {
+        const bool last = panel + 1 == layout.num_panels;
+        if (!last) begin_copy_of(panel + 1);
+        __pipeline_commit();
+        own_start += last ? 0 : layout.num_positions;
+        const EdgeIndex next_end = own_start[layout.num_positions];
+        __pipeline_wait_prior(1);
+        __syncthreads();  // the panel is there, whoever copied it
+        const Index base = panel % 2 * panel_floats - panel * layout.panel_neurons * columns;  // modulo 2^32
+        for (bool more = true; more;) {
+            const Index count = end - begin < staged_edges ? end - begin : staged_edges;
+            __syncwarp();  // the chunk before has been read
+            ESPALIER_UNROLL
+            for (int u = 0; u < fetched; ++u) {
+                const Index at = part + static_cast<Index>(u) * lanes_per_row;
+                if (at >= (count + 1) / 2 * 2) continue;
+                // -0 times 0 changes no sum, not even one of -0
+                staged[at * 2] = at < count ? base + next.other[u] * columns : zeros;
+                staged[at * 2 + 1] = __float_as_uint(at < count ? next.weight[u] : -0.0F);
+            }
+            __syncwarp();
+            begin += count;
+            more = __any_sync(full_warp, begin < end ? 1 : 0) != 0;
+            if (!more) end = next_end;
+            fetch();
+            ESPALIER_UNROLL
+            for (int r = 0; r < rows_per_warp; ++r) {
+                const Index of_row = __shfl_sync(full_warp, count, r * lanes_per_row);
+                ESPALIER_NO_UNROLL
+                for (Index e = 0; e < of_row; e += 2) {
+                    const uint4 pair = load_numbers(staged_by_warp + (r * staged_edges + e) * 2);
+                    add_samples(sum[r], __uint_as_float(pair.y), memory + pair.x + lane * values);
+                    add_samples(sum[r], __uint_as_float(pair.w), memory + pair.z + lane * values);
+                }
+            }
+        }
+        __syncthreads();  // the panel has been read; the next but one takes its place
+    }
+
+    ESPALIER_UNROLL
+    for (int r = 0; r < rows_per_warp; ++r) {
+        if (first + r < num_rows) rows.finish(tile, order[first + r], offset + lane * values, sum[r]);
+    }
+}
+
+/// Grid: x covers the positions by blocks, y the tiles times 128 / columns. Dynamic shared memory: panel_shared_bytes.
+/// One block a multiprocessor will do: hoping for more, ptxas spills where there are registers enough.
+template <class Block, class Rule>
+__global__ void __launch_bounds__(Block::size.threads, 1)
+    forward_panel_kernel(ForwardArguments layer, Panels panels, Rule rule, ConstActivations x, Activations saved,
+                         Activations y) {
+    panel_product<Block>(panels, layer.column, OwnWeights{layer.weight}, layer.order, y.rows, x,
+                         OutputRows<Rule>{layer, rule, saved, y});
+}
+
+/// Likewise; the panels are of outputs, the rows inputs.
+template <class Block>
+__global__ void __launch_bounds__(Block::size.threads, 1)
+    input_gradient_panel_kernel(InputGradientArguments layer, Panels panels, ConstActivations dy, Activations dx) {
+    panel_product<Block>(panels, layer.row, PermutedWeights{layer.weight, layer.slot}, layer.order, dx.rows, dy,
+                         InputRows{dx});
+}
+
+}  // namespace espalier::cuda

@@ -1,0 +1,165 @@
+// Every way to multiply of the CUDA backend, with its sources run on the CPU: the same training to the bit by gathering
+// and by panels, but for rounding by coordinates and by the library (plain loops in its place); tables that follow the
+// topology; the choice by shape.
+#include <gtest/gtest.h>
+
+#include "backend_fixture.hpp"
+#include "cuda_on_host/runtime/runtime.hpp"
+
+namespace espalier {
+namespace {
+
+class CudaProducts : public testing::Test {
+protected:
+    void SetUp() override { cuda_on_host::set_machine({}); }
+    void TearDown() override { cuda_on_host::set_machine({}); }
+};
+
+struct Trained {
+    Layer layer;
+    std::vector<float> y;
+    std::vector<float> dx;
+};
+
+/// Forward, backward, prune, regrow, and forward and backward again on the new topology.
+Trained train(const Layer& layer, Index batch, const LayerUse& use, bool remove = false) {
+    const auto backend = backend_for_test("cuda_on_host", 1);
+    TestRandom random(3);
+    const auto device = backend->load(layer, use);
+    const DeviceMatrix x(*backend, random_matrix(layer.num_inputs, batch, 1, random));
+    const DeviceMatrix gradient(*backend, random_matrix(layer.num_outputs, batch, 1, random));
+    const DeviceMatrix y(*backend, layer.num_outputs, batch);
+    const DeviceMatrix dx(*backend, layer.num_inputs, batch);
+    StepScalars scalars;
+    scalars.update.learning_rate = 0.01F;
+    const auto now = device_scalars(*backend, scalars);
+    const auto step = [&] {
+        backend->forward(*device, x, y, y);
+        backend->backward(*device, x, y, gradient, dx, now.data());
+    };
+    step();
+    if (layer.is_sparse()) {
+        backend->prune(*device, PruneBySign{}, 0.3);
+        if (remove) {
+            backend->remove(*device);
+        } else {
+            backend->regrow(*device, GrowRandom{}, HeNormal{}, true, 1, 0, 0);
+        }
+        step();
+    }
+    return {backend->store(*device), y.raw(), dx.raw()};
+}
+
+LayerUse with(Spmm spmm, Index batch) { return {true, Momentum{0.5F}, spmm, batch}; }
+
+std::vector<Shape> shapes() {
+    return {{1, 1, 1, 1}, {70, 30, 0.2, 130}, {30, 300, 0.05, 64}, {900, 5, 0.9, 3}, {20, 20, 0, 5}, {60, 20, -1, 70}};
+}
+
+TEST_F(CudaProducts, PanelsGiveTheBitsOfGathering) {
+    for (const Shape& shape : shapes()) {
+        for (const bool remove : {false, true}) {
+            SCOPED_TRACE(printed(shape));
+            TestRandom random(1);
+            const Layer layer = test_layer(shape, Tanh{}, 1, random);
+            const Trained gathered = train(layer, shape.batch, with(Spmm::gather, shape.batch), remove);
+            const Trained panels = train(layer, shape.batch, with(Spmm::panel, shape.batch), remove);
+            expect_identical(panels.layer, gathered.layer);
+            EXPECT_EQ(panels.y, gathered.y);
+            EXPECT_EQ(panels.dx, gathered.dx);
+        }
+    }
+}
+
+TEST_F(CudaProducts, EveryPanelBlockGivesTheBitsOfGathering) {
+    const Shape shape{90, 300, 0.1, 150};
+    TestRandom random(1);
+    const Layer layer = test_layer(shape, Relu{}, 1, random);
+    const Trained gathered = train(layer, shape.batch, with(Spmm::gather, shape.batch));
+    for (const int multiprocessors : {1, 4, 8, 30}) {  // fewer are filled by larger blocks
+        cuda_on_host::Machine machine;
+        machine.multiprocessors = multiprocessors;
+        cuda_on_host::set_machine(machine);
+        SCOPED_TRACE(multiprocessors);
+        const Trained panels = train(layer, shape.batch, with(Spmm::panel, shape.batch));
+        expect_identical(panels.layer, gathered.layer);
+        EXPECT_EQ(panels.y, gathered.y);
+        EXPECT_EQ(panels.dx, gathered.dx);
+    }
+}
+
+/// The numbers of gathering, but for rounding.
+void expect_close_to_gathering(Spmm spmm, Index planned_batch, bool remove) {
+    for (const Shape& shape : shapes()) {
+        SCOPED_TRACE(printed(shape));
+        TestRandom random(1);
+        const Layer layer = test_layer(shape, Tanh{}, 1, random);
+        const Trained gathered = train(layer, shape.batch, with(Spmm::gather, shape.batch), remove);
+        const Trained found = train(layer, shape.batch, with(spmm, planned_batch), remove);
+        const auto doubles = [](const std::vector<float>& values) {
+            return std::vector<double>(values.begin(), values.end());
+        };
+        ASSERT_EQ(found.layer.is_sparse(), gathered.layer.is_sparse());
+        if (found.layer.is_sparse()) {
+            EXPECT_EQ(found.layer.topology->column, gathered.layer.topology->column);
+        }
+        expect_close(doubles(found.layer.weights), doubles(gathered.layer.weights), {1e-5, 1e-5}, "weights");
+        expect_close(doubles(found.y), doubles(gathered.y), {1e-5, 1e-5}, "y");
+        expect_close(doubles(found.dx), doubles(gathered.dx), {2e-5, 1e-5}, "dx");
+    }
+}
+
+TEST_F(CudaProducts, CoordinatesDifferByRoundingOnly) {
+    expect_close_to_gathering(Spmm::coo, 1, false);  // made for one tile, used with what comes
+    expect_close_to_gathering(Spmm::coo, 200, true);
+}
+
+TEST_F(CudaProducts, TheLibraryDiffersByRoundingOnly) {
+    expect_close_to_gathering(Spmm::cusparse, 128, false);
+    expect_close_to_gathering(Spmm::cusparse, 128, true);
+}
+
+TEST_F(CudaProducts, TheFirstLayerNeedsNoInputGradient) {
+    TestRandom random(1);
+    const Layer layer = test_layer({40, 30, 0.3, 20}, Relu{}, 1, random);
+    std::vector<float> weights;
+    for (const Spmm spmm : {Spmm::gather, Spmm::panel, Spmm::coo, Spmm::cusparse}) {
+        const auto backend = backend_for_test("cuda_on_host", 1);
+        const auto device = backend->load(layer, {false, Momentum{0.5F}, spmm, 20});
+        TestRandom values(2);
+        const DeviceMatrix x(*backend, random_matrix(40, 20, 1, values));
+        const DeviceMatrix gradient(*backend, random_matrix(30, 20, 1, values));
+        const DeviceMatrix y(*backend, 30, 20);
+        const auto now = device_scalars(*backend, {});
+        backend->forward(*device, x, y, y);
+        backend->backward(*device, x, y, gradient, {}, now.data());
+        backend->prune(*device, PruneBySign{}, 0.3);
+        backend->regrow(*device, GrowRandom{}, HeNormal{}, true, 1, 0, 0);
+        backend->forward(*device, x, y, y);
+        const std::vector<float> after = backend->store(*device).weights;
+        if (weights.empty()) weights = after;
+        ASSERT_EQ(after.size(), weights.size());
+        for (std::size_t e = 0; e < after.size(); ++e) EXPECT_NEAR(after[e], weights[e], 1e-5) << e;
+    }
+}
+
+TEST_F(CudaProducts, TheChoiceByShapeIsTaken) {
+    cuda_on_host::Machine machine;
+    machine.multiprocessors = 1;  // which panels fill
+    cuda_on_host::set_machine(machine);
+    const Shape shape{64, 64, 0.2, 128};
+    TestRandom random(1);
+    const Layer layer = test_layer(shape, Relu{}, 1, random);
+    const auto kernels_of_load = [&](Spmm spmm) {
+        const auto backend = backend_for_test("cuda_on_host", 1);
+        cuda_on_host::count_afresh();
+        const auto device = backend->load(layer, with(spmm, shape.batch));
+        backend->wait();
+        return cuda_on_host::counts().kernels;
+    };
+    EXPECT_EQ(kernels_of_load(Spmm::automatic), kernels_of_load(Spmm::panel));
+    EXPECT_EQ(kernels_of_load(Spmm::panel), kernels_of_load(Spmm::gather) + 2) << "a table for each direction";
+}
+
+}  // namespace
+}  // namespace espalier

@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Checks that gpu_probe prints no figure where there is no GPU, says so and ends with 6.
+# usage: tests/gpu_probe_test.sh GPU_PROBE
+set -euo pipefail
+if nvidia-smi >/dev/null 2>&1; then
+    echo "there is a GPU here; this test is about machines without one"
+    exit 77
+fi
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+code=0
+"$1" >"$scratch/out" 2>"$scratch/err" || code=$?
+((code == 6)) || { echo "gpu_probe_test: exit status $code instead of 6" >&2; cat "$scratch/err" >&2; exit 1; }
+[ ! -s "$scratch/out" ] || { echo "gpu_probe_test: it printed figures" >&2; exit 1; }
+grep -q 'there is no CUDA device to measure' "$scratch/err"

@@ -1,0 +1,76 @@
+// The table of kernels by shape: what it chooses where the design's arithmetic is clear, and that it always chooses.
+#include "cuda/spmm_choice.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+namespace espalier::cuda {
+namespace {
+
+constexpr SpmmDevice large{132, 232448};  // as of an H200
+constexpr SpmmDevice small{40, 65536};    // as of a T4
+
+/// An Erdős–Rényi layer: no row is much longer than the mean.
+SpmmShape even(Index num_rows, Index num_others, double density, Index batch) {
+    const double mean = density * num_others;
+    return {num_rows, num_others, static_cast<EdgeIndex>(mean * num_rows),
+            static_cast<EdgeIndex>(mean + 4 * std::sqrt(mean) + 1), batch};
+}
+Spmm kernel_for(const SpmmShape& shape) { return choose_spmm(Spmm::automatic, shape, large).kernel; }
+
+TEST(SpmmChoice, GathersWhatIsVerySparse) {
+    EXPECT_EQ(kernel_for(even(4096, 4096, 0.001, 128)), Spmm::gather);
+    EXPECT_EQ(kernel_for(even(65536, 65536, 0.0001, 128)), Spmm::gather);
+    EXPECT_EQ(kernel_for(even(16384, 16384, 0.001, 1024)), Spmm::gather);
+}
+
+TEST(SpmmChoice, TakesPanelsOfTheMostRowsThatFillTheDevice) {
+    const auto rows_for = [](const SpmmShape& shape) {
+        const SpmmChoice choice = choose_spmm(Spmm::automatic, shape, large);
+        return choice.kernel == Spmm::panel ? choice.block.rows() : 0U;
+    };
+    EXPECT_EQ(rows_for(even(16384, 16384, 0.02, 1024)), 256U);
+    EXPECT_EQ(rows_for(even(4096, 4096, 0.01, 1024)), 256U);
+    EXPECT_EQ(rows_for(even(4096, 4096, 0.1, 512)), 64U);
+    EXPECT_EQ(rows_for(even(4096, 4096, 0.05, 128)), 128U);
+    EXPECT_EQ(rows_for(even(1024, 1024, 0.05, 128)), 32U);
+}
+
+TEST(SpmmChoice, LeavesLayersTooSmallForPanelsToTheGather) {
+    EXPECT_EQ(kernel_for(even(128, 512, 0.1, 128)), Spmm::gather);
+    EXPECT_EQ(kernel_for(even(10, 128, 1, 128)), Spmm::gather);
+}
+
+TEST(SpmmChoice, SharesOutARowThatWouldOutlastTheRest) {
+    EXPECT_EQ(kernel_for({10, 10000, 100000, 10000, 128}), Spmm::coo);
+    EXPECT_EQ(kernel_for({1000, 20000, 30000, 15000, 128}), Spmm::coo);
+    EXPECT_NE(kernel_for({10, 1000, 10000, 1000, 16384}), Spmm::coo) << "enough tiles to keep the device busy";
+    EXPECT_EQ(kernel_for({10, 200, 2000, 200, 128}), Spmm::gather) << "little to share out";
+}
+
+TEST(SpmmChoice, FollowsWhoAsks) {
+    for (const Spmm asked : {Spmm::gather, Spmm::panel, Spmm::coo, Spmm::cusparse}) {
+        for (const SpmmShape& shape :
+             {even(4096, 4096, 0.1, 1024), SpmmShape{1, 1, 1, 1, 1}, SpmmShape{5, 3, 0, 0, 1}}) {
+            EXPECT_EQ(choose_spmm(asked, shape, large).kernel, asked);
+        }
+    }
+}
+
+TEST(SpmmChoice, APanelAlwaysFits) {
+    for (const SpmmDevice& device : {large, small, SpmmDevice{1, 49152}}) {
+        for (const SpmmShape& shape : {even(4096, 4096, 0.1, 1024), even(1, 1, 1, 1), even(1000, 784, 0.1, 3)}) {
+            for (const Spmm asked : {Spmm::panel, Spmm::automatic}) {
+                const SpmmChoice choice = choose_spmm(asked, shape, device);
+                EXPECT_NE(choice.kernel, Spmm::automatic);
+                if (choice.kernel != Spmm::panel) continue;
+                EXPECT_GT(panel_layout(choice.block, shape.num_rows, shape.num_others, device.shared_bytes).num_panels,
+                          0U);
+            }
+        }
+    }
+}
+
+}  // namespace
+}  // namespace espalier::cuda
