@@ -88,9 +88,8 @@ Choices parse_given(const OptionTexts& given) {
             continue;
         }
         if (!text.ends_with("]")) refuse("command line: " + name + ": '" + text + "' lacks its closing bracket");
-        for (Choice& choice : parse_blocks(name + " = " + text + "\n", "command line").front().choices) {
-            choices.push_back(std::move(choice));
-        }
+        const std::vector<Block> blocks = parse_blocks(name + " = " + text + "\n", "command line");
+        choices.insert(choices.end(), blocks.front().choices.begin(), blocks.front().choices.end());
     }
     return choices;
 }
