@@ -81,6 +81,7 @@ void records(benchmark::State& state) {
     const auto backend = make_cpu_backend(1);
     Experiment experiment;
     experiment.epochs = 1000000;
+    experiment.record_every = static_cast<std::uint32_t>(state.range(0));
     const Network network = new_network(experiment);
     Perceptron perceptron(*backend, experiment, network);
     const double epoch_time = epoch_seconds(*backend, perceptron, experiment);
@@ -89,7 +90,7 @@ void records(benchmark::State& state) {
     for (const Layer& layer : network.layers)
         layers.push_back({layer.num_inputs, layer.num_outputs, layer.is_sparse()});
     Recorder recorder(folder.path / "run", false, config_text(experiment), layers);
-    const RecordPlan plan{static_cast<std::uint32_t>(state.range(0)), experiment.epochs};
+    const RecordPlan plan{experiment.record_every, experiment.epochs};
     TopologyRecords topology(recorder.folder(), perceptron.store(), plan);
     EpochRecord record;
     std::vector<double> seconds;
