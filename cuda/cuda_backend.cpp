@@ -6,6 +6,7 @@
 #include "cuda/blas.hpp"
 #include "cuda/check.hpp"
 #include "cuda/device.hpp"
+#include "cuda/layer_bytes.hpp"
 #include "cuda/layer_io.hpp"
 #include "cuda/memory.hpp"
 #include "cuda/operations.hpp"
@@ -64,6 +65,10 @@ public:
     }
     void download(void* to, const void* from, std::size_t bytes) override {
         copy(to, from, bytes, cudaMemcpyDeviceToHost);
+    }
+
+    [[nodiscard]] LayerBytes layer_bytes(const LayerShape& shape, const LayerUse& use, double zeta) const override {
+        return cuda::layer_bytes(shape, use, zeta, blas_fault().empty(), spmm_device());
     }
 
     [[nodiscard]] std::unique_ptr<DeviceLayer> load(const Layer& layer, const LayerUse& use) override {

@@ -14,12 +14,6 @@ namespace {
 
 constexpr std::size_t least_block = 256;
 
-/// Sizes of scratch blocks come in steps of an eighth, so that the next, slightly different need fits.
-std::size_t scratch_size(std::size_t bytes) {
-    const std::size_t step = std::max(least_block, std::bit_floor(bytes) / 8);
-    return (std::max<std::size_t>(bytes, 1) + step - 1) / step * step;
-}
-
 std::string readable(std::size_t bytes) {
     const char* const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
     auto value = static_cast<double>(bytes);
@@ -31,6 +25,11 @@ std::string readable(std::size_t bytes) {
 }
 
 }  // namespace
+
+std::size_t scratch_size(std::size_t bytes) {
+    const std::size_t step = std::max(least_block, std::bit_floor(bytes) / 8);
+    return (std::max<std::size_t>(bytes, 1) + step - 1) / step * step;
+}
 
 Memory::~Memory() { drop_idle(); }
 

@@ -10,6 +10,10 @@
 
 namespace espalier::cuda {
 
+/// What a scratch block for so many bytes takes: sizes come in steps of an eighth, so that the next, slightly different
+/// need fits.
+std::size_t scratch_size(std::size_t bytes);
+
 class Memory {
 public:
     Memory() = default;

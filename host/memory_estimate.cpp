@@ -9,7 +9,6 @@
 #include <nlohmann/json.hpp>
 
 #include "host/backends.hpp"
-#include "host/cpu/cpu_backend.hpp"
 #include "host/data/dataset.hpp"
 #include "host/network_birth.hpp"
 #include "host/perceptron.hpp"
@@ -31,11 +30,12 @@ std::uint64_t bytes_of(const Split& split) {
     return split.bytes.size() + sizeof(float) * split.floats.size() + sizeof(std::int32_t) * split.labels.size();
 }
 
-std::uint64_t activation_bytes(const Experiment& experiment, Index lanes) {
+std::uint64_t activation_bytes(const Experiment& experiment, const Backend& backend) {
+    const std::uint64_t lanes = backend.lanes();
     const std::uint64_t batch = std::max<Index>(experiment.batch, least_test_batch);
     const std::uint64_t tiles = (batch + lanes - 1) / lanes;
     const bool saved = saves_input(experiment.activation) || experiment.dropout > 0;
-    const auto array = [&](Index rows) { return cpu_array_bytes(sizeof(float) * tiles * lanes * rows); };
+    const auto array = [&](Index rows) { return backend.array_bytes(sizeof(float) * tiles * lanes * rows); };
     std::uint64_t bytes = array(experiment.layers.front());
     for (std::size_t l = 1; l < experiment.layers.size(); ++l) bytes += array(experiment.layers[l]) * (saved ? 3 : 2);
     return bytes;
@@ -79,37 +79,48 @@ std::string readable(std::uint64_t bytes) {
 }  // namespace
 
 MemoryEstimate estimate_memory(const Experiment& experiment) {
-    const auto backend = make_backend(experiment);
+    return estimate_memory(experiment, *make_backend(experiment));
+}
+
+MemoryEstimate estimate_memory(const Experiment& experiment, const Backend& backend) {
     MemoryEstimate estimate;
     estimate.program_bytes = resident_now();
     const DataSet data =
         load_dataset(experiment.dataset, experiment.data_dir, experiment.train_samples, experiment.test_samples);
     check_against_data(experiment, data);
     estimate.data_bytes = bytes_of(data.train) + bytes_of(data.test);
-    estimate.activation_bytes = activation_bytes(experiment, backend->lanes());
+    estimate.activation_bytes = activation_bytes(experiment, backend);
     std::uint64_t resident = 0;
+    std::uint64_t following = 0;
     for (std::size_t l = 0; l + 1 < experiment.layers.size(); ++l) {
         const Index inputs = experiment.layers[l];
         const Index outputs = experiment.layers[l + 1];
         const bool sparse = is_sparse_layer(experiment, l);
         const Cell edges = expected_edges(experiment, l);
-        const LayerBytes bytes = cpu_layer_bytes(inputs, outputs, edges, sparse, {l > 0, experiment.optimizer},
-                                                 scheduled(experiment.zeta, 0, experiment.epochs));
+        const LayerBytes bytes = backend.layer_bytes({inputs, outputs, edges, sparse},
+                                                     {l > 0, experiment.optimizer, experiment.spmm, experiment.batch},
+                                                     scheduled(experiment.zeta, 0, experiment.epochs));
         estimate.layers.push_back({std::to_string(inputs) + " x " + std::to_string(outputs), sparse, edges,
                                    static_cast<double>(edges) / (static_cast<double>(inputs) * outputs),
                                    bytes.resident});
         resident += bytes.resident;
-        if (sparse) resident += following_bytes(inputs, outputs, edges);
+        if (sparse) following += following_bytes(inputs, outputs, edges);
         estimate.evolution_bytes = std::max(estimate.evolution_bytes, bytes.evolving);
         estimate.parameters += edges + outputs + std::uint64_t{outputs} * num_parameters(experiment.activation);
         estimate.network_bytes += sizeof(float) * (edges * (sparse ? 2 : 1) + 2 * std::uint64_t{outputs});
     }
     const auto states = static_cast<std::uint64_t>(num_states(experiment.optimizer));
     const std::uint64_t saved_bytes = estimate.network_bytes + sizeof(float) * states * estimate.parameters;
+    const bool has_gpu = backend.name() != "cpu";
+    if (has_gpu) {
+        estimate.gpu_bytes = resident + estimate.activation_bytes + estimate.data_bytes + estimate.evolution_bytes;
+    }
     // Born and loaded beside each other, trained and evolved, or read back to be saved: whichever is most.
-    estimate.peak_bytes = estimate.program_bytes + resident + estimate.activation_bytes +
-                          std::max({2 * estimate.data_bytes + estimate.network_bytes,
-                                    estimate.data_bytes + estimate.evolution_bytes, estimate.data_bytes + saved_bytes});
+    const std::uint64_t in_use = following + (has_gpu ? 0 : resident + estimate.activation_bytes);
+    const std::uint64_t uploaded = has_gpu ? 0 : estimate.data_bytes;
+    const std::uint64_t evolving = has_gpu ? 0 : estimate.evolution_bytes;
+    estimate.peak_bytes = estimate.program_bytes + in_use + estimate.data_bytes +
+                          std::max({uploaded + estimate.network_bytes, evolving, saved_bytes});
     estimate.disk_bytes = saved_bytes + recorded_bytes(experiment);
     return estimate;
 }
@@ -131,13 +142,15 @@ std::string estimate_table(const MemoryEstimate& estimate) {
         {"the network at rest", estimate.network_bytes},
         {"program", estimate.program_bytes},
         {"memory at the peak", estimate.peak_bytes},
+        {"GPU memory at the peak", estimate.gpu_bytes},
         {"disk", estimate.disk_bytes},
     };
-    std::snprintf(line, sizeof line, "%-21s%llu\n", "trained parameters",
+    std::snprintf(line, sizeof line, "%-23s%llu\n", "trained parameters",
                   static_cast<unsigned long long>(estimate.parameters));
     text += line;
     for (const auto& [name, bytes] : rows) {
-        std::snprintf(line, sizeof line, "%-21s%s\n", name, readable(bytes).c_str());
+        if (bytes == 0) continue;
+        std::snprintf(line, sizeof line, "%-23s%s\n", name, readable(bytes).c_str());
         text += line;
     }
     return text;
@@ -160,6 +173,7 @@ std::string estimate_json(const MemoryEstimate& estimate) {
                                   {"network_bytes", estimate.network_bytes},
                                   {"program_bytes", estimate.program_bytes},
                                   {"peak_bytes", estimate.peak_bytes},
+                                  {"gpu_bytes", estimate.gpu_bytes},
                                   {"disk_bytes", estimate.disk_bytes}}
         .dump();
 }

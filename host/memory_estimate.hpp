@@ -1,4 +1,4 @@
-// What a run would need on the CPU backend, without running it: edges, memory, disk. The data set is read to learn its
+// What a run would need, without running it: edges, memory, disk. The data set is read to learn its
 // size.
 #pragma once
 
@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "espalier/backend.hpp"
 #include "espalier/experiment.hpp"
 
 namespace espalier {
@@ -27,10 +28,13 @@ struct MemoryEstimate {
     std::uint64_t disk_bytes = 0;       // the run folder at the end
     std::uint64_t program_bytes = 0;    // what the process holds before it reads anything
     std::uint64_t peak_bytes = 0;
+    std::uint64_t gpu_bytes = 0;  // of a GPU's own memory at the peak, without what CUDA takes for itself
 };
 
 /// Throws UserError: usage where the experiment cannot be, data where the data set is missing.
 MemoryEstimate estimate_memory(const Experiment& experiment);
+/// On that backend.
+MemoryEstimate estimate_memory(const Experiment& experiment, const Backend& backend);
 
 std::string estimate_table(const MemoryEstimate& estimate);
 std::string estimate_json(const MemoryEstimate& estimate);

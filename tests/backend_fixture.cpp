@@ -24,6 +24,14 @@ std::vector<std::string> available_backends() {
 
 std::string backend_kind(const std::string& name) { return name == "cuda_on_host" ? "cuda" : name; }
 
+std::vector<std::string> cuda_backends() {
+    std::vector<std::string> names;
+    for (const auto& name : available_backends()) {
+        if (backend_kind(name) == "cuda") names.push_back(name);
+    }
+    return names;
+}
+
 std::unique_ptr<Backend> backend_for_test(const std::string& name, int threads, const CudaOptions& options) {
     if (name != "cuda_on_host") return make_backend(name, threads, nullptr, options);
     char reason[1024] = {};

@@ -19,6 +19,8 @@ namespace espalier {
 /// The backends that this build and machine can test: "cpu"; "cuda_on_host", the CUDA backend run on the CPU; "cuda"
 /// where there is a GPU.
 std::vector<std::string> available_backends();
+/// Those of them that are CUDA's.
+std::vector<std::string> cuda_backends();
 /// What such a backend calls itself.
 std::string backend_kind(const std::string& name);
 /// threads 0: as many as the backend chooses.

@@ -11,13 +11,6 @@ protected:
     [[nodiscard]] static int num_shapes() { return GetParam() == "cuda" ? 10000 : 100; }
 };
 
-std::vector<std::string> cuda_backends() {
-    std::vector<std::string> names;
-    for (const auto& name : available_backends()) {
-        if (backend_kind(name) == "cuda") names.push_back(name);
-    }
-    return names;
-}
 INSTANTIATE_TEST_SUITE_P(Backends, CudaParity, ::testing::ValuesIn(cuda_backends()), backend_test_name);
 
 template <class T>

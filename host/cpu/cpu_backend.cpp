@@ -76,6 +76,11 @@ public:
     void upload(void* to, const void* from, std::size_t bytes) override { copy(to, from, bytes); }
     void download(void* to, const void* from, std::size_t bytes) override { copy(to, from, bytes); }
 
+    [[nodiscard]] std::uint64_t array_bytes(std::uint64_t bytes) const override { return cpu_array_bytes(bytes); }
+    [[nodiscard]] LayerBytes layer_bytes(const LayerShape& shape, const LayerUse& use, double zeta) const override {
+        return cpu_layer_bytes(shape, use, zeta);
+    }
+
     [[nodiscard]] std::unique_ptr<DeviceLayer> load(const Layer& layer, const LayerUse& use) override;
     [[nodiscard]] Layer store(const DeviceLayer& layer) override {
         wait();

@@ -9,8 +9,8 @@ std::uint64_t cpu_array_bytes(std::uint64_t bytes) {
     return bytes < huge_page ? bytes : (bytes + huge_page - 1) / huge_page * huge_page;
 }
 
-LayerBytes cpu_layer_bytes(Index num_inputs, Index num_outputs, std::uint64_t edges, bool sparse, const LayerUse& use,
-                           double zeta) {
+LayerBytes cpu_layer_bytes(const LayerShape& shape, const LayerUse& use, double zeta) {
+    const auto& [num_inputs, num_outputs, edges, sparse] = shape;
     constexpr std::uint64_t word = 4;  // indices, slots, floats
     const auto states = static_cast<std::uint64_t>(num_states(use.optimizer));
     const std::uint64_t array = cpu_array_bytes(word * edges);

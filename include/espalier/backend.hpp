@@ -86,6 +86,20 @@ struct LayerUse {
     Index batch = 128;            // samples of a training step, for which the choice is made
 };
 
+/// A layer that is yet to be born. Activation parameters are left out: four floats per neuron at most.
+struct LayerShape {
+    Index num_inputs = 0;
+    Index num_outputs = 0;
+    std::uint64_t num_edges = 0;  // every cell of a dense layer
+    bool sparse = true;
+};
+
+/// What a layer takes in a backend's memory, in bytes.
+struct LayerBytes {
+    std::uint64_t resident = 0;  // topology, weights, biases, optimizer memory
+    std::uint64_t evolving = 0;  // on top of that, at most, while it evolves
+};
+
 class Backend {
 public:
     Backend() = default;
@@ -105,6 +119,11 @@ public:
     virtual void release(void* memory) noexcept = 0;
     virtual void upload(void* to, const void* from, std::size_t bytes) = 0;
     virtual void download(void* to, const void* from, std::size_t bytes) = 0;
+
+    /// Bytes that an allocation of so many takes.
+    [[nodiscard]] virtual std::uint64_t array_bytes(std::uint64_t bytes) const { return bytes; }
+    /// What such a layer will take when it is loaded for `use` and evolves with `zeta`.
+    [[nodiscard]] virtual LayerBytes layer_bytes(const LayerShape& shape, const LayerUse& use, double zeta) const = 0;
 
     // Layers.
     [[nodiscard]] virtual std::unique_ptr<DeviceLayer> load(const Layer& layer, const LayerUse& use) = 0;

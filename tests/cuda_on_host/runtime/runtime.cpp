@@ -1,5 +1,6 @@
 #include "runtime.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <functional>
 #include <map>
@@ -99,7 +100,12 @@ void set_machine(const Machine& machine) { runtime().machine = machine; }
 Counts counts() { return runtime().counts; }
 void count_afresh() {
     Counts& counts = runtime().counts;
-    counts = {0, counts.live_allocations, counts.live_bytes, counts.live_streams, counts.live_graphs, 0, 0, 0, 0, 0};
+    const Counts before = counts;
+    counts = {};
+    counts.live_allocations = before.live_allocations;
+    counts.live_bytes = counts.peak_bytes = before.live_bytes;
+    counts.live_streams = before.live_streams;
+    counts.live_graphs = before.live_graphs;
 }
 void fail_allocation(std::int64_t succeeding) {
     runtime().fail_after = succeeding;
@@ -207,6 +213,7 @@ cudaError_t cudaMalloc(void** memory, std::size_t bytes) {
     ++all.counts.allocations;
     ++all.counts.live_allocations;
     all.counts.live_bytes += bytes;
+    all.counts.peak_bytes = std::max(all.counts.peak_bytes, all.counts.live_bytes);
     return cudaSuccess;
 }
 

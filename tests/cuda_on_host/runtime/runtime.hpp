@@ -26,6 +26,7 @@ struct Counts {
     std::uint64_t allocations = 0;
     std::uint64_t live_allocations = 0;
     std::uint64_t live_bytes = 0;
+    std::uint64_t peak_bytes = 0;  // of the live ones
     std::uint64_t live_streams = 0;
     std::uint64_t live_graphs = 0;  // instantiated or not
     std::uint64_t kernels = 0;      // run, from streams or graphs

@@ -1,0 +1,64 @@
+#include "cuda/layer_bytes.hpp"
+
+#include <algorithm>
+
+#include "cuda/layer.hpp"
+#include "cuda/memory.hpp"
+
+namespace espalier::cuda {
+namespace {
+
+constexpr std::uint64_t word = 4;  // indices, slots, floats
+
+/// One direction's tables. The longest row is not known before the layer is born: taken as the mean.
+std::uint64_t product_bytes(Spmm asked, SpmmShape shape, const SpmmDevice& device) {
+    shape.longest_row = static_cast<EdgeIndex>(shape.num_edges / std::max<Index>(1, shape.num_rows));
+    const SpmmChoice choice = choose_spmm(asked, shape, device);
+    switch (choice.kernel) {
+        case Spmm::panel:
+            return word * panel_layout(choice.block, shape.num_rows, shape.num_others, device.shared_bytes).size();
+        case Spmm::coo: {
+            const std::uint64_t tiles = std::max<Index>(1, (shape.batch + 127) / 128);
+            return word * padded_edges(shape.num_edges) + tiles * shape.num_edges;  // 2 x 128 floats per 1,024 edges
+        }
+        case Spmm::cusparse:
+            return word * shape.num_edges;
+        default:
+            return 0;
+    }
+}
+
+std::uint64_t evolution_bytes(const LayerShape& shape, const LayerUse& use, double zeta) {
+    const std::uint64_t key = std::uint64_t{shape.num_inputs} * shape.num_outputs <= 0xffffffffU ? 4 : 8;
+    const auto grown = static_cast<std::uint64_t>(zeta * static_cast<double>(shape.num_edges));
+    const std::uint64_t edges = scratch_size(word * shape.num_edges);
+    // Keys, their sorted copy and slots; then column, origin and a moved array, with ranks sorted and cells, slots and
+    // weights of the new edges; then, for the view by input, columns and slots sorted beside their copies.
+    const std::uint64_t by_input = use.needs_input_gradient ? scratch_size(2 * word * shape.num_edges) : 0;
+    return 3 * edges + by_input + 3 * scratch_size(key * grown) + 3 * scratch_size(word * grown);
+}
+
+}  // namespace
+
+LayerBytes layer_bytes(const LayerShape& shape, const LayerUse& use, double zeta, bool has_blas,
+                       const SpmmDevice& device) {
+    const auto states = static_cast<std::uint64_t>(num_states(use.optimizer));
+    const std::uint64_t array = word * padded_edges(shape.num_edges);
+    LayerBytes bytes;
+    bytes.resident = array * (1 + states) + word * shape.num_outputs * (2 + states);
+    if (!shape.sparse && has_blas && shape.num_edges > small_dense_weights) {
+        bytes.resident += array;  // the gradient
+        return bytes;
+    }
+    bytes.resident += array + 2 * word * shape.num_outputs;
+    const auto edges = static_cast<EdgeIndex>(std::min(shape.num_edges, most_edges));
+    bytes.resident += product_bytes(use.spmm, {shape.num_outputs, shape.num_inputs, edges, 0, use.batch}, device);
+    if (use.needs_input_gradient) {
+        bytes.resident += 2 * array + 2 * word * shape.num_inputs;
+        bytes.resident += product_bytes(use.spmm, {shape.num_inputs, shape.num_outputs, edges, 0, use.batch}, device);
+    }
+    if (shape.sparse) bytes.evolving = evolution_bytes(shape, use, zeta);
+    return bytes;
+}
+
+}  // namespace espalier::cuda

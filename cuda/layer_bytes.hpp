@@ -1,0 +1,13 @@
+// What a layer will take of a device's memory, before it is loaded.
+#pragma once
+
+#include "cuda/spmm_choice.hpp"
+#include "espalier/backend.hpp"
+
+namespace espalier::cuda {
+
+/// Counts what layer_io.cpp and product.cu allocate and, at most, what evolve.cu borrows at a time.
+LayerBytes layer_bytes(const LayerShape& shape, const LayerUse& use, double zeta, bool has_blas,
+                       const SpmmDevice& device);
+
+}  // namespace espalier::cuda

@@ -1,0 +1,54 @@
+// Whole training runs on the CUDA backend: beside the CPU, with and without graphs, twice.
+#include "cuda_training.hpp"
+
+namespace espalier {
+namespace {
+
+class CudaTraining : public BackendTest {
+protected:
+    static std::unique_ptr<Backend> make(bool graph) {
+        CudaOptions options;
+        options.graph = graph ? 1 : 0;
+        return backend_for_test(GetParam(), 1, options);
+    }
+};
+INSTANTIATE_TEST_SUITE_P(Backends, CudaTraining, ::testing::ValuesIn(cuda_backends()), backend_test_name);
+
+TEST_P(CudaTraining, TrainsAsTheCpuButForRounding) {
+    const DataSet data = small_data();
+    const Experiment experiment = small_experiment(data);
+    const auto cpu = backend_for_test("cpu", 1);
+    const Trained want = train(*cpu, experiment, data);
+    const auto cuda = make(true);
+    const Trained got = train(*cuda, experiment, data);
+    // Rounding may let another edge go, so only the first epoch's figures are of the same network.
+    EXPECT_NEAR(got.history[0].train_loss, want.history[0].train_loss, 1e-5);
+    EXPECT_NEAR(got.history[0].test_loss, want.history[0].test_loss, 1e-5);
+    EXPECT_EQ(got.history[0].replaced_positive, want.history[0].replaced_positive);
+    for (std::size_t e = 0; e < want.history.size(); ++e) {
+        EXPECT_NEAR(got.history[e].train_loss, want.history[e].train_loss, 0.05);
+        EXPECT_EQ(got.history[e].edges, want.history[e].edges);
+    }
+}
+
+TEST_P(CudaTraining, GraphsChangeNoBit) {
+    const DataSet data = small_data();
+    for (const LastEpoch last : {LastEpoch::evolve, LastEpoch::remove}) {
+        Experiment experiment = small_experiment(data);
+        experiment.last_epoch = last;
+        expect_same(train(*make(true), experiment, data), train(*make(false), experiment, data));
+    }
+}
+
+TEST_P(CudaTraining, TheSameRunTwiceGivesTheSameBits) {
+    const DataSet data = small_data();
+    Experiment experiment = small_experiment(data);
+    experiment.cadence = ByChance{0.7};
+    const auto one = make(true);
+    const Trained want = train(*one, experiment, data);
+    const auto other = make(true);
+    expect_same(train(*other, experiment, data), want);
+}
+
+}  // namespace
+}  // namespace espalier
