@@ -78,11 +78,11 @@ std::string readable(std::uint64_t bytes) {
 
 }  // namespace
 
-MemoryEstimate estimate_memory(const Experiment& experiment) {
-    return estimate_memory(experiment, *make_backend(experiment));
+MemoryEstimate estimate_memory(const Experiment& experiment, int keep) {
+    return estimate_memory(experiment, *make_backend(experiment), keep);
 }
 
-MemoryEstimate estimate_memory(const Experiment& experiment, const Backend& backend) {
+MemoryEstimate estimate_memory(const Experiment& experiment, const Backend& backend, int keep) {
     MemoryEstimate estimate;
     estimate.program_bytes = resident_now();
     const DataSet data =
@@ -110,6 +110,7 @@ MemoryEstimate estimate_memory(const Experiment& experiment, const Backend& back
         estimate.network_bytes += sizeof(float) * (edges * (sparse ? 2 : 1) + 2 * std::uint64_t{outputs});
     }
     const auto states = static_cast<std::uint64_t>(num_states(experiment.optimizer));
+    resident += following;
     const std::uint64_t saved_bytes = estimate.network_bytes + sizeof(float) * states * estimate.parameters;
     const bool has_gpu = backend.name() != "cpu";
     if (has_gpu) {
@@ -121,7 +122,9 @@ MemoryEstimate estimate_memory(const Experiment& experiment, const Backend& back
     const std::uint64_t evolving = has_gpu ? 0 : estimate.evolution_bytes;
     estimate.peak_bytes = estimate.program_bytes + in_use + estimate.data_bytes +
                           std::max({uploaded + estimate.network_bytes, evolving, saved_bytes});
-    estimate.disk_bytes = saved_bytes + recorded_bytes(experiment);
+    // The network and its next version; checkpoints: those kept, the best, and the one being written.
+    const std::uint64_t copies = keep > 0 ? static_cast<std::uint64_t>(keep) + 3 : 2;
+    estimate.disk_bytes = copies * (saved_bytes + following) + recorded_bytes(experiment);
     return estimate;
 }
 

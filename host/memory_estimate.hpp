@@ -25,16 +25,17 @@ struct MemoryEstimate {
     std::uint64_t activation_bytes = 0;
     std::uint64_t evolution_bytes = 0;  // at the peak of an evolution
     std::uint64_t network_bytes = 0;    // one copy at rest: while loading and saving
-    std::uint64_t disk_bytes = 0;       // the run folder at the end
+    std::uint64_t disk_bytes = 0;       // the run folder at its largest
     std::uint64_t program_bytes = 0;    // what the process holds before it reads anything
     std::uint64_t peak_bytes = 0;
     std::uint64_t gpu_bytes = 0;  // of a GPU's own memory at the peak, without what CUDA takes for itself
 };
 
 /// Throws UserError: usage where the experiment cannot be, data where the data set is missing.
-MemoryEstimate estimate_memory(const Experiment& experiment);
+/// `keep`: checkpoints the run would keep.
+MemoryEstimate estimate_memory(const Experiment& experiment, int keep);
 /// On that backend.
-MemoryEstimate estimate_memory(const Experiment& experiment, const Backend& backend);
+MemoryEstimate estimate_memory(const Experiment& experiment, const Backend& backend, int keep = 0);
 
 std::string estimate_table(const MemoryEstimate& estimate);
 std::string estimate_json(const MemoryEstimate& estimate);
