@@ -44,6 +44,7 @@ public:
     EdgeLook look(const Topology& now, std::uint32_t epoch);
 
     [[nodiscard]] const EdgeLives& lives() const { return lives_; }
+    [[nodiscard]] const Topology& last() const { return last_; }
 
 private:
     void mark(Cell cell);

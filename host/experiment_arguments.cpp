@@ -1,10 +1,7 @@
 #include "host/experiment_arguments.hpp"
 
 #include <CLI/CLI.hpp>
-#include <fstream>
-#include <sstream>
 
-#include "espalier/error.hpp"
 #include "host/recipes.hpp"
 
 namespace espalier {
@@ -27,17 +24,9 @@ ExperimentArguments::ExperimentArguments(CLI::App& app) {
     app.add_option("--config", config_, "file of options (key = value), as --print-config writes it")->group("What");
 }
 
-Experiment ExperimentArguments::resolve() const {
+Experiment ExperimentArguments::resolve(Experiment experiment) const {
     OptionTexts config;
-    if (!config_.empty()) {
-        std::ifstream file(config_, std::ios::binary);
-        std::ostringstream text;
-        if (!file || !(text << file.rdbuf())) {
-            throw UserError(ExitCode::usage, "cannot read the config file " + config_);
-        }
-        config = parse_config(text.str(), config_);
-    }
-    Experiment experiment;
+    if (!config_.empty()) config = read_config_file(config_);
     const auto named = given_.contains("recipe") ? given_.find("recipe") : config.find("recipe");
     const bool has_recipe = given_.contains("recipe") || config.contains("recipe");
     if (has_recipe) apply(recipe_options(named->second), "recipe " + named->second, experiment);

@@ -21,8 +21,8 @@ public:
     /// Adds the options to `app`, which must not outlive this object.
     explicit ExperimentArguments(CLI::App& app);
 
-    /// Defaults < recipe < config file < command line, validated. Throws UserError (usage).
-    [[nodiscard]] Experiment resolve() const;
+    /// Defaults (or `experiment`) < recipe < config file < command line, validated. Throws UserError (usage).
+    [[nodiscard]] Experiment resolve(Experiment experiment = {}) const;
 
 private:
     OptionTexts given_;

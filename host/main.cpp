@@ -5,6 +5,7 @@
 #include <new>
 
 #include "espalier/error.hpp"
+#include "host/available_memory.hpp"
 #include "host/command.hpp"
 #include "host/nearest.hpp"
 #include "host/signals.hpp"
@@ -54,6 +55,8 @@ int main(int argc, char** argv) {
     add_train_command(app, action);
     add_evaluate_command(app, action);
     add_study_command(app, action);
+    add_inspect_command(app, action);
+    add_export_command(app, action);
     add_report_command(app, action);
     add_bench_command(app, action);
     add_data_command(app, action);
@@ -75,7 +78,8 @@ int main(int argc, char** argv) {
     } catch (const UserError& error) {
         return fail(error.code(), error.what());
     } catch (const std::bad_alloc&) {
-        return fail(ExitCode::device, "out of memory; --dry-run estimates what a run needs");
+        return fail(ExitCode::device, "out of memory: " + available_memory_text() +
+                                          ", which is too little; --dry-run estimates what a run needs");
     } catch (const std::exception& error) {
         return fail(static_cast<ExitCode>(1), std::string("internal error: ") + error.what());
     }

@@ -78,7 +78,7 @@ std::string readable(std::uint64_t bytes) {
 
 }  // namespace
 
-MemoryEstimate estimate_memory(const Experiment& experiment) {
+MemoryEstimate estimate_memory(const Experiment& experiment, int keep) {
     const auto backend = make_backend(experiment);
     MemoryEstimate estimate;
     estimate.program_bytes = resident_now();
@@ -88,6 +88,7 @@ MemoryEstimate estimate_memory(const Experiment& experiment) {
     estimate.data_bytes = bytes_of(data.train) + bytes_of(data.test);
     estimate.activation_bytes = activation_bytes(experiment, backend->lanes());
     std::uint64_t resident = 0;
+    std::uint64_t following = 0;
     for (std::size_t l = 0; l + 1 < experiment.layers.size(); ++l) {
         const Index inputs = experiment.layers[l];
         const Index outputs = experiment.layers[l + 1];
@@ -99,18 +100,21 @@ MemoryEstimate estimate_memory(const Experiment& experiment) {
                                    static_cast<double>(edges) / (static_cast<double>(inputs) * outputs),
                                    bytes.resident});
         resident += bytes.resident;
-        if (sparse) resident += following_bytes(inputs, outputs, edges);
+        if (sparse) following += following_bytes(inputs, outputs, edges);
         estimate.evolution_bytes = std::max(estimate.evolution_bytes, bytes.evolving);
         estimate.parameters += edges + outputs + std::uint64_t{outputs} * num_parameters(experiment.activation);
         estimate.network_bytes += sizeof(float) * (edges * (sparse ? 2 : 1) + 2 * std::uint64_t{outputs});
     }
     const auto states = static_cast<std::uint64_t>(num_states(experiment.optimizer));
+    resident += following;
     const std::uint64_t saved_bytes = estimate.network_bytes + sizeof(float) * states * estimate.parameters;
     // Born and loaded beside each other, trained and evolved, or read back to be saved: whichever is most.
     estimate.peak_bytes = estimate.program_bytes + resident + estimate.activation_bytes +
                           std::max({2 * estimate.data_bytes + estimate.network_bytes,
                                     estimate.data_bytes + estimate.evolution_bytes, estimate.data_bytes + saved_bytes});
-    estimate.disk_bytes = saved_bytes + recorded_bytes(experiment);
+    // The network and its next version; checkpoints: those kept, the best, and the one being written.
+    const std::uint64_t copies = keep > 0 ? static_cast<std::uint64_t>(keep) + 3 : 2;
+    estimate.disk_bytes = copies * (saved_bytes + following) + recorded_bytes(experiment);
     return estimate;
 }
 

@@ -24,13 +24,14 @@ struct MemoryEstimate {
     std::uint64_t activation_bytes = 0;
     std::uint64_t evolution_bytes = 0;  // at the peak of an evolution
     std::uint64_t network_bytes = 0;    // one copy at rest: while loading and saving
-    std::uint64_t disk_bytes = 0;       // the run folder at the end
+    std::uint64_t disk_bytes = 0;       // the run folder at its largest
     std::uint64_t program_bytes = 0;    // what the process holds before it reads anything
     std::uint64_t peak_bytes = 0;
 };
 
 /// Throws UserError: usage where the experiment cannot be, data where the data set is missing.
-MemoryEstimate estimate_memory(const Experiment& experiment);
+/// `keep`: checkpoints the run would keep.
+MemoryEstimate estimate_memory(const Experiment& experiment, int keep);
 
 std::string estimate_table(const MemoryEstimate& estimate);
 std::string estimate_json(const MemoryEstimate& estimate);

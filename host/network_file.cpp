@@ -10,7 +10,6 @@
 #include <utility>
 
 #include "espalier/error.hpp"
-#include "host/safetensors.hpp"
 
 namespace espalier {
 
@@ -26,7 +25,7 @@ std::string layer_key(std::size_t layer, const std::string& rest) {
 
 /// Keys that belong to the format itself, not to the caller.
 bool is_reserved(const std::string& key) {
-    return key == format_key || key == layers_key || key.starts_with("layers.");
+    return key == format_key || key == layers_key || key == checksum_tensor || key.starts_with("layers.");
 }
 
 /// The float arrays of a layer with their names, in file order.
@@ -242,14 +241,16 @@ std::size_t number_of_layers(const SafetensorsFile& file) {
 
 }  // namespace
 
-void save_network(const std::filesystem::path& path, const Network& network, const NetworkMetadata& metadata) {
+void save_network(const std::filesystem::path& path, const Network& network, const NetworkMetadata& metadata,
+                  const std::vector<TensorSource>& extra) {
     NetworkMetadata all = metadata;
     for (const auto& [key, value] : metadata)
         expects(!is_reserved(key), "metadata that leaves the format's keys alone");
     all[format_key] = format_name;
+    all[checksum_tensor] = "SHA-256";
     all[layers_key] = std::to_string(network.layers.size());
     const std::string indices = index_type(network);
-    std::vector<TensorSource> topologies;
+    std::vector<TensorSource> topologies = extra;
     std::vector<TensorSource> arrays;
     for (std::size_t l = 0; l < network.layers.size(); ++l) {
         const Layer& layer = network.layers[l];
@@ -275,15 +276,23 @@ void save_network(const std::filesystem::path& path, const Network& network, con
                  [&values](OutputFile& file) { file.write(values.data(), values.size() * sizeof(float)); }});
         });
     }
-    // The wide items first, so that every tensor lies at a multiple of its item's size.
     topologies.insert(topologies.end(), arrays.begin(), arrays.end());
+    // The wide items first, so that every tensor lies at a multiple of its item's size.
+    std::stable_sort(topologies.begin(), topologies.end(), [](const TensorSource& a, const TensorSource& b) {
+        return tensor_item_size(a.type) > tensor_item_size(b.type);
+    });
     write_safetensors(path, all, topologies);
 }
 
 Network load_network(const std::filesystem::path& path, NetworkMetadata* metadata) {
     const SafetensorsFile file(path);
+    if (file.has_checksum() || file.metadata().contains(checksum_tensor)) file.expect_checksum();
+    return read_network(file, metadata);
+}
+
+Network read_network(const SafetensorsFile& file, NetworkMetadata* metadata) {
     const std::size_t count = number_of_layers(file);
-    std::set<std::string> used{format_key, layers_key};
+    std::set<std::string> used{format_key, layers_key, checksum_tensor};
     Network network;
     for (std::size_t l = 0; l < count; ++l) {
         network.layers.push_back(LayerReader(file, l, used).read());
@@ -293,7 +302,7 @@ Network load_network(const std::filesystem::path& path, NetworkMetadata* metadat
                         std::to_string(network.layers[l].num_inputs) + " inputs");
         }
     }
-    // Tensors beside the layers (a checksum, counters) are none of this reader's business.
+    // Tensors beside the layers (a checksum, a run's progress) are none of this reader's business.
     const auto expect_used = [&](const auto& entries) {
         for (const auto& [key, value] : entries) {
             if (is_reserved(key) && !used.contains(key)) {

@@ -2,14 +2,16 @@
 // Layer n (from 1) is stored as layers.n.weight, .bias, .activation_parameters and optimizer memory as
 // layers.n.weight_state.k and so on, all F32; a sparse one also as layers.n.row_start and .column (CSR, I32, or I64
 // where an index needs it). __metadata__ holds the format's name and each layer's inputs, outputs and activation.
-// Tensors beside layers.* are left to other readers.
+// The last tensor is the checksum of safetensors.hpp. Other tensors beside layers.* are left to other readers.
 #pragma once
 
 #include <filesystem>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "espalier/layer.hpp"
+#include "host/safetensors.hpp"
 
 namespace espalier {
 
@@ -18,11 +20,16 @@ namespace espalier {
 using NetworkMetadata = std::map<std::string, std::string>;
 
 /// Writes the whole file or leaves the old one (write_atomically); equal arguments give equal bytes. Throws UserError:
-/// io with path and reason, nonfinite if a number is NaN or infinite.
-void save_network(const std::filesystem::path& path, const Network& network, const NetworkMetadata& metadata);
+/// io with path and reason, nonfinite if a number is NaN or infinite. `extra` tensors are stored before the layers';
+/// their items should have 8 bytes, so that what follows stays aligned.
+void save_network(const std::filesystem::path& path, const Network& network, const NetworkMetadata& metadata,
+                  const std::vector<TensorSource>& extra = {});
 
-/// Reads and checks everything (sizes before allocation, topology invariants, finite weights).
-/// Throws UserError (checkpoint) with file, offset, expected and found.
+/// Reads and checks everything (checksum if there is one, sizes before allocation, topology invariants, finite
+/// weights). Throws UserError (checkpoint) with file, offset, expected and found.
 Network load_network(const std::filesystem::path& path, NetworkMetadata* metadata = nullptr);
+
+/// The same from an open file whose checksum was looked after.
+Network read_network(const SafetensorsFile& file, NetworkMetadata* metadata = nullptr);
 
 }  // namespace espalier

@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <cmath>
+#include <fstream>
 #include <sstream>
 
 #include "espalier/topology.hpp"
@@ -312,6 +313,17 @@ OptionTexts parse_config(const std::string& text, const std::string& source) {
         refuse(source + ": " + error.what());
     }
     return texts;
+}
+
+OptionTexts read_config_file(const std::string& path) {
+    constexpr std::size_t longest = std::size_t{1} << 20;
+    std::ifstream file(path, std::ios::binary);
+    std::string text(longest + 1, '\0');
+    file.read(text.data(), static_cast<std::streamsize>(text.size()));
+    if (file.bad() || (!file.eof() && file.gcount() == 0)) refuse("cannot read the config file " + path);
+    text.resize(static_cast<std::size_t>(file.gcount()));
+    if (text.size() > longest) refuse(path + " is longer than 1 MiB; it is no config file");
+    return parse_config(text, path);
 }
 
 std::string config_text(const Experiment& experiment) {

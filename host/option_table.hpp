@@ -35,6 +35,9 @@ void apply(const OptionTexts& texts, const std::string& source, Experiment& expe
 /// Throws UserError (usage) with the source's name.
 OptionTexts parse_config(const std::string& text, const std::string& source);
 
+/// The same of a file. Throws UserError (usage), also for one too long to be meant.
+OptionTexts read_config_file(const std::string& path);
+
 /// The resolved configuration: text that parse_config reads back to the same Experiment.
 std::string config_text(const Experiment& experiment);
 

@@ -1,6 +1,7 @@
 #include "host/output_file.hpp"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -41,7 +42,19 @@ OutputFile::OutputFile(const fs::path& path, fs::path shown) : shown_(std::move(
 }
 
 OutputFile::OutputFile(OutputFile&& other) noexcept
-    : shown_(std::move(other.shown_)), file_(std::exchange(other.file_, -1)), size_(other.size_) {}
+    : shown_(std::move(other.shown_)),
+      file_(std::exchange(other.file_, -1)),
+      size_(other.size_),
+      watcher_(std::move(other.watcher_)) {}
+
+OutputFile OutputFile::reopened(const fs::path& path, std::uint64_t size) {
+    OutputFile file;
+    file.shown_ = path;
+    file.file_ = reopen(path, size);
+    file.size_ = size;
+    if (::lseek(file.file_, 0, SEEK_END) < 0) throw_unwritable(path, errno);
+    return file;
+}
 
 OutputFile::~OutputFile() {
     if (file_ >= 0) ::close(file_);
@@ -55,14 +68,15 @@ void OutputFile::write(const void* bytes, std::size_t size) {
             if (errno == EINTR) continue;
             throw_unwritable(shown_, errno);
         }
+        if (watcher_) watcher_(next, static_cast<std::size_t>(written));
         next += written;
         size -= static_cast<std::size_t>(written);
-        size_ += static_cast<std::size_t>(written);
+        size_ += static_cast<std::uint64_t>(written);
     }
 }
 
 void OutputFile::append(std::string_view text) {
-    const std::size_t before = size_;
+    const std::uint64_t before = size_;
     try {
         write(text.data(), text.size());
     } catch (const UserError&) {
@@ -75,18 +89,43 @@ void OutputFile::append(std::string_view text) {
     }
 }
 
-void OutputFile::sync() {
-    while (::fsync(file_) != 0) {
-        if (errno != EINTR) throw_unwritable(shown_, errno);
-    }
-}
+void OutputFile::sync() { sync_file(file_, shown_); }
 
 void OutputFile::close() {
     // Closed whatever it returns; EINTR leaves nothing to repeat on Linux.
     if (::close(std::exchange(file_, -1)) != 0 && errno != EINTR) throw_unwritable(shown_, errno);
 }
 
-void write_atomically(const fs::path& path, const std::function<void(OutputFile&)>& body) {
+int reopen(const fs::path& path, std::uint64_t size) {
+    int file = -1;
+    do {
+        file = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
+    } while (file < 0 && errno == EINTR);
+    if (file < 0) throw_unwritable(path, errno);
+    try {
+        struct stat status {};
+        if (::fstat(file, &status) != 0) throw_unwritable(path, errno);
+        if (static_cast<std::uint64_t>(status.st_size) < size) {
+            throw UserError(ExitCode::io, "cannot go on writing " + path.string() + ": it has " +
+                                              std::to_string(status.st_size) + " bytes, expected at least " +
+                                              std::to_string(size));
+        }
+        if (::ftruncate(file, static_cast<off_t>(size)) != 0) throw_unwritable(path, errno);
+    } catch (...) {
+        ::close(file);
+        throw;
+    }
+    return file;
+}
+
+void sync_file(int descriptor, const fs::path& path) {
+    while (::fsync(descriptor) != 0) {
+        if (errno != EINTR) throw_unwritable(path, errno);
+    }
+}
+
+void write_atomically(const fs::path& path, const std::function<void(OutputFile&)>& body,
+                      const std::function<void(const fs::path&)>& verify) {
     std::error_code unreadable;
     const auto status = fs::status(path, unreadable);
     if (fs::exists(status) && !fs::is_regular_file(status)) {
@@ -99,6 +138,7 @@ void write_atomically(const fs::path& path, const std::function<void(OutputFile&
         body(file);
         file.sync();
         file.close();
+        if (verify) verify(temporary);
         fs::rename(temporary, path);
     } catch (const fs::filesystem_error& failed) {
         ::unlink(temporary.c_str());

@@ -2,10 +2,12 @@
 // UserError (io) with path and reason, and what was there before the call is still there after it.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace espalier {
 
@@ -18,6 +20,8 @@ public:
     /// Creates the file, or empties it. Errors call it `shown`, for a file that is only on its way to that name.
     OutputFile(const std::filesystem::path& path, std::filesystem::path shown);
     explicit OutputFile(const std::filesystem::path& path) : OutputFile(path, path) {}
+    /// Opens a file that is there, cut back to its first `size` bytes, to append to it.
+    static OutputFile reopened(const std::filesystem::path& path, std::uint64_t size);
     OutputFile(OutputFile&& other) noexcept;
     OutputFile& operator=(OutputFile&&) = delete;
     ~OutputFile();
@@ -28,17 +32,33 @@ public:
     /// Waits until the contents are on the disk.
     void sync();
     void close();
+    /// Bytes written, those before reopening included.
+    [[nodiscard]] std::uint64_t size() const { return size_; }
+    /// Everything written from now on passes `watcher` too.
+    void watch(std::function<void(const void*, std::size_t)> watcher) { watcher_ = std::move(watcher); }
 
 private:
+    OutputFile() = default;
+
     std::filesystem::path shown_;
     int file_ = -1;
-    std::size_t size_ = 0;
+    std::uint64_t size_ = 0;
+    std::function<void(const void*, std::size_t)> watcher_;
 };
+
+/// Opens a file that is there to write into it, cut back to its first `size` bytes. Throws as above; a file shorter
+/// than that is an error too.
+int reopen(const std::filesystem::path& path, std::uint64_t size);
+
+/// Waits until an open file's contents are on the disk.
+void sync_file(int descriptor, const std::filesystem::path& path);
 
 /// Replaces the regular file `path` by what `body` writes: at every moment, also after a power cut, the old or the new
 /// contents are there, whole. Writes a temporary file in the same folder, syncs, renames, syncs the folder; on any
-/// error the temporary file is removed.
-void write_atomically(const std::filesystem::path& path, const std::function<void(OutputFile&)>& body);
+/// error the temporary file is removed. `verify`, if given, reads the temporary file back before it takes its place,
+/// and throws if it is not what was written.
+void write_atomically(const std::filesystem::path& path, const std::function<void(OutputFile&)>& body,
+                      const std::function<void(const std::filesystem::path&)>& verify = {});
 
 /// True for the name of a temporary file that write_atomically() can have left behind when it was killed.
 bool is_temporary(const std::filesystem::path& path);

@@ -1,19 +1,17 @@
 #include "host/recorder.hpp"
 
 #include <algorithm>
-#include <cmath>
+#include <cstring>
 #include <limits>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <system_error>
-#include <type_traits>
-#include <utility>
 
 #include "espalier/error.hpp"
-#include "espalier/rule.hpp"
+#include "host/checkpoint_folder.hpp"
 #include "host/data/npy.hpp"
 #include "host/heat_map.hpp"
 #include "host/output_file.hpp"
+#include "host/run_lock.hpp"
 #include "host/topology_records.hpp"
 
 namespace espalier {
@@ -22,57 +20,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// Calls `visit(name, value)` for every column of the history, in order.
-template <class Visitor>
-void for_each_column(const EpochRecord& record, Visitor&& visit) {
-    visit("epoch", record.epoch);
-    visit("train_loss", record.train_loss);
-    visit("train_accuracy", record.train_accuracy);
-    visit("test_loss", record.test_loss);
-    visit("test_accuracy", record.test_accuracy);
-    visit("test_confidence", record.test_confidence);
-    visit("test_wrong_confidence", record.test_wrong_confidence);
-    visit("train_seconds", record.train_seconds);
-    visit("test_seconds", record.test_seconds);
-    visit("evolution_seconds", record.evolution_seconds);
-    visit("images_per_second", record.images_per_second);
-    visit("edges", record.edges);
-    visit("replaced_positive", record.replaced_positive);
-    visit("replaced_negative", record.replaced_negative);
-    visit("learning_rate", record.learning_rate);
-    visit("weight_decay", record.weight_decay);
-    visit("zeta", record.zeta);
-}
-
-std::string csv_header() {
-    std::string line;
-    for_each_column({},
-                    [&](const char* name, auto /*value*/) { line += (line.empty() ? "" : ",") + std::string(name); });
-    return line + "\n";
-}
-
-std::string csv_line(const EpochRecord& record) {
-    std::string line;
-    for_each_column(record,
-                    [&](const char* /*name*/, auto value) { line += (line.empty() ? "" : ",") + number_text(value); });
-    return line + "\n";
-}
-
-/// JSON has no NaN and no infinity: null, and "nonfinite": true says that null is not for want of a value.
-std::string json_line(const EpochRecord& record) {
-    nlohmann::ordered_json line;
-    bool nonfinite = false;
-    for_each_column(record, [&](const char* name, auto value) {
-        line[name] = value;
-        if constexpr (std::is_floating_point_v<decltype(value)>) {
-            if (std::isfinite(value)) return;
-            line[name] = nullptr;
-            nonfinite = true;
-        }
-    });
-    if (nonfinite) line["nonfinite"] = true;
-    return line.dump() + "\n";
-}
+constexpr const char* csv_name = "history.csv";
+constexpr const char* jsonl_name = "history.jsonl";
 
 /// File of the degrees of one side of a layer (from 0).
 std::string degrees_name(std::size_t layer, bool inputs) {
@@ -90,6 +39,7 @@ bool is_own_file(const fs::path& path) {
         if (name == known) return true;
     }
     if (is_topology_record(name)) return true;
+    if (name == RunLock::name) return true;
     const std::string head = "degrees-layer";
     if (!name.starts_with(head)) return false;
     const auto dash = name.find_first_not_of("0123456789", head.size());
@@ -98,11 +48,23 @@ bool is_own_file(const fs::path& path) {
 }
 
 void remove_own_files(const fs::path& folder) {
+    remove_checkpoints(folder);
     std::vector<fs::path> own;
     for (const auto& entry : fs::directory_iterator(folder)) {
-        if (!entry.is_directory() && is_own_file(entry.path())) own.push_back(entry.path());
+        if (!entry.is_directory() && is_own_file(entry.path()) && entry.path().filename() != RunLock::name) {
+            own.push_back(entry.path());
+        }
     }
     for (const auto& path : own) fs::remove(path);
+}
+
+/// What killed writers left.
+void remove_temporaries(const fs::path& folder) {
+    std::vector<fs::path> left;
+    for (const auto& entry : fs::directory_iterator(folder)) {
+        if (is_temporary(entry.path()) && is_own_file(entry.path())) left.push_back(entry.path());
+    }
+    for (const auto& path : left) fs::remove(path);
 }
 
 /// Refuses to write into a folder that holds somebody's files and is no run folder.
@@ -110,31 +72,46 @@ void expect_run_folder(const fs::path& folder) {
     if (fs::exists(folder / "config.toml")) return;
     for (const auto& entry : fs::directory_iterator(folder)) {
         if (is_own_file(entry.path())) continue;
+        if (entry.path().filename() == checkpoints_name && entry.is_directory()) continue;
         throw UserError(ExitCode::usage, folder.string() + " is not a run folder: it has no config.toml but holds " +
                                              entry.path().filename().string() +
                                              ", which --overwrite will not touch; choose another --out");
     }
 }
 
-/// The run folder while its first files are written: removes what it made unless keep() is called.
-class NewFolder {
+/// The run folder, held against other processes. While the first files of a new run are written: removes what it made
+/// unless keep() is called.
+class HeldFolder {
 public:
     /// Creates the folder and its missing parents, or clears an old run out of it.
-    NewFolder(const fs::path& folder, bool overwrite) : folder_(folder) {
+    HeldFolder(const fs::path& folder, bool overwrite) : folder_(folder) {
         try {
             if (fs::exists(folder)) {
                 reuse(overwrite);
             } else {
                 create();
+                lock_.emplace(folder);
             }
         } catch (const fs::filesystem_error& failed) {
             remove_made();
             throw_unwritable(folder, failed.code().value());
+        } catch (...) {
+            remove_made();
+            throw;
         }
     }
-    NewFolder(const NewFolder&) = delete;
-    NewFolder& operator=(const NewFolder&) = delete;
-    ~NewFolder() {
+    /// Holds the folder of a run that goes on.
+    explicit HeldFolder(const fs::path& folder) : folder_(folder), kept_(true) {
+        lock_.emplace(folder);
+        try {
+            remove_temporaries(folder);
+        } catch (const fs::filesystem_error& failed) {
+            throw_unwritable(folder, failed.code().value());
+        }
+    }
+    HeldFolder(const HeldFolder&) = delete;
+    HeldFolder& operator=(const HeldFolder&) = delete;
+    ~HeldFolder() {
         if (!kept_) remove_made();
     }
     void keep() { kept_ = true; }
@@ -143,13 +120,14 @@ private:
     void reuse(bool overwrite) {
         if (!overwrite) {
             throw UserError(ExitCode::usage, folder_.string() +
-                                                 " exists; pass --overwrite to replace the run in it, or choose "
-                                                 "another folder with --out");
+                                                 " exists; pass --resume auto to go on with the run in it, --overwrite "
+                                                 "to replace that run, or choose another folder with --out");
         }
         if (!fs::is_directory(folder_)) {
             throw UserError(ExitCode::usage, folder_.string() + " is not a folder; choose another --out");
         }
         expect_run_folder(folder_);
+        lock_.emplace(folder_);
         remove_own_files(folder_);
     }
     void create() {
@@ -164,15 +142,17 @@ private:
     }
     void remove_made() noexcept {
         try {
-            remove_own_files(folder_);
+            if (lock_.has_value()) remove_own_files(folder_);
         } catch (...) {  // the error that led here is the one to report
         }
+        lock_.reset();
         std::error_code ignored;
         for (auto at = made_.rbegin(); at != made_.rend(); ++at) fs::remove(*at, ignored);
     }
 
     fs::path folder_;
     std::vector<fs::path> made_;
+    std::optional<RunLock> lock_;
     bool kept_ = false;
 };
 
@@ -183,6 +163,13 @@ public:
         : narrow_(largest_degree <= std::numeric_limits<std::uint16_t>::max()),
           neurons_(neurons),
           file_(path, narrow_ ? NpyType::u2 : NpyType::u4, {2, neurons}) {}
+    /// Goes on with the first `bytes` bytes of a file.
+    DegreeFile(const fs::path& path, Index neurons, Index largest_degree, std::uint64_t bytes)
+        : narrow_(largest_degree <= std::numeric_limits<std::uint16_t>::max()),
+          neurons_(neurons),
+          file_(path, narrow_ ? NpyType::u2 : NpyType::u4, {2, neurons}, bytes) {}
+
+    [[nodiscard]] NpyAppender& file() { return file_; }
 
     void append(const std::vector<EdgeIndex>& before, const std::vector<EdgeIndex>& after) {
         expects(before.size() == neurons_ && after.size() == neurons_, "one degree per neuron");
@@ -218,9 +205,9 @@ public:
         : folder_(folder), made_(folder, overwrite) {
         write_atomically(folder / "config.toml",
                          [&](OutputFile& file) { file.write(config_text.data(), config_text.size()); });
-        csv_.emplace(folder / "history.csv");
+        csv_.emplace(folder / csv_name);
         csv_->append(csv_header());
-        jsonl_.emplace(folder / "history.jsonl");
+        jsonl_.emplace(folder / jsonl_name);
         for (std::size_t l = 0; l < layers.size(); ++l) {
             inputs_.emplace_back();
             outputs_.emplace_back();
@@ -229,6 +216,40 @@ public:
             outputs_[l].emplace(folder / degrees_name(l, false), layers[l].num_outputs, layers[l].num_inputs);
         }
         made_.keep();
+    }
+
+    Files(const fs::path& folder, const RecordedBytes& recorded, const std::string& config_text,
+          const std::vector<RecordedLayer>& layers)
+        : folder_(folder), made_(folder) {
+        const auto bytes = [&](const std::string& name) { return recorded_bytes(recorded, name); };
+        write_atomically(folder / "config.toml",
+                         [&](OutputFile& file) { file.write(config_text.data(), config_text.size()); });
+        csv_.emplace(OutputFile::reopened(folder / csv_name, bytes(csv_name)));
+        jsonl_.emplace(OutputFile::reopened(folder / jsonl_name, bytes(jsonl_name)));
+        for (std::size_t l = 0; l < layers.size(); ++l) {
+            inputs_.emplace_back();
+            outputs_.emplace_back();
+            if (!layers[l].sparse) continue;
+            const std::string in = degrees_name(l, true), out = degrees_name(l, false);
+            inputs_[l].emplace(folder / in, layers[l].num_inputs, layers[l].num_outputs, bytes(in));
+            outputs_[l].emplace(folder / out, layers[l].num_outputs, layers[l].num_inputs, bytes(out));
+        }
+        read_connections();
+    }
+
+    RecordedBytes sync() {
+        csv_->sync();
+        jsonl_->sync();
+        RecordedBytes bytes{{csv_name, csv_->size()}, {jsonl_name, jsonl_->size()}};
+        for (std::size_t l = 0; l < inputs_.size(); ++l) {
+            for (const bool inputs : {true, false}) {
+                auto& degrees = inputs ? inputs_[l] : outputs_[l];
+                if (!degrees.has_value()) continue;
+                degrees->file().sync();
+                bytes[degrees_name(l, inputs)] = degrees->file().bytes();
+            }
+        }
+        return bytes;
     }
 
     void epoch(const EpochRecord& record) {
@@ -260,8 +281,25 @@ public:
     [[nodiscard]] const fs::path& folder() const { return folder_; }
 
 private:
+    /// The first and the last moment recorded so far.
+    void read_connections() {
+        if (inputs_.empty() || !inputs_[0].has_value() || inputs_[0]->file().rows() == 0) return;
+        const NpyArray array = read_npy(inputs_[0]->file().path());
+        const std::size_t neurons = array.shape.at(2);
+        const std::size_t item = item_size(array.type);
+        const auto row = [&](std::size_t number) {
+            std::vector<EdgeIndex> degrees(neurons, 0);
+            for (std::size_t n = 0; n < neurons; ++n) {
+                std::memcpy(&degrees[n], array.data.data() + (number * neurons + n) * item, item);
+            }
+            return degrees;
+        };
+        first_ = row(0);
+        last_ = row(2 * array.shape.at(0) - 1);
+    }
+
     fs::path folder_;
-    NewFolder made_;
+    HeldFolder made_;
     std::optional<OutputFile> csv_, jsonl_;
     std::vector<std::optional<DegreeFile>> inputs_, outputs_;  // per layer, empty for dense ones
     std::vector<EdgeIndex> first_, last_;                      // connections per input of layer 1
@@ -271,7 +309,13 @@ Recorder::Recorder(const fs::path& folder, bool overwrite, const std::string& co
                    std::vector<RecordedLayer> layers)
     : files_(std::make_unique<Files>(folder, overwrite, config_text, layers)) {}
 
+Recorder::Recorder(const fs::path& folder, const RecordedBytes& recorded, const std::string& config_text,
+                   const std::vector<RecordedLayer>& layers)
+    : files_(std::make_unique<Files>(folder, recorded, config_text, layers)) {}
+
 Recorder::~Recorder() = default;
+
+RecordedBytes Recorder::sync() { return files_->sync(); }
 
 void Recorder::epoch(const EpochRecord& record) { files_->epoch(record); }
 

@@ -1,29 +1,20 @@
 // The run folder: config.toml (resolved options), history.csv and history.jsonl (a line per epoch), connections.npy
 // (edges per input of layer 1, before and after every evolution), degrees-layer<n>-<inputs|outputs>.npy (the same for
 // every other side), heat maps as .png, network.safetensors. Files grow by appending and read correctly at any moment.
+// One process at a time: the folder is locked (run_lock.hpp) as long as its recorder lives.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "espalier/topology.hpp"
+#include "host/epoch_record.hpp"
 
 namespace espalier {
-
-struct EpochRecord {
-    std::uint32_t epoch = 0;                    // from 1
-    double train_loss = 0, train_accuracy = 0;  // running, while training; accuracies as fractions
-    double test_loss = 0, test_accuracy = 0;
-    double test_confidence = 0, test_wrong_confidence = 0;  // mean confidence of all and of the wrong test predictions
-    double train_seconds = 0, test_seconds = 0, evolution_seconds = 0;
-    double images_per_second = 0;
-    std::uint64_t edges = 0;  // sparse layers, after evolution
-    std::uint64_t replaced_positive = 0, replaced_negative = 0;
-    double learning_rate = 0, weight_decay = 0, zeta = 0;  // at the epoch's start
-};
 
 /// What the recorder must know of the network to lay out its arrays.
 struct RecordedLayer {
@@ -38,7 +29,15 @@ public:
     /// refused. Throws UserError: usage for what is refused, io with path and reason for what cannot be written.
     Recorder(const std::filesystem::path& folder, bool overwrite, const std::string& config_text,
              std::vector<RecordedLayer> layers);
+    /// Goes on with the run in `folder`: its files are cut back to `recorded`. Throws UserError: usage if another
+    /// process writes there, io for what cannot be written or is shorter than recorded, checkpoint for a file that was
+    /// not.
+    Recorder(const std::filesystem::path& folder, const RecordedBytes& recorded, const std::string& config_text,
+             const std::vector<RecordedLayer>& layers);
     ~Recorder();
+
+    /// Waits until all that was recorded is on the disk; returns how much that is.
+    RecordedBytes sync();
 
     /// Appends one line to history.csv and history.jsonl. Numbers read back exactly; NaN and infinity are null in JSON,
     /// with "nonfinite": true in that line.

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cerrno>
 #include <limits>
@@ -12,6 +13,7 @@
 #include <system_error>
 
 #include "espalier/error.hpp"
+#include "host/data/sha256.hpp"
 #include "host/safetensors_header.hpp"
 
 namespace espalier {
@@ -23,6 +25,22 @@ static_assert(std::endian::native == std::endian::little, "tensors are stored as
 constexpr std::uint64_t length_bytes = 8;
 constexpr std::uint64_t alignment = 8;  // of the data, for readers that map the file
 constexpr std::uint64_t largest_header = 100'000'000;
+constexpr std::uint64_t checksum_bytes = 32;
+
+nlohmann::ordered_json header_entry(const std::string& type, const std::vector<std::uint64_t>& shape,
+                                    std::uint64_t begin, std::uint64_t end) {
+    return {{"dtype", type}, {"shape", shape}, {"data_offsets", {begin, end}}};
+}
+
+/// Damage found while reading back is the disk's fault, not the reader's input.
+void verify_written(const std::filesystem::path& written, const std::filesystem::path& shown) {
+    try {
+        SafetensorsFile(written).expect_checksum();
+    } catch (const UserError& error) {
+        throw UserError(ExitCode::io, "cannot write " + shown.string() +
+                                          ": what was read back is not what was written (" + error.what() + ")");
+    }
+}
 
 }  // namespace
 
@@ -54,16 +72,24 @@ void write_safetensors(const std::filesystem::path& path, const std::map<std::st
         expects(bytes.has_value() && !header.contains(tensor.name), "tensors of known types and different names");
         const std::uint64_t begin = end;
         end += *bytes;
-        header[tensor.name] = {{"dtype", tensor.type}, {"shape", tensor.shape}, {"data_offsets", {begin, end}}};
+        header[tensor.name] = header_entry(tensor.type, tensor.shape, begin, end);
     }
+    expects(!header.contains(checksum_tensor), "tensors that leave the checksum's name alone");
+    header[checksum_tensor] = header_entry("U8", {checksum_bytes}, end, end + checksum_bytes);
     std::string text = header.dump();
     text.resize((text.size() + alignment - 1) / alignment * alignment, ' ');
     const std::uint64_t length = text.size();
-    write_atomically(path, [&](OutputFile& file) {
+    const auto body = [&](OutputFile& file) {
+        Sha256 digest;
+        file.watch([&](const void* bytes, std::size_t size) { digest.update(bytes, size); });
         file.write(&length, length_bytes);
         file.write(text.data(), text.size());
         for (const auto& tensor : tensors) tensor.write(file);
-    });
+        file.watch({});
+        const auto checksum = digest.bytes();
+        file.write(checksum.data(), checksum.size());
+    };
+    write_atomically(path, body, [&](const std::filesystem::path& written) { verify_written(written, path); });
 }
 
 SafetensorsFile::SafetensorsFile(std::filesystem::path path) : path_(std::move(path)) {
@@ -137,6 +163,27 @@ void SafetensorsFile::check_layout() const {
         refuse_at(data_start_, "expected " + std::to_string(end) + " bytes of data, found " + std::to_string(held) +
                                    (held < end ? "; the file is cut short" : "; something is appended"));
     }
+}
+
+void SafetensorsFile::expect_checksum() const {
+    const auto found = tensors_.find(checksum_tensor);
+    if (found == tensors_.end()) refuse(std::string("expected a tensor '") + checksum_tensor + "', found none");
+    const TensorEntry& tensor = found->second;
+    if (tensor.type != "U8" || tensor.bytes() != checksum_bytes || data_start_ + tensor.end != size_) {
+        refuse(std::string("expected '") + checksum_tensor + "' to be the last 32 bytes");
+    }
+    Sha256 digest;
+    std::vector<char> buffer(std::size_t{1} << 20);
+    for (std::uint64_t at = 0; at < size_ - checksum_bytes;) {
+        const std::uint64_t part = std::min<std::uint64_t>(buffer.size(), size_ - checksum_bytes - at);
+        read_bytes(at, buffer.data(), part);
+        digest.update(buffer.data(), part);
+        at += part;
+    }
+    std::array<std::uint8_t, checksum_bytes> stored{};
+    read(tensor, stored.data());
+    if (digest.bytes() != stored)
+        refuse(tensor, 0, "the checksum does not fit the bytes before it; the file is damaged");
 }
 
 void SafetensorsFile::read(const TensorEntry& tensor, void* to) const {

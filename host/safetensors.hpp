@@ -26,8 +26,11 @@ struct TensorSource {
     std::function<void(OutputFile&)> write;
 };
 
-/// Writes a file, whole or not at all (write_atomically). Equal arguments give equal bytes.
-/// Throws UserError (io) with path and reason.
+/// The last tensor of every file written here, U8 [32]: the SHA-256 of all bytes before it, header included.
+constexpr const char* checksum_tensor = "checksum";
+
+/// Writes a file, whole or not at all (write_atomically), reads it back and verifies its checksum before it takes its
+/// place. Equal arguments give equal bytes. Throws UserError (io) with path and reason.
 void write_safetensors(const std::filesystem::path& path, const std::map<std::string, std::string>& metadata,
                        const std::vector<TensorSource>& tensors);
 
@@ -51,6 +54,10 @@ public:
 
     [[nodiscard]] const std::map<std::string, std::string>& metadata() const { return metadata_; }
     [[nodiscard]] const std::map<std::string, TensorEntry>& tensors() const { return tensors_; }
+
+    [[nodiscard]] bool has_checksum() const { return tensors_.contains(checksum_tensor); }
+    /// Reads the whole file and throws unless it ends with its right checksum.
+    void expect_checksum() const;
 
     /// Copies the tensor's bytes() bytes.
     void read(const TensorEntry& tensor, void* to) const;

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstring>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "espalier/error.hpp"
@@ -17,6 +19,8 @@ namespace espalier {
 namespace fs = std::filesystem;
 
 namespace {
+
+constexpr const char* edges_name = "edges.csv";
 
 std::string weights_name(std::size_t layer) { return "weights-layer" + std::to_string(layer + 1) + ".npy"; }
 
@@ -73,9 +77,59 @@ public:
             weights_.emplace_back(folder / weights_name(l), NpyType::u4, std::vector<std::uint64_t>{weight_bins});
         }
         write_npy(folder / "weights-bins.npy", NpyType::f4, {network.layers.size(), weight_bins + 1}, borders.data());
-        edges_.emplace(folder / "edges.csv");
+        edges_.emplace(folder / edges_name);
         edges_->append("epoch,layer,edges,born,lost,mean_age,from_birth,ever_active\n");
         count_weights(network);
+    }
+
+    Files(const fs::path& folder, const Network& network, const RecordPlan& plan, const RecordedBytes& recorded,
+          AllLives lives)
+        : folder_(folder), plan_(plan) {
+        if (lives.size() != network.layers.size()) {
+            throw UserError(ExitCode::checkpoint, "the checkpoint follows the edges of " +
+                                                      std::to_string(lives.size()) + " layers, the network has " +
+                                                      std::to_string(network.layers.size()));
+        }
+        const NpyArray borders = read_npy(folder / "weights-bins.npy");
+        if (borders.type != NpyType::f4 ||
+            borders.shape != std::vector<std::uint64_t>{network.layers.size(), weight_bins + 1}) {
+            throw UserError(ExitCode::checkpoint,
+                            (folder / "weights-bins.npy").string() + " does not belong to a network of these layers");
+        }
+        for (std::size_t l = 0; l < network.layers.size(); ++l) {
+            if (lives[l].has_value() != is_followed(network.layers[l])) {
+                throw UserError(ExitCode::checkpoint,
+                                "the checkpoint and the network disagree on which layers' edges "
+                                "are followed");
+            }
+            lives_.emplace_back();
+            if (lives[l].has_value()) lives_.back().emplace(lives[l]->last, std::move(lives[l]->lives));
+            // the last border of a layer is its reach
+            float reach = 0;
+            std::memcpy(&reach, borders.data.data() + ((l + 1) * (weight_bins + 1) - 1) * sizeof reach, sizeof reach);
+            reach_.push_back(reach);
+            weights_.emplace_back(folder / weights_name(l), NpyType::u4, std::vector<std::uint64_t>{weight_bins},
+                                  recorded_bytes(recorded, weights_name(l)));
+        }
+        edges_.emplace(OutputFile::reopened(folder / edges_name, recorded_bytes(recorded, edges_name)));
+    }
+
+    void sync(RecordedBytes& bytes) {
+        edges_->sync();
+        bytes[edges_name] = edges_->size();
+        for (std::size_t l = 0; l < weights_.size(); ++l) {
+            weights_[l].sync();
+            bytes[weights_name(l)] = weights_[l].bytes();
+        }
+    }
+
+    [[nodiscard]] AllLives lives() const {
+        AllLives all;
+        for (const auto& history : lives_) {
+            all.emplace_back();
+            if (history) all.back().emplace(LayerLives{history->last(), history->lives()});
+        }
+        return all;
     }
 
     void epoch(std::uint32_t epoch, const Network& network) {
@@ -124,7 +178,12 @@ private:
 
 TopologyRecords::TopologyRecords(const fs::path& folder, const Network& network, const RecordPlan& plan)
     : files_(std::make_unique<Files>(folder, network, plan)) {}
+TopologyRecords::TopologyRecords(const fs::path& folder, const Network& network, const RecordPlan& plan,
+                                 const RecordedBytes& recorded, AllLives lives)
+    : files_(std::make_unique<Files>(folder, network, plan, recorded, std::move(lives))) {}
 TopologyRecords::~TopologyRecords() = default;
+void TopologyRecords::sync(RecordedBytes& bytes) { files_->sync(bytes); }
+AllLives TopologyRecords::lives() const { return files_->lives(); }
 void TopologyRecords::epoch(std::uint32_t epoch, const Network& network) { files_->epoch(epoch, network); }
 void TopologyRecords::finish() { files_->finish(); }
 

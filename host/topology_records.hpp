@@ -10,10 +10,13 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "espalier/layer.hpp"
+#include "host/edge_history.hpp"
+#include "host/epoch_record.hpp"
 
 namespace espalier {
 
@@ -33,6 +36,14 @@ std::uint64_t following_bytes(Index num_inputs, Index num_outputs, Cell num_edge
 
 constexpr std::size_t weight_bins = 128;
 
+/// The lives of a layer's edges up to the last look, and the topology it saw.
+struct LayerLives {
+    Topology last;
+    EdgeLives lives;
+};
+/// Per layer; nothing for those that are not followed.
+using AllLives = std::vector<std::optional<LayerLives>>;
+
 /// What the recorder must know to lay these files out.
 struct RecordPlan {
     std::uint32_t every = 1;
@@ -43,7 +54,16 @@ class TopologyRecords {
 public:
     /// Creates the files in a run folder; `network` is the one to be trained. Throws UserError (io).
     TopologyRecords(const std::filesystem::path& folder, const Network& network, const RecordPlan& plan);
+    /// Goes on with the files of a run: cut back to what a checkpoint `recorded`, with the lives it held. Throws
+    /// UserError: io, or checkpoint for what does not belong together.
+    TopologyRecords(const std::filesystem::path& folder, const Network& network, const RecordPlan& plan,
+                    const RecordedBytes& recorded, AllLives lives);
     ~TopologyRecords();
+
+    /// Waits until all that was recorded is on the disk; adds the sizes of the files that grow.
+    void sync(RecordedBytes& bytes);
+    /// What a checkpoint must hold to go on.
+    [[nodiscard]] AllLives lives() const;
 
     /// Looks at the network at the end of an epoch (from 1, none left out). Throws UserError (io).
     void epoch(std::uint32_t epoch, const Network& network);

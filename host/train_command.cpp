@@ -1,8 +1,10 @@
 #include <CLI/CLI.hpp>
+#include <filesystem>
 #include <iostream>
 #include <memory>
 
 #include "espalier/error.hpp"
+#include "host/checkpoint_folder.hpp"
 #include "host/command.hpp"
 #include "host/experiment_arguments.hpp"
 #include "host/memory_estimate.hpp"
@@ -16,6 +18,9 @@ struct TrainArguments {
     explicit TrainArguments(CLI::App& app) : experiment(app) {}
     ExperimentArguments experiment;
     std::string out;
+    std::string resume = "never";
+    std::uint32_t checkpoint_every = 0;
+    int keep = 3;
     bool overwrite = false;
     bool json = false;
     bool print_config = false;
@@ -32,22 +37,54 @@ void print_recipes() {
     std::cout << "\nNAME-fixed and NAME-dense run a recipe's controls: a fixed random topology, no sparsity at all.\n";
 }
 
+/// Fills in what --resume says; the experiment that the given options add to: for a path, that run's own.
+Experiment resumed_experiment(const TrainArguments& arguments, RunPlace& place) {
+    if (arguments.resume == "never") return {};
+    if (arguments.overwrite) throw UserError(ExitCode::usage, "--resume and --overwrite exclude each other; give one");
+    if (arguments.resume == "auto") {
+        place.resume = Resume::if_possible;
+        return {};
+    }
+    namespace fs = std::filesystem;
+    const fs::path path = arguments.resume;
+    if (!fs::exists(path)) {
+        throw UserError(ExitCode::checkpoint, "there is nothing at " + path.string() +
+                                                  " to resume; --resume takes auto, never, a run folder or a "
+                                                  "checkpoint in one");
+    }
+    place.resume = Resume::always;
+    fs::path run = path;
+    if (!fs::is_directory(path)) {
+        place.checkpoint = path;
+        run = run_of_checkpoint(path);
+    }
+    if (!place.folder.empty() && !fs::equivalent(place.folder, run)) {
+        throw UserError(ExitCode::usage, "--resume goes on in " + run.string() + "; leave --out away");
+    }
+    place.folder = run;
+    Experiment experiment;
+    const std::string config = (run / "config.toml").string();
+    apply(read_config_file(config), config, experiment);
+    return experiment;
+}
+
 int train(const TrainArguments& arguments) {
     if (arguments.list_recipes) {
         print_recipes();
         return 0;
     }
-    const Experiment experiment = arguments.experiment.resolve();
+    RunPlace place{arguments.out, arguments.overwrite, Resume::never, {}, arguments.checkpoint_every, arguments.keep};
+    const Experiment experiment = arguments.experiment.resolve(resumed_experiment(arguments, place));
     if (arguments.print_config) {
         std::cout << config_text(experiment);
         return 0;
     }
     if (arguments.dry_run) {
-        const MemoryEstimate estimate = estimate_memory(experiment);
+        const MemoryEstimate estimate = estimate_memory(experiment, arguments.keep);
         std::cout << (arguments.json ? estimate_json(estimate) + "\n" : estimate_table(estimate));
         return 0;
     }
-    const RunResults results = run_training(experiment, {arguments.out, arguments.overwrite});
+    const RunResults results = run_training(experiment, place);
     std::cout << (arguments.json ? results_json(results) + "\n" : results_table(results)) << std::flush;
     return static_cast<int>(results.stopped ? ExitCode::stopped : ExitCode::ok);
 }
@@ -58,6 +95,27 @@ void add_train_command(CLI::App& app, Action& action) {
     CLI::App* command = app.add_subcommand("train", "train a sparse network, pruning and regrowing its edges");
     const auto arguments = std::make_shared<TrainArguments>(*command);
     command->add_option("--out", arguments->out, "run folder (default: a new one under runs/)")->group("Run");
+    command
+        ->add_option("--resume", arguments->resume,
+                     "go on with an interrupted run: auto (the one in --out, if there is one), never, or the path of a "
+                     "run folder or a checkpoint")
+        ->type_name("")
+        ->capture_default_str()
+        ->group("Run");
+    command
+        ->add_option("--checkpoint-every", arguments->checkpoint_every,
+                     "epochs between checkpoints, 0: at the first epoch's end after every minute; the end of a run and "
+                     "SIGINT, SIGTERM and SIGUSR1 always make one")
+        ->type_name("")
+        ->capture_default_str()
+        ->group("Run");
+    command
+        ->add_option("--keep", arguments->keep,
+                     "newest checkpoints to keep, besides the best by test loss; 0: make none")
+        ->type_name("")
+        ->check(CLI::Range(0, 1000000))
+        ->capture_default_str()
+        ->group("Run");
     command->add_flag("--overwrite", arguments->overwrite, "replace what an earlier run left in --out")->group("Run");
     command->add_flag("--json", arguments->json, "results as one JSON object, the last thing on stdout")->group("Run");
     command->add_flag("--print-config", arguments->print_config, "print the resolved options and end")->group("Run");

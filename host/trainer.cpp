@@ -42,44 +42,65 @@ Trainer::Trainer(const Experiment& experiment, Backend& backend, const DataSet& 
     for (const Layer& layer : network.layers) edges_.push_back(static_cast<EdgeIndex>(layer.weights.size()));
 }
 
+void Trainer::continue_from(TrainingProgress progress, std::vector<EpochRecord> history) {
+    expects(progress.epoch <= experiment_.epochs && progress.step <= steps_per_epoch_, "progress within the run");
+    expects(history.size() == progress.epoch, "a record of every epoch done");
+    progress_ = std::move(progress);
+    history_ = std::move(history);
+}
+
 bool Trainer::run() {
-    for (std::uint32_t epoch = 0; epoch < experiment_.epochs; ++epoch) {
-        const double epochs = experiment_.epochs;
-        EpochRecord record;
-        record.epoch = epoch + 1;
-        record.learning_rate = scheduled(experiment_.learning_rate, epoch, epochs);
-        record.weight_decay = scheduled(experiment_.weight_decay, epoch, epochs);
-        record.zeta = scheduled(experiment_.zeta, epoch, epochs);
-        const bool each_epoch = evolves() && std::holds_alternative<EveryEpoch>(experiment_.cadence);
-        const bool last = epoch + 1 == experiment_.epochs;
-        const bool evolves_now = each_epoch && !(last && experiment_.last_epoch == LastEpoch::keep);
-
-        std::vector<Degrees> before = all_degrees();
-        if (!train_epoch(epoch, record)) return false;
-        if (!experiment_.zero_before_test) test(record);
-        const auto start = Clock::now();
-        if (evolves_now) {
-            for (std::size_t l = 0; l < perceptron_.num_layers(); ++l) prune(l, epoch + 1.0, record);
-        }
-        record.evolution_seconds += seconds_since(start);
-        if (experiment_.zero_before_test) test(record);
-        const auto second_start = Clock::now();
-        if (evolves_now) finish_evolution(epoch);
-        record.evolution_seconds += seconds_since(second_start);
-
-        const std::vector<Degrees> after = all_degrees();
-        std::size_t sparse = 0;
-        for (std::size_t l = 0; l < perceptron_.num_layers(); ++l) {
-            if (!perceptron_.is_sparse(l)) continue;
-            for (const EdgeIndex degree : after[sparse].outputs) record.edges += degree;
-            observer_.degrees(l, before[sparse], after[sparse]);
-            ++sparse;
-        }
-        history_.push_back(record);
-        observer_.epoch(record);
+    while (progress_.epoch < experiment_.epochs) {
+        if (progress_.step == 0) begin_epoch();
+        if (!train_epoch()) return false;
+        finish_epoch();
+        ++progress_.epoch;
+        progress_.step = 0;
+        history_.push_back(progress_.record);
+        observer_.epoch(progress_.record);
         observer_.epoch_ended(*this);
     }
     return true;
+}
+
+void Trainer::begin_epoch() {
+    const double epochs = experiment_.epochs;
+    const std::uint32_t epoch = progress_.epoch;
+    progress_.record = {};
+    progress_.record.epoch = epoch + 1;
+    progress_.record.learning_rate = scheduled(experiment_.learning_rate, epoch, epochs);
+    progress_.record.weight_decay = scheduled(experiment_.weight_decay, epoch, epochs);
+    progress_.record.zeta = scheduled(experiment_.zeta, epoch, epochs);
+    progress_.metrics = {};
+    progress_.before = all_degrees();
+}
+
+void Trainer::finish_epoch() {
+    const std::uint32_t epoch = progress_.epoch;
+    EpochRecord& record = progress_.record;
+    const bool each_epoch = evolves() && std::holds_alternative<EveryEpoch>(experiment_.cadence);
+    const bool last = epoch + 1 == experiment_.epochs;
+    const bool evolves_now = each_epoch && !(last && experiment_.last_epoch == LastEpoch::keep);
+
+    if (!experiment_.zero_before_test) test(record);
+    const auto start = Clock::now();
+    if (evolves_now) {
+        for (std::size_t l = 0; l < perceptron_.num_layers(); ++l) prune(l, epoch + 1.0, record);
+    }
+    record.evolution_seconds += seconds_since(start);
+    if (experiment_.zero_before_test) test(record);
+    const auto second_start = Clock::now();
+    if (evolves_now) finish_evolution(epoch);
+    record.evolution_seconds += seconds_since(second_start);
+
+    const std::vector<Degrees> after = all_degrees();
+    std::size_t sparse = 0;
+    for (std::size_t l = 0; l < perceptron_.num_layers(); ++l) {
+        if (!perceptron_.is_sparse(l)) continue;
+        for (const EdgeIndex degree : after[sparse].outputs) record.edges += degree;
+        observer_.degrees(l, progress_.before[sparse], after[sparse]);
+        ++sparse;
+    }
 }
 
 void Trainer::upload_scalars(std::uint32_t epoch) {
@@ -100,40 +121,68 @@ void Trainer::upload_scalars(std::uint32_t epoch) {
     scalars_.upload(scalars.data());
 }
 
-bool Trainer::train_epoch(std::uint32_t epoch, EpochRecord& record) {
-    const auto start = Clock::now();
-    upload_scalars(epoch);
-    const Samples& samples = train_.samples();
-    std::uint32_t done = 0;
-    while (done < steps_per_epoch_) {
+bool Trainer::train_epoch() {
+    EpochRecord& record = progress_.record;
+    upload_scalars(progress_.epoch);
+    for (;;) {
         if (observer_.stop()) return false;
-        observer_.within(epoch + 1, static_cast<double>(done) / steps_per_epoch_);
-        // Steps up to the next look or the next evolution run as one program.
-        std::uint32_t end = std::min(steps_per_epoch_, done + slice_steps);
-        for (std::size_t l = 0; evolves() && l < perceptron_.num_layers(); ++l) {
-            const std::uint32_t step = epoch * steps_per_epoch_ + done;
-            const double time = epoch + static_cast<double>(done) / steps_per_epoch_;
-            if (evolves_at(l, step)) evolve(l, time, step, record);
-            for (std::uint32_t s = done + 1; s < end; ++s) {
-                if (evolves_at(l, epoch * steps_per_epoch_ + s)) end = s;
-            }
-        }
-        backend_.run([&, done, end] {
-            for (std::uint32_t s = done; s < end; ++s) {
-                const std::uint32_t first = s * experiment_.batch;
-                perceptron_.train_step(samples, first, std::min(experiment_.batch, samples.count - first),
-                                       scalars_.data() + s);
-            }
-        });
-        done = end;
+        if (progress_.step == steps_per_epoch_) break;
+        observer_.within(progress_.epoch + 1, static_cast<double>(progress_.step) / steps_per_epoch_);
+        const auto start = Clock::now();
+        const std::uint32_t end = train_slice();
+        add_metrics(backend_.metrics(), progress_.step, end - progress_.step);
+        record.train_seconds += seconds_since(start);
+        progress_.step = end;
     }
-    const Metrics metrics = backend_.metrics();
-    record.train_seconds = seconds_since(start);
-    record.images_per_second = static_cast<double>(samples.count) / record.train_seconds;
+    const Metrics& metrics = progress_.metrics;
+    record.images_per_second = static_cast<double>(metrics.samples) / record.train_seconds;
     record.train_loss = metrics.batch_loss_sum / static_cast<double>(metrics.batches);
     record.train_accuracy = static_cast<double>(metrics.correct) / static_cast<double>(metrics.samples);
-    check_finite(epoch, record.train_loss);
     return true;
+}
+
+/// Steps up to the next look or the next evolution, which run as one program; returns where they end. A slice depends
+/// on its first step alone, so a run that was stopped has the same slices as one that was not, and so the same sums.
+std::uint32_t Trainer::train_slice() {
+    const std::uint32_t done = progress_.step;
+    const std::uint32_t before = progress_.epoch * steps_per_epoch_;
+    std::uint32_t end = std::min(steps_per_epoch_, done + slice_steps);
+    for (std::size_t l = 0; evolves() && l < perceptron_.num_layers(); ++l) {
+        const double time = progress_.epoch + static_cast<double>(done) / steps_per_epoch_;
+        if (evolves_at(l, before + done)) evolve(l, time, before + done, progress_.record);
+        for (std::uint32_t s = done + 1; s < end; ++s) {
+            if (evolves_at(l, before + s)) end = s;
+        }
+    }
+    const Samples& samples = train_.samples();
+    backend_.run([&, done, end] {
+        for (std::uint32_t s = done; s < end; ++s) {
+            const std::uint32_t first = s * experiment_.batch;
+            perceptron_.train_step(samples, first, std::min(experiment_.batch, samples.count - first),
+                                   scalars_.data() + s);
+        }
+    });
+    return end;
+}
+
+void Trainer::add_metrics(const Metrics& slice, std::uint32_t first, std::uint32_t steps) {
+    if (!std::isfinite(slice.batch_loss_sum)) {
+        std::string when = "step " + std::to_string(first + 1);
+        if (slice.first_nonfinite < steps) {
+            when = "step " + std::to_string(first + slice.first_nonfinite + 1);
+        } else if (steps > 1) {
+            when = "steps " + std::to_string(first + 1) + " to " + std::to_string(first + steps);
+        }
+        refuse_nonfinite(when + " of " + std::to_string(steps_per_epoch_), slice.batch_loss_sum);
+    }
+    Metrics& all = progress_.metrics;
+    all.batch_loss_sum += slice.batch_loss_sum;
+    all.sample_loss_sum += slice.sample_loss_sum;
+    all.confidence_sum += slice.confidence_sum;
+    all.wrong_confidence_sum += slice.wrong_confidence_sum;
+    all.batches += slice.batches;
+    all.samples += slice.samples;
+    all.correct += slice.correct;
 }
 
 void Trainer::test(EpochRecord& record) {
@@ -147,21 +196,24 @@ void Trainer::test(EpochRecord& record) {
     record.test_accuracy = static_cast<double>(metrics.correct) / samples;
     record.test_confidence = metrics.confidence_sum / samples;
     record.test_wrong_confidence = wrong > 0 ? metrics.wrong_confidence_sum / wrong : 0;
-    check_finite(record.epoch - 1, record.test_loss);
+    if (!std::isfinite(record.test_loss)) refuse_nonfinite("test pass", record.test_loss);
 }
 
-void Trainer::check_finite(std::uint32_t epoch, double loss) {
-    if (std::isfinite(loss)) return;
-    std::string where = "all weights are still finite";
+void Trainer::refuse_nonfinite(const std::string& when, double loss) {
+    std::string layers;
     const Network network = perceptron_.store();
-    for (std::size_t l = network.layers.size(); l-- > 0;) {
+    for (std::size_t l = 0; l < network.layers.size(); ++l) {
         if (!all_finite(network.layers[l].weights) || !all_finite(network.layers[l].bias)) {
-            where = "weights of layer " + std::to_string(l + 1) + " are not finite";
+            layers += (layers.empty() ? "" : ", ") + std::to_string(l + 1);
         }
     }
-    throw UserError(ExitCode::nonfinite, "epoch " + std::to_string(epoch + 1) + ": the loss is " +
-                                             std::to_string(loss) + "; " + where +
-                                             ". A lower --learning-rate usually helps");
+    throw UserError(ExitCode::nonfinite,
+                    "epoch " + std::to_string(progress_.epoch + 1) + ", " + when + ": the loss is " +
+                        std::to_string(loss) + "; " +
+                        (layers.empty() ? "all weights are still finite, so it is layer " +
+                                              std::to_string(network.layers.size()) + "'s outputs that are too large"
+                                        : "weights that are not finite since: layer " + layers) +
+                        ". A lower --learning-rate usually helps; checkpoints are as they were");
 }
 
 bool Trainer::evolves_at(std::size_t layer, std::uint32_t step) const {

@@ -2,7 +2,7 @@
 // work goes through Backend verbs, all output through the observer.
 #pragma once
 
-#include <optional>
+#include <string>
 #include <vector>
 
 #include "espalier/backend.hpp"
@@ -12,6 +12,16 @@
 #include "host/recorder.hpp"
 
 namespace espalier {
+
+/// How far a run has come: with the experiment, the data and the network, all that decides what follows.
+struct TrainingProgress {
+    std::uint32_t epoch = 0;  // epochs done
+    std::uint32_t step = 0;   // steps done of the one begun, 0: none is begun
+    // of the epoch begun, meaningless otherwise:
+    Metrics metrics;
+    EpochRecord record;
+    std::vector<Degrees> before;  // of the sparse layers, at its start
+};
 
 class Trainer;
 
@@ -24,7 +34,7 @@ public:
     virtual void epoch(const EpochRecord& /*record*/) {}
     /// Degrees of sparse layer `layer` (from 0) around an epoch's evolution.
     virtual void degrees(std::size_t /*layer*/, const Degrees& /*before*/, const Degrees& /*after*/) {}
-    /// After every epoch and its record: the moment to read the network back.
+    /// After every epoch and its record: the moment to read the network back and to save it, progress() included.
     virtual void epoch_ended(Trainer& /*trainer*/) {}
     /// Polled between slices of steps; true ends the run.
     virtual bool stop() { return false; }
@@ -36,18 +46,29 @@ public:
     Trainer(const Experiment& experiment, Backend& backend, const DataSet& data, const Network& network,
             TrainObserver& observer);
 
-    /// Trains all epochs. Returns false if the observer stopped it.
-    /// Throws UserError (nonfinite) naming epoch and layer when the loss is not finite.
+    /// Goes on where another trainer of the same experiment, data and network stood; `history` is what that one
+    /// recorded.
+    void continue_from(TrainingProgress progress, std::vector<EpochRecord> history);
+
+    /// Trains all epochs left. Returns false if the observer stopped it; network() and progress() then say all that
+    /// another trainer needs to go on to the same bits.
+    /// Throws UserError (nonfinite) naming epoch, step and layer when the loss is not finite.
     bool run();
 
     [[nodiscard]] Network network() { return perceptron_.store(); }
+    [[nodiscard]] const TrainingProgress& progress() const { return progress_; }
     [[nodiscard]] const std::vector<EpochRecord>& history() const { return history_; }
 
 private:
-    bool train_epoch(std::uint32_t epoch, EpochRecord& record);
+    void begin_epoch();
+    bool train_epoch();
+    std::uint32_t train_slice();
+    void finish_epoch();
     void upload_scalars(std::uint32_t epoch);
     void test(EpochRecord& record);
-    void check_finite(std::uint32_t epoch, double loss);
+    /// Adds a slice's metrics, in which step `first` was the first, to the epoch's.
+    void add_metrics(const Metrics& slice, std::uint32_t first, std::uint32_t steps);
+    [[noreturn]] void refuse_nonfinite(const std::string& when, double loss);
 
     // Evolution. Layers are told apart by number; `event` tells the draws of one evolution from those of another.
     [[nodiscard]] bool evolves() const { return experiment_.topology == TopologyKind::set; }
@@ -70,6 +91,7 @@ private:
     Buffer<StepScalars> scalars_;   // [layers, or 1 if all decay alike][steps]
     std::vector<EdgeIndex> edges_;  // of each layer
     std::vector<GrowRule> grow_;    // of each layer's next regrowth
+    TrainingProgress progress_;
     std::vector<EpochRecord> history_;
 };
 

@@ -1,9 +1,13 @@
 #include "host/training_run.hpp"
 
+#include <chrono>
 #include <cstdio>
+#include <optional>
 
 #include "espalier/error.hpp"
 #include "host/backends.hpp"
+#include "host/checkpoint.hpp"
+#include "host/checkpoint_folder.hpp"
 #include "host/data/dataset.hpp"
 #include "host/network_birth.hpp"
 #include "host/network_file.hpp"
@@ -25,20 +29,72 @@ namespace fs = std::filesystem;
 
 const std::string recipe_prefix = "recipe:";
 
-/// Runs, records and progress bar in one observer.
+constexpr double seconds_between_checkpoints = 60;
+
+/// Makes a run's checkpoints: when they are due, and what stands in them.
+class Checkpointer {
+public:
+    Checkpointer(const RunPlace& place, Recorder& recorder, TopologyRecords& records, CheckpointInfo info)
+        : every_(place.checkpoint_every),
+          keep_(place.keep),
+          recorder_(recorder),
+          records_(records),
+          info_(std::move(info)) {}
+
+    void save_if_due(const Trainer& trainer, const Network& network) {
+        const std::uint32_t epoch = trainer.progress().epoch;
+        const bool due = every_ > 0 ? epoch % every_ == 0
+                                    : std::chrono::steady_clock::now() - last_ >=
+                                          std::chrono::duration<double>(seconds_between_checkpoints);
+        if (keep_ == 0 || !due || epoch == info_.experiment.epochs) return;  // the last one is saved after the run
+        save(trainer, network);
+    }
+
+    void save(const Trainer& trainer, const Network& network) {
+        if (keep_ == 0) return;
+        info_.progress = trainer.progress();
+        info_.test_loss.reset();
+        if (info_.progress.step == 0 && !trainer.history().empty())
+            info_.test_loss = trainer.history().back().test_loss;
+        info_.recorded = recorder_.sync();
+        records_.sync(info_.recorded);
+        info_.lives = records_.lives();
+        add_checkpoint(recorder_.folder(), info_, network, keep_);
+        last_ = std::chrono::steady_clock::now();
+    }
+
+private:
+    std::uint32_t every_;
+    int keep_;
+    Recorder& recorder_;
+    TopologyRecords& records_;
+    CheckpointInfo info_;
+    std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
+};
+
+/// Recorder, checkpoints and progress bar in one observer.
 class Watcher final : public TrainObserver {
 public:
-    Watcher(Recorder& recorder, TopologyRecords& records, const RecordPlan& plan, Progress& progress)
-        : recorder_(recorder), records_(records), plan_(plan), progress_(progress) {}
+    /// `epoch`, from 1, is the one the run begins or goes on in.
+    Watcher(Recorder& recorder, TopologyRecords& records, const RecordPlan& plan, Checkpointer& checkpointer,
+            Progress& progress, std::uint32_t epoch)
+        : recorder_(recorder),
+          records_(records),
+          plan_(plan),
+          checkpointer_(checkpointer),
+          progress_(progress),
+          epoch_(epoch) {}
 
-    void within(std::uint32_t epoch, double part) override {
-        epoch_ = epoch;
-        progress_.within(epoch, part);
-    }
+    void within(std::uint32_t epoch, double part) override { progress_.within(epoch, part); }
     void degrees(std::size_t layer, const Degrees& before, const Degrees& after) override {
         if (is_recorded(epoch_, plan_.every, plan_.epochs)) recorder_.degrees(layer, before, after);
     }
-    void epoch_ended(Trainer& trainer) override { records_.epoch(epoch_, trainer.network()); }
+    void epoch_ended(Trainer& trainer) override {
+        const Network network = trainer.network();
+        records_.epoch(epoch_, network);
+        checkpointer_.save_if_due(trainer, network);
+        ++epoch_;
+    }
     void epoch(const EpochRecord& record) override {
         recorder_.epoch(record);
         char line[160];
@@ -54,16 +110,18 @@ private:
     Recorder& recorder_;
     TopologyRecords& records_;
     RecordPlan plan_;
+    Checkpointer& checkpointer_;
     Progress& progress_;
-    std::uint32_t epoch_ = 0;  // the one at work
+    std::uint32_t epoch_;  // the one at work, from 1
 };
 
-fs::path fresh_folder(const Experiment& experiment) {
+/// `only_name` true: the name a run has unless others had it before.
+fs::path default_folder(const Experiment& experiment, bool only_name) {
     std::string name =
         experiment.recipe.empty() ? experiment.dataset.substr(0, experiment.dataset.find(':')) : experiment.recipe;
     name += "-seed" + std::to_string(experiment.seed);
     fs::path folder = fs::path("runs") / name;
-    for (int n = 2; fs::exists(folder); ++n) folder = fs::path("runs") / (name + "-" + std::to_string(n));
+    for (int n = 2; !only_name && fs::exists(folder); ++n) folder = fs::path("runs") / (name + "-" + std::to_string(n));
     return folder;
 }
 
@@ -107,6 +165,90 @@ void count_parameters(const Network& network, RunResults& results) {
     }
 }
 
+/// Refuses options other than the run's own; those of the machine may change.
+void expect_same_options(const Experiment& asked, const Experiment& run, const fs::path& checkpoint) {
+    for (const auto& option : experiment_options()) {
+        if (option.group == "Machine" || option.name == "data-dir" || option.name == "recipe") continue;
+        const std::string now = option.get(asked);
+        const std::string then = option.get(run);
+        if (now == then) continue;
+        throw UserError(ExitCode::usage, "cannot resume from " + checkpoint.string() + ": its run has " + option.name +
+                                             " = " + (then.empty() ? "none" : then) + ", asked for is " +
+                                             (now.empty() ? "none" : now) +
+                                             "; a run with other options is a new one (--init-from starts it from an "
+                                             "old one's network)");
+    }
+}
+
+/// The checkpoint this run goes on from, read into `checkpoint`; nothing for a run that starts anew.
+std::optional<FoundCheckpoint> checkpoint_to_resume(const Experiment& experiment, const fs::path& folder,
+                                                    const RunPlace& place, Checkpoint& checkpoint) {
+    if (place.resume == Resume::never) return std::nullopt;
+    std::optional<FoundCheckpoint> found;
+    if (place.checkpoint.empty()) {
+        found = find_checkpoint(folder, checkpoint);
+    } else {
+        found = open_checkpoint(place.checkpoint, checkpoint);
+    }
+    if (found.has_value()) {
+        expect_same_options(experiment, checkpoint.info.experiment, found->path);
+    } else if (place.resume == Resume::always) {
+        throw UserError(ExitCode::checkpoint, folder.string() + " holds no checkpoint to resume from");
+    }
+    return found;
+}
+
+/// With --resume auto: a folder without any checkpoint is one whose run was killed before its first, and starts anew.
+bool may_restart(const fs::path& folder, const RunPlace& place) {
+    if (place.resume != Resume::if_possible || !fs::exists(folder)) return false;
+    if (!fs::exists(folder / "network.safetensors")) return true;
+    throw UserError(ExitCode::usage, folder.string() +
+                                         " holds a network but no checkpoint to resume from; pass "
+                                         "--overwrite to replace it, or choose another folder with --out");
+}
+
+/// The history up to a checkpoint that fits data and experiment.
+std::vector<EpochRecord> expect_resumable(const Experiment& experiment, const DataSet& data,
+                                          const FoundCheckpoint& found, Checkpoint& checkpoint) {
+    const CheckpointInfo& info = checkpoint.info;
+    const auto refuse = [&](const std::string& what) {
+        throw UserError(ExitCode::checkpoint, found.path.string() + ": " + what);
+    };
+    if (info.dataset_digest != data.digest) {
+        refuse("its run saw other data: expected digest " + info.dataset_digest + ", found " + data.digest + " in " +
+               data.source);
+    }
+    fit_network(experiment, false, checkpoint.network);
+    const std::uint32_t steps = (data.train.count() + experiment.batch - 1) / experiment.batch;
+    const bool past_end = info.progress.epoch == experiment.epochs && info.progress.step > 0;
+    if (info.progress.step > steps || past_end) {
+        refuse("step " + std::to_string(info.progress.step) + " of epoch " + std::to_string(info.progress.epoch + 1) +
+               " lies beyond the run");
+    }
+    const auto recorded = info.recorded.find("history.jsonl");
+    auto history = read_history(found.run / "history.jsonl", recorded == info.recorded.end() ? 0 : recorded->second);
+    if (history.size() != info.progress.epoch) {
+        refuse("after epoch " + std::to_string(info.progress.epoch) + ", but history.jsonl holds " +
+               std::to_string(history.size()) + " epochs there");
+    }
+    return history;
+}
+
+void say_resumed(const FoundCheckpoint& found, const CheckpointInfo& info, const Backend& backend, Progress& progress) {
+    for (const std::string& warning : found.warnings) progress.say("warning: " + warning);
+    const CheckpointPlace place{info.progress.epoch, info.progress.step};
+    const int forgotten = forget_newer(found.run, place);
+    progress.say("resuming from " + found.path.string() +
+                 (forgotten > 0 ? " (removed the " + std::to_string(forgotten) + " after it)" : ""));
+    const auto without_threads = [](const std::string& description) {
+        return description.substr(0, description.find(','));
+    };
+    if (without_threads(info.machine) != without_threads(backend.describe())) {
+        progress.say("warning: this run began on '" + info.machine + "' and goes on on '" + backend.describe() +
+                     "': from here on its bits differ from those of an unbroken run");
+    }
+}
+
 }  // namespace
 
 void check_against_data(const Experiment& experiment, const DataSet& data) {
@@ -123,29 +265,45 @@ void check_against_data(const Experiment& experiment, const DataSet& data) {
 }
 
 RunResults run_training(const Experiment& experiment, const RunPlace& place) {
-    const fs::path folder = place.folder.empty() ? fresh_folder(experiment) : place.folder;
+    watch_signals();
+    const fs::path folder =
+        !place.folder.empty() ? place.folder : default_folder(experiment, place.resume == Resume::if_possible);
+    Checkpoint checkpoint;
+    const std::optional<FoundCheckpoint> found = checkpoint_to_resume(experiment, folder, place, checkpoint);
     fs::path start_file = experiment.init_from;
-    if (experiment.init_from.starts_with(recipe_prefix)) {
-        const RunResults earlier = run_training(predecessor(experiment), {folder.string() + ".start", place.overwrite});
+    if (!found.has_value() && experiment.init_from.starts_with(recipe_prefix)) {
+        RunPlace start = place;
+        start.folder = folder.string() + ".start";
+        const RunResults earlier = run_training(predecessor(experiment), start);
         if (earlier.stopped) return earlier;
         start_file = earlier.run_dir / "network.safetensors";
     }
 
-    watch_signals();
     std::string remark;
     const std::unique_ptr<Backend> backend = make_backend(experiment, &remark);
     DataSet data =
         load_dataset(experiment.dataset, experiment.data_dir, experiment.train_samples, experiment.test_samples);
     check_against_data(experiment, data);
     Network network;
-    if (start_file.empty()) {
+    std::vector<EpochRecord> history;
+    if (found.has_value()) {
+        history = expect_resumable(experiment, data, *found, checkpoint);
+        network = std::move(checkpoint.network);
+    } else if (start_file.empty()) {
         network = new_network(experiment);
     } else {
         network = load_network(start_file);
         fit_network(experiment, experiment.reset_optimizer, network);
     }
 
-    Recorder recorder(folder, place.overwrite, config_text(experiment), recorded_layers(network));
+    std::optional<Recorder> held;
+    if (found.has_value()) {
+        held.emplace(folder, checkpoint.info.recorded, config_text(experiment), recorded_layers(network));
+    } else {
+        held.emplace(folder, place.overwrite || may_restart(folder, place), config_text(experiment),
+                     recorded_layers(network));
+    }
+    Recorder& recorder = *held;
     write_pixel_statistics(recorder.folder(), pixel_statistics(data));
     Progress progress(experiment.recipe.empty() ? data.name : experiment.recipe, experiment.epochs);
     if (!remark.empty()) progress.say(remark);
@@ -154,10 +312,20 @@ RunResults run_training(const Experiment& experiment, const RunPlace& place) {
     }
     progress.say(data.name + " from " + data.source + ", " + std::to_string(data.train.count()) + " + " +
                  std::to_string(data.test.count()) + " samples; " + backend->describe());
+    if (found.has_value()) say_resumed(*found, checkpoint.info, *backend, progress);
     const RecordPlan plan{experiment.record_every, experiment.epochs};
-    TopologyRecords records(recorder.folder(), network, plan);
-    Watcher watcher(recorder, records, plan, progress);
+    std::optional<TopologyRecords> kept;
+    if (found.has_value()) {
+        kept.emplace(folder, network, plan, checkpoint.info.recorded, std::move(checkpoint.info.lives));
+    } else {
+        kept.emplace(folder, network, plan);
+    }
+    TopologyRecords& records = *kept;
+    CheckpointInfo info{experiment, {}, {}, {}, data.name, data.digest, backend->name(), backend->describe(), {}};
+    Checkpointer checkpointer(place, recorder, records, std::move(info));
+    Watcher watcher(recorder, records, plan, checkpointer, progress, checkpoint.info.progress.epoch + 1);
     Trainer trainer(experiment, *backend, data, network, watcher);
+    if (found.has_value()) trainer.continue_from(checkpoint.info.progress, std::move(history));
     network = {};  // the backend has its own copies of both
     data.train = data.test = {};
 
@@ -171,11 +339,19 @@ RunResults run_training(const Experiment& experiment, const RunPlace& place) {
     records.finish();
     network = trainer.network();
     count_parameters(network, results);
+    checkpointer.save(trainer, network);
     save_network(recorder.folder() / "network.safetensors", network, metadata(experiment, data, results.history));
     if (!results.history.empty()) {
         network = {};  // the report reads its own
-        recorder.heat_maps(data.height, data.width, data.channels);
-        write_report({recorder.folder()}, recorder.folder() / "report.html");
+        try {
+            recorder.heat_maps(data.height, data.width, data.channels);
+            write_report({recorder.folder()}, recorder.folder() / "report.html");
+        } catch (const UserError& error) {
+            throw UserError(ExitCode::io, std::string("the run is saved, but not its report: ") + error.what());
+        }
+    }
+    if (results.stopped && place.keep > 0) {
+        progress.say("stopped by a signal and saved; --resume '" + recorder.folder().string() + "' goes on");
     }
     if (!results.stopped) {  // last of all: who finds it finds a finished run
         const std::string text = results_json(results) + "\n";

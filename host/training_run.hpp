@@ -11,13 +11,22 @@ namespace espalier {
 
 struct DataSet;
 
+/// Whether a run goes on with what an earlier process left in its folder: never, if there is a checkpoint, or in any
+/// case.
+enum class Resume { never, if_possible, always };
+
 struct RunPlace {
     std::filesystem::path folder;  // empty: a fresh one under runs/, named after recipe or data set and seed
     bool overwrite = false;
+    Resume resume = Resume::never;
+    std::filesystem::path checkpoint;    // to resume from; empty: the newest that verifies
+    std::uint32_t checkpoint_every = 0;  // epochs; 0: at the first epoch's end after every minute
+    int keep = 3;                        // newest checkpoints, besides the best by test loss; 0: make none
 };
 
 /// Trains and records. Ends early, saved, when a signal asks to (RunResults::stopped). A network to start from that is
-/// given as "recipe:NAME" is trained first, into the folder's name plus ".start".
+/// given as "recipe:NAME" is trained first, into the folder's name plus ".start". A resumed run gives the same bits as
+/// one that was never interrupted, on the same backend.
 /// Throws UserError: see main's exit codes.
 RunResults run_training(const Experiment& experiment, const RunPlace& place);
 

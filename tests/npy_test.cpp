@@ -108,6 +108,9 @@ TEST_F(NpyTest, ReadsWhatOtherProgramsWrite) {
 }
 
 TEST_F(NpyTest, HostileHeadersAreRefused) {
+    for (const std::string descr : {"", "<", "|", ">", "<f", "u1x"}) {
+        refused(npy("{'descr': '" + descr + "', 'fortran_order': False, 'shape': (1,), }", "x"));
+    }
     const auto header = [](const std::string& descr, const std::string& order, const std::string& shape) {
         return "{'descr': " + descr + ", 'fortran_order': " + order + ", 'shape': " + shape + ", }";
     };

@@ -29,6 +29,7 @@ std::vector<std::string> lines_of(const fs::path& path) {
 std::set<std::string> names_in(const fs::path& folder) {
     std::set<std::string> names;
     for (const auto& entry : fs::directory_iterator(folder)) names.insert(entry.path().filename());
+    names.erase("run.lock");  // there as long as the recorder lives
     return names;
 }
 
@@ -156,6 +157,81 @@ TEST(Recorder, HeatMapsOfFirstAndLastMoment) {
     EXPECT_GT(fs::file_size(folder / "connections-last.png"), 0U);
     EXPECT_THROW(recorder.heat_maps(2, 2, 1), std::logic_error);
     recorder.heat_maps(1, 3, 2);  // two channels of three pixels
+}
+
+TEST(Recorder, GoesOnWhereACheckpointWasMade) {
+    const TemporaryFolder temporary;
+    const fs::path folder = temporary.path() / "run";
+    const Degrees first{{0, 1, 2, 3, 1, 0}, {3, 2, 2}};
+    const Degrees second{{1, 1, 1, 3, 1, 0}, {2, 2, 3}};
+    const Degrees third{{2, 0, 1, 3, 1, 0}, {1, 3, 3}};
+    EpochRecord record;
+    RecordedBytes at_checkpoint;
+    std::map<std::string, std::string> unbroken;
+    const auto bytes_of = [&](const std::string& name) {
+        std::ifstream stream(folder / name, std::ios::binary);
+        return std::string(std::istreambuf_iterator<char>(stream), {});
+    };
+    {
+        Recorder recorder(folder, false, "seed = 1\n", two_layers);
+        record.epoch = 1;
+        record.test_loss = std::nan("");
+        recorder.degrees(0, first, second);
+        recorder.epoch(record);
+        at_checkpoint = recorder.sync();
+        record.epoch = 2;
+        recorder.degrees(0, second, third);
+        recorder.epoch(record);
+        for (const auto& [name, bytes] : recorder.sync()) {
+            unbroken[name] = bytes_of(name);
+            EXPECT_EQ(unbroken[name].size(), bytes) << name;
+        }
+        recorder.heat_maps(2, 3, 1);
+        unbroken["connections-first.png"] = bytes_of("connections-first.png");
+        unbroken["connections-last.png"] = bytes_of("connections-last.png");
+        // what a kill can leave: a row without its count, half a line
+        std::ofstream(folder / "connections.npy", std::ios::app) << "half a row";
+        std::ofstream(folder / "history.csv", std::ios::app) << "3,0.1";
+    }
+    EXPECT_EQ(at_checkpoint.size(), 4U);
+    const auto history = read_history(folder / "history.jsonl", at_checkpoint["history.jsonl"]);
+    ASSERT_EQ(history.size(), 1U);
+    EXPECT_EQ(history[0].epoch, 1U);
+    EXPECT_TRUE(std::isnan(history[0].test_loss));
+
+    Recorder recorder(folder, at_checkpoint, "seed = 1\n", two_layers);
+    EXPECT_EQ(read_npy(folder / "connections.npy").shape, (std::vector<std::uint64_t>{1, 2, 6}));
+    recorder.degrees(0, second, third);
+    recorder.epoch(record);
+    recorder.heat_maps(2, 3, 1);
+    for (const auto& [name, bytes] : unbroken) EXPECT_EQ(bytes_of(name), bytes) << name;
+}
+
+TEST(Recorder, AHistoryTooShortToGoOnWith) {
+    const TemporaryFolder temporary;
+    const fs::path folder = temporary.path() / "run";
+    RecordedBytes bytes;
+    {
+        Recorder recorder(folder, false, "", two_layers);
+        bytes = recorder.sync();
+    }
+    bytes["history.csv"] += 1;
+    const auto [code, message] = error_of([&] { Recorder(folder, bytes, "", two_layers); });
+    EXPECT_EQ(code, ExitCode::io);
+    EXPECT_NE(message.find("history.csv"), std::string::npos) << message;
+    bytes.erase("history.csv");
+    EXPECT_EQ(error_of([&] { Recorder(folder, bytes, "", two_layers); }).first, ExitCode::checkpoint);
+    EXPECT_EQ(error_of([&] { (void)read_history(folder / "history.jsonl", 5); }).first, ExitCode::checkpoint);
+}
+
+TEST(Recorder, TwoAtOnceAreRefused) {
+    const TemporaryFolder temporary;
+    const fs::path folder = temporary.path() / "run";
+    const Recorder recorder(folder, false, "", two_layers);
+    for (const bool overwrite : {false, true}) {
+        EXPECT_EQ(error_of([&] { Recorder(folder, overwrite, "", two_layers); }).first, ExitCode::usage);
+        EXPECT_TRUE(fs::exists(folder / "history.csv"));
+    }
 }
 
 TEST(Recorder, AnExistingFolderIsRefused) {

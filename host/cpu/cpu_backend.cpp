@@ -321,6 +321,7 @@ Metrics CpuBackend::metrics() {
         all.wrong_confidence_sum += group.wrong_confidence_sum;
         all.samples += group.samples;
         all.correct += group.correct;
+        all.first_nonfinite = std::min(all.first_nonfinite, group.first_nonfinite);
     }
     all.batches = batches_;
     std::fill(group_sums_.begin(), group_sums_.end(), Metrics{});

@@ -6,6 +6,9 @@
 // clang-format off: in this order
 #include "hwy/foreach_target.h"
 // clang-format on
+#include <algorithm>
+#include <cmath>
+
 #include "espalier/dropout_mask.hpp"
 #include "espalier/error.hpp"
 #include "host/cpu/kernels.hpp"
@@ -53,6 +56,8 @@ void LossLanes(const Loss& loss, ConstActivations z, const std::int32_t* labels,
         if (!scores[lane].correct) sums.wrong_confidence_sum += static_cast<double>(scores[lane].confidence);
         sums.correct += scores[lane].correct ? 1 : 0;
     }
+    if (!std::isfinite(group_loss)) sums.first_nonfinite = std::min(sums.first_nonfinite, sums.batches);
+    ++sums.batches;  // that had lanes here: all but the last, smaller one of an epoch
     sums.sample_loss_sum += group_loss;
     sums.batch_loss_sum += group_loss / static_cast<double>(z.batch);
     sums.samples += used;

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "espalier/error.hpp"
+#include "host/available_memory.hpp"
 
 namespace espalier {
 
@@ -23,7 +24,8 @@ void* allocate_aligned(std::size_t bytes) {
     const bool possible = bytes <= std::size_t{PTRDIFF_MAX} - huge_page;
     if (!possible || posix_memalign(&memory, alignment, bytes == 0 ? alignment : bytes) != 0) {
         throw UserError(ExitCode::device, "out of memory: the cpu backend needs " + std::to_string(bytes) +
-                                              " bytes more; use fewer edges, narrower layers or a smaller batch");
+                                              " bytes more, " + available_memory_text() +
+                                              "; use fewer edges, narrower layers or a smaller batch");
     }
     // only advice: without huge pages everything works, a little slower
     if (alignment == huge_page) static_cast<void>(madvise(memory, bytes, MADV_HUGEPAGE));

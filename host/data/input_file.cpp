@@ -57,7 +57,7 @@ struct InputFile::Inflater {
 };
 
 InputFile::InputFile(std::filesystem::path path, std::string remedy, std::uint64_t expansion)
-    : path_(std::move(path)), remedy_(std::move(remedy)), raw_(piece / 4) {
+    : path_(std::move(path)), remedy_(std::move(remedy)) {
     // O_NONBLOCK: opening a pipe must not wait for a writer
     file_ = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (file_ < 0) refuse("cannot be read (" + std::string(std::strerror(errno)) + ")");
@@ -67,6 +67,7 @@ InputFile::InputFile(std::filesystem::path path, std::string remedy, std::uint64
         if (!S_ISREG(status.st_mode)) refuse("is not a regular file");
         size_ = static_cast<std::uint64_t>(status.st_size);
         most_ = size_;
+        raw_.resize(std::clamp<std::uint64_t>(size_, 1, piece / 4));
         fill();
         if (raw_end_ >= 2 && raw_[0] == 0x1f && raw_[1] == 0x8b) {
             inflater_ = std::make_unique<Inflater>();

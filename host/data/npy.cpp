@@ -109,7 +109,7 @@ private:
         const std::string text(quoted());
         const auto* code = std::find_if(std::begin(type_codes), std::end(type_codes), [&](const auto& each) {
             return each.text == text ||
-                   (each.bytes == 1 && text.substr(0, 1) != ">" && each.text.substr(1) == text.substr(1));
+                   (each.bytes == 1 && !text.empty() && text[0] != '>' && each.text.substr(1) == text.substr(1));
         });
         if (code == std::end(type_codes)) {
             refuse(known, "'" + text + "'" + (text.find('O') != std::string::npos ? " (pickled objects)" : ""));
@@ -165,8 +165,8 @@ std::size_t bytes_of(NpyType type, const std::vector<std::uint64_t>& shape) {
 
 /// Magic, version 1.0, length and dictionary, padded with blanks so that the whole has `least` bytes or, being longer,
 /// a multiple of 64.
-std::string header(NpyType type, const std::vector<std::uint64_t>& shape, std::size_t least = 0) {
-    std::string dictionary = "{'descr': '" + std::string(code_of(type).text) + "', 'fortran_order': False, 'shape': (";
+std::string header(std::string_view descr, const std::vector<std::uint64_t>& shape, std::size_t least = 0) {
+    std::string dictionary = "{'descr': '" + std::string(descr) + "', 'fortran_order': False, 'shape': (";
     for (std::size_t i = 0; i < shape.size(); ++i) {
         dictionary +=
             (i == 0 ? "" : " ") + std::to_string(shape[i]) + (shape.size() == 1 || i + 1 < shape.size() ? "," : "");
@@ -181,7 +181,15 @@ std::string header(NpyType type, const std::vector<std::uint64_t>& shape, std::s
     return text + dictionary;
 }
 
+std::string header(NpyType type, const std::vector<std::uint64_t>& shape, std::size_t least = 0) {
+    return header(code_of(type).text, shape, least);
+}
+
 }  // namespace
+
+std::string npy_header(const std::string& descr, const std::vector<std::uint64_t>& shape) {
+    return header(std::string_view(descr), shape);
+}
 
 std::size_t item_size(NpyType type) { return code_of(type).bytes; }
 
@@ -249,12 +257,36 @@ NpyAppender::NpyAppender(std::filesystem::path path, NpyType type, const std::ve
     shape_[0] = 0;
     file_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (file_ < 0) throw_unwritable(path_, errno);
-    const std::string head = header(type_, shape_, header_bytes_);
-    if (const int error = write_at(file_, head.data(), head.size(), 0); error != 0) {
+    if (const int error = write_header(); error != 0) {
         ::close(file_);
         throw_unwritable(path_, error);
     }
 }
+
+NpyAppender::NpyAppender(std::filesystem::path path, NpyType type, const std::vector<std::uint64_t>& row_shape,
+                         std::uint64_t bytes)
+    : path_(std::move(path)), type_(type), row_bytes_(bytes_of(type, row_shape)) {
+    shape_.push_back(std::numeric_limits<std::uint64_t>::max());
+    shape_.insert(shape_.end(), row_shape.begin(), row_shape.end());
+    header_bytes_ = header(type_, shape_).size();
+    if (bytes < header_bytes_ || (bytes - header_bytes_) % row_bytes_ != 0) {
+        throw UserError(ExitCode::io, "cannot go on writing " + path_.string() + ": " + std::to_string(bytes) +
+                                          " bytes are not the end of a row");
+    }
+    rows_ = shape_[0] = (bytes - header_bytes_) / row_bytes_;
+    file_ = reopen(path_, bytes);
+    if (const int error = write_header(); error != 0) {
+        ::close(file_);
+        throw_unwritable(path_, error);
+    }
+}
+
+int NpyAppender::write_header() {
+    const std::string head = header(type_, shape_, header_bytes_);
+    return write_at(file_, head.data(), head.size(), 0);
+}
+
+void NpyAppender::sync() { sync_file(file_, path_); }
 
 NpyAppender::NpyAppender(NpyAppender&& other) noexcept
     : path_(std::move(other.path_)),
@@ -286,8 +318,7 @@ void NpyAppender::append(const void* row) {
     int error = write_at(file_, row, row_bytes_, end);
     if (error == 0) {
         shape_[0] = rows_ + 1;
-        const std::string head = header(type_, shape_, header_bytes_);
-        error = write_at(file_, head.data(), head.size(), 0);
+        error = write_header();
     }
     if (error != 0) {
         shape_[0] = rows_;

@@ -29,6 +29,9 @@ struct NpyArray {
 /// Throws UserError (data) with file, offset, expected and found.
 NpyArray read_npy(const std::filesystem::path& path);
 
+/// What stands before the items of an array of NumPy's type `descr` ("<f4"): magic, version, shape; a multiple of 64.
+std::string npy_header(const std::string& descr, const std::vector<std::uint64_t>& shape);
+
 /// Writes (or overwrites) a whole array. Throws UserError (io) with path and cause.
 void write_npy(const std::filesystem::path& path, NpyType type, const std::vector<std::uint64_t>& shape,
                const void* items);
@@ -38,6 +41,10 @@ class NpyAppender {
 public:
     /// Creates (or overwrites) the file with 0 rows. Throws UserError (io) with path and cause.
     NpyAppender(std::filesystem::path path, NpyType type, const std::vector<std::uint64_t>& row_shape);
+    /// Opens the file such an appender made, cut back to its first `bytes` bytes. Throws UserError (io), also if that
+    /// cannot be the end of a row.
+    NpyAppender(std::filesystem::path path, NpyType type, const std::vector<std::uint64_t>& row_shape,
+                std::uint64_t bytes);
     NpyAppender(NpyAppender&& other) noexcept;
     NpyAppender& operator=(NpyAppender&& other) noexcept;
     ~NpyAppender();
@@ -45,11 +52,19 @@ public:
     /// Appends one row of row_bytes() bytes. Throws UserError (io); the file then still reads as before the call.
     void append(const void* row);
 
+    /// Waits until the contents are on the disk.
+    void sync();
+
     [[nodiscard]] std::uint64_t rows() const { return rows_; }
+    /// Size of the file.
+    [[nodiscard]] std::uint64_t bytes() const { return header_bytes_ + rows_ * row_bytes_; }
     [[nodiscard]] std::size_t row_bytes() const { return row_bytes_; }
     [[nodiscard]] const std::filesystem::path& path() const { return path_; }
 
 private:
+    /// Writes the header with the present number of rows; returns 0 or the errno.
+    int write_header();
+
     std::filesystem::path path_;
     NpyType type_;
     std::vector<std::uint64_t> shape_;  // rows, then the row's shape

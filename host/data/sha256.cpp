@@ -80,16 +80,23 @@ void Sha256::update(const void* data, std::size_t bytes) {
     }
 }
 
-std::string Sha256::hex() {
+std::array<std::uint8_t, 32> Sha256::bytes() {
     const std::uint64_t bits = bytes_ * 8;
     constexpr std::uint8_t padding[64] = {0x80};
     update(padding, 1 + (119 - bytes_ % 64) % 64);  // up to 56 of the last block
     std::uint8_t length[8];
     for (int i = 0; i < 8; ++i) length[i] = static_cast<std::uint8_t>(bits >> (56 - 8 * i));
     update(length, 8);
+    std::array<std::uint8_t, 32> result{};
+    for (std::size_t i = 0; i < 32; ++i) result[i] = static_cast<std::uint8_t>(state_[i / 4] >> (24 - 8 * (i % 4)));
+    return result;
+}
+
+std::string Sha256::hex() {
     std::string text;
-    for (const std::uint32_t word : state_) {
-        for (int shift = 28; shift >= 0; shift -= 4) text += "0123456789abcdef"[(word >> shift) & 15];
+    for (const std::uint8_t byte : bytes()) {
+        text += "0123456789abcdef"[byte >> 4];
+        text += "0123456789abcdef"[byte & 15];
     }
     return text;
 }

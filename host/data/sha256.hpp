@@ -14,6 +14,8 @@ public:
     void update(const void* data, std::size_t bytes);
     /// Ends the message and returns its digest in hex, 64 characters. The object is spent afterwards.
     [[nodiscard]] std::string hex();
+    /// The same as 32 bytes.
+    [[nodiscard]] std::array<std::uint8_t, 32> bytes();
 
 private:
     void compress(const std::uint8_t* block);

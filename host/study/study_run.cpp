@@ -14,6 +14,7 @@
 #include <thread>
 
 #include "espalier/error.hpp"
+#include "host/checkpoint_folder.hpp"
 #include "host/output_file.hpp"
 #include "host/progress.hpp"
 #include "host/run_results.hpp"
@@ -90,7 +91,10 @@ struct Worker {
 class Runner {
 public:
     Runner(const Study& study, const StudyPlace& place)
-        : folder_(place.folder), title_(study.name), jobs_(place.jobs > 0 ? place.jobs : allowed_cores()) {
+        : folder_(place.folder),
+          title_(study.name),
+          jobs_(place.jobs > 0 ? place.jobs : allowed_cores()),
+          overwrite_(place.overwrite) {
         for (const StudyCell& cell : study.cells) {
             const bool finished = is_finished(cell_folder(folder_, cell), cell, place.overwrite);
             (finished ? finished_ : waiting_).push_back(&cell);
@@ -129,6 +133,13 @@ public:
     }
 
 private:
+    /// Whether an interrupted run of this very cell left checkpoints.
+    [[nodiscard]] bool can_go_on(const fs::path& run, const StudyCell& cell) const {
+        if (overwrite_ || list_checkpoints(run).empty()) return false;
+        const auto found = recorded_experiment(run);
+        return found.has_value() && difference(*found, cell.experiment).empty();
+    }
+
     void make_folder() const {
         std::error_code fault;
         fs::create_directories(cell_folder(folder_, *waiting_.front()).parent_path(), fault);
@@ -142,8 +153,13 @@ private:
         const fs::path config = run.string() + ".toml";
         const std::string text = config_text(cell.experiment);
         write_atomically(config, [&](OutputFile& file) { file.append(text); });
-        const std::vector<std::string> words{this_program(), "train",      "--config",    config.string(),
-                                             "--out",        run.string(), "--overwrite", "--json"};
+        std::vector<std::string> words{this_program(), "train",      "--config", config.string(),
+                                       "--out",        run.string(), "--json"};
+        if (can_go_on(run, cell)) {
+            words.insert(words.end(), {"--resume", "auto"});
+        } else {
+            words.emplace_back("--overwrite");
+        }
         workers_.emplace_back(cell, std::make_unique<ChildProcess>(words));
     }
 
@@ -186,6 +202,7 @@ private:
     fs::path folder_;
     std::string title_;
     int jobs_;
+    bool overwrite_;
     std::vector<const StudyCell*> waiting_, finished_;
     std::list<Worker> workers_;
     std::size_t total_ = 0, num_done_ = 0;

@@ -68,6 +68,8 @@ struct Metrics {
     std::uint64_t batches = 0;
     std::uint64_t samples = 0;
     std::uint64_t correct = 0;
+    /// Number, from 0, of the first batch whose loss is not finite; none, or a backend that does not say: the default.
+    std::uint64_t first_nonfinite = ~std::uint64_t{0};
 };
 
 /// What one pruning removed.

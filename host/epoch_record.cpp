@@ -1,0 +1,118 @@
+#include "host/epoch_record.hpp"
+
+#include <cmath>
+#include <fstream>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <type_traits>
+
+#include "espalier/error.hpp"
+#include "espalier/rule.hpp"
+
+namespace espalier {
+
+namespace {
+
+/// Calls `visit(name, value)` for every column of the history, in order.
+template <class Record, class Visitor>
+void for_each_column(Record& record, Visitor&& visit) {
+    visit("epoch", record.epoch);
+    visit("train_loss", record.train_loss);
+    visit("train_accuracy", record.train_accuracy);
+    visit("test_loss", record.test_loss);
+    visit("test_accuracy", record.test_accuracy);
+    visit("test_confidence", record.test_confidence);
+    visit("test_wrong_confidence", record.test_wrong_confidence);
+    visit("train_seconds", record.train_seconds);
+    visit("test_seconds", record.test_seconds);
+    visit("evolution_seconds", record.evolution_seconds);
+    visit("images_per_second", record.images_per_second);
+    visit("edges", record.edges);
+    visit("replaced_positive", record.replaced_positive);
+    visit("replaced_negative", record.replaced_negative);
+    visit("learning_rate", record.learning_rate);
+    visit("weight_decay", record.weight_decay);
+    visit("zeta", record.zeta);
+}
+
+/// The number of a JSON line's column.
+template <class Number>
+Number number_in(const nlohmann::json& object, const char* name, const std::string& source) {
+    const auto found = object.find(name);
+    if (found == object.end()) throw UserError(ExitCode::checkpoint, source + ": there is no '" + name + "'");
+    if constexpr (std::is_floating_point_v<Number>) {
+        if (found->is_null()) return std::numeric_limits<Number>::quiet_NaN();
+        if (found->is_number()) return found->template get<Number>();
+    } else if (found->is_number_unsigned() &&
+               found->template get<std::uint64_t>() <= std::numeric_limits<Number>::max()) {
+        return found->template get<Number>();
+    }
+    throw UserError(ExitCode::checkpoint, source + ": '" + name + "' is no such number");
+}
+
+}  // namespace
+
+std::uint64_t recorded_bytes(const RecordedBytes& recorded, const std::string& name) {
+    const auto found = recorded.find(name);
+    if (found != recorded.end()) return found->second;
+    throw UserError(ExitCode::checkpoint, name + " is not in the checkpoint's list of files");
+}
+
+std::string csv_header() {
+    std::string line;
+    const EpochRecord none;
+    for_each_column(none,
+                    [&](const char* name, auto /*value*/) { line += (line.empty() ? "" : ",") + std::string(name); });
+    return line + "\n";
+}
+
+std::string csv_line(const EpochRecord& record) {
+    std::string line;
+    for_each_column(record,
+                    [&](const char* /*name*/, auto value) { line += (line.empty() ? "" : ",") + number_text(value); });
+    return line + "\n";
+}
+
+std::string json_line(const EpochRecord& record) {
+    nlohmann::ordered_json line;
+    bool nonfinite = false;
+    for_each_column(record, [&](const char* name, auto value) {
+        line[name] = value;
+        if constexpr (std::is_floating_point_v<decltype(value)>) {
+            if (std::isfinite(value)) return;
+            line[name] = nullptr;
+            nonfinite = true;
+        }
+    });
+    if (nonfinite) line["nonfinite"] = true;
+    return line.dump() + "\n";
+}
+
+EpochRecord parse_json_line(const std::string& line, const std::string& source) {
+    const auto object = nlohmann::json::parse(line, nullptr, false);
+    if (!object.is_object()) throw UserError(ExitCode::checkpoint, source + ": expected a JSON object");
+    EpochRecord record;
+    for_each_column(record, [&](const char* name, auto& value) {
+        value = number_in<std::remove_reference_t<decltype(value)>>(object, name, source);
+    });
+    return record;
+}
+
+std::vector<EpochRecord> read_history(const std::filesystem::path& path, std::uint64_t bytes) {
+    std::ifstream file(path, std::ios::binary);
+    std::vector<EpochRecord> records;
+    std::uint64_t read = 0;
+    for (std::string line; read < bytes && std::getline(file, line);) {
+        const std::string place = path.string() + ", line " + std::to_string(records.size() + 1);
+        read += line.size() + 1;
+        if (read > bytes || file.eof()) throw UserError(ExitCode::checkpoint, place + " is cut off");
+        records.push_back(parse_json_line(line, place));
+    }
+    if (read < bytes) {
+        throw UserError(ExitCode::checkpoint, path.string() + ": expected at least " + std::to_string(bytes) +
+                                                  " bytes, found " + std::to_string(read));
+    }
+    return records;
+}
+
+}  // namespace espalier

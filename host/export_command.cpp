@@ -1,0 +1,72 @@
+#include <CLI/CLI.hpp>
+#include <iostream>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "espalier/error.hpp"
+#include "host/command.hpp"
+#include "host/network_export.hpp"
+#include "host/network_file.hpp"
+
+namespace espalier {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct ExportArguments {
+    std::string network;
+    std::string format;
+    std::string out;
+    bool json = false;
+};
+
+int export_network(const ExportArguments& arguments) {
+    const Network network = load_network(arguments.network);
+    const fs::path given = arguments.out;
+    const fs::path stem = fs::path(arguments.network).replace_extension();
+    std::vector<fs::path> files;
+    if (arguments.format == "safetensors") {
+        files = {given.empty() ? fs::path(stem.string() + "-export.safetensors") : given};
+        std::error_code none;
+        if (fs::equivalent(files[0], arguments.network, none)) {
+            throw UserError(ExitCode::usage, files[0].string() + " is the network itself; choose another --out");
+        }
+        export_safetensors(network, files[0]);
+    } else if (arguments.format == "scipy") {
+        files = export_scipy(network, given.empty() ? fs::path(stem.string() + "-scipy") : given);
+    } else {
+        files = export_npy(network, given.empty() ? fs::path(stem.string() + "-npy") : given);
+    }
+    nlohmann::ordered_json names = nlohmann::ordered_json::array();
+    for (const fs::path& file : files) {
+        names.push_back(file.string());
+        if (!arguments.json) std::cout << file.string() << '\n';
+    }
+    if (arguments.json) {
+        std::cout << nlohmann::ordered_json{{"network", arguments.network},
+                                            {"format", arguments.format},
+                                            {"files", names}}
+                         .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)
+                  << '\n';
+    }
+    return 0;
+}
+
+}  // namespace
+
+void add_export_command(CLI::App& app, Action& action) {
+    CLI::App* command = app.add_subcommand("export", "write a network for PyTorch, SciPy or NumPy");
+    const auto arguments = std::make_shared<ExportArguments>();
+    command->add_option("network", arguments->network, "network.safetensors of a run folder, or a checkpoint")
+        ->required();
+    command
+        ->add_option("--format", arguments->format,
+                     "safetensors (CSR parts, one file), scipy (an .npz a layer) or npy (dense)")
+        ->check(CLI::IsMember({"safetensors", "scipy", "npy"}))
+        ->required();
+    command->add_option("-o,--out", arguments->out, "file, or folder for scipy and npy (default: beside the network)");
+    command->add_flag("--json", arguments->json, "the files as one JSON object");
+    command->callback([arguments, &action] { action = [arguments] { return export_network(*arguments); }; });
+}
+
+}  // namespace espalier

@@ -1,0 +1,25 @@
+// A network in other programs' formats. Optimizer memory stays behind; nothing else is lost.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "espalier/layer.hpp"
+
+namespace espalier {
+
+/// One safetensors file: layers.n.crow_indices, .col_indices, .values, .bias as torch.sparse_csr_tensor takes them (a
+/// dense layer: .weight [outputs][inputs]); shapes and activations in __metadata__. Throws UserError (io).
+void export_safetensors(const Network& network, const std::filesystem::path& file);
+
+/// A folder with, for each layer n, layer<n>.npz as scipy.sparse.load_npz reads it ([outputs x inputs], CSR; of a dense
+/// layer every cell) and layer<n>-bias.npy. Returns the files. Throws UserError (io), also for arrays beyond a ZIP
+/// file.
+std::vector<std::filesystem::path> export_scipy(const Network& network, const std::filesystem::path& folder);
+
+/// A folder with, for each layer n, layer<n>-weight.npy [outputs][inputs], zeros where there is no edge, and
+/// layer<n>-bias.npy. Returns the files. Throws UserError (io).
+std::vector<std::filesystem::path> export_npy(const Network& network, const std::filesystem::path& folder);
+
+}  // namespace espalier

@@ -1,0 +1,65 @@
+#include "host/run_lock.hpp"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "espalier/error.hpp"
+#include "host/output_file.hpp"
+
+namespace espalier {
+
+namespace {
+
+/// True if `path` still names the open file: the owner before us may have removed it after we opened it.
+bool is_at(int file, const std::filesystem::path& path) {
+    struct stat open_file {};
+    struct stat named {};
+    return ::fstat(file, &open_file) == 0 && ::stat(path.c_str(), &named) == 0 && open_file.st_ino == named.st_ino &&
+           open_file.st_dev == named.st_dev;
+}
+
+std::string owner_in(int file) {
+    char text[32] = {};
+    const ssize_t got = ::pread(file, text, sizeof text - 1, 0);
+    std::string owner(text, got > 0 ? static_cast<std::size_t>(got) : 0);
+    return owner.substr(0, owner.find_first_not_of("0123456789"));
+}
+
+}  // namespace
+
+RunLock::RunLock(const std::filesystem::path& folder) : path_(folder / name) {
+    for (;;) {
+        file_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+        if (file_ < 0) throw_unwritable(path_, errno);
+        if (::flock(file_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+            const std::string owner = owner_in(file_);
+            ::close(file_);
+            throw UserError(ExitCode::usage, folder.string() + " is being written by process " +
+                                                 (owner.empty() ? "unknown" : owner) +
+                                                 "; wait for it to end or choose another --out");
+        }
+        // Any other error: a file system without locks, where there is nothing but the process id to see.
+        if (is_at(file_, path_)) break;
+        ::close(file_);
+    }
+    stale_owner_ = owner_in(file_);
+    const std::string own = std::to_string(::getpid()) + "\n";
+    errno = ENOSPC;  // what a short write means
+    if (::ftruncate(file_, 0) != 0 || ::pwrite(file_, own.data(), own.size(), 0) != static_cast<ssize_t>(own.size())) {
+        const int error = errno;
+        ::unlink(path_.c_str());
+        ::close(file_);
+        throw_unwritable(path_, error);
+    }
+}
+
+RunLock::~RunLock() {
+    ::unlink(path_.c_str());
+    ::close(file_);
+}
+
+}  // namespace espalier

@@ -1,0 +1,30 @@
+// One process per run folder: run.lock holds its owner's process id and is locked as long as that process lives,
+// however it ends. What a dead process left behind is recognised and taken over.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+namespace espalier {
+
+class RunLock {
+public:
+    static constexpr const char* name = "run.lock";
+
+    /// Throws UserError: usage naming the process that holds the folder, io if the file cannot be written.
+    explicit RunLock(const std::filesystem::path& folder);
+    RunLock(const RunLock&) = delete;
+    RunLock& operator=(const RunLock&) = delete;
+    /// Removes the file.
+    ~RunLock();
+
+    /// Process id of an owner that died without removing its lock; empty if there was none.
+    [[nodiscard]] const std::string& stale_owner() const { return stale_owner_; }
+
+private:
+    std::filesystem::path path_;
+    int file_ = -1;
+    std::string stale_owner_;
+};
+
+}  // namespace espalier
