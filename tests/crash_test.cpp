@@ -371,5 +371,20 @@ TEST_F(Crash, AFileSizeLimitIsAnIoError) {
     EXPECT_GE(refused, 4);
 }
 
+TEST_F(Crash, TooLittleMemoryIsSaid) {
+    auto arguments = words(2, "run");
+    *(std::find(arguments.begin(), arguments.end(), "784-8-10")) = "784-20000-20000-10";
+    *(std::find(arguments.begin(), arguments.end(), "--epsilon") + 1) = "500";
+    rlimit before{};
+    getrlimit(RLIMIT_AS, &before);
+    const rlimit lowered{rlim_t{400} << 20, before.rlim_max};
+    setrlimit(RLIMIT_AS, &lowered);
+    const pid_t child = start(arguments);
+    setrlimit(RLIMIT_AS, &before);
+    const Outcome outcome = finish(child);
+    EXPECT_EQ(outcome.code, 6) << outcome.err;
+    EXPECT_THAT(outcome.err, testing::AllOf(HasSubstr("out of memory"), HasSubstr("MiB are available")));
+}
+
 }  // namespace
 }  // namespace espalier
