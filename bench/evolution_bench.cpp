@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "bench/ceiling.hpp"
+#include "host/bench/ceiling.hpp"
 #include "espalier/topology.hpp"
 #include "host/cpu/evolve.hpp"
 
