@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstddef>
+#include <map>
+#include <mutex>
 #include <utility>
 
 #include "cuda/check.hpp"
@@ -35,14 +37,25 @@ void launch(cudaStream_t stream, void (*kernel)(Parameters...), dim3 grid, int t
     check(cudaGetLastError(), "the launch of a kernel");
 }
 
+/// Lets launches of `kernel` take so much dynamic shared memory. Never lowers what was allowed before: recorded
+/// launches that need more are still to come.
+inline void allow_shared(const void* kernel, std::size_t bytes) {
+    static std::mutex mutex;
+    static std::map<const void*, std::size_t> allowed;
+    const std::lock_guard<std::mutex> lock(mutex);
+    std::size_t& most = allowed[kernel];
+    if (bytes <= most) return;
+    check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)),
+          "asking for shared memory");
+    most = bytes;
+}
+
 /// Likewise, with dynamic shared memory, of which a kernel may take more than 48 KiB only when that is said first.
 template <class... Parameters, class... Arguments>
 void launch_with_shared(cudaStream_t stream, void (*kernel)(Parameters...), dim3 grid, unsigned threads,
                         std::size_t shared_bytes, Arguments&&... arguments) {
     if (grid.x == 0 || grid.y == 0) return;
-    check(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
-                               static_cast<int>(shared_bytes)),
-          "asking for shared memory");
+    allow_shared(reinterpret_cast<const void*>(kernel), shared_bytes);
     enqueue_kernel(stream, kernel, grid, dim3(threads), shared_bytes, std::forward<Arguments>(arguments)...);
     check(cudaGetLastError(), "the launch of a kernel");
 }

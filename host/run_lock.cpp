@@ -29,6 +29,20 @@ std::string owner_in(int file) {
     return owner.substr(0, owner.find_first_not_of("0123456789"));
 }
 
+/// 0, or why not. Short writes are finished, interrupted calls made again.
+int replace_contents(int file, const std::string& text) {
+    while (::ftruncate(file, 0) != 0) {
+        if (errno != EINTR) return errno;
+    }
+    for (std::size_t done = 0; done < text.size();) {
+        const ssize_t written = ::pwrite(file, text.data() + done, text.size() - done, static_cast<off_t>(done));
+        if (written < 0 && errno == EINTR) continue;
+        if (written <= 0) return written < 0 ? errno : ENOSPC;
+        done += static_cast<std::size_t>(written);
+    }
+    return 0;
+}
+
 }  // namespace
 
 RunLock::RunLock(const std::filesystem::path& folder) : path_(folder / name) {
@@ -48,9 +62,7 @@ RunLock::RunLock(const std::filesystem::path& folder) : path_(folder / name) {
     }
     stale_owner_ = owner_in(file_);
     const std::string own = std::to_string(::getpid()) + "\n";
-    errno = ENOSPC;  // what a short write means
-    if (::ftruncate(file_, 0) != 0 || ::pwrite(file_, own.data(), own.size(), 0) != static_cast<ssize_t>(own.size())) {
-        const int error = errno;
+    if (const int error = replace_contents(file_, own); error != 0) {
         ::unlink(path_.c_str());
         ::close(file_);
         throw_unwritable(path_, error);

@@ -261,7 +261,7 @@ TEST_F(Crash, ASignalInAnyPhaseSavesAndResumes) {
         ASSERT_EQ(resumed.code, 0) << resumed.err;
         expect_equal("run", "unbroken");
     };
-    for (int at = 1; at <= calls; at += std::max(1, calls / 40)) {
+    for (int at = 1; at <= calls; at += std::max(1, calls / 64)) {
         SCOPED_TRACE("before call " + std::to_string(at) + " of " + std::to_string(calls));
         fs::remove_all(path("run"));
         const int signal = std::array{SIGTERM, SIGINT, SIGUSR1}[static_cast<std::size_t>(number++ % 3)];
@@ -286,6 +286,7 @@ TEST_F(Crash, SigtermAtRandomMomentsOfALongerRun) {
     std::uniform_real_distribution<double> moment(0, 0.5 * whole.count());
     int stopped = 0;
     while (stopped < 20) {
+        fs::remove(path("err"));  // of the one before
         const pid_t child = start(long_words);
         // Until it has said on which machine it runs, it has not begun.
         while (text_of(path("err")).find("samples;") == std::string::npos && kill(child, 0) == 0) {

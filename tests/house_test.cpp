@@ -103,7 +103,7 @@ TEST(House, OnlyHostDeviceHoldsPreprocessorConditionals) {
     for (const auto& file : sources({"include", "host", "cuda"}, code)) {
         if (file == "include/espalier/host_device.hpp" || file == "cuda/portable.cuh") continue;
         const auto lines = lines_of(file);
-        const bool in_cpu = file.parent_path() == "host/cpu";
+        const bool in_cpu = file.parent_path() == "host/cpu" || file == "host/bench/ceiling.cpp";
         for (std::size_t i = 0; i < lines.size(); ++i) {
             if (!std::regex_search(lines[i], conditional)) continue;
             EXPECT_TRUE(in_cpu && std::regex_search(lines[i], highway)) << file << ":" << i + 1 << ": " << lines[i];
@@ -159,13 +159,21 @@ std::string compiler_call() {
     return "false";
 }
 
-/// Compiles every header below a room on its own. The -inl files are parts of a source, not headers.
+/// Whether a source of the same name includes `header` before anything else: the build then compiles it alone.
+bool leads_its_source(const fs::path& header) {
+    const fs::path source = fs::path(header).replace_extension(".cpp");
+    if (!fs::exists(root / source)) return false;
+    const auto included = includes_of(source);
+    return !included.empty() && included.front() == header.string();
+}
+
+/// Compiles every header below a room on its own, unless the build does. The -inl files are parts of a source.
 void expect_self_contained(const std::string& room) {
     const TemporaryFolder temporary;
     std::string command = compiler_call() + " -Werror -fsyntax-only";
     int number = 0;
     for (const auto& header : sources({room}, {".hpp"})) {
-        if (header.string().ends_with("-inl.hpp")) continue;
+        if (header.string().ends_with("-inl.hpp") || leads_its_source(header)) continue;
         const fs::path unit = temporary.path() / (std::to_string(number++) + ".cpp");
         std::ofstream(unit) << "#include \"" << (room == "include" ? header.lexically_relative(room) : header).string()
                             << "\"\n";
