@@ -31,6 +31,9 @@ public:
     void release(void* memory) noexcept override { right_->release(memory); }
     void upload(void* to, const void* from, std::size_t bytes) override { right_->upload(to, from, bytes); }
     void download(void* to, const void* from, std::size_t bytes) override { right_->download(to, from, bytes); }
+    LayerBytes layer_bytes(const LayerShape& shape, const LayerUse& use, double zeta) const override {
+        return right_->layer_bytes(shape, use, zeta);
+    }
     std::unique_ptr<DeviceLayer> load(const Layer& layer, const LayerUse& use) override {
         return right_->load(layer, use);
     }
