@@ -19,10 +19,12 @@ using testing::HasSubstr;
 using Copies = EveryOrder;
 INSTANTIATE_TEST_SUITE_P(Orders, Copies, testing::ValuesIn(cuda_on_host::every_order));
 
-/// Copies four floats a thread, in two groups of two threads' worth each, waiting for all but the last `groups`.
+/// Copies eight floats a thread, in two groups of four, waiting for all but the last `groups`.
 void copy_groups(const float* from, float* to, std::size_t groups) {
     auto* shared = dynamic_shared<float>();
     const unsigned own = threadIdx.x * 8;
+    from += blockIdx.x * blockDim.x * 8;
+    to += blockIdx.x * blockDim.x * 8;
     __pipeline_memcpy_async(shared + own, from + own, 16);
     __pipeline_commit();
     __pipeline_memcpy_async(shared + own + 4, from + own + 4, 16);
@@ -35,7 +37,7 @@ void copy_groups(const float* from, float* to, std::size_t groups) {
 
 TEST_P(Copies, ArriveInGroups) {
     constexpr unsigned threads = 40;
-    std::vector<float> values(threads * 8);
+    std::vector<float> values(2 * threads * 8);
     for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i);
     const DeviceArray<float> from(values);
     const DeviceArray<float> to(values.size());
