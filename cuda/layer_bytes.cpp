@@ -19,7 +19,8 @@ std::uint64_t product_bytes(Spmm asked, SpmmShape shape, const SpmmDevice& devic
             return word * panel_layout(choice.block, shape.num_rows, shape.num_others, device.shared_bytes).size();
         case Spmm::coo: {
             const std::uint64_t tiles = std::max<Index>(1, (shape.batch + 127) / 128);
-            return word * padded_edges(shape.num_edges) + tiles * shape.num_edges;  // 2 x 128 floats per 1,024 edges
+            return word * padded_edges(shape.num_edges) +
+                   tiles * word * shape.num_edges;  // 2 x 128 floats a chunk of 256
         }
         case Spmm::cusparse:
             return word * shape.num_edges;
