@@ -14,7 +14,7 @@ namespace espalier {
 /// holds them.
 template <class Key>
 Key* radix_sort(Key* keys, EdgeIndex count, std::uint64_t largest, Key* spare) {
-    constexpr int max_bits = 11;  // of a digit: its counters stay in the cache
+    constexpr int max_bits = 10;  // of a digit: the places that it writes to stay in the cache
     const int width = static_cast<int>(std::bit_width(largest));
     const int digits = (width + max_bits - 1) / max_bits;
     for (int digit = 0; digit < digits; ++digit) {
