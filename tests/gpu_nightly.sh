@@ -14,7 +14,7 @@ usage() { echo "usage: tests/gpu_nightly.sh [--weekly] OUT [STAGE...]; stages: $
 
 weekly=
 if [ "${1-}" = --weekly ]; then weekly=1; shift; fi
-(($# > 0)) || usage
+(($# > 0)) && [[ $1 != -* ]] || usage
 out=$1
 shift
 chosen=("$@")
