@@ -110,6 +110,7 @@ MemoryEstimate estimate_memory(const Experiment& experiment, const Backend& back
         estimate.network_bytes += sizeof(float) * (edges * (sparse ? 2 : 1) + 2 * std::uint64_t{outputs});
     }
     const auto states = static_cast<std::uint64_t>(num_states(experiment.optimizer));
+    resident += following;
     const std::uint64_t saved_bytes = estimate.network_bytes + sizeof(float) * states * estimate.parameters;
     const bool has_gpu = backend.name() != "cpu";
     if (has_gpu) {
