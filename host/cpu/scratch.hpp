@@ -1,5 +1,5 @@
 // Memory of evolutions, kept for the next one: having the system clear fresh pages costs as much as a pass over the
-// data. Every thread that evolves layers keeps little more than its largest evolution took.
+// data. Every thread that evolves layers keeps as much as its largest evolution took.
 #pragma once
 
 #include <algorithm>
@@ -24,11 +24,10 @@ public:
     }
 
 private:
-    /// How many blocks are in use, how much of the last of them, and how much was asked for.
+    /// How many blocks are in use, and how much of the last of them.
     struct Mark {
         std::size_t blocks = 0;
         std::size_t bytes = 0;
-        std::size_t all_bytes = 0;
     };
 
     struct Arena {
@@ -38,7 +37,7 @@ private:
         };
         std::vector<Block> blocks;
         Mark taken;
-        std::size_t most = 0;  // that one evolution took
+        std::size_t most = 0;  // that one evolution took of several blocks
 
         Arena() = default;
         ~Arena() { release(); }
@@ -57,19 +56,15 @@ private:
             }
             void* memory = static_cast<std::byte*>(blocks[taken.blocks - 1].memory) + taken.bytes;
             taken.bytes += rounded;
-            taken.all_bytes += rounded;
-            most = std::max(most, taken.all_bytes);
             return memory;
         }
-        /// Blocks that much exceed what one evolution needs become one block.
+        /// Many blocks become one of their size, for the next evolution.
         void give_back(Mark before) {
             taken = before;
-            if (taken.blocks == 0 && total() > most + most / 4) release();
-        }
-        [[nodiscard]] std::size_t total() const {
-            std::size_t bytes = 0;
-            for (const Block& block : blocks) bytes += block.bytes;
-            return bytes;
+            if (taken.blocks > 0 || blocks.size() < 2) return;
+            most = 0;
+            for (const Block& block : blocks) most += block.bytes;
+            release();
         }
         void release() {
             for (const Block& block : blocks) release_aligned(block.memory);
