@@ -27,6 +27,32 @@ void differentiate(cudaStream_t stream, const CudaLayer& layer, ConstActivations
         layer.activation);
 }
 
+template <class Rule>
+void update(cudaStream_t stream, const Rule& rule, const CudaLayer& layer, ConstActivations x, ConstActivations dy,
+            const StepScalars* now) {
+    const auto update_from = [&](const TrainedArray& array, const float* gradient, std::size_t size) {
+        const auto count = static_cast<Index>(size);
+        launch(stream, update_parameters_kernel<backward_threads, Rule>, thread_grid(count, backward_threads),
+               backward_threads, rule, arrays_of(array), gradient, count, now);
+    };
+    if (layer.blas != nullptr) {
+        layer.blas->weight_gradient(dy, x, layer.weight_gradient.data());
+        update_from(layer.weights, layer.weight_gradient.data(), layer.num_edges);
+    } else if (layer.library.gradient != nullptr) {
+        layer.library.gradient->sample(dy, x);
+        update_from(layer.weights, layer.library.edge_gradient.data(), layer.num_edges);
+    } else {
+        launch(stream, update_edges_kernel<backward_threads, Rule>,
+               warp_grid(groups(layer.num_edges, warp_lanes), backward_threads), backward_threads, rule,
+               layer.row_start.data(), layer.column.data(), layer.num_edges, arrays_of(layer.weights), x, dy, now);
+    }
+    update_from(layer.bias, layer.neuron_sums.data(), layer.bias.values.size());
+    update_from(layer.activation_parameters, layer.neuron_sums.data() + layer.num_outputs,
+                layer.activation_parameters.values.size());
+}
+
+}  // namespace
+
 void input_gradient(cudaStream_t stream, const CudaLayer& layer, ConstActivations dy, Activations dx) {
     if (layer.blas != nullptr) return layer.blas->input_gradient(layer.weights.values.data(), dy, dx);
     if (layer.library.backward != nullptr) {
@@ -57,32 +83,6 @@ void input_gradient(cudaStream_t stream, const CudaLayer& layer, ConstActivation
                backward_threads, arguments, dy, dx);
     }
 }
-
-template <class Rule>
-void update(cudaStream_t stream, const Rule& rule, const CudaLayer& layer, ConstActivations x, ConstActivations dy,
-            const StepScalars* now) {
-    const auto update_from = [&](const TrainedArray& array, const float* gradient, std::size_t size) {
-        const auto count = static_cast<Index>(size);
-        launch(stream, update_parameters_kernel<backward_threads, Rule>, thread_grid(count, backward_threads),
-               backward_threads, rule, arrays_of(array), gradient, count, now);
-    };
-    if (layer.blas != nullptr) {
-        layer.blas->weight_gradient(dy, x, layer.weight_gradient.data());
-        update_from(layer.weights, layer.weight_gradient.data(), layer.num_edges);
-    } else if (layer.library.gradient != nullptr) {
-        layer.library.gradient->sample(dy, x);
-        update_from(layer.weights, layer.library.edge_gradient.data(), layer.num_edges);
-    } else {
-        launch(stream, update_edges_kernel<backward_threads, Rule>,
-               warp_grid(groups(layer.num_edges, warp_lanes), backward_threads), backward_threads, rule,
-               layer.row_start.data(), layer.column.data(), layer.num_edges, arrays_of(layer.weights), x, dy, now);
-    }
-    update_from(layer.bias, layer.neuron_sums.data(), layer.bias.values.size());
-    update_from(layer.activation_parameters, layer.neuron_sums.data() + layer.num_outputs,
-                layer.activation_parameters.values.size());
-}
-
-}  // namespace
 
 void backward(cudaStream_t stream, const CudaLayer& layer, ConstActivations x, ConstActivations saved, Activations dy,
               Activations dx, const StepScalars* now) {

@@ -95,6 +95,11 @@ public:
     void backward(DeviceLayer& layer, ConstActivations x, ConstActivations saved, Activations dy, Activations dx,
                   const StepScalars* now) override;
 
+    void transposed(const DeviceLayer& layer, const DeviceLayer& offsets, ConstActivations y, Activations x) override;
+    void sample(const UnitDraw& draw, ConstActivations values, Activations means, Activations states,
+                const StepScalars* now) override;
+    void score_reconstruction(ConstActivations probabilities, ConstActivations data) override;
+
     Pruned prune(DeviceLayer& layer, const PruneRule& rule, double zeta) override;
     std::uint32_t regrow(DeviceLayer& layer, const GrowRule& rule, const WeightLaw& law, bool reset_state,
                          std::uint64_t seed, std::uint32_t layer_number, std::uint32_t event) override {
@@ -212,6 +217,43 @@ void CudaBackend::backward(DeviceLayer& layer, ConstActivations x, ConstActivati
         return;
     }
     cuda::backward(stream_, own, x, saved, dy, dx, now);
+}
+
+void CudaBackend::transposed(const DeviceLayer& layer, const DeviceLayer& offsets, ConstActivations y, Activations x) {
+    const CudaLayer& own = as_cuda(layer);
+    const CudaLayer& added = as_cuda(offsets);
+    expects(is_tiled(y) && is_tiled(x), "tiles of 128 samples");
+    expects(x.rows == own.num_inputs && y.rows == own.num_outputs && x.batch == y.batch,
+            "x and y of the layer's shape");
+    expects(added.is_dense && added.num_inputs == x.rows && added.num_outputs == 1,
+            "dense offsets from the layer's inputs to 1");
+    expects(own.by_input() || own.blas != nullptr, "a layer loaded with needs_input_gradient");
+    if (programs_.notes(Verb::transposed, own.id, own.versions, added.id, added.versions, y.data, x.data, x.batch)) {
+        return;
+    }
+    cuda::transposed(stream_, own, added, y, x);
+}
+
+void CudaBackend::sample(const UnitDraw& draw, ConstActivations values, Activations means, Activations states,
+                         const StepScalars* now) {
+    expects(is_tiled(values), "tiles of 128 samples");
+    for (const Activations& written : {means, states}) {
+        expects(!written || (written.rows == values.rows && written.batch == values.batch && is_tiled(written)),
+                "means and states of the values' shape");
+    }
+    expects(now != nullptr || !states, "the step of drawn states");
+    if (programs_.notes(Verb::sample, draw.seed, draw.number, draw.probabilities, draw.scale, values.data, values.rows,
+                        values.batch, means.data, states.data, now)) {
+        return;
+    }
+    cuda::sample(stream_, draw, values, means, states, now);
+}
+
+void CudaBackend::score_reconstruction(ConstActivations probabilities, ConstActivations data) {
+    expects(is_tiled(probabilities) && is_tiled(data), "tiles of 128 samples");
+    expects(probabilities.rows == data.rows && probabilities.batch == data.batch, "probabilities of the data's shape");
+    if (programs_.notes(Verb::score, probabilities.data, data.data, data.rows, data.batch)) return;
+    cuda::score_reconstruction(stream_, probabilities, data, reinterpret_cast<MetricSums*>(sums_.data()));
 }
 
 Pruned CudaBackend::prune(DeviceLayer& layer, const PruneRule& rule, double zeta) {

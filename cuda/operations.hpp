@@ -24,6 +24,13 @@ void loss(cudaStream_t stream, const Loss& loss, ConstActivations z, const std::
           MetricSums* sums);
 void backward(cudaStream_t stream, const CudaLayer& layer, ConstActivations x, ConstActivations saved, Activations dy,
               Activations dx, const StepScalars* now);
+/// dx = W^T dy.
+void input_gradient(cudaStream_t stream, const CudaLayer& layer, ConstActivations dy, Activations dx);
+void transposed(cudaStream_t stream, const CudaLayer& layer, const CudaLayer& offsets, ConstActivations y,
+                Activations x);
+void sample(cudaStream_t stream, const UnitDraw& draw, ConstActivations values, Activations means, Activations states,
+            const StepScalars* now);
+void score_reconstruction(cudaStream_t stream, ConstActivations probabilities, ConstActivations data, MetricSums* sums);
 
 /// outputs [num_outputs] and inputs [num_inputs], device memory.
 void degrees(cudaStream_t stream, const CudaLayer& layer, EdgeIndex* outputs, EdgeIndex* inputs);

@@ -16,7 +16,7 @@
 
 namespace espalier::cuda {
 
-enum class Verb : std::uint64_t { gather = 1, forward, dropout, loss, backward };
+enum class Verb : std::uint64_t { gather = 1, forward, dropout, loss, backward, transposed, sample, score };
 
 class Programs {
 public:

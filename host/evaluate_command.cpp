@@ -8,9 +8,11 @@
 #include "host/backends.hpp"
 #include "host/command.hpp"
 #include "host/data/dataset.hpp"
+#include "host/learner.hpp"
 #include "host/network_file.hpp"
 #include "host/option_table.hpp"
-#include "host/perceptron.hpp"
+#include "host/rbm.hpp"
+#include "host/rbm_scores.hpp"
 #include "host/training_run.hpp"
 
 namespace espalier {
@@ -20,6 +22,7 @@ struct EvaluateArguments {
     std::string network;
     OptionTexts overrides;
     bool json = false;
+    AnnealingOptions annealing;
 };
 
 /// The experiment a network file was trained by, with this call's data and machine.
@@ -34,32 +37,98 @@ Experiment experiment_of(const NetworkMetadata& metadata, const EvaluateArgument
     return experiment;
 }
 
+struct Tested {
+    double loss = 0, accuracy = 0;
+    std::uint64_t samples = 0;
+    std::string backend;
+};
+
+Tested test(const Experiment& experiment, const DataSet& data, const Network& network) {
+    const auto backend = make_backend(experiment);
+    const UploadedSplit split(*backend, data, data.test);
+    const auto learner = make_learner(*backend, experiment, network);
+    learner->test(split.samples());
+    const Metrics metrics = backend->metrics();
+    const auto samples = static_cast<double>(metrics.samples);
+    return {metrics.sample_loss_sum / samples,
+            static_cast<double>(metrics.correct) / (samples * learner->answers_per_sample()), metrics.samples,
+            backend->name()};
+}
+
+void print_classifier(const EvaluateArguments& arguments, const DataSet& data, const Tested& tested) {
+    if (arguments.json) {
+        std::cout << nlohmann::ordered_json{{"network", arguments.network},     {"dataset", data.name},
+                                            {"test_accuracy", tested.accuracy}, {"test_loss", tested.loss},
+                                            {"samples", tested.samples},        {"backend", tested.backend}}
+                         .dump()
+                  << '\n';
+        return;
+    }
+    std::printf("%s on %s (%s): test loss %.4f, accuracy %.2f %% of %llu\n", arguments.network.c_str(),
+                data.name.c_str(), data.source.c_str(), tested.loss, 100 * tested.accuracy,
+                static_cast<unsigned long long>(tested.samples));
+}
+
+void print_rbm(const EvaluateArguments& arguments, const DataSet& data, const Tested& tested, const RbmScores& scores) {
+    const AnnealingResult& annealing = scores.annealing;
+    if (arguments.json) {
+        std::cout << nlohmann::ordered_json{{"network", arguments.network},
+                                            {"dataset", data.name},
+                                            {"reconstruction_error", tested.loss},
+                                            {"units_reconstructed", tested.accuracy},
+                                            {"test_log_probability", scores.test_log_probability()},
+                                            {"log_partition", annealing.log_partition},
+                                            {"log_partition_error", annealing.standard_error},
+                                            {"ais_chains", annealing.log_weights.size()},
+                                            {"ais_effective_chains", annealing.effective_chains},
+                                            {"ais_temperatures", arguments.annealing.temperatures},
+                                            {"train_free_energy", scores.train_free_energy},
+                                            {"test_free_energy", scores.test_free_energy},
+                                            {"test_free_energy_error", scores.test_free_energy_error},
+                                            {"free_energy_gap", scores.free_energy_gap()},
+                                            {"samples", tested.samples},
+                                            {"backend", tested.backend}}
+                         .dump()
+                  << '\n';
+        return;
+    }
+    std::printf("%s on %s (%s), %llu test samples\n", arguments.network.c_str(), data.name.c_str(), data.source.c_str(),
+                static_cast<unsigned long long>(tested.samples));
+    std::printf("reconstruction error  %.5f (mean square per unit); %.2f %% of the units right\n", tested.loss,
+                100 * tested.accuracy);
+    std::printf("log-probability       %.2f nats, standard errors %.2f (partition function) and %.2f (samples)\n",
+                scores.test_log_probability(), annealing.standard_error, scores.test_free_energy_error);
+    std::printf(
+        "log partition         %.2f by annealed importance sampling, %zu chains (effective %.1f), %u "
+        "temperatures\n",
+        annealing.log_partition, annealing.log_weights.size(), annealing.effective_chains,
+        arguments.annealing.temperatures);
+    std::printf("free-energy gap       %.2f nats (test %.2f, training %.2f)\n", scores.free_energy_gap(),
+                scores.test_free_energy, scores.train_free_energy);
+}
+
 int evaluate(const EvaluateArguments& arguments) {
     NetworkMetadata metadata;
     const Network network = load_network(arguments.network, &metadata);
     const Experiment experiment = experiment_of(metadata, arguments);
-    const auto backend = make_backend(experiment);
-    const DataSet data =
+    DataSet data =
         load_dataset(experiment.dataset, experiment.data_dir, experiment.train_samples, experiment.test_samples);
     check_against_data(experiment, data);
-    const UploadedSplit test(*backend, data, data.test);
-    Perceptron perceptron(*backend, experiment, network);
-    perceptron.test(test.samples());
-    const Metrics metrics = backend->metrics();
-    const auto samples = static_cast<double>(metrics.samples);
-    const double loss = metrics.sample_loss_sum / samples;
-    const double accuracy = static_cast<double>(metrics.correct) / samples;
-    if (arguments.json) {
-        std::cout << nlohmann::ordered_json{{"network", arguments.network}, {"dataset", data.name},
-                                            {"test_accuracy", accuracy},    {"test_loss", loss},
-                                            {"samples", metrics.samples},   {"backend", backend->name()}}
-                         .dump()
-                  << '\n';
-    } else {
-        std::printf("%s on %s (%s): test loss %.4f, accuracy %.2f %% of %llu\n", arguments.network.c_str(),
-                    data.name.c_str(), data.source.c_str(), loss, 100 * accuracy,
-                    static_cast<unsigned long long>(metrics.samples));
+    const bool is_rbm = experiment.model == ModelKind::rbm;
+    if (is_rbm) {
+        use_as_units(data);
+        const std::string fault = rbm_fault(experiment, network);
+        if (!fault.empty()) throw UserError(ExitCode::checkpoint, arguments.network + ": " + fault);
     }
+    const Tested tested = test(experiment, data, network);
+    if (!is_rbm) {
+        print_classifier(arguments, data, tested);
+        return 0;
+    }
+    AnnealingOptions options = arguments.annealing;
+    options.seed = experiment.seed;
+    options.threads = experiment.threads;
+    print_rbm(arguments, data, tested, score_rbm(network, data, options));
     return 0;
 }
 
@@ -77,6 +146,13 @@ void add_evaluate_command(CLI::App& app, Action& action) {
             "--" + name, [arguments, name](const std::string& text) { arguments->overrides[name] = text; },
             option->help);
     }
+    command
+        ->add_option("--ais-chains", arguments->annealing.chains, "of an RBM: chains of annealed importance sampling")
+        ->check(CLI::Range(2, 1000000))
+        ->capture_default_str();
+    command->add_option("--ais-temperatures", arguments->annealing.temperatures, "of an RBM: steps of each chain")
+        ->check(CLI::Range(1, 10000000))
+        ->capture_default_str();
     command->add_flag("--json", arguments->json, "results as one JSON object");
     command->callback([arguments, &action] { action = [arguments] { return evaluate(*arguments); }; });
 }

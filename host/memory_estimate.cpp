@@ -10,8 +10,8 @@
 
 #include "host/backends.hpp"
 #include "host/data/dataset.hpp"
+#include "host/learner.hpp"
 #include "host/network_birth.hpp"
-#include "host/perceptron.hpp"
 #include "host/topology_records.hpp"
 #include "host/training_run.hpp"
 
@@ -36,6 +36,10 @@ std::uint64_t activation_bytes(const Experiment& experiment, const Backend& back
     const std::uint64_t tiles = (batch + lanes - 1) / lanes;
     const bool saved = saves_input(experiment.activation) || experiment.dropout > 0;
     const auto array = [&](Index rows) { return backend.array_bytes(sizeof(float) * tiles * lanes * rows); };
+    if (experiment.model == ModelKind::rbm) {  // two halves of units and signals, means, fields, states
+        const std::uint64_t hidden = experiment.persistent ? 5 : 4;
+        return array(experiment.layers.front()) * 3 + array(experiment.layers.back()) * hidden;
+    }
     std::uint64_t bytes = array(experiment.layers.front());
     for (std::size_t l = 1; l < experiment.layers.size(); ++l) bytes += array(experiment.layers[l]) * (saved ? 3 : 2);
     return bytes;
@@ -90,6 +94,8 @@ MemoryEstimate estimate_memory(const Experiment& experiment, const Backend& back
     check_against_data(experiment, data);
     estimate.data_bytes = bytes_of(data.train) + bytes_of(data.test);
     estimate.activation_bytes = activation_bytes(experiment, backend);
+    const bool is_rbm = experiment.model == ModelKind::rbm;
+    if (is_rbm) estimate.parameters += experiment.layers.front();  // the visible biases
     std::uint64_t resident = 0;
     std::uint64_t following = 0;
     for (std::size_t l = 0; l + 1 < experiment.layers.size(); ++l) {
@@ -97,9 +103,10 @@ MemoryEstimate estimate_memory(const Experiment& experiment, const Backend& back
         const Index outputs = experiment.layers[l + 1];
         const bool sparse = is_sparse_layer(experiment, l);
         const Cell edges = expected_edges(experiment, l);
-        const LayerBytes bytes = backend.layer_bytes({inputs, outputs, edges, sparse},
-                                                     {l > 0, experiment.optimizer, experiment.spmm, experiment.batch},
-                                                     scheduled(experiment.zeta, 0, experiment.epochs));
+        const LayerBytes bytes =
+            backend.layer_bytes({inputs, outputs, edges, sparse},
+                                {l > 0 || is_rbm, experiment.optimizer, experiment.spmm, experiment.batch},
+                                scheduled(experiment.zeta, 0, experiment.epochs));
         estimate.layers.push_back({std::to_string(inputs) + " x " + std::to_string(outputs), sparse, edges,
                                    static_cast<double>(edges) / (static_cast<double>(inputs) * outputs),
                                    bytes.resident});

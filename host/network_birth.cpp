@@ -3,6 +3,7 @@
 #include <numeric>
 
 #include "espalier/error.hpp"
+#include "host/rbm.hpp"
 
 namespace espalier {
 namespace {
@@ -101,13 +102,21 @@ Network new_network(const Experiment& experiment) {
                            layer.num_outputs);
         network.layers.push_back(std::move(layer));
     }
+    if (experiment.model == ModelKind::rbm) add_rbm_layers(experiment, network);
     return network;
 }
 
 void fit_network(const Experiment& experiment, bool reset_optimizer, Network& network) {
     const auto refuse = [](const std::string& message) { throw UserError(ExitCode::checkpoint, message); };
+    const bool is_rbm = experiment.model == ModelKind::rbm;
+    if (is_rbm) {
+        fit_rbm_chains(experiment, network);
+        const std::string fault = rbm_fault(experiment, network);
+        if (!fault.empty()) refuse("the network to start from is not the experiment's machine: " + fault);
+    }
     std::vector<Index> widths;
     for (const Layer& layer : network.layers) {
+        if (is_rbm && widths.size() == 2) break;
         if (widths.empty()) widths.push_back(layer.num_inputs);
         widths.push_back(layer.num_outputs);
     }
@@ -121,7 +130,7 @@ void fit_network(const Experiment& experiment, bool reset_optimizer, Network& ne
     }
     for (std::size_t l = 0; l < network.layers.size(); ++l) {
         Layer& layer = network.layers[l];
-        if (layer.is_sparse() != is_sparse_layer(experiment, l)) {
+        if (l + 1 < widths.size() && layer.is_sparse() != is_sparse_layer(experiment, l)) {
             refuse("layer " + std::to_string(l + 1) + " of the network to start from is " +
                    (layer.is_sparse() ? "sparse, the experiment wants it dense"
                                       : "dense, the experiment wants it sparse"));
@@ -131,7 +140,7 @@ void fit_network(const Experiment& experiment, bool reset_optimizer, Network& ne
             layer.weight_state.clear();
             layer.bias_state.clear();
             layer.activation_state.clear();
-        } else if (layer.weight_state.size() != states) {
+        } else if (layer.weight_state.size() != states && !(is_rbm && l == 2)) {  // chains are not trained
             refuse("the network to start from holds " + std::to_string(layer.weight_state.size()) +
                    " optimizer arrays per weight, " + rule_text(experiment.optimizer) + " needs " +
                    std::to_string(states) + "; pass --reset-optimizer true");

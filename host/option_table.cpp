@@ -195,6 +195,45 @@ ExperimentOption decay_form_option() {
             [](const Experiment& e) { return e.decay_form; }};
 }
 
+ExperimentOption model_option() {
+    return {"model", "Network",
+            "what is trained: perceptron, or rbm (a restricted Boltzmann machine; layers: two widths)",
+            [](Experiment& e, const std::string& text) {
+                if (text != "perceptron" && text != "rbm") refuse("'" + text + "' is none of perceptron, rbm");
+                e.model = text == "rbm" ? ModelKind::rbm : ModelKind::perceptron;
+                if (e.model == ModelKind::rbm) e.dense_output = false;  // its one layer is not an output's
+            },
+            [](const Experiment& e) { return e.model == ModelKind::rbm ? "rbm" : "perceptron"; }};
+}
+
+/// An option that only an RBM has: other experiments do not print it.
+ExperimentOption of_rbm(ExperimentOption option) {
+    option.get = [get = std::move(option.get)](const Experiment& e) {
+        return e.model == ModelKind::rbm ? get(e) : std::string{};
+    };
+    return option;
+}
+
+void add_rbm_options(std::vector<ExperimentOption>& table) {
+    using E = Experiment;
+    const std::string group = "Restricted Boltzmann machine";
+    table.push_back(
+        of_rbm(number("cd-steps", group, "Gibbs steps per update (contrastive divergence)", &E::cd_steps, 1, 1e6)));
+    table.push_back(
+        of_rbm(boolean("persistent", group, "Gibbs chains go on from one update to the next", &E::persistent)));
+    table.push_back(of_rbm(
+        boolean("sample-data", group, "draw binary training data, values being probabilities", &E::sample_data)));
+}
+
+void validate_rbm(const Experiment& experiment) {
+    if (experiment.layers.size() != 2) {
+        refuse("layers: a restricted Boltzmann machine has two widths, visible and hidden units, e.g. 784-500, not " +
+               widths_text(experiment.layers));
+    }
+    if (experiment.dense_output) refuse("dense-output: a restricted Boltzmann machine has no output layer");
+    if (experiment.dropout > 0) refuse("dropout: not used by restricted Boltzmann machines");
+}
+
 std::vector<ExperimentOption> make_table() {
     using E = Experiment;
     std::vector<ExperimentOption> table;
@@ -208,11 +247,13 @@ std::vector<ExperimentOption> make_table() {
     table.push_back(
         number("train-samples", "What", "use the first N training samples, 0: all", &E::train_samples, 0, 4e9));
     table.push_back(number("test-samples", "What", "use the first N test samples, 0: all", &E::test_samples, 0, 4e9));
+    table.push_back(model_option());
     table.push_back(layers_option());
     table.push_back(rule("activation", "Network", "of the hidden layers", &E::activation));
     table.push_back(rule("loss", "Network", "of the outputs", &E::loss));
     table.push_back(
         number("dropout", "Network", "share of hidden outputs dropped while training", &E::dropout, 0, 0.999));
+    add_rbm_options(table);
     table.push_back(choice("topology", "Topology", "set evolves, fixed is random and stays, dense has every edge",
                            &E::topology, {"set", "fixed", "dense"}));
     add_density_options(table);
@@ -356,6 +397,7 @@ OptionTexts experiment_texts(const Experiment& experiment) {
 }
 
 void validate(const Experiment& experiment) {
+    if (experiment.model == ModelKind::rbm) validate_rbm(experiment);
     const std::size_t factors = experiment.layer_decay.size();
     if (factors != 0 && factors + 1 != experiment.layers.size()) {
         refuse("layer-decay: " + std::to_string(factors) + " factors for the " +

@@ -4,38 +4,31 @@
 
 namespace espalier {
 Perceptron::Perceptron(Backend& backend, const Experiment& experiment, const Network& network)
-    : backend_(backend),
+    : Learner(backend, experiment),
       widths_(experiment.layers),
       loss_(experiment.loss),
       dropout_(static_cast<float>(experiment.dropout)),
-      seed_(experiment.seed),
-      train_batch_(experiment.batch) {
-    const Index capacity = test_batch();
-    const auto floats = [&](Index rows) { return Activations{nullptr, rows, capacity, backend.lanes()}.size(); };
-    input_ = Buffer<float>(backend, floats(widths_[0]));
-    labels_ = Buffer<std::int32_t>(backend, floats(1));
+      seed_(experiment.seed) {
+    input_ = activations(widths_[0]);
+    labels_ = Buffer<std::int32_t>(backend, Activations{nullptr, 1, test_batch(), backend.lanes()}.size());
     for (std::size_t l = 0; l < network.layers.size(); ++l) {
         const Layer& layer = network.layers[l];
-        layers_.push_back(backend.load(layer, {l > 0, experiment.optimizer, experiment.spmm, train_batch_}));
-        sparse_.push_back(layer.is_sparse());
+        load(layer, {l > 0, experiment.optimizer, experiment.spmm, experiment.batch});
         Between between;
-        between.output = Buffer<float>(backend, floats(layer.num_outputs));
-        between.gradient = Buffer<float>(backend, floats(layer.num_outputs));
+        between.output = activations(layer.num_outputs);
+        between.gradient = activations(layer.num_outputs);
         // Dropout overwrites the output, from which most derivatives would be read.
-        if (saves_input(layer.activation) || dropout_ > 0)
-            between.saved = Buffer<float>(backend, floats(layer.num_outputs));
+        if (saves_input(layer.activation) || dropout_ > 0) between.saved = activations(layer.num_outputs);
         between_.push_back(std::move(between));
     }
 }
 
-Index Perceptron::test_batch() const { return std::max(train_batch_, least_test_batch); }
-
 Activations Perceptron::view(const Buffer<float>& buffer, std::size_t widths_index, Index batch) const {
-    return {buffer.data(), widths_[widths_index], batch, backend_.lanes()};
+    return {buffer.data(), widths_[widths_index], batch, backend().lanes()};
 }
 
 void Perceptron::train_step(const Samples& samples, std::uint32_t first, Index size, const StepScalars* now) {
-    const std::size_t last = layers_.size() - 1;
+    const std::size_t last = num_layers() - 1;
     const auto input_of = [&](std::size_t l) {
         return l == 0 ? view(input_, 0, size) : view(between_[l - 1].output, l, size);
     };
@@ -43,38 +36,32 @@ void Perceptron::train_step(const Samples& samples, std::uint32_t first, Index s
         const Between& between = between_[l];
         return view(between.saved.data() != nullptr ? between.saved : between.output, l + 1, size);
     };
-    backend_.gather(samples, {first, size, true, seed_}, input_of(0), labels_.data(), now);
+    backend().gather(samples, {first, size, true, seed_}, input_of(0), labels_.data(), now);
     for (std::size_t l = 0; l <= last; ++l) {
         const Activations output = view(between_[l].output, l + 1, size);
-        backend_.forward(*layers_[l], input_of(l), saved_of(l), output);
-        if (dropout_ > 0 && l < last) backend_.dropout(output, dropout_, seed_, static_cast<std::uint32_t>(l), now);
+        backend().forward(layer(l), input_of(l), saved_of(l), output);
+        if (dropout_ > 0 && l < last) backend().dropout(output, dropout_, seed_, static_cast<std::uint32_t>(l), now);
     }
-    backend_.loss(loss_, view(between_[last].output, last + 1, size), labels_.data(),
-                  view(between_[last].gradient, last + 1, size));
+    backend().loss(loss_, view(between_[last].output, last + 1, size), labels_.data(),
+                   view(between_[last].gradient, last + 1, size));
     for (std::size_t l = last + 1; l-- > 0;) {
         const Activations gradient = view(between_[l].gradient, l + 1, size);
-        if (dropout_ > 0 && l < last) backend_.dropout(gradient, dropout_, seed_, static_cast<std::uint32_t>(l), now);
-        backend_.backward(*layers_[l], input_of(l), saved_of(l), gradient,
-                          l > 0 ? view(between_[l - 1].gradient, l, size) : Activations{}, now + scalars_stride_ * l);
+        if (dropout_ > 0 && l < last) backend().dropout(gradient, dropout_, seed_, static_cast<std::uint32_t>(l), now);
+        backend().backward(layer(l), input_of(l), saved_of(l), gradient,
+                           l > 0 ? view(between_[l - 1].gradient, l, size) : Activations{}, now + scalars_stride() * l);
     }
 }
 
 void Perceptron::test(const Samples& samples) {
     for (std::uint32_t first = 0; first < samples.count; first += test_batch()) {
         const Index size = std::min(test_batch(), samples.count - first);
-        backend_.gather(samples, {first, size, false, seed_}, view(input_, 0, size), labels_.data(), nullptr);
-        for (std::size_t l = 0; l < layers_.size(); ++l) {
+        backend().gather(samples, {first, size, false, seed_}, view(input_, 0, size), labels_.data(), nullptr);
+        for (std::size_t l = 0; l < num_layers(); ++l) {
             const Activations input = l == 0 ? view(input_, 0, size) : view(between_[l - 1].output, l, size);
-            backend_.forward(*layers_[l], input, {}, view(between_[l].output, l + 1, size));
+            backend().forward(layer(l), input, {}, view(between_[l].output, l + 1, size));
         }
-        backend_.loss(loss_, view(between_.back().output, layers_.size(), size), labels_.data(), {});
+        backend().loss(loss_, view(between_.back().output, num_layers(), size), labels_.data(), {});
     }
-}
-
-Network Perceptron::store() {
-    Network network;
-    for (const auto& layer : layers_) network.layers.push_back(backend_.store(*layer));
-    return network;
 }
 
 }  // namespace espalier

@@ -33,9 +33,9 @@ std::string degrees_name(std::size_t layer, bool inputs) {
 bool is_own_file(const fs::path& path) {
     std::string name = path.filename().string();
     if (is_temporary(path)) name.erase(name.rfind(".tmp-"));
-    for (const char* known :
-         {"config.toml", "history.csv", "history.jsonl", "connections.npy", "connections-first.png",
-          "connections-last.png", "network.safetensors", "pixels.npy", "report.html", "results.json"}) {
+    for (const char* known : {"config.toml", "history.csv", "history.jsonl", "connections.npy", "connections-first.png",
+                              "connections-last.png", "network.safetensors", "pixels.npy", "report.html",
+                              "results.json", "receptive-fields.png", "reconstructions.png", "samples.png"}) {
         if (name == known) return true;
     }
     if (is_topology_record(name)) return true;

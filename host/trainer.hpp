@@ -2,13 +2,14 @@
 // work goes through Backend verbs, all output through the observer.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "espalier/backend.hpp"
 #include "espalier/experiment.hpp"
 #include "host/data/dataset.hpp"
-#include "host/perceptron.hpp"
+#include "host/learner.hpp"
 #include "host/recorder.hpp"
 
 namespace espalier {
@@ -55,7 +56,7 @@ public:
     /// Throws UserError (nonfinite) naming epoch, step and layer when the loss is not finite.
     bool run();
 
-    [[nodiscard]] Network network() { return perceptron_.store(); }
+    [[nodiscard]] Network network() { return learner_->store(); }
     [[nodiscard]] const TrainingProgress& progress() const { return progress_; }
     [[nodiscard]] const std::vector<EpochRecord>& history() const { return history_; }
 
@@ -84,7 +85,7 @@ private:
     Backend& backend_;
     TrainObserver& observer_;
     UploadedSplit train_, test_;
-    Perceptron perceptron_;
+    std::unique_ptr<Learner> learner_;
     WeightLaw new_weights_;
     DecayForm decay_form_;
     std::uint32_t steps_per_epoch_;

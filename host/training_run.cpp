@@ -15,6 +15,8 @@
 #include "host/output_file.hpp"
 #include "host/pixel_statistics.hpp"
 #include "host/progress.hpp"
+#include "host/rbm.hpp"
+#include "host/rbm_pictures.hpp"
 #include "host/recipes.hpp"
 #include "host/report/report.hpp"
 #include "host/signals.hpp"
@@ -158,9 +160,21 @@ std::vector<RecordedLayer> recorded_layers(const Network& network) {
     return layers;
 }
 
+/// Reads the data again: while training, only the backend holds them.
+void draw_rbm(const Experiment& experiment, const Network& network, const fs::path& folder) {
+    DataSet data =
+        load_dataset(experiment.dataset, experiment.data_dir, experiment.train_samples, experiment.test_samples);
+    use_as_units(data);
+    write_rbm_pictures(folder, network, data, experiment.seed, experiment.threads);
+}
+
 void count_parameters(const Network& network, RunResults& results) {
     for (const Layer& layer : network.layers) {
         if (layer.is_sparse()) results.edges += layer.weights.size();
+        if (results.experiment.model == ModelKind::rbm && &layer != network.layers.data()) {
+            results.parameters += layer.num_inputs;  // the visible biases; of what follows nothing is trained
+            break;
+        }
         results.parameters += layer.weights.size() + layer.bias.size() + layer.activation_parameters.size();
     }
 }
@@ -258,7 +272,7 @@ void check_against_data(const Experiment& experiment, const DataSet& data) {
                " has " + std::to_string(data.features()) + " features (" + std::to_string(data.height) + " x " +
                std::to_string(data.width) + " x " + std::to_string(data.channels) + ")");
     }
-    if (experiment.layers.back() < data.classes) {
+    if (experiment.model == ModelKind::perceptron && experiment.layers.back() < data.classes) {
         refuse("layers: " + data.name + " has " + std::to_string(data.classes) + " classes, the network only " +
                std::to_string(experiment.layers.back()) + " outputs");
     }
@@ -284,6 +298,7 @@ RunResults run_training(const Experiment& experiment, const RunPlace& place) {
     DataSet data =
         load_dataset(experiment.dataset, experiment.data_dir, experiment.train_samples, experiment.test_samples);
     check_against_data(experiment, data);
+    if (experiment.model == ModelKind::rbm) use_as_units(data);
     Network network;
     std::vector<EpochRecord> history;
     if (found.has_value()) {
@@ -341,6 +356,8 @@ RunResults run_training(const Experiment& experiment, const RunPlace& place) {
     count_parameters(network, results);
     checkpointer.save(trainer, network);
     save_network(recorder.folder() / "network.safetensors", network, metadata(experiment, data, results.history));
+    if (!results.history.empty() && experiment.model == ModelKind::rbm)
+        draw_rbm(experiment, network, recorder.folder());
     if (!results.history.empty()) {
         network = {};  // the report reads its own
         try {

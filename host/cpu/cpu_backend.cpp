@@ -42,6 +42,13 @@ void for_lane_groups(const Member& member, Index tiles, const Work& work) {
     for (Index i = own.begin; i < own.end; ++i) work(i / groups, i % groups * 16);
 }
 
+void add_offsets(const float* offsets, Activations x, Index tile, Range rows) {
+    for (Index r = rows.begin; r < rows.end; ++r) {
+        float* row = x.row(tile, r);
+        for (Index lane = 0; lane < worked_lanes(x.used(tile)); ++lane) row[lane] += offsets[r];
+    }
+}
+
 CpuLayer& as_cpu(DeviceLayer& layer) { return dynamic_cast<CpuLayer&>(layer); }
 const CpuLayer& as_cpu(const DeviceLayer& layer) { return dynamic_cast<const CpuLayer&>(layer); }
 
@@ -100,6 +107,11 @@ public:
     void backward(DeviceLayer& layer, ConstActivations x, ConstActivations saved, Activations dy, Activations dx,
                   const StepScalars* now) override;
 
+    void transposed(const DeviceLayer& layer, const DeviceLayer& offsets, ConstActivations y, Activations x) override;
+    void sample(const UnitDraw& draw, ConstActivations values, Activations means, Activations states,
+                const StepScalars* now) override;
+    void score_reconstruction(ConstActivations probabilities, ConstActivations data) override;
+
     Pruned prune(DeviceLayer& layer, const PruneRule& rule, double zeta) override {
         wait();
         return espalier::prune(as_sparse(layer), rule, zeta, team_.threads());
@@ -156,6 +168,9 @@ private:
                         const StepScalars* now);
     void backward_sparse(SparseCpuLayer& layer, ConstActivations x, ConstActivations saved, Activations dy,
                          Activations dx, const StepScalars* now);
+    /// Enqueues scores, work(tile, first lane, sums), of a batch in groups of 16 lanes.
+    template <class Work>
+    void enqueue_scores(Index tiles, const Work& work);
     void enqueue_neurons(CpuLayer& layer, ConstActivations saved, Activations dy, const StepScalars* now);
 
     Team team_;
@@ -241,16 +256,77 @@ void CpuBackend::dropout(Activations values, float rate, std::uint64_t seed, std
 
 void CpuBackend::loss(const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz) {
     expects(!dz || (dz.rows == z.rows && dz.batch == z.batch), "dz of the shape of z");
-    const std::size_t groups = std::size_t{z.tiles()} * (cpu_lanes / 16);
+    enqueue_scores(z.tiles(),
+                   [=](Index tile, Index lane, Metrics& sums) { loss_lanes(loss, z, labels, dz, tile, lane, sums); });
+}
+
+template <class Work>
+void CpuBackend::enqueue_scores(Index tiles, const Work& work) {
+    const std::size_t groups = std::size_t{tiles} * (cpu_lanes / 16);
     if (group_sums_.size() < groups) {
         wait();
         group_sums_.resize(groups);
     }
     ++batches_;
-    enqueue(z.tiles(), [=, this](const Member& member) {
-        for_lane_groups(member, z.tiles(), [&](Index tile, Index lane) {
-            loss_lanes(loss, z, labels, dz, tile, lane, group_sums_[(std::size_t{tile} * cpu_lanes + lane) / 16]);
+    enqueue(tiles, [=, this](const Member& member) {
+        for_lane_groups(member, tiles, [&](Index tile, Index lane) {
+            work(tile, lane, group_sums_[(std::size_t{tile} * cpu_lanes + lane) / 16]);
         });
+    });
+}
+
+void CpuBackend::score_reconstruction(ConstActivations probabilities, ConstActivations data) {
+    expects(probabilities.rows == data.rows && probabilities.batch == data.batch, "probabilities of the data's shape");
+    enqueue_scores(data.tiles(), [=](Index tile, Index lane, Metrics& sums) {
+        reconstruction_lanes(probabilities, data, tile, lane, sums);
+    });
+}
+
+void CpuBackend::sample(const UnitDraw& draw, ConstActivations values, Activations means, Activations states,
+                        const StepScalars* now) {
+    for (const Activations& written : {means, states}) {
+        expects(!written || (written.rows == values.rows && written.batch == values.batch),
+                "means, states of one shape");
+    }
+    expects(now != nullptr || !states, "the step of drawn states");
+    enqueue_beside_updates(values.tiles(), [=](const Member& member) {
+        const BernoulliUnits units(draw, now != nullptr ? now->step : 0);
+        for_tile_rows(member, values.tiles(), values.rows, 1,
+                      [&](Index tile, Range rows) { sample_rows(units, draw, values, means, states, tile, rows); });
+    });
+}
+
+void CpuBackend::transposed(const DeviceLayer& layer, const DeviceLayer& offsets, ConstActivations y, Activations x) {
+    const CpuLayer& any = as_cpu(layer);
+    const CpuLayer& added = as_cpu(offsets);
+    expects(x.rows == any.num_inputs && y.rows == any.num_outputs && x.batch == y.batch,
+            "x and y of the layer's shape");
+    expects(added.num_inputs == x.rows && added.num_outputs == 1, "offsets from the layer's inputs to 1");
+    const auto* sparse_offsets = dynamic_cast<const SparseCpuLayer*>(&offsets);
+    expects(sparse_offsets == nullptr || sparse_offsets->is_dense, "dense offsets");
+    const float* offset = sparse_offsets != nullptr ? sparse_offsets->weights.data()
+                                                    : dynamic_cast<const DenseCpuLayer&>(offsets).weights.data();
+    if (const auto* dense = dynamic_cast<const DenseCpuLayer*>(&layer)) {
+        return enqueue(x.tiles(), [=](const Member& member) {
+            for_tile_rows(member, x.tiles(), x.rows, dense_block, [&](Index tile, Range columns) {
+                for (Index block = columns.begin / dense_block; block < dense_blocks(columns.end); ++block) {
+                    const Range inputs = dense_block_rows(block, x.rows);
+                    dense_input_gradient(*dense, y, x, tile, inputs);
+                    add_offsets(offset, x, tile, inputs);
+                }
+            });
+        });
+    }
+    const auto* sparse = dynamic_cast<const SparseCpuLayer*>(&layer);
+    expects(sparse->by_input(), "a layer loaded with needs_input_gradient");
+    enqueue(x.tiles(), [=](const Member& member) {
+        if (whole_tiles(x.tiles(), member.count)) {
+            for_tile_rows(member, x.tiles(), x.rows, 1,
+                          [&](Index tile, Range columns) { transposed_rows(*sparse, offset, y, x, tile, columns); });
+            return;
+        }
+        const Range columns = share_of_edges(member, sparse->column_start.data(), x.rows);
+        for (Index tile = 0; tile < x.tiles(); ++tile) transposed_rows(*sparse, offset, y, x, tile, columns);
     });
 }
 

@@ -1,5 +1,6 @@
 // Forward: y[r] = activation(b[r] + sum over the row's edges of w * x[column]), x [tile][num_inputs][64],
-// y [tile][num_outputs][64]. One CSR row at a time, its accumulators in registers.
+// y [tile][num_outputs][64]. One CSR row at a time, its accumulators in registers. The transposed product is the same
+// over the CSC view.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "host/cpu/forward.cpp"
 #include "host/cpu/targets.hpp"
@@ -18,6 +19,14 @@ struct ForwardPlace {
     const float* x;
     float* saved;  // may be null, or y
     float* y;
+};
+
+/// The edges by the neurons that the products belong to, and what is added to each.
+struct ForwardEdges {
+    const EdgeIndex* start;  // of each neuron's edges
+    const Index* other;      // each edge's other end
+    const float* weights;
+    const float* bias;
 };
 
 /// y holds the preactivation z; `saved` receives z or y, whichever the derivative is made of.
@@ -45,13 +54,14 @@ HWY_INLINE void multiply_add(float weight, const float* x, Vector (&sum)[V]) {
 }
 
 template <int V, class Rule>
-HWY_NOINLINE void forward_pass(const SparseCpuLayer& layer, const Rule& rule, const ForwardPlace& place, Range rows) {
+HWY_NOINLINE void forward_pass(const CpuLayer& layer, const ForwardEdges& edges, const Rule& rule,
+                               const ForwardPlace& place, Range rows) {
     const LaneTag d;
-    const Index* HWY_RESTRICT column = layer.column.data();
-    const float* HWY_RESTRICT weights = layer.weights.data();
-    const float* HWY_RESTRICT bias = layer.neurons.bias.data();
+    const Index* HWY_RESTRICT column = edges.other;
+    const float* HWY_RESTRICT weights = edges.weights;
+    const float* HWY_RESTRICT bias = edges.bias;
     const float* parameters = layer.neurons.activation_parameters.data();
-    const EdgeIndex* HWY_RESTRICT row_start = layer.row_start.data();
+    const EdgeIndex* HWY_RESTRICT row_start = edges.start;
     const ForwardPlace at = place;
     EdgeIndex edge = row_start[rows.begin];
     for (Index r = rows.begin; r < rows.end; ++r) {
@@ -92,12 +102,21 @@ HWY_INLINE void for_passes(const float* x, Activations saved, Activations y, Ind
 
 void ForwardRows(const SparseCpuLayer& layer, ConstActivations x, Activations saved, Activations y, Index tile,
                  Range rows) {
+    const ForwardEdges edges{layer.row_start.data(), layer.column.data(), layer.weights.data(),
+                             layer.neurons.bias.data()};
     std::visit(
         [&](const auto& rule) {
             for_passes(x.row(tile, 0), saved, y, tile,
-                       [&]<int V>(const ForwardPlace& place) { forward_pass<V>(layer, rule, place, rows); });
+                       [&]<int V>(const ForwardPlace& place) { forward_pass<V>(layer, edges, rule, place, rows); });
         },
         layer.activation);
+}
+
+void TransposedRows(const SparseCpuLayer& layer, const float* offsets, ConstActivations y, Activations x, Index tile,
+                    Range columns) {
+    const ForwardEdges edges{layer.column_start.data(), layer.row.data(), layer.input_weights.data(), offsets};
+    for_passes(y.row(tile, 0), {}, x, tile,
+               [&]<int V>(const ForwardPlace& place) { forward_pass<V>(layer, edges, Identity{}, place, columns); });
 }
 
 template <int V, class Rule>
@@ -126,11 +145,17 @@ HWY_AFTER_NAMESPACE();
 namespace espalier {
 
 HWY_EXPORT(ForwardRows);
+HWY_EXPORT(TransposedRows);
 HWY_EXPORT(FinishRows);
 
 void forward_rows(const SparseCpuLayer& layer, ConstActivations x, Activations saved, Activations y, Index tile,
                   Range rows) {
     HWY_DYNAMIC_DISPATCH(ForwardRows)(layer, x, saved, y, tile, rows);
+}
+
+void transposed_rows(const SparseCpuLayer& layer, const float* offsets, ConstActivations y, Activations x, Index tile,
+                     Range columns) {
+    HWY_DYNAMIC_DISPATCH(TransposedRows)(layer, offsets, y, x, tile, columns);
 }
 
 void finish_rows(const CpuLayer& layer, Activations saved, Activations y, Index tile, Range rows) {

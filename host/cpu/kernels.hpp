@@ -25,6 +25,10 @@ std::string instruction_set();
 void forward_rows(const SparseCpuLayer& layer, ConstActivations x, Activations saved, Activations y, Index tile,
                   Range rows);
 
+/// Layers with a CSC view: x = W^T y + offsets of the inputs `columns` in one tile.
+void transposed_rows(const SparseCpuLayer& layer, const float* offsets, ConstActivations y, Activations x, Index tile,
+                     Range columns);
+
 /// y holds preactivations without bias: adds it and applies the activation, as the end of forward_rows.
 void finish_rows(const CpuLayer& layer, Activations saved, Activations y, Index tile, Range rows);
 
@@ -56,6 +60,14 @@ void gather_rows(const Samples& samples, const BatchChoice& choice, Activations 
 
 /// Applies the dropout mask to `rows` of one tile.
 void dropout_rows(Activations values, float rate, const Stream& stream, Index tile, Range rows);
+
+/// Means and states of `rows` in one tile; either may be empty. Lanes past the batch become 0.
+void sample_rows(const BernoulliUnits& units, const UnitDraw& draw, ConstActivations values, Activations means,
+                 Activations states, Index tile, Range rows);
+
+/// Scores the reconstructions in lanes first_lane .. first_lane + 16 of one tile, adding to `sums` all but `batches`.
+void reconstruction_lanes(ConstActivations probabilities, ConstActivations data, Index tile, Index first_lane,
+                          Metrics& sums);
 
 /// Scores lanes first_lane .. first_lane + 16 of one tile, adding to `sums` all but `batches`.
 void loss_lanes(const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz, Index tile,

@@ -32,6 +32,9 @@ enum class TopologyKind { set, fixed, dense };
 /// Whether the CUDA backend captures a slice of steps as a graph and replays it. The bits are the same.
 enum class GraphUse { on, off };
 
+/// What is trained: a classifier, or a restricted Boltzmann machine (two widths: visible and hidden units).
+enum class ModelKind { perceptron, rbm };
+
 struct Experiment {
     // what
     std::string recipe;
@@ -63,6 +66,10 @@ struct Experiment {
     Activation activation = Relu{};
     Loss loss = SoftmaxNll{};
     double dropout = 0;
+    ModelKind model = ModelKind::perceptron;
+    std::uint32_t cd_steps = 1;  // of contrastive divergence: Gibbs steps per update
+    bool persistent = false;     // whether the Gibbs chains go on from update to update
+    bool sample_data = false;    // whether training data are drawn, pixel by pixel, with their values as probabilities
     // training
     Optimizer optimizer = Momentum{0.5F};
     std::string decay_form = "default";  // "default": what the optimizer uses

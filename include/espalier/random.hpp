@@ -26,6 +26,8 @@ enum class Purpose : std::uint32_t {
     sample = 10,    // Bernoulli units
     permutation_test = 11,
     bootstrap = 12,
+    annealing = 13,    // chains of annealed importance sampling
+    gibbs_start = 14,  // where Gibbs chains begin
 };
 
 struct RandomBlock {

@@ -11,6 +11,7 @@
 #include "cuda/kernels/gather.cuh"
 #include "cuda/kernels/loss.cuh"
 #include "cuda/kernels/panel.cuh"
+#include "cuda/kernels/units.cuh"
 
 namespace espalier::cuda {
 
@@ -51,6 +52,7 @@ Addresses compiled_kernels() {
         input_gradient_panel_kernel<PanelNumber<1>>, input_gradient_panel_kernel<PanelNumber<2>>,
         input_gradient_panel_kernel<PanelNumber<3>>);
     add(addresses, permute_weights_kernel<backward_threads>, edge_rows_kernel<coo_threads>, input_gradient_coo_kernel<coo_threads>, input_gradient_coo_join_kernel<coo_threads>);
+    add(addresses, sample_kernel<units_threads>, reconstruction_kernel<loss_threads>);
     add_activations(addresses, static_cast<const Activation*>(nullptr));
     add_optimizers(addresses, static_cast<const Optimizer*>(nullptr));
     add_losses(addresses, static_cast<const Loss*>(nullptr));

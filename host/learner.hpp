@@ -1,0 +1,60 @@
+// What the training loop trains: layers on a backend with the verbs of a training and of a test step. Knows nothing of
+// epochs, evolution or files.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "espalier/backend.hpp"
+#include "espalier/experiment.hpp"
+#include "espalier/layer.hpp"
+
+namespace espalier {
+
+/// Small batches waste lanes of a tile; tests are free to use larger ones.
+constexpr Index least_test_batch = 128;
+
+class Learner {
+public:
+    Learner(const Learner&) = delete;
+    Learner& operator=(const Learner&) = delete;
+    virtual ~Learner() = default;
+
+    /// Enqueues one step on `size` samples from position `first` of the epoch's order: scores and updates.
+    virtual void train_step(const Samples& samples, std::uint32_t first, Index size, const StepScalars* now) = 0;
+    /// From now on layer l reads its scalars `stride` * l behind `now`; 0, at first: all read the same.
+    void set_scalars_stride(std::size_t stride) { scalars_stride_ = stride; }
+    /// Enqueues the scores of all samples.
+    virtual void test(const Samples& samples) = 0;
+    /// How many right or wrong answers the metrics count per sample: one class, or each of an RBM's visible units.
+    [[nodiscard]] virtual Index answers_per_sample() const = 0;
+    /// The network at rest; waits.
+    [[nodiscard]] virtual Network store();
+
+    [[nodiscard]] std::size_t num_layers() const { return layers_.size(); }
+    [[nodiscard]] bool is_sparse(std::size_t layer) const { return sparse_[layer]; }
+    [[nodiscard]] DeviceLayer& layer(std::size_t index) { return *layers_[index]; }
+    /// Samples per test batch; no training batch is larger.
+    [[nodiscard]] Index test_batch() const { return test_batch_; }
+
+protected:
+    Learner(Backend& backend, const Experiment& experiment);
+
+    [[nodiscard]] Backend& backend() const { return backend_; }
+    [[nodiscard]] std::size_t scalars_stride() const { return scalars_stride_; }
+    void load(const Layer& layer, const LayerUse& use);
+    /// Memory for activations of `rows` neurons, as large as the largest batch.
+    [[nodiscard]] Buffer<float> activations(Index rows) const;
+
+private:
+    Backend& backend_;
+    Index test_batch_;
+    std::size_t scalars_stride_ = 0;
+    std::vector<std::unique_ptr<DeviceLayer>> layers_;
+    std::vector<bool> sparse_;
+};
+
+/// The learner of an experiment's kind. `network` must fit the experiment.
+std::unique_ptr<Learner> make_learner(Backend& backend, const Experiment& experiment, const Network& network);
+
+}  // namespace espalier

@@ -1,0 +1,222 @@
+#include "host/rbm.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "espalier/error.hpp"
+#include "espalier/rule.hpp"
+#include "host/data/dataset.hpp"
+
+namespace espalier {
+namespace {
+
+/// A dense layer whose weights are not products' factors but something of each input.
+Layer carrier(Index num_inputs, Index num_outputs) {
+    Layer layer;
+    layer.num_inputs = num_inputs;
+    layer.num_outputs = num_outputs;
+    layer.activation = Identity{};
+    layer.weights.assign(std::size_t{num_inputs} * num_outputs, 0.0F);
+    layer.bias.assign(num_outputs, 0.0F);
+    return layer;
+}
+
+std::string shape_text(const Layer& layer) {
+    return std::to_string(layer.num_inputs) + " to " + std::to_string(layer.num_outputs);
+}
+
+}  // namespace
+
+Rbm::Rbm(Backend& backend, const Experiment& experiment, const Network& network)
+    : Learner(backend, experiment),
+      num_visible_(experiment.layers.at(0)),
+      num_hidden_(experiment.layers.at(1)),
+      steps_(experiment.cd_steps),
+      persistent_(experiment.persistent),
+      sample_data_(experiment.sample_data),
+      seed_(experiment.seed),
+      num_chains_(experiment.batch) {
+    expects(rbm_fault(experiment, network).empty(), "a machine of the experiment's shape");
+    load(network.layers[hidden], {true, experiment.optimizer, experiment.spmm, experiment.batch});
+    load(network.layers[visible_bias], {false, experiment.optimizer, experiment.spmm, experiment.batch});
+    const auto halves = [&](Index rows) {
+        // zeros: the lanes behind the data's last sample are inside the batch of both halves
+        Buffer<float> buffer(backend, 2 * std::size_t{tiles(test_batch())} * rows * backend.lanes());
+        buffer.upload(std::vector<float>(buffer.size(), 0.0F).data());
+        return buffer;
+    };
+    visible_ = halves(num_visible_);
+    hidden_signal_ = halves(num_hidden_);
+    visible_signal_ = halves(1);
+    visible_mean_ = activations(num_visible_);
+    hidden_field_ = activations(num_hidden_);
+    hidden_state_ = activations(num_hidden_);
+    ones_ = activations(1);
+    ones_.upload(std::vector<float>(ones_.size(), 1.0F).data());
+    labels_ = Buffer<std::int32_t>(backend, ones_.size());
+    if (!persistent_) return;
+    chain_ = activations(num_hidden_);
+    std::vector<float> states(chain_.size(), 0.0F);
+    const Activations chains{states.data(), num_hidden_, num_chains_, backend.lanes()};
+    const Layer& stored = network.layers.back();
+    for (Index c = 0; c < num_chains_; ++c) {
+        for (Index j = 0; j < num_hidden_; ++j) chains.at(j, c) = stored.weights[std::size_t{c} * num_hidden_ + j];
+    }
+    chain_.upload(states.data());
+}
+
+Activations Rbm::view(const Buffer<float>& buffer, Index rows, Index batch, Index tiles_before) const {
+    return {buffer.data() + std::size_t{tiles_before} * rows * backend().lanes(), rows, batch, backend().lanes()};
+}
+
+void Rbm::reconstruct(ConstActivations hidden_states, Activations visible) {
+    backend().transposed(layer(hidden), layer(visible_bias), hidden_states, visible);
+}
+
+void Rbm::train_step(const Samples& samples, std::uint32_t first, Index size, const StepScalars* now) {
+    const Index chains = persistent_ ? num_chains_ : size;
+    const Index before = tiles(size);
+    const Activations data = view(visible_, num_visible_, size);
+    const Activations visible = view(visible_, num_visible_, chains, before);
+    const Activations mean = view(visible_mean_, num_visible_, chains);
+    const Activations field = view(hidden_field_, num_hidden_, chains);
+    const Activations state = view(persistent_ ? chain_ : hidden_state_, num_hidden_, chains);
+    UnitDraw draw{seed_, 0, false, 1};
+    const auto next = [&](bool probabilities, float scale) {
+        draw.probabilities = probabilities;
+        draw.scale = scale;
+        ++draw.number;
+        return draw;
+    };
+
+    backend().gather(samples, {first, size, true, seed_}, data, labels_.data(), now);
+    if (sample_data_) backend().sample(next(true, 1), data, {}, data, now);
+    const Activations data_field = view(hidden_field_, num_hidden_, size);
+    const Activations data_state = view(hidden_state_, num_hidden_, size);
+    backend().forward(layer(hidden), data, {}, data_field);
+    backend().sample(next(false, -1.0F / static_cast<float>(size)), data_field, view(hidden_signal_, num_hidden_, size),
+                     data_state, now);
+    if (persistent_) {  // the chains do not come by a reconstruction of the data
+        const Activations data_mean = view(visible_mean_, num_visible_, size);
+        reconstruct(data_state, data_mean);
+        backend().sample({seed_, 0, false, 1}, data_mean, data_mean, {}, now);
+        backend().score_reconstruction(data_mean, data);
+    }
+    for (std::uint32_t k = 1; k <= steps_; ++k) {
+        const bool scored = k == 1 && !persistent_;
+        const bool last = k == steps_;
+        reconstruct(state, mean);
+        backend().sample(next(false, 1), mean, scored ? mean : Activations{}, visible, now);
+        if (scored) backend().score_reconstruction(mean, data);
+        backend().forward(layer(hidden), visible, {}, field);
+        backend().sample(next(false, 1.0F / static_cast<float>(chains)), field,
+                         last ? view(hidden_signal_, num_hidden_, chains, before) : Activations{},
+                         last && !persistent_ ? Activations{} : state, now);
+    }
+    update(size, chains, now);
+}
+
+void Rbm::update(Index size, Index chains, const StepScalars* now) {
+    const Index before = tiles(size);
+    const Index both = before * backend().lanes() + chains;
+    const Activations visible = view(visible_, num_visible_, both);
+    const Activations hidden_signal = view(hidden_signal_, num_hidden_, both);
+    backend().backward(layer(hidden), visible, hidden_signal, hidden_signal, {}, now);
+    const UnitDraw data{seed_, 0, true, -1.0F / static_cast<float>(size)};
+    const UnitDraw model{seed_, 0, true, 1.0F / static_cast<float>(chains)};
+    backend().sample(data, view(ones_, 1, size), view(visible_signal_, 1, size), {}, now);
+    backend().sample(model, view(ones_, 1, chains), view(visible_signal_, 1, chains, before), {}, now);
+    const Activations visible_signal = view(visible_signal_, 1, both);
+    backend().backward(layer(visible_bias), visible, visible_signal, visible_signal, {}, now);
+}
+
+void Rbm::test(const Samples& samples) {
+    const UnitDraw means{seed_, 0, false, 1};
+    for (std::uint32_t first = 0; first < samples.count; first += test_batch()) {
+        const Index size = std::min(test_batch(), samples.count - first);
+        const Activations data = view(visible_, num_visible_, size);
+        const Activations field = view(hidden_field_, num_hidden_, size);
+        const Activations mean = view(visible_mean_, num_visible_, size);
+        backend().gather(samples, {first, size, false, seed_}, data, labels_.data(), nullptr);
+        backend().forward(layer(hidden), data, {}, field);
+        backend().sample(means, field, field, {}, nullptr);
+        reconstruct(field, mean);
+        backend().sample(means, mean, mean, {}, nullptr);
+        backend().score_reconstruction(mean, data);
+    }
+}
+
+Network Rbm::store() {
+    Network network = Learner::store();
+    if (!persistent_) return network;
+    std::vector<float> states(chain_.size());
+    chain_.download(states.data());
+    const Activations chains{states.data(), num_hidden_, num_chains_, backend().lanes()};
+    Layer& stored = network.layers.emplace_back(carrier(num_hidden_, num_chains_));
+    for (Index c = 0; c < num_chains_; ++c) {
+        for (Index j = 0; j < num_hidden_; ++j) stored.weights[std::size_t{c} * num_hidden_ + j] = chains.at(j, c);
+    }
+    return network;
+}
+
+void add_rbm_layers(const Experiment& experiment, Network& network) {
+    network.layers.push_back(carrier(experiment.layers.at(0), 1));
+    fit_rbm_chains(experiment, network);
+}
+
+void fit_rbm_chains(const Experiment& experiment, Network& network) {
+    const Index num_hidden = experiment.layers.at(1);
+    const bool fits = experiment.persistent && network.layers.size() == 3 &&
+                      network.layers.back().num_inputs == num_hidden &&
+                      network.layers.back().num_outputs == experiment.batch;
+    if (fits || network.layers.size() < 2) return;
+    network.layers.resize(2);
+    if (!experiment.persistent) return;
+    Layer& chains = network.layers.emplace_back(carrier(num_hidden, experiment.batch));
+    const Stream stream{experiment.seed, Purpose::gibbs_start, 0, 0};
+    for (std::size_t i = 0; i < chains.weights.size(); ++i) {
+        chains.weights[i] = bernoulli(stream.bits(i), 0.5) ? 1.0F : 0.0F;
+    }
+}
+
+std::string rbm_fault(const Experiment& experiment, const Network& network) {
+    const Index num_visible = experiment.layers.at(0);
+    const Index num_hidden = experiment.layers.at(1);
+    const std::size_t expected = experiment.persistent ? 3 : 2;
+    if (network.layers.size() != expected) {
+        return std::to_string(network.layers.size()) + " layers where a machine " +
+               (experiment.persistent ? "with" : "without") + " persistent chains has " + std::to_string(expected);
+    }
+    const std::pair<Index, Index> shapes[] = {
+        {num_visible, num_hidden}, {num_visible, 1}, {num_hidden, experiment.batch}};
+    for (std::size_t l = 0; l < expected; ++l) {
+        const Layer& layer = network.layers[l];
+        if (layer.num_inputs != shapes[l].first || layer.num_outputs != shapes[l].second) {
+            return "layer " + std::to_string(l + 1) + " goes from " + shape_text(layer) + ", a machine's from " +
+                   shape_text(carrier(shapes[l].first, shapes[l].second));
+        }
+        if (!std::holds_alternative<Identity>(layer.activation)) {
+            return "layer " + std::to_string(l + 1) + " has the activation " + rule_text(layer.activation) +
+                   ", a machine's are linear";
+        }
+        if (l > 0 && layer.is_sparse()) return "layer " + std::to_string(l + 1) + " is sparse";
+    }
+    return {};
+}
+
+void use_as_units(DataSet& data) {
+    for (const auto& [split, name] : {std::pair{&data.train, "training"}, std::pair{&data.test, "test"}}) {
+        for (std::size_t i = 0; i < split->floats.size(); ++i) {
+            const double value = split->floats[i] * data.scale;
+            if (value >= 0 && value <= 1) continue;
+            throw UserError(ExitCode::data,
+                            data.source + ": expected values in [0, 1], as the units of an RBM have, found " +
+                                number_text(value) + " in " + name + " sample " + std::to_string(i / data.features()) +
+                                ", feature " + std::to_string(i % data.features()) + "; rescale the data first");
+        }
+    }
+    std::fill(data.mean.begin(), data.mean.end(), 0.0);
+    std::fill(data.deviation.begin(), data.deviation.end(), 1.0);
+}
+
+}  // namespace espalier

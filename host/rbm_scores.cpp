@@ -1,0 +1,40 @@
+#include "host/rbm_scores.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "host/data/dataset.hpp"
+#include "host/pixel_statistics.hpp"
+
+namespace espalier {
+namespace {
+
+double mean_of(const std::vector<double>& values) {
+    return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+}
+
+double standard_error_of(const std::vector<double>& values) {
+    const double mean = mean_of(values);
+    double squares = 0;
+    for (const double value : values) squares += (value - mean) * (value - mean);
+    const auto n = static_cast<double>(values.size());
+    return n > 1 ? std::sqrt(squares / (n - 1) / n) : 0;
+}
+
+}  // namespace
+
+RbmScores score_rbm(const Network& network, const DataSet& data, AnnealingOptions options) {
+    const RbmParameters machine = rbm_parameters(network);
+    RbmScores scores;
+    const std::size_t count = std::min(data.train.count(), data.test.count());
+    scores.train_free_energy = mean_of(free_energies(machine, data.train, data.scale, count));
+    const std::vector<double> test = free_energies(machine, data.test, data.scale);
+    scores.test_free_energy = mean_of(test);
+    scores.test_free_energy_error = standard_error_of(test);
+    options.base_bias = base_biases(pixel_statistics(data).mean, data.train.count());
+    scores.annealing = anneal(machine, options);
+    return scores;
+}
+
+}  // namespace espalier
