@@ -139,6 +139,16 @@ double contrast(const PixelMap& map, Index side) {
     return overall > 0 ? centre.sum / centre.pixels / overall - 1 : nan;
 }
 
+double margin_contrast(const PixelMap& map, Index width) {
+    const double overall = mean(map);
+    const Index shorter = std::min(map.height, map.width);
+    if (width == 0) width = std::max<Index>(1, shorter / 14);
+    const Total all = total_within(map, {0, map.height}, {0, map.width});
+    Total inside;
+    if (2 * width < shorter) inside = total_within(map, {width, map.height - width}, {width, map.width - width});
+    return overall > 0 ? (all.sum - inside.sum) / (all.pixels - inside.pixels) / overall - 1 : nan;
+}
+
 double correlation(const PixelMap& a, const PixelMap& b) {
     expects(a.height == b.height && a.width == b.width, "two maps of one shape");
     const double mean_a = mean(a);

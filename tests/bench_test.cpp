@@ -65,6 +65,16 @@ public:
         right_->wait();
         if (fault_ == Fault::input_gradient) dx.at(0, 0) += 0.01F;
     }
+    void transposed(const DeviceLayer& layer, const DeviceLayer& offsets, ConstActivations y, Activations x) override {
+        right_->transposed(layer, offsets, y, x);
+    }
+    void sample(const UnitDraw& draw, ConstActivations values, Activations means, Activations states,
+                const StepScalars* now) override {
+        right_->sample(draw, values, means, states, now);
+    }
+    void score_reconstruction(ConstActivations probabilities, ConstActivations data) override {
+        right_->score_reconstruction(probabilities, data);
+    }
     Pruned prune(DeviceLayer& layer, const PruneRule& rule, double zeta) override {
         return right_->prune(layer, rule, zeta);
     }

@@ -1,4 +1,4 @@
-// A small training run for the CUDA backend's tests, and its comparison to the bit.
+// A small training run for tests of whole runs, and its comparison to the bit.
 #pragma once
 
 #include "backend_fixture.hpp"

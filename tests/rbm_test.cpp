@@ -1,5 +1,5 @@
 // Contrastive divergence against brute force: step by step with the same draws, on average over all states, and by what
-// it does to the exact likelihood. The machine as the trainer runs it; the same bits for any number of threads.
+// it does to the exact likelihood.
 #include "host/rbm.hpp"
 
 #include <cmath>
@@ -10,7 +10,6 @@
 #include "espalier/error.hpp"
 #include "host/network_birth.hpp"
 #include "host/rbm_energy.hpp"
-#include "host/trainer.hpp"
 #include "small_rbm.hpp"
 
 namespace espalier {
@@ -319,110 +318,6 @@ TEST_P(RbmTest, TestsByMeanFieldReconstruction) {
     EXPECT_EQ(metrics.correct, right);
     EXPECT_EQ(metrics.samples, 150U);
     EXPECT_EQ(machine.answers_per_sample(), 37U);
-}
-
-struct Trained {
-    Network network;
-    std::vector<EpochRecord> history;
-};
-
-Trained train(const Experiment& experiment, const DataSet& data, int threads) {
-    const auto backend = backend_for_test("cpu", threads);
-    TrainObserver observer;
-    Trainer trainer(experiment, *backend, data, new_network(experiment), observer);
-    EXPECT_TRUE(trainer.run());
-    return {trainer.network(), trainer.history()};
-}
-
-Experiment trained_experiment() {
-    Experiment experiment = small_rbm_experiment(60, 41);
-    experiment.epsilon = 6;
-    experiment.optimizer = Momentum{0.9F};
-    experiment.initial_weights = NormalWeights{0.05F};
-    experiment.initial_bias = ZeroWeights{};
-    experiment.learning_rate = Constant{0.05, 0};
-    experiment.weight_decay = Constant{2e-4, 0};
-    experiment.last_epoch = LastEpoch::evolve;
-    experiment.epochs = 4;
-    experiment.batch = 96;
-    return experiment;
-}
-
-TEST(RbmTraining, GivesTheSameBitsForAnyNumberOfThreads) {
-    const DataSet data = binary_data(60, 500, 2);
-    for (const bool persistent : {false, true}) {
-        for (const Index batch : {10U, 96U, 256U}) {
-            Experiment experiment = trained_experiment();
-            experiment.persistent = persistent;
-            experiment.batch = batch;
-            experiment.cd_steps = 2;
-            const Trained one = train(experiment, data, 1);
-            ASSERT_GT(one.history[0].replaced_positive, 0U);
-            for (const int threads : {2, 3, 8}) {
-                SCOPED_TRACE(std::to_string(threads) + " threads, batch " + std::to_string(batch));
-                const Trained other = train(experiment, data, threads);
-                ASSERT_EQ(other.network.layers.size(), persistent ? 3U : 2U);
-                for (std::size_t l = 0; l < one.network.layers.size(); ++l) {
-                    expect_identical(other.network.layers[l], one.network.layers[l]);
-                }
-                EXPECT_EQ(other.history.back().train_loss, one.history.back().train_loss);
-                EXPECT_EQ(other.history.back().test_loss, one.history.back().test_loss);
-            }
-        }
-    }
-}
-
-TEST(RbmTraining, GoesOnToTheSameBits) {
-    class StopInside final : public TrainObserver {
-    public:
-        void within(std::uint32_t epoch, double part) override { reached_ = epoch == 3 && part > 0; }
-        bool stop() override { return reached_; }
-
-    private:
-        bool reached_ = false;
-    };
-    const DataSet data = binary_data(60, 500, 2);
-    for (const bool persistent : {false, true}) {
-        Experiment experiment = trained_experiment();
-        experiment.persistent = persistent;
-        experiment.batch = 5;  // more than one slice to an epoch
-        const Trained unbroken = train(experiment, data, 1);
-        const auto backend = backend_for_test("cpu", 1);
-        StopInside first_part;
-        Trainer first(experiment, *backend, data, new_network(experiment), first_part);
-        ASSERT_FALSE(first.run());
-        ASSERT_EQ(first.progress().epoch, 2U);
-        ASSERT_GT(first.progress().step, 0U);
-        TrainObserver observer;
-        Trainer second(experiment, *backend, data, first.network(), observer);
-        second.continue_from(first.progress(), first.history());
-        ASSERT_TRUE(second.run());
-        const Network network = second.network();
-        for (std::size_t l = 0; l < network.layers.size(); ++l) {
-            expect_identical(network.layers[l], unbroken.network.layers[l]);
-        }
-        EXPECT_EQ(second.history().back().train_loss, unbroken.history.back().train_loss);
-    }
-}
-
-TEST(RbmTraining, LearnsToReconstructAndKeepsItsEdges) {
-    const DataSet data = binary_data(60, 500, 2);
-    for (const bool persistent : {false, true}) {
-        Experiment experiment = trained_experiment();
-        experiment.epochs = 15;
-        experiment.batch = 50;
-        experiment.persistent = persistent;
-        const Trained trained = train(experiment, data, 1);
-        // units are on with probability 0.9 or 0.1 by cluster: knowing the cluster leaves 0.09, not knowing it 0.25
-        EXPECT_GT(trained.history.front().test_loss, 0.15);
-        EXPECT_LT(trained.history.back().test_loss, 0.11);
-        EXPECT_LT(trained.history.back().train_loss, 0.12);
-        EXPECT_GT(trained.history.back().test_accuracy, 0.87);
-        EXPECT_GT(trained.history.back().test_confidence, 0.7);
-        EXPECT_LE(trained.history.back().test_confidence, 1);
-        EXPECT_EQ(trained.network.layers[0].weights.size(), 606U);
-        EXPECT_EQ(trained.history.back().edges, 606U);
-    }
 }
 
 TEST(RbmNetwork, SaysWhatDoesNotFit) {

@@ -204,6 +204,7 @@ TEST(StudyResults, ChangesCarryWelchIntervals) {
     EXPECT_THAT(text, HasSubstr("| **+0.200 ± 0.023** |"));
     EXPECT_THAT(text, HasSubstr("| +0.0010 ± 0.0228 |"));
     EXPECT_THAT(markdown(confidence_table(results)), HasSubstr("| 0.1000 ± 0.0248 |"));
+    EXPECT_THAT(markdown(topology_table(results)), HasSubstr("| -0.300 ± 0.025 |"));
 }
 
 TEST(StudyStatistics, WelchsIntervalAgreesWithAWorkedExample) {
@@ -295,6 +296,9 @@ TEST(StudyResults, FiguresOfARunAreThoseOfItsFolder) {
     EXPECT_LT(away.at("contrast"), -0.1);
     EXPECT_DOUBLE_EQ(drifted.at("loss_gap"), drifted.at("test_loss") - drifted.at("train_loss"));
     EXPECT_DOUBLE_EQ(drifted.at("epoch"), 6);
+    EXPECT_LT(drifted.at("margin"), drifted.at("margin_first") - 0.1);
+    EXPECT_GT(drifted.at("contrast"), drifted.at("contrast_first") + 0.1);
+    EXPECT_GT(away.at("margin"), away.at("margin_first") + 0.1);
     EXPECT_LE(drifted.at("lowest_test_loss"), drifted.at("test_loss"));
 }
 

@@ -85,6 +85,17 @@ TEST(Contrast, OfHandMadeMaps) {
     EXPECT_THROW((void)contrast(two_levels(4, 6, 2, 1, 1), 5), std::logic_error);
 }
 
+TEST(MarginContrast, ComparesTheOuterPixelsWithAll) {
+    const double inside = 24.0 * 24 / (28 * 28);
+    EXPECT_DOUBLE_EQ(margin_contrast(two_levels(28, 28, 24, 3, 1)), 1 / (3 * inside + 1 - inside) - 1);
+    EXPECT_DOUBLE_EQ(margin_contrast(two_levels(28, 28, 24, 5, 0)), -1);
+    EXPECT_DOUBLE_EQ(margin_contrast(two_levels(28, 28, 26, 2, 0), 1), -1);
+    EXPECT_GT(margin_contrast(two_levels(28, 28, 26, 2, 0), 2), -1);
+    EXPECT_DOUBLE_EQ(margin_contrast(two_levels(5, 9, 3, 4, 4)), 0);
+    EXPECT_DOUBLE_EQ(margin_contrast(PixelMap{1, 3, {1, 2, 6}}), 0) << "nothing but margin";
+    EXPECT_TRUE(std::isnan(margin_contrast(two_levels(4, 4, 2, 0, 0))));
+}
+
 TEST(Correlation, OfHandMadeMaps) {
     const PixelMap map{2, 2, {1, 2, 3, 4}};
     EXPECT_DOUBLE_EQ(correlation(map, {2, 2, {10, 30, 50, 70}}), 1);

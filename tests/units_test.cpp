@@ -4,7 +4,6 @@
 #include <cmath>
 
 #include "backend_fixture.hpp"
-#include "espalier/error.hpp"
 
 namespace espalier {
 namespace {
@@ -203,49 +202,6 @@ TEST_P(Units, ReconstructionScoresAgreeWithTheirDefinition) {
     EXPECT_EQ(got.samples, samples);
     EXPECT_EQ(got.batches, 5U);
     EXPECT_EQ(backend().metrics().samples, 0U) << "metrics() begins anew";
-}
-
-TEST(UnitsOfABackendWithout, SayWhatIsMissing) {
-    class Bare final : public Backend {
-    public:
-        [[nodiscard]] std::string name() const override { return "bare"; }
-        [[nodiscard]] std::string describe() const override { return "bare"; }
-        [[nodiscard]] Index lanes() const override { return 1; }
-        [[nodiscard]] void* allocate(std::size_t /*bytes*/) override { return nullptr; }
-        void release(void* /*memory*/) noexcept override {}
-        void upload(void* /*to*/, const void* /*from*/, std::size_t /*bytes*/) override {}
-        void download(void* /*to*/, const void* /*from*/, std::size_t /*bytes*/) override {}
-        [[nodiscard]] std::unique_ptr<DeviceLayer> load(const Layer& /*l*/, const LayerUse& /*use*/) override {
-            return nullptr;
-        }
-        [[nodiscard]] Layer store(const DeviceLayer& /*layer*/) override { return {}; }
-        void reset_state(DeviceLayer& /*layer*/) override {}
-        void gather(const Samples&, const BatchChoice&, Activations, std::int32_t*, const StepScalars*) override {}
-        void forward(const DeviceLayer&, ConstActivations, Activations, Activations) override {}
-        void dropout(Activations, float, std::uint64_t, std::uint32_t, const StepScalars*) override {}
-        void loss(const Loss&, ConstActivations, const std::int32_t*, Activations) override {}
-        void backward(DeviceLayer&, ConstActivations, ConstActivations, Activations, Activations,
-                      const StepScalars*) override {}
-        Pruned prune(DeviceLayer&, const PruneRule&, double) override { return {}; }
-        std::uint32_t regrow(DeviceLayer&, const GrowRule&, const WeightLaw&, bool, std::uint64_t, std::uint32_t,
-                             std::uint32_t) override {
-            return 0;
-        }
-        void remove(DeviceLayer&) override {}
-        [[nodiscard]] Degrees degrees(const DeviceLayer&) override { return {}; }
-        [[nodiscard]] Metrics metrics() override { return {}; }
-        void wait() override {}
-    } bare;
-    try {
-        bare.sample({}, {}, {}, {}, nullptr);
-        FAIL() << "units drawn by nobody";
-    } catch (const UserError& error) {
-        EXPECT_EQ(error.code(), ExitCode::device);
-        EXPECT_NE(std::string(error.what()).find("bare"), std::string::npos) << error.what();
-    }
-    EXPECT_THROW(bare.score_reconstruction({}, {}), UserError);
-    DeviceLayer layer;
-    EXPECT_THROW(bare.transposed(layer, layer, {}, {}), UserError);
 }
 
 }  // namespace

@@ -32,8 +32,9 @@ std::string figures_text(const StudyResults& results) {
 std::string made_text(const std::string& kind, const StudyResults& results) {
     if (kind == "figures") return figures_text(results);
     if (kind == "confidence") return markdown(confidence_table(results));
+    if (kind == "topology") return markdown(topology_table(results));
     if (kind == "changes") return markdown(changes_table(results));
-    throw UserError(ExitCode::usage, "'" + kind + "' is no table; there are figures, confidence and changes");
+    throw UserError(ExitCode::usage, "'" + kind + "' is no table; there are figures, confidence, topology and changes");
 }
 
 }  // namespace

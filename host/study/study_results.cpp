@@ -33,7 +33,11 @@ Figures run_figures(const fs::path& folder) {
     figures["lowest_test_loss_epoch"] = run.history.at("epoch")[static_cast<std::size_t>(lowest - losses.begin())];
     figures["loss_gap"] = figures["test_loss"] - figures["train_loss"];
     if (run.connections() == nullptr) return figures;
+    const PixelMap born = run.map_at(0);
+    figures["contrast_first"] = contrast(born);
+    figures["margin_first"] = margin_contrast(born);
     const PixelMap map = run.map_at(run.connections()->moments() - 1);
+    figures["margin"] = margin_contrast(map);
     const SignTest sign = sign_test(map);
     figures["contrast"] = sign.contrast;
     figures["contrast_p_value"] = sign.p_value;

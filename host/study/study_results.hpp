@@ -13,7 +13,8 @@
 namespace espalier {
 
 /// Figures by name: the history's columns at the last epoch, and best_test_accuracy, lowest_test_loss,
-/// lowest_test_loss_epoch, loss_gap (test minus train), contrast, contrast_p_value, correlation_with_variance.
+/// lowest_test_loss_epoch, loss_gap (test minus train), contrast, contrast_p_value, margin (margin_contrast),
+/// correlation_with_variance; contrast_first and margin_first before the first evolution.
 using Figures = std::map<std::string, double>;
 
 struct CellResult {
@@ -58,6 +59,10 @@ Table study_table(const StudyResults& results);
 /// the wrong ones.
 Table confidence_table(const StudyResults& results);
 
+/// Where the first layer's edges went: contrast of the centre and of the margin before the first evolution and at the
+/// end, correlation with the data's variance.
+Table topology_table(const StudyResults& results);
+
 /// Every row's figures minus the first row's, with 95 % Welch intervals; ** where an interval leaves out 0.
 Table changes_table(const StudyResults& results);
 
@@ -75,8 +80,8 @@ std::string markdown(const Table& table);
 std::string study_text(const StudyResults& results);
 
 /// `text` with everything between `<!-- study TABLE FILE -->` and `<!-- end -->` made anew from the results in FILE
-/// (relative to `folder`); blocks of code stay as they are. TABLE is figures, confidence or changes. Throws UserError
-/// (usage) naming the line at fault.
+/// (relative to `folder`); blocks of code stay as they are. TABLE is figures, confidence, topology or changes. Throws
+/// UserError (usage) naming the line at fault.
 std::string with_tables(const std::string& text, const std::filesystem::path& folder);
 
 }  // namespace espalier

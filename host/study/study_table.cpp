@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdio>
 #include <optional>
+#include <span>
 #include <system_error>
 
 #include "espalier/error.hpp"
@@ -32,6 +33,12 @@ constexpr Column confidence_columns[] = {{"lowest_test_loss", "lowest test loss"
                                          {"test_accuracy", "acc. %", 2, 100, false},
                                          {"test_confidence", "confidence %", 2, 100, false},
                                          {"test_wrong_confidence", "when wrong %", 2, 100, false}};
+
+constexpr Column topology_columns[] = {{"contrast_first", "centre at first", 3, 1, true},
+                                       {"contrast", "centre", 3, 1, true},
+                                       {"margin_first", "margin at first", 3, 1, true},
+                                       {"margin", "margin", 3, 1, true},
+                                       {"correlation_with_variance", "correlation with variance", 3, 1, true}};
 
 std::string fixed(double value, const Column& column) {
     char text[64];
@@ -100,6 +107,19 @@ std::vector<std::string> published_row(const RowResult& row) {
     return cells;
 }
 
+/// A row per row of the study, means with their intervals.
+Table table_of(const char* name, std::span<const Column> shown_columns, const StudyResults& results) {
+    Table table{name, results.summary};
+    table.html_header = {results.study};
+    for (const Column& column : shown_columns) table.html_header.emplace_back(column.title);
+    for (const RowResult& row : results.rows) {
+        std::vector<std::string> shown{row.name};
+        for (const Column& column : shown_columns) shown.push_back(interval_text(row.values(column.figure), column));
+        table.html_rows.push_back(shown);
+    }
+    return table;
+}
+
 }  // namespace
 
 Table study_table(const StudyResults& results) {
@@ -139,19 +159,9 @@ Table study_table(const StudyResults& results) {
     return table;
 }
 
-Table confidence_table(const StudyResults& results) {
-    Table table{"confidence", results.summary};
-    table.html_header = {results.study};
-    for (const Column& column : confidence_columns) table.html_header.emplace_back(column.title);
-    for (const RowResult& row : results.rows) {
-        std::vector<std::string> shown{row.name};
-        for (const Column& column : confidence_columns) {
-            shown.push_back(interval_text(row.values(column.figure), column));
-        }
-        table.html_rows.push_back(shown);
-    }
-    return table;
-}
+Table confidence_table(const StudyResults& results) { return table_of("confidence", confidence_columns, results); }
+
+Table topology_table(const StudyResults& results) { return table_of("topology", topology_columns, results); }
 
 Table changes_table(const StudyResults& results) {
     Table table{"changes", results.summary};

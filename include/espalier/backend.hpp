@@ -11,7 +11,6 @@
 #include <vector>
 
 #include "espalier/bernoulli_units.hpp"
-#include "espalier/error.hpp"
 #include "espalier/evolution_rules.hpp"
 #include "espalier/layer.hpp"
 #include "espalier/loss.hpp"
@@ -158,22 +157,16 @@ public:
     // Restricted Boltzmann machines: a layer's products in both directions, units drawn, reconstructions scored.
     /// x = W^T y + b, the way back of `forward`; b: the weights of `offsets`, a dense layer from num_inputs to 1. Needs
     /// a layer loaded with needs_input_gradient.
-    virtual void transposed(const DeviceLayer& /*layer*/, const DeviceLayer& /*offsets*/, ConstActivations /*y*/,
-                            Activations /*x*/) {
-        refuse("the transposed product");
-    }
+    virtual void transposed(const DeviceLayer& layer, const DeviceLayer& offsets, ConstActivations y,
+                            Activations x) = 0;
     /// Bernoulli units, p being sigmoid(values), or the values themselves where they are probabilities already:
     /// writes p * draw.scale into `means` (may be `values`) and draws 0 or 1 into `states`; either may be empty. Lanes
     /// past the batch become 0, up to the tile's end. `now` may be null without states.
-    virtual void sample(const UnitDraw& /*draw*/, ConstActivations /*values*/, Activations /*means*/,
-                        Activations /*states*/, const StepScalars* /*now*/) {
-        refuse("Bernoulli units");
-    }
+    virtual void sample(const UnitDraw& draw, ConstActivations values, Activations means, Activations states,
+                        const StepScalars* now) = 0;
     /// Adds a batch of reconstructed probabilities to the metrics. A sample's loss is the mean over its units of
     /// (probability - data)^2; `correct` counts units on the data's side of 1/2, confidence is max(p, 1 - p) by unit.
-    virtual void score_reconstruction(ConstActivations /*probabilities*/, ConstActivations /*data*/) {
-        refuse("reconstruction scores");
-    }
+    virtual void score_reconstruction(ConstActivations probabilities, ConstActivations data) = 0;
 
     // Evolution. prune() chooses the edges and sets their weights to 0; they keep their cells until regrow() replaces
     // all of them or remove() drops them.
@@ -193,12 +186,6 @@ public:
     /// learn what it holds, and replay what it recorded when the same verbs come with the same arguments. So a program
     /// does nothing but call verbs.
     virtual void run(const std::function<void()>& program) { program(); }
-
-private:
-    [[noreturn]] void refuse(const std::string& what) const {
-        throw UserError(ExitCode::device,
-                        "the " + name() + " backend does not have " + what + " yet; use --backend cpu");
-    }
 };
 
 /// Uninitialised, move-only memory of a backend. No element access: upload and download.

@@ -47,6 +47,10 @@ Index default_centre_side(const PixelMap& map);
 /// the map, minus 1: above 0 the centre is denser. `side` 0: the default. NaN for a map of zeros.
 double contrast(const PixelMap& map, Index side = 0);
 
+/// Mean of the outer `width` pixels on every side over the mean of the map, minus 1: below 0 the margin has fewer
+/// edges. `width` 0: a fourteenth of the shorter side (2 of 28), at least 1. NaN for a map of zeros.
+double margin_contrast(const PixelMap& map, Index width = 0);
+
 /// Pearson's correlation of two maps of one shape, in [-1, 1]; NaN if either is constant.
 double correlation(const PixelMap& a, const PixelMap& b);
 
