@@ -77,6 +77,7 @@ void print_rbm(const EvaluateArguments& arguments, const DataSet& data, const Te
                                             {"reconstruction_error", tested.loss},
                                             {"units_reconstructed", tested.accuracy},
                                             {"test_log_probability", scores.test_log_probability()},
+                                            {"drawn_log_probability", scores.drawn_log_probability()},
                                             {"log_partition", annealing.log_partition},
                                             {"log_partition_error", annealing.standard_error},
                                             {"ais_chains", annealing.log_weights.size()},
@@ -85,6 +86,7 @@ void print_rbm(const EvaluateArguments& arguments, const DataSet& data, const Te
                                             {"train_free_energy", scores.train_free_energy},
                                             {"test_free_energy", scores.test_free_energy},
                                             {"test_free_energy_error", scores.test_free_energy_error},
+                                            {"drawn_free_energy_error", scores.drawn_free_energy_error},
                                             {"free_energy_gap", scores.free_energy_gap()},
                                             {"samples", tested.samples},
                                             {"backend", tested.backend}}
@@ -98,6 +100,8 @@ void print_rbm(const EvaluateArguments& arguments, const DataSet& data, const Te
                 100 * tested.accuracy);
     std::printf("log-probability       %.2f nats, standard errors %.2f (partition function) and %.2f (samples)\n",
                 scores.test_log_probability(), annealing.standard_error, scores.test_free_energy_error);
+    std::printf("  of binary samples   %.2f nats, %.2f (samples); drawn with the values as probabilities\n",
+                scores.drawn_log_probability(), scores.drawn_free_energy_error);
     std::printf(
         "log partition         %.2f by annealed importance sampling, %zu chains (effective %.1f), %u "
         "temperatures\n",

@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "host/rbm_scores.hpp"
 #include "small_rbm.hpp"
 
 namespace espalier {
@@ -80,6 +81,40 @@ TEST(FreeEnergy, AddsUpToOneOverAllVisibleStates) {
         sum += std::exp(-energy - exact_log_partition(machine));
     }
     EXPECT_NEAR(sum, 1, 1e-9);
+}
+
+TEST(RbmScores, AreThoseOfTheExactMachineOnGreyAndOnDrawnData) {
+    const Network network = small_rbm(6, 5, 0.6, 2, 3);
+    const RbmParameters machine = rbm_parameters(network);
+    DataSet data = binary_data(6, 4000, 4);
+    for (float& each : data.test.floats) each = 0.25F + 0.5F * each;
+    AnnealingOptions options;
+    options.threads = 1;
+    const RbmScores scores = score_rbm(network, data, options);
+    // every sample's draws, weighed by their probabilities
+    double drawn = 0;
+    double grey = 0;
+    for (std::size_t v = 0; v < 64; ++v) {
+        Split state;
+        state.labels = {0};
+        for (std::size_t i = 0; i < 6; ++i) state.floats.push_back((v >> i & 1) != 0 ? 1.0F : 0.0F);
+        double share = 0;
+        for (std::size_t s = 0; s < 4000; ++s) {
+            double p = 1.0 / 4000;
+            for (std::size_t i = 0; i < 6; ++i) {
+                const double on = data.test.floats[s * 6 + i];
+                p *= (v >> i & 1) != 0 ? on : 1 - on;
+            }
+            share += p;
+        }
+        drawn += share * free_energies(machine, state, 1)[0];
+    }
+    for (const double energy : free_energies(machine, data.test, 1)) grey += energy / 4000;
+    EXPECT_NEAR(scores.test_free_energy, grey, 1e-9);
+    EXPECT_NEAR(scores.drawn_free_energy, drawn, 4 * scores.drawn_free_energy_error);
+    EXPECT_GT(scores.drawn_log_probability(), scores.test_log_probability());
+    EXPECT_LT(scores.drawn_free_energy_error, 0.1);
+    EXPECT_NEAR(scores.annealing.log_partition, exact_log_partition(machine), 3 * scores.annealing.standard_error);
 }
 
 TEST(Annealing, AgreesWithTheExactPartitionFunction) {

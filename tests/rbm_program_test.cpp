@@ -63,6 +63,8 @@ TEST_F(RbmProgram, TrainsRecordsDrawsAndScores) {
     EXPECT_NEAR(scores["test_log_probability"].get<double>(),
                 -scores["test_free_energy"].get<double>() - scores["log_partition"].get<double>(), 1e-6);
     EXPECT_LT(scores["test_log_probability"], 0);
+    EXPECT_GT(scores["drawn_log_probability"], scores["test_log_probability"]);
+    EXPECT_LT(scores["drawn_log_probability"], 0);
     EXPECT_GT(scores["test_log_probability"], -784 * 0.6931472) << "better than fair coins";
     EXPECT_GT(scores["log_partition_error"], 0);
     EXPECT_NEAR(scores["free_energy_gap"].get<double>(),

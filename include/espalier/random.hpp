@@ -28,6 +28,7 @@ enum class Purpose : std::uint32_t {
     bootstrap = 12,
     annealing = 13,    // chains of annealed importance sampling
     gibbs_start = 14,  // where Gibbs chains begin
+    binary_data = 15,  // data drawn with their values as probabilities
 };
 
 struct RandomBlock {
