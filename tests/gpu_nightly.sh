@@ -90,6 +90,12 @@ stage_train() {
     "$build/espalier" train --dataset synthetic --layers 784-512-128-10 --epochs 3 --backend cuda --json \
         --out "$out/run" >"$out/train-result.json" || return 1
     grep -q '"backend": *"cuda"' "$out/train-result.json" || refuse "the run was not on the cuda backend"
+    local batch # the goal is 5,000 epochs in five minutes: 0.06 seconds_per_epoch
+    for batch in 10 128; do
+        rm -rf "$out/run-rbm"
+        "$build/espalier" train --recipe set-rbm-mnist-500 --dataset synthetic --epochs 10 --batch $batch \
+            --backend cuda --json --out "$out/run-rbm" >"$out/train-rbm-$batch.json" || return 1
+    done
 }
 
 stage_bench() {
