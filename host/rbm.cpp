@@ -179,10 +179,15 @@ void fit_rbm_chains(const Experiment& experiment, Network& network) {
     }
 }
 
+std::size_t rbm_carriers(const Experiment& experiment) {
+    if (experiment.model != ModelKind::rbm) return 0;
+    return experiment.persistent ? 2 : 1;
+}
+
 std::string rbm_fault(const Experiment& experiment, const Network& network) {
     const Index num_visible = experiment.layers.at(0);
     const Index num_hidden = experiment.layers.at(1);
-    const std::size_t expected = experiment.persistent ? 3 : 2;
+    const std::size_t expected = 1 + rbm_carriers(experiment);
     if (network.layers.size() != expected) {
         return std::to_string(network.layers.size()) + " layers where a machine " +
                (experiment.persistent ? "with" : "without") + " persistent chains has " + std::to_string(expected);

@@ -55,6 +55,9 @@ void add_rbm_layers(const Experiment& experiment, Network& network);
 /// Makes or drops the chains' layer of a loaded machine as the experiment wants it.
 void fit_rbm_chains(const Experiment& experiment, Network& network);
 
+/// Layers of an experiment's network that are no layers of its widths: a machine's behind the first.
+std::size_t rbm_carriers(const Experiment& experiment);
+
 /// What is wrong with a network as a machine of `experiment`'s widths, in words; empty if nothing is.
 std::string rbm_fault(const Experiment& experiment, const Network& network);
 

@@ -9,6 +9,7 @@
 #include "espalier/error.hpp"
 #include "host/network_file.hpp"
 #include "host/option_table.hpp"
+#include "host/rbm.hpp"
 #include "host/topology_records.hpp"
 
 namespace espalier {
@@ -233,7 +234,9 @@ RunFolder read_run_folder(const fs::path& path) {
     run.degrees = read_degrees(path, run.experiment, run.epochs());
     run.edges = read_optional(path / "edges.csv", {"epoch", "layer", "mean_age", "from_birth", "ever_active"});
     run.lives = read_optional(path / "survival.csv", {"layer", "age", "at_risk", "lost"});
-    run.weights = read_weights(path, run.experiment.layers.size() - 1);
+    const std::size_t layers = run.experiment.layers.size() - 1;
+    run.weights = read_weights(path, layers + rbm_carriers(run.experiment));
+    if (!run.weights.empty()) run.weights.resize(layers);
     read_image(run);
     if (run.degrees.empty()) run.remarks.push_back("has no sparse layer: no topology to show");
     const fs::path network = path / "network.safetensors";
