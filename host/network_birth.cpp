@@ -117,6 +117,11 @@ void fit_network(const Experiment& experiment, bool reset_optimizer, Network& ne
     std::vector<Index> widths;
     for (const Layer& layer : network.layers) {
         if (is_rbm && widths.size() == 2) break;
+        if (!widths.empty() && widths.back() != layer.num_inputs) {
+            refuse("layer " + std::to_string(widths.size()) + " of the network to start from has " +
+                   std::to_string(layer.num_inputs) + " inputs, the layer before it " + std::to_string(widths.back()) +
+                   " outputs: they are a restricted Boltzmann machine's (--model rbm)");
+        }
         if (widths.empty()) widths.push_back(layer.num_inputs);
         widths.push_back(layer.num_outputs);
     }

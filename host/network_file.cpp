@@ -18,6 +18,7 @@ namespace {
 constexpr const char* format_key = "format";
 constexpr const char* format_name = "espalier-network-1";
 constexpr const char* layers_key = "layers";
+constexpr const char* beside_key = "beside";  // of a layer that does not take the outputs of the one before
 
 std::string layer_key(std::size_t layer, const std::string& rest) {
     return "layers." + std::to_string(layer + 1) + "." + rest;
@@ -255,6 +256,7 @@ void save_network(const std::filesystem::path& path, const Network& network, con
     for (std::size_t l = 0; l < network.layers.size(); ++l) {
         const Layer& layer = network.layers[l];
         check_saveable(path, layer, l);
+        if (l > 0 && network.layers[l - 1].num_outputs != layer.num_inputs) all[layer_key(l, beside_key)] = "true";
         all[layer_key(l, "inputs")] = std::to_string(layer.num_inputs);
         all[layer_key(l, "outputs")] = std::to_string(layer.num_outputs);
         all[layer_key(l, "activation")] = rule_text(layer.activation);
@@ -296,7 +298,10 @@ Network read_network(const SafetensorsFile& file, NetworkMetadata* metadata) {
     Network network;
     for (std::size_t l = 0; l < count; ++l) {
         network.layers.push_back(LayerReader(file, l, used).read());
-        if (l > 0 && network.layers[l - 1].num_outputs != network.layers[l].num_inputs) {
+        const std::string beside = layer_key(l, beside_key);
+        if (l > 0 && file.metadata().contains(beside)) {
+            used.insert(beside);
+        } else if (l > 0 && network.layers[l - 1].num_outputs != network.layers[l].num_inputs) {
             file.refuse("layer " + std::to_string(l) + " has " + std::to_string(network.layers[l - 1].num_outputs) +
                         " outputs, layer " + std::to_string(l + 1) + " has " +
                         std::to_string(network.layers[l].num_inputs) + " inputs");

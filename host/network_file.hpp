@@ -1,7 +1,8 @@
 // Network files: one safetensors file, which PyTorch, JAX and NumPy users open with that format's standard library.
 // Layer n (from 1) is stored as layers.n.weight, .bias, .activation_parameters and optimizer memory as
 // layers.n.weight_state.k and so on, all F32; a sparse one also as layers.n.row_start and .column (CSR, I32, or I64
-// where an index needs it). __metadata__ holds the format's name and each layer's inputs, outputs and activation.
+// where an index needs it). __metadata__ holds the format's name and each layer's inputs, outputs and activation, and
+// layers.n.beside where a layer does not take the outputs of the one before (an RBM's biases).
 // The last tensor is the checksum of safetensors.hpp. Other tensors beside layers.* are left to other readers.
 #pragma once
 

@@ -7,6 +7,7 @@
 
 #include "espalier/topology.hpp"
 #include "host/nearest.hpp"
+#include "host/rbm.hpp"
 
 namespace espalier {
 namespace {
@@ -116,7 +117,9 @@ std::vector<double> read_factors(const std::string& text) {
 }
 
 ExperimentOption layer_decay_option() {
-    return {"layer-decay", "Training", "factor on weight-decay and l1 for each layer, e.g. 1,0.5,0 (default: 1 each)",
+    return {"layer-decay", "Training",
+            "factor on weight-decay and l1 for each layer, e.g. 1,0.5,0 (default: 1 each); an RBM has two, the second "
+            "its visible biases",
             [](Experiment& e, const std::string& text) { e.layer_decay = read_factors(text); },
             [](const Experiment& e) {
                 std::string text;
@@ -290,8 +293,10 @@ std::vector<ExperimentOption> make_table() {
     table.push_back(number("batch", "Training", "samples per step", &E::batch, 1, 1048576));
     table.push_back(number("epochs", "Training", "passes over the training set", &E::epochs, 1, 1e9));
     table.push_back(number("seed", "Training", "of everything random", &E::seed, 0, 1.8446744073709552e19));
-    table.push_back(text_option("init-from", "Training",
-                                "network file to start from, or recipe:NAME to train that first", &E::init_from));
+    table.push_back(text_option(
+        "init-from", "Training",
+        "network file to start from; recipe:NAME to train that first; data: an RBM's visible biases fit them",
+        &E::init_from));
     table.push_back(boolean("reset-optimizer", "Training", "with --init-from: start with fresh optimizer memory",
                             &E::reset_optimizer));
     table.push_back(text_option("backend", "Machine", "auto, cpu or cuda", &E::backend));
@@ -397,11 +402,19 @@ OptionTexts experiment_texts(const Experiment& experiment) {
 }
 
 void validate(const Experiment& experiment) {
-    if (experiment.model == ModelKind::rbm) validate_rbm(experiment);
+    if (experiment.model == ModelKind::rbm) {
+        validate_rbm(experiment);
+    } else if (experiment.init_from == init_from_data) {
+        refuse(
+            "init-from: only the visible biases of a restricted Boltzmann machine begin with the data (--model rbm)");
+    }
     const std::size_t factors = experiment.layer_decay.size();
-    if (factors != 0 && factors + 1 != experiment.layers.size()) {
-        refuse("layer-decay: " + std::to_string(factors) + " factors for the " +
-               std::to_string(experiment.layers.size() - 1) + " layers of " + widths_text(experiment.layers));
+    const bool is_rbm = experiment.model == ModelKind::rbm;
+    const std::size_t expected = is_rbm ? 2 : experiment.layers.size() - 1;
+    if (factors != 0 && factors != expected) {
+        refuse("layer-decay: " + std::to_string(factors) + " factors for the " + std::to_string(expected) +
+               (is_rbm ? " layers of an RBM (weights with the hidden biases, and the visible biases)"
+                       : " layers of " + widths_text(experiment.layers)));
     }
     if (experiment.topology == TopologyKind::dense || experiment.density != Density::epsilon) return;
     if (std::holds_alternative<WithReplacement>(experiment.birth_law)) return;  // epsilon counts draws there

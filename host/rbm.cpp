@@ -5,7 +5,9 @@
 
 #include "espalier/error.hpp"
 #include "espalier/rule.hpp"
+#include "host/annealing.hpp"
 #include "host/data/dataset.hpp"
+#include "host/pixel_statistics.hpp"
 
 namespace espalier {
 namespace {
@@ -127,7 +129,7 @@ void Rbm::update(Index size, Index chains, const StepScalars* now) {
     backend().sample(data, view(ones_, 1, size), view(visible_signal_, 1, size), {}, now);
     backend().sample(model, view(ones_, 1, chains), view(visible_signal_, 1, chains, before), {}, now);
     const Activations visible_signal = view(visible_signal_, 1, both);
-    backend().backward(layer(visible_bias), visible, visible_signal, visible_signal, {}, now);
+    backend().backward(layer(visible_bias), visible, visible_signal, visible_signal, {}, now + scalars_stride());
 }
 
 void Rbm::test(const Samples& samples) {
@@ -162,6 +164,13 @@ Network Rbm::store() {
 void add_rbm_layers(const Experiment& experiment, Network& network) {
     network.layers.push_back(carrier(experiment.layers.at(0), 1));
     fit_rbm_chains(experiment, network);
+}
+
+void fit_visible_biases(const DataSet& data, Network& network) {
+    const std::vector<double> biases = base_biases(pixel_statistics(data).mean, data.train.count());
+    expects(network.layers.size() >= 2 && network.layers[1].num_inputs == biases.size(),
+            "a machine of the data's width");
+    network.layers[1].weights.assign(biases.begin(), biases.end());
 }
 
 void fit_rbm_chains(const Experiment& experiment, Network& network) {

@@ -52,6 +52,14 @@ private:
 /// coins.
 void add_rbm_layers(const Experiment& experiment, Network& network);
 
+/// What `init-from` says for visible biases by fit_visible_biases().
+constexpr const char* init_from_data = "data";
+
+/// Gives a new machine the visible biases that would fit the training data if it had no edges: its edges need not learn
+/// first which pixels are rarely on. Source: Hinton, "A practical guide to training restricted Boltzmann machines",
+/// 2012, section 8.
+void fit_visible_biases(const DataSet& data, Network& network);
+
 /// Makes or drops the chains' layer of a loaded machine as the experiment wants it.
 void fit_rbm_chains(const Experiment& experiment, Network& network);
 

@@ -284,7 +284,8 @@ RunResults run_training(const Experiment& experiment, const RunPlace& place) {
         !place.folder.empty() ? place.folder : default_folder(experiment, place.resume == Resume::if_possible);
     Checkpoint checkpoint;
     const std::optional<FoundCheckpoint> found = checkpoint_to_resume(experiment, folder, place, checkpoint);
-    fs::path start_file = experiment.init_from;
+    const bool from_data = experiment.init_from == init_from_data;
+    fs::path start_file = from_data ? std::string{} : experiment.init_from;
     if (!found.has_value() && experiment.init_from.starts_with(recipe_prefix)) {
         RunPlace start = place;
         start.folder = folder.string() + ".start";
@@ -306,6 +307,7 @@ RunResults run_training(const Experiment& experiment, const RunPlace& place) {
         network = std::move(checkpoint.network);
     } else if (start_file.empty()) {
         network = new_network(experiment);
+        if (from_data) fit_visible_biases(data, network);
     } else {
         network = load_network(start_file);
         fit_network(experiment, experiment.reset_optimizer, network);

@@ -82,6 +82,10 @@ TEST_F(RbmProgram, GoesOnFromASavedMachine) {
     const Outcome wider =
         train_rbm({"--layers", "784-41", "--init-from", path("first/network.safetensors"), "--out", path("third")});
     EXPECT_EQ(wider.code, 4) << wider.err;
+    const Outcome perceptron = run({"train", "--dataset", "synthetic", "--layers", "784-40-784", "--init-from",
+                                    path("first/network.safetensors"), "--out", path("fourth")});
+    EXPECT_EQ(perceptron.code, 4);
+    EXPECT_THAT(perceptron.err, HasSubstr("restricted Boltzmann machine"));
 }
 
 TEST_F(RbmProgram, RunsItsControls) {
@@ -105,6 +109,8 @@ TEST_F(RbmProgram, SaysWhatIsWrongWithItsOptions) {
     refused({"--layers", "783-40"}, "784 features");
     refused({"--dense-output", "true"}, "no output layer");
     refused({"--dropout", "0.5"}, "dropout");
+    refused({"--layer-decay", "1"}, "1 factors for the 2 layers of an RBM");
+    refused({"--model", "perceptron", "--layers", "784-40-10"}, "init-from");
 }
 
 TEST_F(RbmProgram, RefusesDataOutsideItsUnits) {
@@ -129,7 +135,11 @@ TEST(RbmRecipes, ArePinned) {
         EXPECT_EQ(texts.at("epsilon"), name == "set-rbm-coil" ? "10" : "11") << name;
     }
     EXPECT_EQ(recipe_options("set-rbm-mnist-5000").at("layers"), "784-5000");
+    EXPECT_EQ(recipe_options("set-rbm-mnist-5000").at("init-from"), "data");
+    EXPECT_EQ(recipe_options("set-rbm-mnist-5000").at("layer-decay"), "1,0");
     EXPECT_EQ(recipe_options("set-rbm-coil").at("learning-rate"), "0.1");
+    EXPECT_EQ(recipe_options("set-rbm-coil").at("init-from"), "");
+    EXPECT_EQ(recipe_options("set-rbm-coil").at("layer-decay"), "");
 }
 
 }  // namespace

@@ -124,7 +124,7 @@ TEST_P(RbmTest, StepsOfContrastiveDivergenceAreThoseOfTheOracle) {
         const UploadedSplit split(backend(), data, data.train);
         OracleRbm oracle(network);
         for (std::uint32_t t = 0; t < 3; ++t) {  // the last batch is smaller where it can be
-            const Index size = t == 2 ? std::max(c.batch - 3, Index{1}) : c.batch;
+            const Index size = t == 2 && c.batch > 3 ? c.batch - 3 : c.batch;
             const std::uint32_t first = t == 2 ? 150 - size : t;
             const auto now = device_scalars(backend(), scalars_of({Sgd{}, Coupled{}, 0.1, 0, t + 1}, 4));
             machine.train_step(split.samples(), first, size, now.data());
@@ -166,7 +166,7 @@ TEST_P(RbmTest, PersistentChainsGoOn) {
             for (std::size_t j = 0; j < 23; ++j) state(j, s) = network.layers[2].weights[s * 23 + j];
         }
         for (std::uint32_t t = 0; t < 3; ++t) {
-            const Index size = t == 1 ? std::max(c.batch - 3, Index{1}) : c.batch;
+            const Index size = t == 1 && c.batch > 3 ? c.batch - 3 : c.batch;
             const auto now = device_scalars(backend(), scalars_of({Sgd{}, Coupled{}, 0.1, 0, t + 1}, 0));
             machine.train_step(split.samples(), 0, size, now.data());
             const auto v = batch_of(data, experiment, 0, size, 0);
@@ -341,6 +341,19 @@ TEST(RbmNetwork, SaysWhatDoesNotFit) {
     Experiment wider = experiment;
     wider.layers = {13, 9};
     EXPECT_THROW(fit_network(wider, true, network), UserError);
+}
+
+TEST(RbmNetwork, BeginsWithTheDatasMeansWithoutEdges) {
+    Network network = small_rbm(4, 3, 0, 1, 1);
+    DataSet data = binary_data(4, 1000, 1);
+    for (std::size_t s = 0; s < 1000; ++s) {
+        data.train.floats[4 * s] = 0;
+        data.train.floats[4 * s + 1] = s % 4 == 0 ? 1.0F : 0.0F;
+    }
+    fit_visible_biases(data, network);
+    const std::vector<float>& biases = network.layers[1].weights;
+    EXPECT_NEAR(logistic(biases[0]), 1.0 / 1002, 1e-6) << "never on, smoothed";
+    EXPECT_NEAR(logistic(biases[1]), 0.25, 1e-3);
 }
 
 TEST(RbmData, MustLieBetweenZeroAndOne) {

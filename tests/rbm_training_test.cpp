@@ -46,6 +46,34 @@ TEST(RbmTraining, GivesTheSameBitsForAnyNumberOfThreads) {
     }
 }
 
+TEST(RbmTraining, VisibleBiasesHaveADecayOfTheirOwn) {
+    const DataSet data = binary_data(60, 100, 2);
+    const Network born = small_rbm(60, 41, 0.2, 1, 3);
+    for (const double factor : {0.0, 1.0}) {
+        Experiment experiment = trained_experiment();
+        experiment.topology = TopologyKind::fixed;
+        experiment.optimizer = Sgd{};
+        experiment.decay_form = "shrink";  // by the decay itself, whatever the learning rate
+        experiment.learning_rate = Constant{0, 0};
+        experiment.weight_decay = Constant{0.5, 0};
+        experiment.layer_decay = {1, factor};
+        experiment.batch = 100;
+        experiment.epochs = 1;
+        const auto backend = backend_for_test("cpu", 1);
+        TrainObserver silent;
+        Trainer trainer(experiment, *backend, data, born, silent);
+        ASSERT_TRUE(trainer.run());
+        const Network network = trainer.network();
+        for (std::size_t i = 0; i < 60; ++i) {
+            EXPECT_EQ(network.layers[1].weights[i],
+                      born.layers[1].weights[i] * (1 - 0.5F * static_cast<float>(factor)));
+        }
+        for (std::size_t e = 0; e < born.layers[0].weights.size(); ++e) {
+            ASSERT_EQ(network.layers[0].weights[e], born.layers[0].weights[e] * 0.5F);
+        }
+    }
+}
+
 class RbmOnCuda : public BackendTest {
 protected:
     static Trained train_with(const Experiment& experiment, const DataSet& data, bool graph) {
@@ -116,10 +144,11 @@ TEST(RbmTraining, LearnsToReconstructAndKeepsItsEdges) {
         experiment.batch = 50;
         experiment.persistent = persistent;
         const Trained trained = train(experiment, data, 1);
-        // units are on with probability 0.9 or 0.1 by cluster: knowing the cluster leaves 0.09, not knowing it 0.25
+        // units are on with probability 0.9 or 0.1 by cluster: knowing the cluster leaves 0.09, not knowing it 0.25;
+        // persistent chains learn more slowly, and while training hidden units are drawn
         EXPECT_GT(trained.history.front().test_loss, 0.15);
-        EXPECT_LT(trained.history.back().test_loss, 0.11);
-        EXPECT_LT(trained.history.back().train_loss, 0.12);
+        EXPECT_LT(trained.history.back().test_loss, persistent ? 0.13 : 0.11);
+        EXPECT_LT(trained.history.back().train_loss, persistent ? 0.18 : 0.12);
         EXPECT_GT(trained.history.back().test_accuracy, 0.87);
         EXPECT_GT(trained.history.back().test_confidence, 0.7);
         EXPECT_LE(trained.history.back().test_confidence, 1);
