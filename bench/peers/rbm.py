@@ -3,7 +3,7 @@
 BernoulliRBM, alternating in one run. CD-1 against scikit-learn's persistent chains: two products fewer per step there.
 
 usage: bench/peers/rbm.py --data DIR [--espalier build/espalier] [--hidden 500] [--batches 10,128] [--epochs 3]
-                          [--rounds 3] [--threads 1] [--json FILE]
+                          [--rounds 3] [--threads 1] [--kinds sparse,dense,scikit-learn] [--json FILE]
 
 Espalier's figure is the median training time of an epoch as its history records it; scikit-learn's the median of
 partial_fit over all batches of a shuffled epoch, data as float32 in [0, 1]. Reported: medians over the rounds, ratios
@@ -56,6 +56,12 @@ def scikit_learn(arguments, x, batch):
     return statistics.median(seconds)
 
 
+def measure(arguments, x, kind, batch):
+    if kind == "scikit-learn":
+        return scikit_learn(arguments, x, batch)
+    return espalier(arguments, "set-rbm-mnist-500" + {"sparse": "", "dense": "-dense"}[kind], batch)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True)
@@ -65,6 +71,7 @@ def main():
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--kinds", default="sparse,dense,scikit-learn")
     parser.add_argument("--json")
     arguments = parser.parse_args()
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # before NumPy is loaded
@@ -75,14 +82,12 @@ def main():
     for batch in map(int, arguments.batches.split(",")):
         rounds = []
         for number in range(arguments.rounds):
-            rounds.append({"sparse": espalier(arguments, "set-rbm-mnist-500", batch),
-                           "dense": espalier(arguments, "set-rbm-mnist-500-dense", batch),
-                           "scikit-learn": scikit_learn(arguments, x, batch)})
+            rounds.append({kind: measure(arguments, x, kind, batch) for kind in arguments.kinds.split(",")})
             print(f"batch {batch}, round {number + 1}: {rounds[-1]}", file=sys.stderr)
         row = {"batch": batch, "hidden": arguments.hidden, "threads": arguments.threads}
         for kind in rounds[0]:
             row[kind + " s/epoch"] = statistics.median(each[kind] for each in rounds)
-        for kind in ("sparse", "dense"):
+        for kind in {"sparse", "dense"} & rounds[0].keys() if "scikit-learn" in rounds[0] else ():
             row["scikit-learn / " + kind] = statistics.median(each["scikit-learn"] / each[kind] for each in rounds)
         rows.append(row)
         print("  ".join(f"{name} {value:.3g}" for name, value in row.items()))
