@@ -105,7 +105,7 @@ public:
                          std::uint64_t seed, std::uint32_t layer_number, std::uint32_t event) override {
         programs_.refuse();
         return evolve(stream_, memory_, as_sparse(layer),
-                      {&std::get<GrowRandom>(rule), &law, reset_state, seed, layer_number, event});
+                      {&rule, &law, reset_state, seed, layer_number, event});
     }
     void remove(DeviceLayer& layer) override {
         programs_.refuse();

@@ -15,6 +15,7 @@
 #include "cuda/operations.hpp"
 #include "espalier/error.hpp"
 #include "espalier/evolve.hpp"
+#include "espalier/grow_ranks.hpp"
 
 namespace espalier::cuda {
 
@@ -110,6 +111,19 @@ void carry(Device& device, const EdgeIndex* from, EdgeIndex count, float* moved,
     device.copy(values, moved, count);
 }
 
+/// The ranks of the new cells among the missing ones, ascending.
+template <class Key>
+void draw_ranks(Device& device, const CudaLayer& /*layer*/, const GrowRandom& /*rule*/, const Replacement<Key>& change,
+                Cell missing, const Stream& stream, Key* ranks) {
+    draw_distinct(device.policy(), missing, change.num_grown, stream, ranks);
+}
+template <class Key>
+void draw_ranks(Device& device, const CudaLayer& layer, const GrowNearParents& rule, const Replacement<Key>& change,
+                Cell missing, const Stream& stream, Key* ranks) {
+    draw_near_parents(device.policy(), device, rule, csr_of_layer(layer), layer.weights.values.data(), change, missing,
+                      stream, ranks);
+}
+
 /// What goes and what comes; the ranks of the new cells are drawn.
 template <class Key>
 Replacement<Key> draw_replacement(Device& device, const CudaLayer& layer, const Regrowth& regrowth) {
@@ -117,14 +131,19 @@ Replacement<Key> draw_replacement(Device& device, const CudaLayer& layer, const 
     change.pruned = layer.pruned_slots();
     change.num_pruned = layer.num_pruned;
     if (regrowth.grow == nullptr) return change;
-    const Cell missing =
-        num_missing(Cell{layer.num_inputs} * layer.num_outputs, layer.num_edges, change.num_pruned, *regrowth.grow);
-    change.allow_removed = regrowth.grow->allow_removed != 0;
-    change.num_grown = static_cast<EdgeIndex>(std::min<Cell>(missing, grow_quota(*regrowth.grow, change.num_pruned)));
-    if (change.num_grown == 0) return change;
-    auto* ranks = device.take<Key>(change.num_grown);
-    draw_distinct(device.policy(), missing, change.num_grown, regrowth.stream(Purpose::grow), ranks);
-    change.ranks = ranks;
+    const Cell num_cells = Cell{layer.num_inputs} * layer.num_outputs;
+    std::visit(
+        [&](const auto& rule) {
+            change.allow_removed = rule.allow_removed != 0;
+            const Cell missing = num_missing(num_cells, layer.num_edges, change.num_pruned, change.allow_removed);
+            change.num_grown =
+                static_cast<EdgeIndex>(std::min<Cell>(missing, grow_quota(rule.share, change.num_pruned)));
+            if (change.num_grown == 0) return;
+            auto* ranks = device.take<Key>(change.num_grown);
+            draw_ranks(device, layer, rule, change, missing, regrowth.stream(Purpose::grow), ranks);
+            change.ranks = ranks;
+        },
+        *regrowth.grow);
     return change;
 }
 

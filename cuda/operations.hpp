@@ -42,7 +42,7 @@ Pruned prune(cudaStream_t stream, Memory& memory, CudaLayer& layer, const PruneR
 
 /// What takes the place of pruned edges; nothing when `grow` is null.
 struct Regrowth {
-    const GrowRandom* grow = nullptr;
+    const GrowRule* grow = nullptr;
     const WeightLaw* law = nullptr;
     bool reset_state = true;
     std::uint64_t seed = 0;

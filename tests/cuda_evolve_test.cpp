@@ -32,7 +32,7 @@ struct Evolution {
     PruneRule prune;
     WeightLaw law;
     double zeta = 0.3;
-    int allow_removed = 0;
+    GrowRule grow = GrowRandom{};
     bool reset_state = true;
     bool by_input = true;
     bool remove_at_end = false;
@@ -55,9 +55,8 @@ void expect_same_evolution(Backend& cuda, const Layer& layer, const Evolution& w
             cpu->remove(*one);
             cuda.remove(*other);
         } else {
-            const GrowRandom grow{what.allow_removed};
-            EXPECT_EQ(cuda.regrow(*other, grow, what.law, what.reset_state, 7, 3, event),
-                      cpu->regrow(*one, grow, what.law, what.reset_state, 7, 3, event));
+            EXPECT_EQ(cuda.regrow(*other, what.grow, what.law, what.reset_state, 7, 3, event),
+                      cpu->regrow(*one, what.grow, what.law, what.reset_state, 7, 3, event));
         }
         const Layer after = cpu->store(*one);
         expect_identical(cuda.store(*other), after);
@@ -76,8 +75,9 @@ TEST_P(CudaEvolution, EvolvesToTheBitAsTheCpu) {
                     SCOPED_TRACE(printed(shape) + ", " + rule_text(prune) + ", zeta " + std::to_string(zeta) + ", " +
                                  std::to_string(values) + " weights");
                     const Layer layer = evolving_layer(shape, values, random);
-                    expect_same_evolution(backend(), layer, {prune, HeNormal{}, zeta, 0, true, true, false});
-                    expect_same_evolution(backend(), layer, {prune, HeNormal{}, zeta, 1, false, false, true});
+                    expect_same_evolution(backend(), layer, {prune, HeNormal{}, zeta, GrowRandom{}, true, true, false});
+                    expect_same_evolution(backend(), layer,
+                                          {prune, HeNormal{}, zeta, GrowRandom{1}, false, false, true});
                 }
             }
         }
@@ -89,7 +89,20 @@ TEST_P(CudaEvolution, DrawsEveryLawsWeightsAsTheCpu) {
     const Layer layer = evolving_layer({70, 60, 0.2, 1}, 0, random);
     for (const auto& law : alternatives<WeightLaw>()) {
         SCOPED_TRACE(rule_text(law));
-        expect_same_evolution(backend(), layer, {PruneBySign{}, law, 0.5, 0, false, true, true});
+        expect_same_evolution(backend(), layer, {PruneBySign{}, law, 0.5, GrowRandom{}, false, true, true});
+    }
+}
+
+TEST_P(CudaEvolution, GrowsByEveryRuleAsTheCpu) {
+    TestRandom random(5);
+    for (const auto& shape : {Shape{1, 1, 1, 1}, Shape{17, 90, 0.9, 1}, Shape{300, 211, 0.05, 1}}) {
+        const Layer layer = evolving_layer(shape, 0, random);
+        for (const auto& grow : alternatives<GrowRule>()) {
+            SCOPED_TRACE(printed(shape) + ", " + rule_text(grow));
+            expect_same_evolution(backend(), layer, {PruneBySign{}, HeNormal{}, 0.4, grow, true, true, false});
+        }
+        expect_same_evolution(backend(), layer,
+                              {PruneBySign{}, HeNormal{}, 0.4, GrowNearParents{1, 1, 0.6}, true, false, false});
     }
 }
 
@@ -102,7 +115,7 @@ TEST_P(CudaEvolution, EvolvesALayerOfMoreCellsThan32BitsCount) {
         random_topology(layer.num_inputs, layer.num_outputs, 500, ExactCount{}, Stream{1, Purpose::topology, 0, 0});
     layer.bias.assign(layer.num_outputs, 0.0F);
     for (int e = 0; e < 500; ++e) layer.weights.push_back(static_cast<float>(e - 250) / 64);
-    expect_same_evolution(backend(), layer, {PruneBySign{}, HeNormal{}, 0.4, 1, true, true, false});
+    expect_same_evolution(backend(), layer, {PruneBySign{}, HeNormal{}, 0.4, GrowRandom{1}, true, true, false});
 }
 
 TEST_P(CudaEvolution, NaNWeightsArePrunedAsOnTheCpu) {

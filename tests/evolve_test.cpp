@@ -109,8 +109,9 @@ void check_views(const SparseCpuLayer& layer) {
     for (std::size_t e = 0; e < view.slot.size(); ++e) RC_ASSERT(layer.input_weights[e] == layer.weights[view.slot[e]]);
 }
 
-void check_evolution(const Layer& before, const PruneRule& prune_rule, const GrowRandom& grow, double zeta,
-                     bool reset_state, bool by_input, int threads, std::uint64_t seed) {
+template <class Grow>
+void check_evolution(const Layer& before, const PruneRule& prune_rule, const Grow& grow, double zeta, bool reset_state,
+                     bool by_input, int threads, std::uint64_t seed) {
     const auto held = loaded(before, by_input);
     SparseCpuLayer& layer = sparse(*held);
     const auto expected = oracle_pruned(before.weights, prune_rule, zeta);
@@ -168,9 +169,17 @@ TEST(Evolution, ExactInEveryRespect) {
         if (*rc::gen::arbitrary<bool>()) {
             for (float& weight : layer.weights) weight = std::trunc(std::fmod(weight * 64, 3.0F));
         }
-        check_evolution(layer, *rc::gen::elementOf(alternatives<PruneRule>()),
-                        GrowRandom{*rc::gen::inRange(0, 2), *rc::gen::element(1.0, 0.7, 0.0)}, zeta,
-                        *rc::gen::arbitrary<bool>(), *rc::gen::arbitrary<bool>(), 1, seed);
+        const auto check = [&](const auto& grow) {
+            check_evolution(layer, *rc::gen::elementOf(alternatives<PruneRule>()), grow, zeta,
+                            *rc::gen::arbitrary<bool>(), *rc::gen::arbitrary<bool>(), 1, seed);
+        };
+        const int allow_removed = *rc::gen::inRange(0, 2);
+        const double share = *rc::gen::element(1.0, 0.7, 0.0);
+        if (*rc::gen::inRange(0, 4) != 0) {
+            check(GrowRandom{allow_removed, share});
+        } else {
+            check(GrowNearParents{*rc::gen::element(1, 4), allow_removed, share});
+        }
     }));
 }
 

@@ -13,6 +13,7 @@
 
 #include "espalier/error.hpp"
 #include "espalier/evolve.hpp"
+#include "espalier/grow_ranks.hpp"
 #include "host/cpu/draw.hpp"
 #include "host/cpu/memory.hpp"
 #include "host/cpu/merge_edges.hpp"
@@ -49,9 +50,13 @@ auto with_policy(EdgeIndex num_edges, int threads, const Body& body) {
     return body(thrust::omp::par, threads);
 }
 
+CsrView csr_of_layer(const SparseCpuLayer& layer) {
+    return {layer.num_inputs, layer.num_outputs, layer.num_edges(), layer.row_start.data(), layer.column.data()};
+}
+
 /// What an evolution puts in the place of the pruned edges; nothing when `grow` is null.
 struct Regrowth {
-    const GrowRandom* grow = nullptr;
+    const GrowRule* grow = nullptr;
     const WeightLaw* law = nullptr;
     bool reset_state = true;
     std::uint64_t seed = 0;
@@ -220,6 +225,21 @@ AlignedVector<EdgeIndex> new_column_start(const SparseCpuLayer& layer, const Ind
     return start;
 }
 
+/// The ranks of the new cells among the missing ones, ascending, and room for one more; in `ranks` or elsewhere.
+template <class Key>
+Key* draw_ranks(const SparseCpuLayer& /*layer*/, const GrowRandom& /*rule*/, const Replacement<Key>& change,
+                Cell missing, const Stream& stream, CpuScratch& scratch, Key* ranks) {
+    permute(Permutation(missing, stream), 0, change.num_grown, ranks);
+    return radix_sort(ranks, change.num_grown, missing - 1, scratch.take<Key>(std::size_t{change.num_grown} + 1));
+}
+template <class Key>
+Key* draw_ranks(const SparseCpuLayer& layer, const GrowNearParents& rule, const Replacement<Key>& change, Cell missing,
+                const Stream& stream, CpuScratch& scratch, Key* ranks) {
+    draw_near_parents(thrust::seq, scratch, rule, csr_of_layer(layer), layer.weights.data(), change, missing, stream,
+                      ranks);
+    return ranks;
+}
+
 /// The pruned edges, and the ranks of the new cells among the missing ones; both ended as Merge wants it.
 template <class Key>
 Replacement<Key> draw_replacement(const SparseCpuLayer& layer, const Regrowth& regrowth, CpuScratch& scratch) {
@@ -231,16 +251,22 @@ Replacement<Key> draw_replacement(const SparseCpuLayer& layer, const Regrowth& r
     Cell missing = 0;
     if (regrowth.grow != nullptr) {
         const Cell num_cells = Cell{layer.num_inputs} * layer.num_outputs;
-        missing = num_missing(num_cells, layer.num_edges(), change.num_pruned, *regrowth.grow);
-        change.allow_removed = regrowth.grow->allow_removed != 0;
-        change.num_grown =
-            static_cast<EdgeIndex>(std::min<Cell>(missing, grow_quota(*regrowth.grow, change.num_pruned)));
+        std::visit(
+            [&](const auto& rule) {
+                change.allow_removed = rule.allow_removed != 0;
+                missing = num_missing(num_cells, layer.num_edges(), change.num_pruned, change.allow_removed);
+                change.num_grown =
+                    static_cast<EdgeIndex>(std::min<Cell>(missing, grow_quota(rule.share, change.num_pruned)));
+            },
+            *regrowth.grow);
     }
     auto* ranks = scratch.take<Key>(std::size_t{change.num_grown} + 1);
     if (change.num_grown > 0) {
-        permute(Permutation(missing, regrowth.stream(Purpose::grow)), 0, change.num_grown, ranks);
-        auto* spare = scratch.take<Key>(std::size_t{change.num_grown} + 1);
-        ranks = radix_sort(ranks, change.num_grown, missing - 1, spare);
+        const Stream stream = regrowth.stream(Purpose::grow);
+        const auto draw = [&](const auto& rule) {
+            return draw_ranks(layer, rule, change, missing, stream, scratch, ranks);
+        };
+        ranks = std::visit(draw, *regrowth.grow);
     }
     ranks[change.num_grown] = std::numeric_limits<Key>::max();
     change.ranks = ranks;
@@ -251,8 +277,7 @@ template <class Key, class Policy>
 EdgeIndex evolve(const Policy& policy, SparseCpuLayer& layer, const Regrowth& regrowth, int threads) {
     CpuScratch scratch;
     const auto change = draw_replacement<Key>(layer, regrowth, scratch);
-    const CsrView old{layer.num_inputs, layer.num_outputs, layer.num_edges(), layer.row_start.data(),
-                      layer.column.data()};
+    const CsrView old = csr_of_layer(layer);
     const EdgeIndex num_edges = change.num_edges(old);
     NewEdges<Key> grown;
     grown.count = change.num_grown;
@@ -344,7 +369,7 @@ Pruned prune(SparseCpuLayer& layer, const PruneRule& rule, double zeta, int thre
 
 std::uint32_t regrow(SparseCpuLayer& layer, const GrowRule& rule, const WeightLaw& law, bool reset_state,
                      std::uint64_t seed, std::uint32_t layer_number, std::uint32_t event, int threads) {
-    return evolve(layer, Regrowth{&std::get<GrowRandom>(rule), &law, reset_state, seed, layer_number, event}, threads);
+    return evolve(layer, Regrowth{&rule, &law, reset_state, seed, layer_number, event}, threads);
 }
 
 void remove(SparseCpuLayer& layer, int threads) { evolve(layer, Regrowth{}, threads); }

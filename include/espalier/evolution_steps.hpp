@@ -264,13 +264,13 @@ struct Evolved {
 inline constexpr EdgeIndex gone = ~EdgeIndex{0};
 
 /// How many cells can get an edge.
-inline Cell num_missing(Cell num_cells, EdgeIndex num_edges, EdgeIndex num_pruned, const GrowRandom& rule) {
-    return num_cells - num_edges + (rule.allow_removed != 0 ? num_pruned : 0);
+inline Cell num_missing(Cell num_cells, EdgeIndex num_edges, EdgeIndex num_pruned, bool allow_removed) {
+    return num_cells - num_edges + (allow_removed ? num_pruned : 0);
 }
 
 /// How many new edges a rule wants for so many pruned ones: its share, rounded.
-inline EdgeIndex grow_quota(const GrowRandom& rule, EdgeIndex num_pruned) {
-    return static_cast<EdgeIndex>(rule.share * static_cast<double>(num_pruned) + 0.5);
+inline EdgeIndex grow_quota(double share, EdgeIndex num_pruned) {
+    return static_cast<EdgeIndex>(share * static_cast<double>(num_pruned) + 0.5);
 }
 
 namespace detail {

@@ -1,0 +1,120 @@
+// Which missing cells get an edge, by each growing rule, as ranks among the missing cells: once for every Thrust
+// policy. A rule that is not uniform is a sequence of candidates, of which the first distinct ones that are missing are
+// taken; so every policy and every number of threads takes the same.
+#pragma once
+
+#include <thrust/binary_search.h>
+#include <thrust/unique.h>
+
+#include "espalier/evolve.hpp"
+
+namespace espalier {
+
+namespace detail {
+
+/// No rank: the candidate cell has an edge, or must not have one.
+template <class Key>
+inline constexpr Key no_rank = static_cast<Key>(~Key{0});
+
+/// Candidate i of GrowNearParents, as a rank among the missing cells.
+template <class Key>
+struct NearParents {
+    static constexpr std::uint64_t draws_per_parent = 64;  // the most a contest may have
+
+    CsrView edges;
+    const float* weights;  // [num_edges], 0 where pruned
+    const EdgeIndex* pruned;
+    EdgeIndex num_pruned;
+    bool allow_removed;
+    std::uint32_t contest;
+    Stream stream;
+    std::uint64_t num_candidates;  // from here on any missing cell, one after the other
+    Permutation others;
+
+    [[nodiscard]] ESPALIER_HOST_DEVICE Key operator()(std::uint64_t i) const {
+        if (i >= num_candidates) {
+            const std::uint64_t other = i - num_candidates;
+            return other < others.size() ? static_cast<Key>(others(other)) : no_rank<Key>;
+        }
+        const Index output = RowOfSlot{edges.row_start, edges.num_outputs}(parent(2 * i));
+        return rank_of(output, edges.column[parent(2 * i + 1)]);
+    }
+
+    /// The strongest of `contest` edges drawn at random, the first drawn of those alike.
+    [[nodiscard]] ESPALIER_HOST_DEVICE EdgeIndex parent(std::uint64_t number) const {
+        EdgeIndex best = 0;
+        float strength = -1;
+        for (std::uint32_t draw = 0; draw < contest; ++draw) {
+            const EdgeIndex slot = bounded(stream.bits(number * draws_per_parent + draw), edges.num_edges);
+            const float magnitude = fabsf(weights[slot]);
+            if (!(magnitude > strength)) continue;
+            best = slot;
+            strength = magnitude;
+        }
+        return best;
+    }
+    [[nodiscard]] ESPALIER_HOST_DEVICE Key rank_of(Index output, Index input) const {
+        const Index* const column = edges.column;
+        const EdgeIndex end = edges.row_start[output + 1];
+        const EdgeIndex slot =
+            partition_point(edges.row_start[output], end, [column, input](EdgeIndex at) { return column[at] < input; });
+        const EdgeIndex* const list = pruned;
+        const EdgeIndex gone_before =
+            partition_point(0, num_pruned, [list, slot](EdgeIndex at) { return list[at] < slot; });
+        const bool held = slot < end && column[slot] == input;
+        const bool just_removed = held && gone_before < num_pruned && pruned[gone_before] == slot;
+        if (held && !(allow_removed && just_removed)) return no_rank<Key>;
+        const EdgeIndex excluded = allow_removed ? slot - gone_before : slot;
+        return static_cast<Key>(output) * edges.num_inputs + input - excluded;
+    }
+};
+
+/// Writes the first `count` distinct ranks of a sequence, ascending. It must have as many.
+template <class Key, class Policy, class Scratch, class Sequence>
+void first_distinct(const Policy& policy, Scratch& scratch, const Sequence& sequence, EdgeIndex count, Key* ranks) {
+    EdgeIndex held = 0;
+    const EdgeIndex most = 3 * count + 64;
+    auto* keys = scratch.template take<Key>(most);
+    auto* order = scratch.template take<EdgeIndex>(most);
+    for (std::uint64_t next = 0; held < count;) {
+        const EdgeIndex batch = 2 * (count - held) + 64;
+        thrust::copy(policy, ranks, ranks + held, keys);
+        const thrust::counting_iterator<std::uint64_t> candidates(next);
+        thrust::transform(policy, candidates, candidates + batch, keys + held, sequence);
+        next += batch;
+        // of equal keys the first stays: one that is held, or else the earliest candidate
+        const EdgeIndex all = held + batch;
+        thrust::sequence(policy, order, order + all);
+        thrust::stable_sort_by_key(policy, keys, keys + all, order);
+        const auto distinct =
+            static_cast<EdgeIndex>(thrust::unique_by_key(policy, keys, keys + all, order).first - keys);
+        held = static_cast<EdgeIndex>(thrust::lower_bound(policy, keys, keys + distinct, no_rank<Key>) - keys);
+        if (held > count) {
+            thrust::stable_sort_by_key(policy, order, order + held, keys);
+            held = count;
+        }
+        thrust::copy(policy, keys, keys + held, ranks);
+    }
+    thrust::sort(policy, ranks, ranks + count);
+}
+
+}  // namespace detail
+
+/// Writes the ranks of the new edges among `missing` cells, ascending; `change` has all but them.
+template <class Key, class Policy, class Scratch>
+void draw_near_parents(const Policy& policy, Scratch& scratch, const GrowNearParents& rule, const CsrView& edges,
+                       const float* weights, const Replacement<Key>& change, Cell missing, const Stream& stream,
+                       Key* ranks) {
+    const detail::NearParents<Key> candidates{edges,
+                                              weights,
+                                              change.pruned,
+                                              change.num_pruned,
+                                              change.allow_removed,
+                                              static_cast<std::uint32_t>(rule.contest),
+                                              stream,
+                                              std::uint64_t{16} * change.num_grown,
+                                              Permutation(missing, stream)};
+    detail::first_distinct(policy, scratch, candidates, change.num_grown, ranks);
+}
+
+}  // namespace espalier

@@ -1,0 +1,148 @@
+// Which missing cells get an edge by rules that are not uniform, against plain loops.
+#include "espalier/grow_ranks.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <thrust/system/omp/execution_policy.h>
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <set>
+
+#include "espalier/topology.hpp"
+
+namespace espalier {
+namespace {
+
+using testing::ElementsAreArray;
+
+/// Memory that lives as long as this.
+class TestScratch {
+public:
+    template <class T>
+    T* take(std::size_t count) {
+        const auto block = std::make_shared<std::vector<T>>(count);
+        blocks_.push_back(block);
+        return block->data();
+    }
+
+private:
+    std::vector<std::shared_ptr<void>> blocks_;
+};
+
+/// A layer that was pruned: every `step`-th edge is gone.
+struct PrunedLayer {
+    Topology topology;
+    std::vector<float> weights;
+    std::vector<EdgeIndex> pruned;
+    std::vector<Cell> cells;
+
+    PrunedLayer(Index inputs, Index outputs, Cell edges, EdgeIndex step)
+        : topology(random_topology(inputs, outputs, edges, ExactCount{}, Stream{3, Purpose::topology, 0, 0})) {
+        const CooEdges coordinates = coo(topology);
+        for (EdgeIndex slot = 0; slot < edges; ++slot) {
+            const bool goes = slot % step == 0;
+            if (goes) pruned.push_back(slot);
+            weights.push_back(goes ? 0.0F : static_cast<float>(slot * 7 % 11) - 5);  // with ties
+            cells.push_back(Cell{coordinates.row[slot]} * inputs + coordinates.column[slot]);
+        }
+    }
+    [[nodiscard]] CsrView view() const {
+        return {topology.num_inputs, topology.num_outputs, static_cast<EdgeIndex>(cells.size()),
+                topology.row_start.data(), topology.column.data()};
+    }
+    [[nodiscard]] std::vector<Cell> missing(bool allow_removed) const {
+        std::set<Cell> excluded(cells.begin(), cells.end());
+        if (allow_removed) {
+            for (const EdgeIndex slot : pruned) excluded.erase(cells[slot]);
+        }
+        std::vector<Cell> result;
+        for (Cell cell = 0; cell < topology.num_cells(); ++cell) {
+            if (excluded.count(cell) == 0) result.push_back(cell);
+        }
+        return result;
+    }
+};
+
+const Stream stream{17, Purpose::grow, 2, 9};
+
+template <class Key, class Policy>
+std::vector<Cell> drawn(const Policy& policy, const PrunedLayer& layer, const GrowNearParents& rule, EdgeIndex count) {
+    Replacement<Key> change;
+    change.pruned = layer.pruned.data();
+    change.num_pruned = static_cast<EdgeIndex>(layer.pruned.size());
+    change.num_grown = count;
+    change.allow_removed = rule.allow_removed != 0;
+    TestScratch scratch;
+    std::vector<Key> ranks(count);
+    draw_near_parents(policy, scratch, rule, layer.view(), layer.weights.data(), change,
+                      layer.missing(change.allow_removed).size(), stream, ranks.data());
+    return {ranks.begin(), ranks.end()};
+}
+
+/// The rule's text, word for word.
+std::vector<Cell> expected(const PrunedLayer& layer, const GrowNearParents& rule, EdgeIndex count) {
+    const std::vector<Cell> missing = layer.missing(rule.allow_removed != 0);
+    const auto contest = static_cast<std::uint64_t>(rule.contest);
+    const auto parent = [&](std::uint64_t number) {
+        std::vector<EdgeIndex> drawn;
+        for (std::uint64_t draw = 0; draw < contest; ++draw) {
+            drawn.push_back(bounded(stream.bits(number * 64 + draw), static_cast<std::uint32_t>(layer.weights.size())));
+        }
+        return *std::max_element(drawn.begin(), drawn.end(), [&](EdgeIndex a, EdgeIndex b) {
+            return std::abs(layer.weights[a]) < std::abs(layer.weights[b]);
+        });
+    };
+    const Index inputs = layer.topology.num_inputs;
+    std::set<Cell> ranks;
+    for (std::uint64_t i = 0; i < std::uint64_t{16} * count && ranks.size() < count; ++i) {
+        const Cell output = layer.cells[parent(2 * i)] / inputs;
+        const Cell input = layer.cells[parent(2 * i + 1)] % inputs;
+        const auto place = std::lower_bound(missing.begin(), missing.end(), output * inputs + input);
+        if (place == missing.end() || *place != output * inputs + input) continue;
+        ranks.insert(static_cast<Cell>(place - missing.begin()));
+    }
+    const Permutation others(missing.size(), stream);
+    for (std::uint64_t i = 0; ranks.size() < count; ++i) ranks.insert(others(i));
+    return {ranks.begin(), ranks.end()};
+}
+
+TEST(GrowNearParents, TakesTheFirstCandidatesThatAreMissing) {
+    for (const Cell edges : {Cell{30}, Cell{100}}) {
+        const PrunedLayer layer(12, 10, edges, 3);
+        for (const int allow_removed : {0, 1}) {
+            const auto missing = static_cast<EdgeIndex>(layer.missing(allow_removed != 0).size());
+            for (const int contest : {1, 4, 64}) {
+                for (const EdgeIndex count : {EdgeIndex{0}, EdgeIndex{1}, missing / 3, missing}) {
+                    SCOPED_TRACE(std::to_string(edges) + " edges, " + std::to_string(count) + " new ones, contest " +
+                                 std::to_string(contest) + ", removed " + std::to_string(allow_removed));
+                    const GrowNearParents rule{contest, allow_removed};
+                    const auto ranks = expected(layer, rule, count);
+                    EXPECT_THAT(drawn<std::uint32_t>(thrust::seq, layer, rule, count), ElementsAreArray(ranks));
+                    EXPECT_THAT(drawn<std::uint64_t>(thrust::omp::par, layer, rule, count), ElementsAreArray(ranks));
+                }
+            }
+        }
+    }
+}
+
+/// The inputs of the strong edges gain far more edges than chance would give them, and more with a harder contest.
+TEST(GrowNearParents, GathersWhereEdgesAreStrong) {
+    PrunedLayer layer(100, 80, 800, 3);
+    const auto strong = [&](Cell cell) { return cell % 100 < 10; };
+    for (EdgeIndex slot = 0; slot < 800; ++slot) {
+        if (layer.weights[slot] != 0) layer.weights[slot] = strong(layer.cells[slot]) ? 2.0F : 1.0F;
+    }
+    const std::vector<Cell> missing = layer.missing(false);
+    const auto gathered = [&](int contest) {
+        const auto ranks = drawn<std::uint32_t>(thrust::seq, layer, GrowNearParents{contest}, 240);
+        return std::count_if(ranks.begin(), ranks.end(), [&](Cell rank) { return strong(missing[rank]); });
+    };
+    EXPECT_NEAR(static_cast<double>(gathered(1)), 24, 20);  // a tenth of all edges end there
+    EXPECT_GT(gathered(4), 50);                             // 1 - 0.9^4 = 34 % of the contests
+    EXPECT_GT(gathered(16), gathered(4) + 30);
+}
+
+}  // namespace
+}  // namespace espalier
