@@ -98,7 +98,7 @@ nlohmann::ordered_json examine() {
     return report;
 }
 
-void print(const nlohmann::ordered_json& report) {
+void print_report(const nlohmann::ordered_json& report) {
     const auto text = [](const nlohmann::ordered_json& value) { return value.get<std::string>(); };
     const auto gib = [](const nlohmann::ordered_json& value) {
         char written[32];
@@ -137,7 +137,7 @@ void add_doctor_command(CLI::App& app, Action& action) {
             if (*json) {
                 std::cout << report.dump(2) << '\n';
             } else {
-                print(report);
+                print_report(report);
             }
             return 0;
         };

@@ -98,7 +98,7 @@ std::string spread_text(const Json& spread) {
     return text;
 }
 
-void print(const Json& described) {
+void print_description(const Json& described) {
     for (const auto& [key, value] : described.items()) {
         if (key == "layers") continue;
         std::cout << key << std::string(key.size() < 16 ? 16 - key.size() : 1, ' ')
@@ -125,7 +125,7 @@ int inspect(const InspectArguments& arguments) {
     if (arguments.json) {
         std::cout << described.dump(-1, ' ', false, Json::error_handler_t::replace) << '\n';
     } else {
-        print(described);
+        print_description(described);
     }
     return 0;
 }

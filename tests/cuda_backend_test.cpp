@@ -246,7 +246,7 @@ TEST_F(CudaOnHost, TheMemoryEstimateIsRight) {
     for (const Spmm spmm : {Spmm::gather, Spmm::panel, Spmm::coo}) {
         for (const bool evolves : {false, true}) {
             Experiment experiment = small_experiment(data);
-            experiment.layers = {data.features(), 900, 800, data.classes};
+            experiment.layers = {data.features(), 500, 400, data.classes};
             experiment.epsilon = 20;
             experiment.epochs = 1;
             experiment.train_samples = 200;

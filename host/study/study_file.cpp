@@ -24,7 +24,7 @@ constexpr struct {
 #include "study_table.inc"
 };
 
-[[noreturn]] void refuse(const std::string& message) { throw UserError(ExitCode::usage, message); }
+[[noreturn]] void refuse_study(const std::string& message) { throw UserError(ExitCode::usage, message); }
 
 /// An option with its values: several make an axis.
 struct Choice {
@@ -70,12 +70,13 @@ std::vector<Block> parse_blocks(const std::string& text, const std::string& sour
         for (const CLI::ConfigItem& item : CLI::ConfigTOML().from_config(stream)) {
             Block& block = block_of(item.parents);
             if (item.name == "++" || item.name == "--") continue;
-            if (find(block.choices, item.name) != nullptr) refuse(source + ": '" + item.name + "' is given twice");
-            if (item.inputs.empty()) refuse(source + ": " + item.name + " has no value");
+            if (find(block.choices, item.name) != nullptr)
+                refuse_study(source + ": '" + item.name + "' is given twice");
+            if (item.inputs.empty()) refuse_study(source + ": " + item.name + " has no value");
             block.choices.push_back({item.name, item.inputs});
         }
     } catch (const CLI::Error& error) {
-        refuse(source + ": " + error.what());
+        refuse_study(source + ": " + error.what());
     }
     return blocks;
 }
@@ -87,7 +88,7 @@ Choices parse_given(const OptionTexts& given) {
             choices.push_back({name, {text}});
             continue;
         }
-        if (!text.ends_with("]")) refuse("command line: " + name + ": '" + text + "' lacks its closing bracket");
+        if (!text.ends_with("]")) refuse_study("command line: " + name + ": '" + text + "' lacks its closing bracket");
         const std::vector<Block> blocks = parse_blocks(name + " = " + text + "\n", "command line");
         choices.insert(choices.end(), blocks.front().choices.begin(), blocks.front().choices.end());
     }
@@ -102,7 +103,7 @@ std::optional<std::uint32_t> take_count(Choices& choices, const std::string& nam
     const std::string text = choice->values.size() == 1 ? choice->values.front() : "a list";
     const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), count);
     if (fault != std::errc{} || end != text.data() + text.size() || count == 0 || count > 10000) {
-        refuse(source + ": " + name + ": '" + text + "' is not a whole number from 1 to 10000");
+        refuse_study(source + ": " + name + ": '" + text + "' is not a whole number from 1 to 10000");
     }
     choices.erase(choices.begin() + (choice - choices.data()));
     return count;
@@ -197,9 +198,9 @@ StudyFile find_study(const std::string& name_or_path) {
     std::ostringstream text;
     if (stream && (text << stream.rdbuf())) return make_file(path.stem().string(), text.str());
     const bool looks_like_path = path.has_parent_path() || path.has_extension();
-    refuse((looks_like_path ? "cannot read the study file " + name_or_path
-                            : "unknown study '" + name_or_path + "'" + did_you_mean(name_or_path, names)) +
-           " (espalier study --list-studies shows those shipped)");
+    refuse_study((looks_like_path ? "cannot read the study file " + name_or_path
+                                  : "unknown study '" + name_or_path + "'" + did_you_mean(name_or_path, names)) +
+                 " (espalier study --list-studies shows those shipped)");
 }
 
 Study read_study(const StudyFile& file, OptionTexts given) {
@@ -213,7 +214,7 @@ Study read_study(const StudyFile& file, OptionTexts given) {
         Block block{blocks[b].name, overlaid(b == 0 ? Choices{} : blocks.front().choices, blocks[b].choices)};
         block.choices = overlaid(std::move(block.choices), above);
         if (const Choice* seed = find(block.choices, "seed"); seed != nullptr && seed->values.size() > 1) {
-            refuse(source + ": seed is no axis; seeds = N takes N of them, the first being seed");
+            refuse_study(source + ": seed is no axis; seeds = N takes N of them, the first being seed");
         }
         add_rows(block, source, study.rows);
     }
