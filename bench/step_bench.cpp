@@ -1,0 +1,146 @@
+// Training steps of whole networks: gather, forward, loss, backward and update. Arguments: network
+// (bench/training_setup.hpp), batch and threads. An iteration is a step.
+// First the network's loss on some images is compared with plain loops in double, before and after a few steps, which
+// must lower it; a network that fails is not timed. Counters: edges, useful GFLOP/s, edges/s (each edge once a step),
+// the fraction of the FMA peak measured beside it, and the largest memory the process has held, in MiB.
+#include <benchmark/benchmark.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "bench/training_setup.hpp"
+#include "host/bench/ceiling.hpp"
+#include "host/cpu/cpu_backend.hpp"
+
+namespace espalier {
+namespace {
+
+Split first_of(const Split& split, std::uint32_t count) {
+    Split few;
+    few.bytes.assign(split.bytes.begin(), split.bytes.begin() + static_cast<std::ptrdiff_t>(count) * 784);
+    few.labels.assign(split.labels.begin(), split.labels.begin() + count);
+    return few;
+}
+
+/// A layer's sums before its activation, in double.
+std::vector<double> sums_of(const Layer& layer, const std::vector<double>& x) {
+    std::vector<double> z(layer.bias.begin(), layer.bias.end());
+    for (Index row = 0; row < layer.num_outputs; ++row) {
+        if (layer.topology) {
+            for (EdgeIndex slot = layer.topology->row_start[row]; slot < layer.topology->row_start[row + 1]; ++slot) {
+                z[row] += static_cast<double>(layer.weights[slot]) * x[layer.topology->column[slot]];
+            }
+        } else {
+            for (Index input = 0; input < layer.num_inputs; ++input) {
+                z[row] += static_cast<double>(layer.weights[std::size_t{row} * layer.num_inputs + input]) * x[input];
+            }
+        }
+    }
+    return z;
+}
+
+/// Mean loss of a network of ReLU layers and softmax.
+double plain_loss(const Network& network, const DataSet& data, const Split& samples) {
+    double loss = 0;
+    for (std::size_t s = 0; s < samples.labels.size(); ++s) {
+        std::vector<double> x(784);
+        for (std::size_t i = 0; i < 784; ++i) {
+            x[i] = (samples.bytes[s * 784 + i] * data.scale - data.mean[0]) / data.deviation[0];
+        }
+        for (std::size_t l = 0; l < network.layers.size(); ++l) {
+            x = sums_of(network.layers[l], x);
+            if (l + 1 == network.layers.size()) break;
+            for (double& value : x) value = std::max(value, 0.0);
+        }
+        const double top = *std::max_element(x.begin(), x.end());
+        double sum = 0;
+        for (const double value : x) sum += std::exp(value - top);
+        loss += std::log(sum) + top - x[static_cast<std::size_t>(samples.labels[s])];
+    }
+    return loss / static_cast<double>(samples.labels.size());
+}
+
+double loss_of(TrainingSetup& setup, const UploadedSplit& samples) {
+    setup.perceptron.test(samples.samples());
+    return setup.backend->metrics().sample_loss_sum / samples.samples().count;
+}
+
+double peak_mib() {
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    return static_cast<double>(usage.ru_maxrss) / 1024;
+}
+
+void step(benchmark::State& state) {
+    const auto threads = static_cast<int>(state.range(2));
+    Experiment experiment = experiment_of(state.range(0));
+    experiment.batch = static_cast<Index>(state.range(1));
+    TrainingSetup setup(make_cpu_backend(threads), experiment);
+
+    const Split few = first_of(images().test, 64);
+    const UploadedSplit uploaded(*setup.backend, images(), few);
+    const auto agrees = [&](double loss, const Network& network) {
+        return std::abs(loss - plain_loss(network, images(), few)) <= 1e-4 * std::abs(loss);
+    };
+    const double at_birth = loss_of(setup, uploaded);
+    if (!agrees(at_birth, setup.network)) return state.SkipWithError("the loss at birth is not that of plain loops");
+    setup.begin_epoch();
+    constexpr std::uint32_t warm_up = 8;
+    for (std::uint32_t s = 0; s < warm_up; ++s) setup.train_step(s);
+    static_cast<void>(setup.backend->metrics());
+    const double trained = loss_of(setup, uploaded);
+    if (!agrees(trained, setup.perceptron.store())) return state.SkipWithError("the loss is not that of plain loops");
+    if (!(trained < at_birth)) return state.SkipWithError("training does not lower the loss");
+
+    double edges = 0, work = 0;
+    for (std::size_t l = 0; l < setup.network.layers.size(); ++l) {
+        edges += static_cast<double>(setup.network.layers[l].num_weights());
+    }
+    work = flops_per_sample(setup.network) * experiment.batch;
+    std::vector<double> seconds;
+    double peak = 0;
+    std::uint32_t next = warm_up;
+    for (auto each : state) {
+        static_cast<void>(each);
+        if (next == setup.steps - 1) {  // the last one may be short
+            setup.begin_epoch();
+            next = 0;
+        }
+        const double start = wall_seconds();
+        setup.train_step(next++);
+        setup.backend->wait();
+        seconds.push_back(wall_seconds() - start);
+        state.SetIterationTime(seconds.back());
+        if (seconds.size() % 64 == 1) peak = std::max(peak, fma_peak(0.01));
+    }
+    std::sort(seconds.begin(), seconds.end());
+    const double median = seconds[seconds.size() / 2];
+    state.counters["median_s"] = median;
+    state.counters["spread"] = (seconds[seconds.size() * 3 / 4] - seconds[seconds.size() / 4]) / median;
+    state.counters["edges"] = edges;
+    state.counters["edges/s"] = edges / median;
+    state.counters["GFLOP/s"] = 1e-9 * work / median;
+    state.counters["of_F"] = work / median / (peak * threads);
+    state.counters["peak_MiB"] = peak_mib();
+    state.SetLabel(images().name);
+}
+
+BENCHMARK(step)
+    ->ArgNames({"network", "batch", "threads"})
+    ->ArgsProduct({{0, 1, 2}, {1, 16, 128, 1024}, {1, 2}})
+    ->UseManualTime()
+    ->MinTime(1)
+    ->Unit(benchmark::kMicrosecond);
+BENCHMARK(step)
+    ->ArgNames({"network", "batch", "threads"})
+    ->Args({3, 128, 2})
+    ->Iterations(10)
+    ->UseManualTime()
+    ->Unit(benchmark::kMillisecond);
+
+}  // namespace
+}  // namespace espalier
+
+BENCHMARK_MAIN();
