@@ -127,21 +127,25 @@ TEST(GrowNearParents, TakesTheFirstCandidatesThatAreMissing) {
     }
 }
 
-/// The inputs of the strong edges gain far more edges than chance would give them, and more with a harder contest.
+/// The inputs of the strong edges gain the more edges the harder the contest is.
 TEST(GrowNearParents, GathersWhereEdgesAreStrong) {
     PrunedLayer layer(100, 80, 800, 3);
-    const auto strong = [&](Cell cell) { return cell % 100 < 10; };
+    const auto near_strong = [&](Cell cell) { return cell % 100 < 10; };
+    int strong = 0;
     for (EdgeIndex slot = 0; slot < 800; ++slot) {
-        if (layer.weights[slot] != 0) layer.weights[slot] = strong(layer.cells[slot]) ? 2.0F : 1.0F;
+        if (layer.weights[slot] == 0) continue;
+        layer.weights[slot] = near_strong(layer.cells[slot]) ? 2.0F : 1.0F;
+        strong += near_strong(layer.cells[slot]) ? 1 : 0;
     }
     const std::vector<Cell> missing = layer.missing(false);
-    const auto gathered = [&](int contest) {
+    for (const int contest : {1, 4, 16}) {
         const auto ranks = drawn<std::uint32_t>(thrust::seq, layer, GrowNearParents{contest}, 240);
-        return std::count_if(ranks.begin(), ranks.end(), [&](Cell rank) { return strong(missing[rank]); });
-    };
-    EXPECT_NEAR(static_cast<double>(gathered(1)), 24, 20);  // a tenth of all edges end there
-    EXPECT_GT(gathered(4), 50);                             // 1 - 0.9^4 = 34 % of the contests
-    EXPECT_GT(gathered(16), gathered(4) + 30);
+        const auto gathered =
+            std::count_if(ranks.begin(), ranks.end(), [&](Cell rank) { return near_strong(missing[rank]); });
+        // a contest is won by a strong edge if one takes part in it; a contest of one also by a weak one beside them
+        const double share = contest == 1 ? 0.1 : 1 - std::pow(1 - strong / 800.0, contest);
+        EXPECT_NEAR(static_cast<double>(gathered), 240 * share, 4 * std::sqrt(240 * share * (1 - share))) << contest;
+    }
 }
 
 }  // namespace
