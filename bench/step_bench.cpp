@@ -1,6 +1,6 @@
 // Training steps of whole networks: gather, forward, loss, backward and update. Arguments: network
 // (bench/training_setup.hpp), batch and threads. An iteration is a step.
-// First the network's loss on some images is compared with plain loops in double, before and after a few steps, which
+// First the network's loss on some images is compared with plain loops in double, before and after some steps, which
 // must lower it; a network that fails is not timed. Counters: edges, useful GFLOP/s, edges/s (each edge once a step),
 // the fraction of the FMA peak measured beside it, and the largest memory the process has held, in MiB.
 #include <benchmark/benchmark.h>
@@ -87,7 +87,7 @@ void step(benchmark::State& state) {
     const double at_birth = loss_of(setup, uploaded);
     if (!agrees(at_birth, setup.network)) return state.SkipWithError("the loss at birth is not that of plain loops");
     setup.begin_epoch();
-    constexpr std::uint32_t warm_up = 8;
+    const std::uint32_t warm_up = std::max(8U, 1024 / experiment.batch);
     for (std::uint32_t s = 0; s < warm_up; ++s) setup.train_step(s);
     static_cast<void>(setup.backend->metrics());
     const double trained = loss_of(setup, uploaded);
