@@ -12,8 +12,8 @@
 #include <string>
 #include <vector>
 
-#include "host/bench/ceiling.hpp"
 #include "espalier/topology.hpp"
+#include "host/bench/ceiling.hpp"
 #include "host/cpu/evolve.hpp"
 
 namespace espalier {

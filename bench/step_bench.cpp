@@ -94,11 +94,11 @@ void step(benchmark::State& state) {
     if (!agrees(trained, setup.perceptron.store())) return state.SkipWithError("the loss is not that of plain loops");
     if (!(trained < at_birth)) return state.SkipWithError("training does not lower the loss");
 
-    double edges = 0, work = 0;
+    double edges = 0;
     for (std::size_t l = 0; l < setup.network.layers.size(); ++l) {
         edges += static_cast<double>(setup.network.layers[l].num_weights());
     }
-    work = flops_per_sample(setup.network) * experiment.batch;
+    const double work = flops_per_sample(setup.network) * experiment.batch;
     std::vector<double> seconds;
     double peak = 0;
     std::uint32_t next = warm_up;

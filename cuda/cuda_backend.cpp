@@ -104,8 +104,7 @@ public:
     std::uint32_t regrow(DeviceLayer& layer, const GrowRule& rule, const WeightLaw& law, bool reset_state,
                          std::uint64_t seed, std::uint32_t layer_number, std::uint32_t event) override {
         programs_.refuse();
-        return evolve(stream_, memory_, as_sparse(layer),
-                      {&rule, &law, reset_state, seed, layer_number, event});
+        return evolve(stream_, memory_, as_sparse(layer), {&rule, &law, reset_state, seed, layer_number, event});
     }
     void remove(DeviceLayer& layer) override {
         programs_.refuse();

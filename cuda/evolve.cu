@@ -131,13 +131,9 @@ Replacement<Key> draw_replacement(Device& device, const CudaLayer& layer, const 
     change.pruned = layer.pruned_slots();
     change.num_pruned = layer.num_pruned;
     if (regrowth.grow == nullptr) return change;
-    const Cell num_cells = Cell{layer.num_inputs} * layer.num_outputs;
     std::visit(
         [&](const auto& rule) {
-            change.allow_removed = rule.allow_removed != 0;
-            const Cell missing = num_missing(num_cells, layer.num_edges, change.num_pruned, change.allow_removed);
-            change.num_grown =
-                static_cast<EdgeIndex>(std::min<Cell>(missing, grow_quota(rule.share, change.num_pruned)));
+            const Cell missing = plan_growth(rule, csr_of_layer(layer), change);
             if (change.num_grown == 0) return;
             auto* ranks = device.take<Key>(change.num_grown);
             draw_ranks(device, layer, rule, change, missing, regrowth.stream(Purpose::grow), ranks);

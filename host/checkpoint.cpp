@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "espalier/error.hpp"
+#include "host/config_text.hpp"
 #include "host/network_file.hpp"
 #include "host/option_table.hpp"
 #include "host/version.hpp"

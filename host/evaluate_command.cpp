@@ -7,6 +7,7 @@
 #include "espalier/error.hpp"
 #include "host/backends.hpp"
 #include "host/command.hpp"
+#include "host/config_text.hpp"
 #include "host/data/dataset.hpp"
 #include "host/learner.hpp"
 #include "host/network_file.hpp"

@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "host/config_text.hpp"
 #include "host/recipes.hpp"
 
 namespace espalier {

@@ -1,8 +1,8 @@
 #include "host/option_table.hpp"
 
-#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <charconv>
 #include <cmath>
-#include <fstream>
 #include <sstream>
 
 #include "espalier/topology.hpp"
@@ -340,55 +340,6 @@ void apply(const OptionTexts& texts, const std::string& source, Experiment& expe
             throw UserError(error.code(), source + ": " + option.name + ": " + error.what());
         }
     }
-}
-
-OptionTexts parse_config(const std::string& text, const std::string& source) {
-    OptionTexts texts;
-    try {
-        std::istringstream stream(text);
-        for (const CLI::ConfigItem& item : CLI::ConfigTOML().from_config(stream)) {
-            if (!item.parents.empty() || item.name == "++" || item.name == "--") {
-                refuse(source + ": tables like [" + (item.parents.empty() ? item.name : item.parents.front()) +
-                       "] are not used here; write plain key = value lines");
-            }
-            std::string value;
-            for (const std::string& part : item.inputs) value += (value.empty() ? "" : ",") + part;
-            if (!texts.emplace(item.name, value).second) refuse(source + ": '" + item.name + "' is given twice");
-        }
-    } catch (const CLI::Error& error) {
-        refuse(source + ": " + error.what());
-    }
-    return texts;
-}
-
-OptionTexts read_config_file(const std::string& path) {
-    constexpr std::size_t longest = std::size_t{1} << 20;
-    std::ifstream file(path, std::ios::binary);
-    std::string text(longest + 1, '\0');
-    file.read(text.data(), static_cast<std::streamsize>(text.size()));
-    if (file.bad() || (!file.eof() && file.gcount() == 0)) refuse("cannot read the config file " + path);
-    text.resize(static_cast<std::size_t>(file.gcount()));
-    if (text.size() > longest) refuse(path + " is longer than 1 MiB; it is no config file");
-    return parse_config(text, path);
-}
-
-std::string config_text(const Experiment& experiment) {
-    const auto is_number = [](const std::string& value) {
-        double number = 0;
-        const auto [end, fault] = std::from_chars(value.data(), value.data() + value.size(), number);
-        return fault == std::errc{} && end == value.data() + value.size();
-    };
-    std::string text;
-    std::string group;
-    for (const auto& option : experiment_options()) {
-        const std::string value = option.get(experiment);
-        if (value.empty()) continue;
-        if (option.group != group) text += (text.empty() ? "# " : "\n# ") + option.group + "\n";
-        group = option.group;
-        const bool plain = value == "true" || value == "false" || is_number(value);
-        text += option.name + " = " + (plain ? value : "\"" + value + "\"") + "\n";
-    }
-    return text;
 }
 
 OptionTexts experiment_texts(const Experiment& experiment) {

@@ -1,6 +1,6 @@
-// One table of everything an Experiment can be told: it makes the command line, reads recipes and config files, prints
-// the resolved configuration and validates every value where it is set. Precedence: defaults < recipe < config file <
-// command line.
+// One table of everything an Experiment can be told: it makes the command line, the meaning of recipes and config files
+// (config_text.hpp) and the resolved configuration, and validates every value where it is set. Precedence: defaults <
+// recipe < config file < command line.
 #pragma once
 
 #include <functional>
@@ -30,16 +30,6 @@ using OptionTexts = std::map<std::string, std::string>;
 /// Sets the options named in `texts`, in the table's order. `source` heads the errors ("recipe baseline-1").
 /// Throws UserError (usage); an unknown name is answered with the nearest known one.
 void apply(const OptionTexts& texts, const std::string& source, Experiment& experiment);
-
-/// Reads key = value lines (TOML's flat subset, as CLI11 reads it); "recipe" may name a recipe to start from.
-/// Throws UserError (usage) with the source's name.
-OptionTexts parse_config(const std::string& text, const std::string& source);
-
-/// The same of a file. Throws UserError (usage), also for one too long to be meant.
-OptionTexts read_config_file(const std::string& path);
-
-/// The resolved configuration: text that parse_config reads back to the same Experiment.
-std::string config_text(const Experiment& experiment);
 
 /// The options that make runs different experiments: all but the seed and the machine (folder of the data, backend,
 /// threads, what is recorded).

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "espalier/error.hpp"
+#include "host/config_text.hpp"
 #include "host/nearest.hpp"
 
 namespace espalier {

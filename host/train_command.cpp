@@ -6,6 +6,7 @@
 #include "espalier/error.hpp"
 #include "host/checkpoint_folder.hpp"
 #include "host/command.hpp"
+#include "host/config_text.hpp"
 #include "host/experiment_arguments.hpp"
 #include "host/memory_estimate.hpp"
 #include "host/recipes.hpp"

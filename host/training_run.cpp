@@ -8,6 +8,7 @@
 #include "host/backends.hpp"
 #include "host/checkpoint.hpp"
 #include "host/checkpoint_folder.hpp"
+#include "host/config_text.hpp"
 #include "host/data/dataset.hpp"
 #include "host/network_birth.hpp"
 #include "host/network_file.hpp"

@@ -93,6 +93,21 @@ void expect_machine(const Network& got, const OracleRbm& want, double tolerance)
     expect_close(stored.visible_bias, want.visible_bias, {tolerance, tolerance}, "visible biases");
 }
 
+/// An update at rate 0.1 by `steps` Gibbs steps from the hidden units' `state`, which it leaves where they end; `last`
+/// is the draw before theirs.
+void learn(OracleRbm& machine, const oracle::Matrix& v, const oracle::Matrix& h, oracle::Matrix& state, UnitDraw last,
+           std::uint32_t steps, std::uint32_t step) {
+    oracle::Matrix model_v;
+    oracle::Matrix model_h;
+    for (std::uint32_t k = 0; k < steps; ++k) {
+        model_v = drawn(machine.visible(state), last.seed, ++last.number, step);
+        model_h = machine.hidden(model_v);
+        state = drawn(model_h, last.seed, ++last.number, step);
+    }
+    machine.add(v, h, 0.1);
+    machine.add(model_v, model_h, -0.1);
+}
+
 struct Case {
     Index batch;
     std::uint32_t steps;
@@ -133,15 +148,7 @@ TEST_P(RbmTest, StepsOfContrastiveDivergenceAreThoseOfTheOracle) {
             if (c.sample_data) v = drawn(v, experiment.seed, ++number, t);
             const auto h = oracle.hidden(v);
             auto state = drawn(h, experiment.seed, ++number, t);
-            oracle::Matrix model_v;
-            oracle::Matrix model_h;
-            for (std::uint32_t k = 0; k < c.steps; ++k) {
-                model_v = drawn(oracle.visible(state), experiment.seed, ++number, t);
-                model_h = oracle.hidden(model_v);
-                state = drawn(model_h, experiment.seed, ++number, t);
-            }
-            oracle.add(v, h, 0.1);
-            oracle.add(model_v, model_h, -0.1);
+            learn(oracle, v, h, state, {experiment.seed, number}, c.steps, t);
             expect_machine(machine.store(), oracle, 1e-6);
         }
     }
@@ -172,15 +179,7 @@ TEST_P(RbmTest, PersistentChainsGoOn) {
             const auto v = batch_of(data, experiment, 0, size, 0);
             const auto h = oracle.hidden(v);
             std::uint32_t number = 1;  // the data's
-            oracle::Matrix model_v;
-            oracle::Matrix model_h;
-            for (std::uint32_t k = 0; k < c.steps; ++k) {
-                model_v = drawn(oracle.visible(state), experiment.seed, ++number, t);
-                model_h = oracle.hidden(model_v);
-                state = drawn(model_h, experiment.seed, ++number, t);
-            }
-            oracle.add(v, h, 0.1);
-            oracle.add(model_v, model_h, -0.1);
+            learn(oracle, v, h, state, {experiment.seed, number}, c.steps, t);
             const Network stored = machine.store();
             expect_machine(stored, oracle, 1e-6);
             for (std::size_t s = 0; s < c.batch; ++s) {

@@ -248,25 +248,17 @@ Replacement<Key> draw_replacement(const SparseCpuLayer& layer, const Regrowth& r
     auto* pruned = scratch.take<EdgeIndex>(std::size_t{change.num_pruned} + 1);
     *std::copy(layer.pruned.begin(), layer.pruned.end(), pruned) = gone;
     change.pruned = pruned;
-    Cell missing = 0;
+    Key* ranks = nullptr;
+    const auto draw = [&](const auto& rule) {
+        const Cell missing = plan_growth(rule, csr_of_layer(layer), change);
+        ranks = scratch.take<Key>(std::size_t{change.num_grown} + 1);
+        if (change.num_grown == 0) return;
+        ranks = draw_ranks(layer, rule, change, missing, regrowth.stream(Purpose::grow), scratch, ranks);
+    };
     if (regrowth.grow != nullptr) {
-        const Cell num_cells = Cell{layer.num_inputs} * layer.num_outputs;
-        std::visit(
-            [&](const auto& rule) {
-                change.allow_removed = rule.allow_removed != 0;
-                missing = num_missing(num_cells, layer.num_edges(), change.num_pruned, change.allow_removed);
-                change.num_grown =
-                    static_cast<EdgeIndex>(std::min<Cell>(missing, grow_quota(rule.share, change.num_pruned)));
-            },
-            *regrowth.grow);
-    }
-    auto* ranks = scratch.take<Key>(std::size_t{change.num_grown} + 1);
-    if (change.num_grown > 0) {
-        const Stream stream = regrowth.stream(Purpose::grow);
-        const auto draw = [&](const auto& rule) {
-            return draw_ranks(layer, rule, change, missing, stream, scratch, ranks);
-        };
-        ranks = std::visit(draw, *regrowth.grow);
+        std::visit(draw, *regrowth.grow);
+    } else {
+        ranks = scratch.take<Key>(1);
     }
     ranks[change.num_grown] = std::numeric_limits<Key>::max();
     change.ranks = ranks;

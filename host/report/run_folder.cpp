@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "espalier/error.hpp"
+#include "host/config_text.hpp"
 #include "host/network_file.hpp"
 #include "host/option_table.hpp"
 #include "host/rbm.hpp"

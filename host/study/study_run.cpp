@@ -15,6 +15,7 @@
 
 #include "espalier/error.hpp"
 #include "host/checkpoint_folder.hpp"
+#include "host/config_text.hpp"
 #include "host/output_file.hpp"
 #include "host/progress.hpp"
 #include "host/run_results.hpp"

@@ -38,13 +38,13 @@ struct GrowRandom {
 };
 
 /// New edges near strong ones, their parents: each joins the input of one parent with the output of another, where a
-/// parent is the strongest of `contest` edges drawn at random, just removed ones being the weakest (1: any edge, so that
-/// neurons gain in proportion to what they have). Cells that have an edge, or were chosen before, are passed over; after
-/// 16 candidates for each new edge any missing cells are taken.
+/// parent is the strongest of `contest` edges drawn at random, just removed ones being the weakest (1: any edge, so
+/// that neurons gain in proportion to what they have). Cells that have an edge, or were chosen before, are passed over;
+/// after 16 candidates for each new edge any missing cells are taken.
 struct GrowNearParents {
     int contest = 4;
-    int allow_removed = 0;
-    double share = 1;
+    int allow_removed = 0;  // as for GrowRandom
+    double share = 1;       // likewise
     static constexpr std::string_view name = "parents";
     static constexpr auto fields() {
         return std::tuple{field("contest", &GrowNearParents::contest, 1, 64),

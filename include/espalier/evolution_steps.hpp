@@ -263,14 +263,16 @@ struct Evolved {
 
 inline constexpr EdgeIndex gone = ~EdgeIndex{0};
 
-/// How many cells can get an edge.
-inline Cell num_missing(Cell num_cells, EdgeIndex num_edges, EdgeIndex num_pruned, bool allow_removed) {
-    return num_cells - num_edges + (allow_removed ? num_pruned : 0);
-}
-
-/// How many new edges a rule wants for so many pruned ones: its share, rounded.
-inline EdgeIndex grow_quota(double share, EdgeIndex num_pruned) {
-    return static_cast<EdgeIndex>(share * static_cast<double>(num_pruned) + 0.5);
+/// Sets how many edges `rule` grows, its share of the pruned ones, rounded, as far as cells are missing, and whether
+/// just removed cells are among these. Returns how many are missing.
+template <class Rule, class Key>
+Cell plan_growth(const Rule& rule, const CsrView& old, Replacement<Key>& change) {
+    change.allow_removed = rule.allow_removed != 0;
+    const Cell missing =
+        Cell{old.num_inputs} * old.num_outputs - old.num_edges + (change.allow_removed ? change.num_pruned : 0);
+    const auto wanted = static_cast<EdgeIndex>(rule.share * static_cast<double>(change.num_pruned) + 0.5);
+    change.num_grown = wanted < missing ? wanted : static_cast<EdgeIndex>(missing);
+    return missing;
 }
 
 namespace detail {

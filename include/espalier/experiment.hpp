@@ -86,7 +86,7 @@ struct Experiment {
     bool reset_optimizer = true;  // with init_from: start with fresh optimizer memory
     // machine
     std::string backend = "auto";
-    int threads = 0;  // 0: all cores
+    int threads = 0;                 // 0: all cores
     std::uint32_t record_every = 1;  // epochs between two records of topology and weights
     GraphUse graph = GraphUse::on;
     Spmm spmm = Spmm::automatic;

@@ -51,7 +51,8 @@ Addresses compiled_kernels() {
     add(addresses, panel_starts_kernel<panel_starts_threads>, input_gradient_panel_kernel<PanelNumber<0>>,
         input_gradient_panel_kernel<PanelNumber<1>>, input_gradient_panel_kernel<PanelNumber<2>>,
         input_gradient_panel_kernel<PanelNumber<3>>);
-    add(addresses, permute_weights_kernel<backward_threads>, edge_rows_kernel<coo_threads>, input_gradient_coo_kernel<coo_threads>, input_gradient_coo_join_kernel<coo_threads>);
+    add(addresses, permute_weights_kernel<backward_threads>, edge_rows_kernel<coo_threads>,
+        input_gradient_coo_kernel<coo_threads>, input_gradient_coo_join_kernel<coo_threads>);
     add(addresses, sample_kernel<units_threads>, reconstruction_kernel<loss_threads>);
     add_activations(addresses, static_cast<const Activation*>(nullptr));
     add_optimizers(addresses, static_cast<const Optimizer*>(nullptr));

@@ -1,0 +1,20 @@
+// Options as text in files: key = value lines, as recipes and config files hold them and every run folder keeps them.
+#pragma once
+
+#include <string>
+
+#include "host/option_table.hpp"
+
+namespace espalier {
+
+/// Reads key = value lines (TOML's flat subset, as CLI11 reads it); "recipe" may name a recipe to start from.
+/// Throws UserError (usage) with the source's name.
+OptionTexts parse_config(const std::string& text, const std::string& source);
+
+/// The same of a file. Throws UserError (usage), also for one too long to be meant.
+OptionTexts read_config_file(const std::string& path);
+
+/// The resolved configuration: text that parse_config reads back to the same Experiment.
+std::string config_text(const Experiment& experiment);
+
+}  // namespace espalier
