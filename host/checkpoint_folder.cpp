@@ -16,8 +16,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr std::string_view head = "ckpt-";
-constexpr std::string_view tail = ".safetensors";
+constexpr std::string_view name_head = "ckpt-";
+constexpr std::string_view name_tail = ".safetensors";
 
 std::optional<std::uint32_t> whole_number(std::string_view text) {
     std::uint32_t value = 0;
@@ -75,7 +75,7 @@ void expect_history(const fs::path& run, const CheckpointInfo& info) {
 }
 
 /// What killed writers left, such as ckpt-5.safetensors.tmp-123.
-void remove_temporaries(const fs::path& folder) {
+void remove_unfinished_checkpoints(const fs::path& folder) {
     std::vector<fs::path> left;
     for (const auto& entry : fs::directory_iterator(folder)) {
         const std::string name = entry.path().filename().string();
@@ -94,14 +94,14 @@ void load_resumable(const fs::path& run, const fs::path& file, Checkpoint& check
 }  // namespace
 
 std::string checkpoint_name(const CheckpointPlace& place) {
-    return std::string(head) + std::to_string(place.epoch) + (place.step > 0 ? "-" + std::to_string(place.step) : "") +
-           std::string(tail);
+    return std::string(name_head) + std::to_string(place.epoch) + (place.step > 0 ? "-" + std::to_string(place.step) : "") +
+           std::string(name_tail);
 }
 
 std::optional<CheckpointPlace> checkpoint_place(const fs::path& path) {
     const std::string name = path.filename().string();
-    if (name.size() <= head.size() + tail.size() || !name.starts_with(head) || !name.ends_with(tail)) return {};
-    const std::string_view middle(name.data() + head.size(), name.size() - head.size() - tail.size());
+    if (name.size() <= name_head.size() + name_tail.size() || !name.starts_with(name_head) || !name.ends_with(name_tail)) return {};
+    const std::string_view middle(name.data() + name_head.size(), name.size() - name_head.size() - name_tail.size());
     const auto dash = middle.find('-');
     const auto epoch = whole_number(middle.substr(0, dash));
     const auto step = dash == std::string_view::npos ? 0 : whole_number(middle.substr(dash + 1));
@@ -140,7 +140,7 @@ int forget_newer(const fs::path& run, const CheckpointPlace& place) {
         for (const auto& file : list_checkpoints(run)) {
             if (file.place > place && fs::remove(file.path)) ++forgotten;
         }
-        remove_temporaries(run / checkpoints_name);
+        remove_unfinished_checkpoints(run / checkpoints_name);
     } catch (const fs::filesystem_error& failed) {
         throw_unwritable(failed.path1(), failed.code().value());
     }
@@ -150,7 +150,7 @@ int forget_newer(const fs::path& run, const CheckpointPlace& place) {
 void remove_checkpoints(const fs::path& run) {
     const fs::path folder = run / checkpoints_name;
     if (!fs::is_directory(folder)) return;
-    remove_temporaries(folder);
+    remove_unfinished_checkpoints(folder);
     for (const auto& file : list_checkpoints(run)) fs::remove(file.path);
     if (fs::is_empty(folder)) fs::remove(folder);
 }

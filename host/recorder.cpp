@@ -59,7 +59,7 @@ void remove_own_files(const fs::path& folder) {
 }
 
 /// What killed writers left.
-void remove_temporaries(const fs::path& folder) {
+void remove_unfinished_records(const fs::path& folder) {
     std::vector<fs::path> left;
     for (const auto& entry : fs::directory_iterator(folder)) {
         if (is_temporary(entry.path()) && is_own_file(entry.path())) left.push_back(entry.path());
@@ -104,7 +104,7 @@ public:
     explicit HeldFolder(const fs::path& folder) : folder_(folder), kept_(true) {
         lock_.emplace(folder);
         try {
-            remove_temporaries(folder);
+            remove_unfinished_records(folder);
         } catch (const fs::filesystem_error& failed) {
             throw_unwritable(folder, failed.code().value());
         }

@@ -9,7 +9,7 @@
 namespace espalier {
 namespace {
 
-std::string fixed(double value, int digits) {
+std::string decimals(double value, int digits) {
     char text[64];
     std::snprintf(text, sizeof text, "%.*f", digits, value);
     return text;
@@ -52,12 +52,12 @@ std::string results_table(const RunResults& results) {
     if (!history.empty()) {
         const EpochRecord& last = history.back();
         rows.emplace_back("train loss / accuracy",
-                          fixed(last.train_loss, 4) + " / " + fixed(100 * last.train_accuracy, 2) + " %");
+                          decimals(last.train_loss, 4) + " / " + decimals(100 * last.train_accuracy, 2) + " %");
         rows.emplace_back("test loss / accuracy",
-                          fixed(last.test_loss, 4) + " / " + fixed(100 * last.test_accuracy, 2) + " %");
-        rows.emplace_back("best test accuracy", fixed(100 * best(history).test_accuracy, 2) + " % in epoch " +
+                          decimals(last.test_loss, 4) + " / " + decimals(100 * last.test_accuracy, 2) + " %");
+        rows.emplace_back("best test accuracy", decimals(100 * best(history).test_accuracy, 2) + " % in epoch " +
                                                     std::to_string(best(history).epoch));
-        rows.emplace_back("seconds per epoch", fixed(seconds_per_epoch(history), 4) + " (median, training only)");
+        rows.emplace_back("seconds per epoch", decimals(seconds_per_epoch(history), 4) + " (median, training only)");
     }
     rows.emplace_back("run folder", results.run_dir.string());
     std::size_t width = 0;

@@ -1,4 +1,5 @@
 // Checkpoints as files: what they hold, which are kept, what damage is detected, which one a run resumes from.
+#include "files.hpp"
 #include "host/checkpoint.hpp"
 
 #include <gmock/gmock.h>
@@ -14,6 +15,7 @@
 #include "same_network.hpp"
 #include "small_run.hpp"
 #include "temporary_folder.hpp"
+#include "user_errors.hpp"
 
 namespace espalier {
 namespace {
@@ -54,35 +56,11 @@ CheckpointInfo begun_info() {
     return info;
 }
 
-std::string bytes_of(const fs::path& path) {
-    std::ifstream stream(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(stream), {}};
-}
-
-void put(const fs::path& path, const std::string& bytes) { std::ofstream(path, std::ios::binary) << bytes; }
-
-std::vector<std::string> names_in(const fs::path& folder) {
-    std::vector<std::string> names;
-    for (const auto& entry : fs::directory_iterator(folder)) names.push_back(entry.path().filename());
-    std::sort(names.begin(), names.end());
-    return names;
-}
-
-template <class Call>
-std::pair<ExitCode, std::string> error_of(Call&& call) {
-    try {
-        call();
-    } catch (const UserError& error) {
-        return {error.code(), error.what()};
-    }
-    return {ExitCode::ok, "no error"};
-}
-
 class CheckpointTest : public testing::Test {
 protected:
     CheckpointTest() {
-        put(run_ / "history.csv", "");
-        put(run_ / "history.jsonl", "");
+        write_file(run_ / "history.csv", "");
+        write_file(run_ / "history.jsonl", "");
     }
     /// Adds the checkpoint after `epoch` epochs and `step` steps.
     void add(std::uint32_t epoch, std::uint32_t step, std::optional<double> test_loss, int keep) {
@@ -147,18 +125,18 @@ TEST_F(CheckpointTest, HoldsAllThatDecidesWhatFollows) {
 
 TEST_F(CheckpointTest, EqualStatesGiveEqualBytes) {
     save_checkpoint(file_, begun_info(), example_network());
-    const std::string first = bytes_of(file_);
+    const std::string first = text_of(file_);
     const Checkpoint read = load_checkpoint(file_);
     save_checkpoint(file_, read.info, read.network);
-    EXPECT_EQ(bytes_of(file_), first);
+    EXPECT_EQ(text_of(file_), first);
 }
 
 TEST_F(CheckpointTest, EveryFlippedBitAndEveryTruncationIsDetected) {
     save_checkpoint(file_, begun_info(), example_network());
-    const std::string bytes = bytes_of(file_);
+    const std::string bytes = text_of(file_);
     ASSERT_GT(bytes.size(), 2000U);
     const auto expect_refused = [&](const std::string& damaged, std::size_t at) {
-        put(file_, damaged);
+        write_file(file_, damaged);
         ASSERT_EQ(error_of([&] { (void)load_checkpoint(file_); }).first, ExitCode::checkpoint) << at;
     };
     for (std::size_t at = 0; at < bytes.size(); ++at) {
@@ -170,7 +148,7 @@ TEST_F(CheckpointTest, EveryFlippedBitAndEveryTruncationIsDetected) {
         expect_refused(bytes.substr(0, at), at);
     }
     expect_refused(bytes + '\0', bytes.size());
-    put(file_, bytes);
+    write_file(file_, bytes);
     EXPECT_TRUE(same_arrays(load_checkpoint(file_).network, example_network()));
 }
 
@@ -238,11 +216,11 @@ TEST_F(CheckpointTest, TheNewestThatVerifiesIsFound) {
     EXPECT_TRUE(found->warnings.empty());
 
     const fs::path folder = run_ / checkpoints_name;
-    put(folder / "ckpt-3-5.safetensors", "");
-    std::string flipped = bytes_of(folder / "ckpt-3.safetensors");
+    write_file(folder / "ckpt-3-5.safetensors", "");
+    std::string flipped = text_of(folder / "ckpt-3.safetensors");
     flipped[flipped.size() - 100] ^= 1;
-    put(folder / "ckpt-3.safetensors", flipped);
-    put(folder / "ckpt-9.safetensors.tmp-1", "left by a writer that was killed");
+    write_file(folder / "ckpt-3.safetensors", flipped);
+    write_file(folder / "ckpt-9.safetensors.tmp-1", "left by a writer that was killed");
     found = find_checkpoint(run_, read);
     EXPECT_EQ(found->path.filename(), "ckpt-2.safetensors");
     EXPECT_EQ(read.info.progress.epoch, 2U);
@@ -252,7 +230,7 @@ TEST_F(CheckpointTest, TheNewestThatVerifiesIsFound) {
 
     EXPECT_EQ(forget_newer(run_, {2, 0}), 2);
     EXPECT_THAT(names(), ElementsAre("ckpt-1.safetensors", "ckpt-2.safetensors"));
-    for (const char* name : {"ckpt-1.safetensors", "ckpt-2.safetensors"}) put(folder / name, "rubbish");
+    for (const char* name : {"ckpt-1.safetensors", "ckpt-2.safetensors"}) write_file(folder / name, "rubbish");
     const auto [code, message] = error_of([&] { (void)find_checkpoint(run_, read); });
     EXPECT_EQ(code, ExitCode::checkpoint);
     EXPECT_THAT(message, testing::AllOf(HasSubstr("ckpt-1.safetensors"), HasSubstr("ckpt-2.safetensors")));
@@ -283,12 +261,12 @@ TEST_F(CheckpointTest, OneFileOfARunCanBeChosen) {
 
 TEST_F(CheckpointTest, RemovalTouchesNothingElse) {
     add(1, 0, 0.5, 9);
-    put(run_ / checkpoints_name / "ckpt-2.safetensors.tmp-77", "");
+    write_file(run_ / checkpoints_name / "ckpt-2.safetensors.tmp-77", "");
     remove_checkpoints(run_);
     EXPECT_FALSE(fs::exists(run_ / checkpoints_name));
     remove_checkpoints(run_);  // nothing there
     add(1, 0, 0.5, 9);
-    put(run_ / checkpoints_name / "notes.txt", "mine");
+    write_file(run_ / checkpoints_name / "notes.txt", "mine");
     remove_checkpoints(run_);
     EXPECT_THAT(names(), ElementsAre("notes.txt"));
 }
@@ -301,7 +279,7 @@ TEST_F(CheckpointTest, OneProcessHoldsARunFolder) {
     EXPECT_THAT(message, HasSubstr("process " + std::to_string(getpid())));
     first.reset();
     EXPECT_FALSE(fs::exists(run_ / RunLock::name));
-    put(run_ / RunLock::name, "999999999\n");  // its owner died
+    write_file(run_ / RunLock::name, "999999999\n");  // its owner died
     const RunLock third(run_);
     EXPECT_EQ(third.stale_owner(), "999999999");
 }

@@ -270,7 +270,7 @@ TEST_F(CudaOnHost, TheMemoryEstimateIsRight) {
 }
 
 /// Why there is no backend on this machine.
-std::string refusal(const cuda_on_host::Machine& machine) {
+std::string machine_refusal(const cuda_on_host::Machine& machine) {
     cuda_on_host::set_machine(machine);
     try {
         static_cast<void>(backend_for_test("cuda_on_host", 1));
@@ -283,25 +283,25 @@ std::string refusal(const cuda_on_host::Machine& machine) {
 
 TEST_F(CudaOnHost, SaysWhyThereIsNoDevice) {
     cuda_on_host::Machine machine;
-    EXPECT_EQ(refusal(machine), "none");
+    EXPECT_EQ(machine_refusal(machine), "none");
     machine.device_count_error = cudaErrorInsufficientDriver;
     machine.driver_version = 0;
-    EXPECT_THAT(refusal(machine), HasSubstr("no NVIDIA driver"));
+    EXPECT_THAT(machine_refusal(machine), HasSubstr("no NVIDIA driver"));
     machine.driver_version = 12020;
-    EXPECT_THAT(refusal(machine), HasSubstr("supports CUDA 12.2 and this module was built with CUDA 13.0"));
+    EXPECT_THAT(machine_refusal(machine), HasSubstr("supports CUDA 12.2 and this module was built with CUDA 13.0"));
     machine = {};
     machine.device_count_error = cudaErrorNoDevice;
-    EXPECT_THAT(refusal(machine), HasSubstr("finds no GPU"));
+    EXPECT_THAT(machine_refusal(machine), HasSubstr("finds no GPU"));
     machine = {};
     machine.num_devices = 0;
-    EXPECT_THAT(refusal(machine), HasSubstr("finds no GPU"));
+    EXPECT_THAT(machine_refusal(machine), HasSubstr("finds no GPU"));
     machine = {};
     machine.kernel_error = cudaErrorNoKernelImageForDevice;
-    EXPECT_THAT(refusal(machine), HasSubstr("compute capability 9.0"));
-    EXPECT_THAT(refusal(machine), HasSubstr("-DESPALIER_CUDA_ARCHITECTURES=90"));
+    EXPECT_THAT(machine_refusal(machine), HasSubstr("compute capability 9.0"));
+    EXPECT_THAT(machine_refusal(machine), HasSubstr("-DESPALIER_CUDA_ARCHITECTURES=90"));
     machine = {};
     machine.device_count_error = cudaErrorInitializationError;
-    EXPECT_THAT(refusal(machine), HasSubstr("an error set by a test"));
+    EXPECT_THAT(machine_refusal(machine), HasSubstr("an error set by a test"));
 }
 
 TEST_F(CudaOnHost, DescribesTheDevice) {

@@ -27,12 +27,12 @@ Shape random_shape(TestRandom& random) {
 std::vector<double> as_doubles(const std::vector<float>& values) { return {values.begin(), values.end()}; }
 
 /// What a forward and a backward pass with an update of learning rate 1 leave.
-struct Pass {
+struct ParityPass {
     std::vector<double> y, dz, dx;
     Layer after;
 };
 
-Pass pass(Backend& backend, const Layer& layer, const oracle::Matrix& x, const oracle::Matrix& dy) {
+ParityPass pass(Backend& backend, const Layer& layer, const oracle::Matrix& x, const oracle::Matrix& dy) {
     const auto device = backend.load(layer, {true, Sgd{}});
     const std::size_t batch = x.columns;
     const DeviceMatrix input(backend, x);
@@ -57,8 +57,8 @@ TEST_P(CudaParity, PassesOfRandomShapes) {
         // preactivations are exact and off every kink (test_layers.hpp), so both take the same branches
         const auto x = grid_matrix(shape.inputs, shape.batch, 2, 1.0 / 16, random);
         const auto dy = random_matrix(shape.outputs, shape.batch, 1, random);
-        const Pass want = pass(*cpu, layer, x, dy);
-        const Pass got = pass(backend(), layer, x, dy);
+        const ParityPass want = pass(*cpu, layer, x, dy);
+        const ParityPass got = pass(backend(), layer, x, dy);
         expect_close(got.y, want.y, {1e-6, 1e-6}, "output");
         expect_close(got.dz, want.dz, {1e-6, 1e-6}, "gradient by the preactivation");
         expect_close(got.dx, want.dx, {1e-5, 4e-6}, "input gradient");

@@ -6,20 +6,16 @@
 
 #include <cstdint>
 #include <cstdlib>
-#include <filesystem>
-#include <fstream>
+#include <cstring>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
-#include "espalier/error.hpp"
+#include "files.hpp"
+#include "host/data/npy.hpp"
+#include "user_errors.hpp"
 
 namespace espalier {
-
-inline void write_file(const std::filesystem::path& path, const std::string& bytes) {
-    std::filesystem::create_directories(path.parent_path());
-    std::ofstream(path, std::ios::binary) << bytes;
-}
 
 inline std::string gzipped(const std::string& bytes) {
     z_stream stream{};
@@ -50,16 +46,11 @@ inline std::string ramp(std::size_t count, std::size_t modulus = 251) {
     return bytes;
 }
 
-/// What a call says when it refuses with `code`; anything else is an error of the test.
-template <class Call>
-std::string refusal(ExitCode code, Call&& call) {
-    try {
-        call();
-    } catch (const UserError& error) {
-        if (error.code() != code) throw std::runtime_error("another exit code: " + std::string(error.what()));
-        return error.what();
-    }
-    throw std::runtime_error("nothing was refused");
+template <class Item>
+std::vector<Item> items_of(const NpyArray& array) {
+    std::vector<Item> items(array.count());
+    std::memcpy(items.data(), array.data.data(), array.data.size());
+    return items;
 }
 
 /// An environment variable set for the life of this object.

@@ -23,13 +23,6 @@ protected:
 };
 INSTANTIATE_TEST_SUITE_P(Backends, Dropout, ::testing::ValuesIn(available_backends()), backend_test_name);
 
-/// The share of cells on which two masks agree.
-double agreement(const oracle::Matrix& a, const oracle::Matrix& b) {
-    std::size_t same = 0;
-    for (std::size_t i = 0; i < a.values.size(); ++i) same += a.values[i] == b.values[i] ? 1 : 0;
-    return static_cast<double>(same) / static_cast<double>(a.values.size());
-}
-
 TEST_P(Dropout, KeepsTheRightShareScaledUp) {
     for (const float rate : {0.1F, 0.3F, 0.5F, 0.9F}) {
         constexpr std::size_t rows = 150;

@@ -22,6 +22,7 @@
 #include "host/cpu/layer_io.hpp"
 #include "host/cpu/prune_cut.hpp"
 #include "property.hpp"
+#include "test_layers.hpp"
 
 namespace espalier {
 namespace {
@@ -49,15 +50,6 @@ std::unique_ptr<CpuLayer> loaded(const Layer& layer, bool by_input) {
     return layer_in_use(layer, LayerUse{by_input, Momentum{}});
 }
 SparseCpuLayer& sparse(CpuLayer& layer) { return dynamic_cast<SparseCpuLayer&>(layer); }
-
-std::vector<Cell> cells_of(const Topology& topology) {
-    const CooEdges edges = coo(topology);
-    std::vector<Cell> cells;
-    for (std::size_t i = 0; i < edges.row.size(); ++i) {
-        cells.push_back(Cell{edges.row[i]} * topology.num_inputs + edges.column[i]);
-    }
-    return cells;
-}
 
 /// weight and state of every edge by its cell
 std::map<Cell, std::pair<float, float>> by_cell(const Layer& layer) {

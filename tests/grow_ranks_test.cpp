@@ -65,7 +65,7 @@ struct PrunedLayer {
     }
 };
 
-const Stream stream{17, Purpose::grow, 2, 9};
+const Stream draws{17, Purpose::grow, 2, 9};
 
 template <class Key, class Policy>
 std::vector<Cell> drawn(const Policy& policy, const PrunedLayer& layer, const GrowNearParents& rule, EdgeIndex count) {
@@ -77,7 +77,7 @@ std::vector<Cell> drawn(const Policy& policy, const PrunedLayer& layer, const Gr
     TestScratch scratch;
     std::vector<Key> ranks(count);
     draw_near_parents(policy, scratch, rule, layer.view(), layer.weights.data(), change,
-                      layer.missing(change.allow_removed).size(), stream, ranks.data());
+                      layer.missing(change.allow_removed).size(), draws, ranks.data());
     return {ranks.begin(), ranks.end()};
 }
 
@@ -88,7 +88,7 @@ std::vector<Cell> expected(const PrunedLayer& layer, const GrowNearParents& rule
     const auto parent = [&](std::uint64_t number) {
         std::vector<EdgeIndex> drawn;
         for (std::uint64_t draw = 0; draw < contest; ++draw) {
-            drawn.push_back(bounded(stream.bits(number * 64 + draw), static_cast<std::uint32_t>(layer.weights.size())));
+            drawn.push_back(bounded(draws.bits(number * 64 + draw), static_cast<std::uint32_t>(layer.weights.size())));
         }
         return *std::max_element(drawn.begin(), drawn.end(), [&](EdgeIndex a, EdgeIndex b) {
             return std::abs(layer.weights[a]) < std::abs(layer.weights[b]);
@@ -103,7 +103,7 @@ std::vector<Cell> expected(const PrunedLayer& layer, const GrowNearParents& rule
         if (place == missing.end() || *place != output * inputs + input) continue;
         ranks.insert(static_cast<Cell>(place - missing.begin()));
     }
-    const Permutation others(missing.size(), stream);
+    const Permutation others(missing.size(), draws);
     for (std::uint64_t i = 0; ranks.size() < count; ++i) ranks.insert(others(i));
     return {ranks.begin(), ranks.end()};
 }

@@ -35,10 +35,10 @@ std::vector<fs::path> sources(const std::vector<std::string>& rooms, const std::
     return found;
 }
 
-const std::vector<std::string> code{".hpp", ".cpp", ".cuh", ".cu", ".h"};
+const std::vector<std::string> code_endings{".hpp", ".cpp", ".cuh", ".cu", ".h"};
 const std::vector<std::string> rooms{"include", "host", "cuda", "bench", "tests"};
 
-std::vector<std::string> lines_of(const fs::path& file) {
+std::vector<std::string> source_lines(const fs::path& file) {
     std::ifstream stream(root / file);
     std::vector<std::string> lines;
     for (std::string line; std::getline(stream, line);) lines.push_back(line);
@@ -49,7 +49,7 @@ std::vector<std::string> lines_of(const fs::path& file) {
 std::vector<std::string> includes_of(const fs::path& file) {
     static const std::regex pattern(R"(^\s*#\s*include\s*[<"]([^>"]+)[>"])");
     std::vector<std::string> found;
-    for (const auto& line : lines_of(file)) {
+    for (const auto& line : source_lines(file)) {
         std::smatch match;
         if (std::regex_search(line, match, pattern)) found.push_back(match[1]);
     }
@@ -64,8 +64,8 @@ std::string room_of(const std::string& included) {
 }
 
 TEST(House, SourcesAreFound) {
-    EXPECT_GT(sources({"include"}, code).size(), 10U);
-    EXPECT_GT(sources({"host"}, code).size(), 30U);
+    EXPECT_GT(sources({"include"}, code_endings).size(), 10U);
+    EXPECT_GT(sources({"host"}, code_endings).size(), 30U);
     EXPECT_THAT(includes_of("tests/house_test.cpp"), testing::Contains("temporary_folder.hpp"));
 }
 
@@ -73,7 +73,7 @@ TEST(House, IncludesFollowTheArrows) {
     const std::pair<std::string, std::vector<std::string>> allowed[] = {
         {"include", {"include"}}, {"host", {"include", "host"}}, {"cuda", {"include", "cuda"}}};
     for (const auto& [room, targets] : allowed) {
-        for (const auto& file : sources({room}, code)) {
+        for (const auto& file : sources({room}, code_endings)) {
             for (const auto& included : includes_of(file)) {
                 EXPECT_EQ(included.find(".."), std::string::npos) << file << " includes " << included;
                 const std::string target = room_of(included);
@@ -85,7 +85,7 @@ TEST(House, IncludesFollowTheArrows) {
 }
 
 TEST(House, VocabularyNeedsOnlyTheStandardLibrary) {
-    for (const auto& file : sources({"include"}, code)) {
+    for (const auto& file : sources({"include"}, code_endings)) {
         for (const auto& included : includes_of(file)) {
             const bool standard = included.find('/') == std::string::npos && included.find('.') == std::string::npos;
             const bool own = included.starts_with("espalier/");
@@ -101,9 +101,9 @@ TEST(House, OnlyHostDeviceHoldsPreprocessorConditionals) {
     static const std::regex conditional(R"(^\s*#\s*(if|ifdef|ifndef|elif|else|endif)\b(.*))");
     // Highway compiles a file once per instruction set; these lines are its own recipe for that.
     static const std::regex highway(R"(HWY_ONCE|HWY_TARGET_TOGGLE|#undef HWY|#endif)");
-    for (const auto& file : sources({"include", "host", "cuda"}, code)) {
+    for (const auto& file : sources({"include", "host", "cuda"}, code_endings)) {
         if (file == "include/espalier/host_device.hpp" || file == "cuda/portable.cuh") continue;
-        const auto lines = lines_of(file);
+        const auto lines = source_lines(file);
         const bool in_cpu = file.parent_path() == "host/cpu" || file == "host/bench/ceiling.cpp";
         for (std::size_t i = 0; i < lines.size(); ++i) {
             if (!std::regex_search(lines[i], conditional)) continue;
@@ -113,15 +113,15 @@ TEST(House, OnlyHostDeviceHoldsPreprocessorConditionals) {
 }
 
 TEST(House, FilesAreShort) {
-    for (const auto& file : sources(rooms, code)) {
+    for (const auto& file : sources(rooms, code_endings)) {
         const std::size_t most = file.string().starts_with("tests") ? 500 : 450;  // tests are lists of cases
-        EXPECT_LE(lines_of(file).size(), most) << file;
+        EXPECT_LE(source_lines(file).size(), most) << file;
     }
 }
 
 TEST(House, HeadersOpenWithTheirPurpose) {
     for (const auto& file : sources(rooms, {".hpp", ".cuh"})) {
-        const auto lines = lines_of(file);
+        const auto lines = source_lines(file);
         ASSERT_FALSE(lines.empty()) << file;
         EXPECT_TRUE(lines.front().starts_with("// ")) << file << " opens with: " << lines.front();
     }
@@ -140,7 +140,7 @@ TEST(House, NothingNamesOneMachine) {
         files.emplace_back(top);
     }
     for (const auto& file : files) {
-        const auto lines = lines_of(file);
+        const auto lines = source_lines(file);
         for (std::size_t i = 0; i < lines.size(); ++i) {
             for (const auto& word : words) {
                 EXPECT_EQ(lines[i].find(word), std::string::npos) << file << ":" << i + 1 << ": " << lines[i];

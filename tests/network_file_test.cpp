@@ -1,3 +1,4 @@
+#include "files.hpp"
 #include "host/network_file.hpp"
 
 #include <gtest/gtest.h>
@@ -21,17 +22,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string bytes_of(const fs::path& path) {
-    std::ifstream stream(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(stream), {}};
-}
-
-void put(const fs::path& path, const std::string& bytes) {
-    std::ofstream stream(path, std::ios::binary);
-    stream << bytes;
-    ASSERT_TRUE(stream.flush().good());
-}
-
 /// Overwrites one byte in place, which is far quicker than writing the file anew.
 void patch(const fs::path& path, std::size_t at, char byte) {
     std::fstream stream(path, std::ios::binary | std::ios::in | std::ios::out);
@@ -46,7 +36,7 @@ std::string with_header(const std::string& header, const std::string& data = "")
 }
 
 /// The error of loading `path`; must be one of a network file.
-std::string refusal(const fs::path& path) {
+std::string network_refusal(const fs::path& path) {
     try {
         (void)load_network(path);
     } catch (const UserError& error) {
@@ -79,12 +69,12 @@ protected:
     /// Saves the example with its header changed by `change`.
     void save_changed(const std::function<void(nlohmann::ordered_json&)>& change) {
         save_network(path_, example_network(), {});
-        const std::string bytes = bytes_of(path_);
+        const std::string bytes = text_of(path_);
         std::uint64_t length = 0;
         std::memcpy(&length, bytes.data(), sizeof length);
         auto header = nlohmann::ordered_json::parse(bytes.substr(8, length));
         change(header);
-        put(path_, sealed(with_header(header.dump(), bytes.substr(8 + length))));
+        write_file(path_, sealed(with_header(header.dump(), bytes.substr(8 + length))));
     }
 };
 
@@ -106,29 +96,29 @@ TEST_F(NetworkFile, RoundTrip) {
 
 TEST_F(NetworkFile, EqualNetworksGiveEqualBytes) {
     save_network(path_, example_network(), {{"b", "2"}, {"a", "1"}});
-    const std::string first = bytes_of(path_);
+    const std::string first = text_of(path_);
     save_network(path_, load_network(path_), {{"a", "1"}, {"b", "2"}});
-    EXPECT_EQ(bytes_of(path_), first);
+    EXPECT_EQ(text_of(path_), first);
 }
 
 TEST_F(NetworkFile, EveryTruncationIsRefused) {
     save_network(path_, example_network(), {{"key", "value"}});
-    const std::string bytes = bytes_of(path_);
+    const std::string bytes = text_of(path_);
     for (std::size_t size = bytes.size(); size-- > 0;) {
         fs::resize_file(path_, size);
-        EXPECT_FALSE(refusal(path_).empty()) << size;
+        EXPECT_FALSE(network_refusal(path_).empty()) << size;
     }
-    put(path_, bytes + '\0');
-    EXPECT_NE(refusal(path_).find("appended"), std::string::npos);
+    write_file(path_, bytes + '\0');
+    EXPECT_NE(network_refusal(path_).find("appended"), std::string::npos);
 }
 
 TEST_F(NetworkFile, EveryFlippedByteIsRefused) {
     save_network(path_, example_network(), {{"key", "value"}});
-    const std::string bytes = bytes_of(path_);
+    const std::string bytes = text_of(path_);
     for (std::size_t at = 0; at < bytes.size(); ++at) {
         for (const int mask : {0x01, 0x20, 0xFF}) {
             patch(path_, at, static_cast<char>(bytes[at] ^ mask));
-            EXPECT_FALSE(refusal(path_).empty()) << at << " mask " << mask;
+            EXPECT_FALSE(network_refusal(path_).empty()) << at << " mask " << mask;
         }
         patch(path_, at, bytes[at]);
     }
@@ -138,13 +128,13 @@ TEST_F(NetworkFile, EveryFlippedByteIsRefused) {
 // Whoever makes a wrong file also makes its checksum right: the checks behind it still hold.
 TEST_F(NetworkFile, EveryFlippedByteOfTheDataUnderARightChecksumIsReadOrRefused) {
     save_network(path_, example_network(), {});
-    const std::string bytes = bytes_of(path_);
+    const std::string bytes = text_of(path_);
     std::uint64_t length = 0;
     std::memcpy(&length, bytes.data(), sizeof length);
     for (std::size_t at = 8 + length; at < bytes.size() - 32; ++at) {
         std::string changed = bytes;
         changed[at] = static_cast<char>(~changed[at]);
-        put(path_, sealed(changed));
+        write_file(path_, sealed(changed));
         try {
             for (const Layer& layer : load_network(path_).layers) {
                 EXPECT_EQ(layer.is_sparse() ? fault(*layer.topology) : "", "");
@@ -190,8 +180,8 @@ TEST_F(NetworkFile, HostileHeaders) {
         {"", "found a file of 0 bytes"},
     };
     for (const auto& [bytes, expected] : cases) {
-        put(path_, bytes);
-        EXPECT_NE(refusal(path_).find(expected), std::string::npos) << bytes.substr(0, 120) << "\n" << refusal(path_);
+        write_file(path_, bytes);
+        EXPECT_NE(network_refusal(path_).find(expected), std::string::npos) << bytes.substr(0, 120) << "\n" << network_refusal(path_);
     }
 }
 
@@ -216,7 +206,7 @@ TEST_F(NetworkFile, HeadersThatContradictTheNetwork) {
     };
     for (const auto& [change, expected] : cases) {
         save_changed(change);
-        EXPECT_NE(refusal(path_).find(expected), std::string::npos) << expected << "\n" << refusal(path_);
+        EXPECT_NE(network_refusal(path_).find(expected), std::string::npos) << expected << "\n" << network_refusal(path_);
     }
 }
 
@@ -244,17 +234,17 @@ TEST_F(NetworkFile, WideIndicesAndForeignTensorsAreAccepted) {
     auto broken = tensors;
     broken[1].write = raw(negative);
     write_safetensors(path_, metadata, broken);
-    EXPECT_NE(refusal(path_).find("found -1"), std::string::npos);
+    EXPECT_NE(network_refusal(path_).find("found -1"), std::string::npos);
 }
 
 TEST_F(NetworkFile, NonfiniteWeightsAreNeitherReadNorWritten) {
     save_network(path_, example_network(), {});
-    std::string bytes = bytes_of(path_);
+    std::string bytes = text_of(path_);
     const float infinity = INFINITY;
     std::memcpy(bytes.data() + bytes.size() - 32 - sizeof infinity, &infinity, sizeof infinity);  // last bias
     bytes = sealed(bytes);
-    put(path_, bytes);
-    const std::string message = refusal(path_);
+    write_file(path_, bytes);
+    const std::string message = network_refusal(path_);
     EXPECT_NE(message.find("offset " + std::to_string(bytes.size() - 36)), std::string::npos) << message;
     EXPECT_NE(message.find("layers.3.bias"), std::string::npos) << message;
 
@@ -267,12 +257,12 @@ TEST_F(NetworkFile, NonfiniteWeightsAreNeitherReadNorWritten) {
         EXPECT_EQ(error.code(), ExitCode::nonfinite);
         EXPECT_NE(std::string(error.what()).find("layer 2: weight[1] is nan"), std::string::npos) << error.what();
     }
-    EXPECT_EQ(bytes_of(path_), bytes);  // the file that was there stays
+    EXPECT_EQ(text_of(path_), bytes);  // the file that was there stays
 }
 
 TEST_F(NetworkFile, AFailedSaveLeavesTheOldFileAndNoOther) {
     save_network(path_, example_network(), {});
-    const std::string before = bytes_of(path_);
+    const std::string before = text_of(path_);
     Network changed = example_network();
     changed.layers[0].weights[0] = 99;
     for (std::size_t limit = 0; limit < before.size(); limit += 97) {
@@ -290,7 +280,7 @@ TEST_F(NetworkFile, AFailedSaveLeavesTheOldFileAndNoOther) {
         EXPECT_EQ(code, ExitCode::io) << limit;
         EXPECT_NE(message.find(path_.string() + ": File too large"), std::string::npos) << message;
         EXPECT_EQ(files_in(temporary_.path()), 1U);
-        EXPECT_EQ(bytes_of(path_), before);
+        EXPECT_EQ(text_of(path_), before);
     }
     save_network(path_, changed, {});
     EXPECT_EQ(load_network(path_).layers[0].weights[0], 99);
@@ -318,10 +308,10 @@ TEST_F(NetworkFile, PlacesThatCannotBeWritten) {
 }
 
 TEST_F(NetworkFile, FilesThatCannotBeRead) {
-    EXPECT_NE(refusal(temporary_.path() / "none").find("No such file"), std::string::npos);
-    EXPECT_NE(refusal(temporary_.path()).find("not a regular file"), std::string::npos);
-    put(path_, "<!DOCTYPE html><html>not found</html>");
-    EXPECT_NE(refusal(path_).find("another format"), std::string::npos);
+    EXPECT_NE(network_refusal(temporary_.path() / "none").find("No such file"), std::string::npos);
+    EXPECT_NE(network_refusal(temporary_.path()).find("not a regular file"), std::string::npos);
+    write_file(path_, "<!DOCTYPE html><html>not found</html>");
+    EXPECT_NE(network_refusal(path_).find("another format"), std::string::npos);
 }
 
 TEST_F(NetworkFile, ReservedMetadataIsTheProgrammersError) {

@@ -17,13 +17,6 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-template <class Item>
-std::vector<Item> items_of(const NpyArray& array) {
-    std::vector<Item> items(array.count());
-    std::memcpy(items.data(), array.data.data(), array.data.size());
-    return items;
-}
-
 std::string npy(const std::string& dictionary, const std::string& items) {
     const std::string header = dictionary + "\n";
     return std::string("\x93NUMPY\x01", 7) + '\0' + static_cast<char>(header.size()) + '\0' + header + items;

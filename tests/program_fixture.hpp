@@ -13,14 +13,9 @@
 #include <string>
 #include <vector>
 
-namespace espalier {
+#include "files.hpp"
 
-inline std::string text_of(const std::filesystem::path& path) {
-    std::ifstream file(path, std::ios::binary);
-    std::ostringstream text;
-    text << file.rdbuf();
-    return text.str();
-}
+namespace espalier {
 
 struct Outcome {
     int code = -1;

@@ -108,23 +108,23 @@ void learn(OracleRbm& machine, const oracle::Matrix& v, const oracle::Matrix& h,
     machine.add(model_v, model_h, -0.1);
 }
 
-struct Case {
+struct DivergenceCase {
     Index batch;
     std::uint32_t steps;
     double density;
     bool sample_data = false;
 };
 
-std::ostream& operator<<(std::ostream& out, const Case& c) {
+std::ostream& operator<<(std::ostream& out, const DivergenceCase& c) {
     return out << "batch " << c.batch << " CD-" << c.steps << " density " << c.density
                << (c.sample_data ? " drawn" : "");
 }
 
-const std::vector<Case> cases{{1, 1, 0.3}, {10, 1, 0.3},  {10, 3, -1},  {64, 1, 0.3},      {65, 2, 0.3},
+const std::vector<DivergenceCase> cases{{1, 1, 0.3}, {10, 1, 0.3},  {10, 3, -1},  {64, 1, 0.3},      {65, 2, 0.3},
                               {100, 1, 1}, {130, 3, 0.3}, {7, 10, 0.5}, {40, 1, 0.5, true}};
 
 TEST_P(RbmTest, StepsOfContrastiveDivergenceAreThoseOfTheOracle) {
-    for (const Case& c : cases) {
+    for (const DivergenceCase& c : cases) {
         SCOPED_TRACE(printed(c));
         DataSet data = binary_data(37, 150, 3);
         if (c.sample_data) {
@@ -155,7 +155,7 @@ TEST_P(RbmTest, StepsOfContrastiveDivergenceAreThoseOfTheOracle) {
 }
 
 TEST_P(RbmTest, PersistentChainsGoOn) {
-    for (const Case& c : cases) {
+    for (const DivergenceCase& c : cases) {
         SCOPED_TRACE(printed(c));
         if (c.sample_data) continue;
         const DataSet data = binary_data(37, 150, 3);

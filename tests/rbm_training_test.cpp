@@ -82,6 +82,7 @@ protected:
         return train(*backend_for_test(GetParam(), 1, options), experiment, data);
     }
 };
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(RbmOnCuda);  // without CUDA
 INSTANTIATE_TEST_SUITE_P(Backends, RbmOnCuda, ::testing::ValuesIn(cuda_backends()), backend_test_name);
 
 TEST_P(RbmOnCuda, GraphsChangeNoBit) {

@@ -1,3 +1,5 @@
+#include "data_files.hpp"
+#include "files.hpp"
 #include "host/recorder.hpp"
 
 #include <gtest/gtest.h>
@@ -13,49 +15,25 @@
 #include "file_size_limit.hpp"
 #include "host/data/npy.hpp"
 #include "temporary_folder.hpp"
+#include "user_errors.hpp"
 
 namespace espalier {
 namespace {
 
 namespace fs = std::filesystem;
 
-std::vector<std::string> lines_of(const fs::path& path) {
-    std::ifstream stream(path);
-    std::vector<std::string> lines;
-    for (std::string line; std::getline(stream, line);) lines.push_back(line);
-    return lines;
-}
-
-std::set<std::string> names_in(const fs::path& folder) {
+std::set<std::string> recorded_names(const fs::path& folder) {
     std::set<std::string> names;
     for (const auto& entry : fs::directory_iterator(folder)) names.insert(entry.path().filename());
     names.erase("run.lock");  // there as long as the recorder lives
     return names;
 }
 
-std::vector<std::string> cells_of(const std::string& line) {
+std::vector<std::string> split_line(const std::string& line) {
     std::istringstream stream(line);
     std::vector<std::string> cells;
     for (std::string cell; std::getline(stream, cell, ',');) cells.push_back(cell);
     return cells;
-}
-
-template <class Item>
-std::vector<Item> items_of(const NpyArray& array) {
-    std::vector<Item> items(array.count());
-    std::memcpy(items.data(), array.data.data(), array.data.size());
-    return items;
-}
-
-/// The exit code and message of the UserError that `call` throws.
-template <class Call>
-std::pair<ExitCode, std::string> error_of(Call&& call) {
-    try {
-        call();
-    } catch (const UserError& error) {
-        return {error.code(), error.what()};
-    }
-    return {ExitCode::ok, "no error"};
 }
 
 const std::vector<RecordedLayer> two_layers{{6, 3, true}, {3, 2, false}};
@@ -79,8 +57,8 @@ TEST(Recorder, HistoryIsReadableAfterEveryEpoch) {
         ASSERT_EQ(csv.size(), record.epoch + 1);
         ASSERT_EQ(jsonl.size(), record.epoch);
         const auto object = nlohmann::ordered_json::parse(jsonl.back());
-        const auto names = cells_of(csv.front());
-        const auto cells = cells_of(csv.back());
+        const auto names = split_line(csv.front());
+        const auto cells = split_line(csv.back());
         ASSERT_EQ(names.size(), object.size());
         ASSERT_EQ(names.size(), cells.size());
         std::size_t column = 0;
@@ -107,7 +85,7 @@ TEST(Recorder, NonfiniteNumbersAreNullAndSaidAloud) {
     EXPECT_TRUE(object["test_loss"].is_null());
     EXPECT_EQ(object["nonfinite"], true);
     EXPECT_EQ(object["zeta"], 0.0);
-    const auto cells = cells_of(lines_of(temporary.path() / "run" / "history.csv").at(1));
+    const auto cells = split_line(lines_of(temporary.path() / "run" / "history.csv").at(1));
     EXPECT_EQ(cells.at(1), "nan");
     EXPECT_EQ(cells.at(3), "inf");
 }
@@ -118,7 +96,7 @@ TEST(Recorder, DegreesOfSparseLayersOnly) {
     Recorder recorder(folder, false, "", two_layers);
     const std::set<std::string> expected{"config.toml", "history.csv", "history.jsonl", "connections.npy",
                                          "degrees-layer1-outputs.npy"};
-    EXPECT_EQ(names_in(folder), expected);
+    EXPECT_EQ(recorded_names(folder), expected);
     EXPECT_EQ(read_npy(folder / "connections.npy").shape, (std::vector<std::uint64_t>{0, 2, 6}));
 
     recorder.degrees(0, {{0, 1, 2, 3, 1, 0}, {3, 2, 2}}, {{1, 1, 1, 3, 1, 0}, {2, 2, 3}});
@@ -258,7 +236,7 @@ TEST(Recorder, OverwriteRemovesOnlyItsOwnFiles) {
                                          "degrees-layer1-outputs.npy",
                                          "notes.txt",
                                          "degrees-layer-inputs.npy"};
-    EXPECT_EQ(names_in(folder), expected);
+    EXPECT_EQ(recorded_names(folder), expected);
     EXPECT_EQ(lines_of(folder / "config.toml").at(0), "new");
 }
 
@@ -269,7 +247,7 @@ TEST(Recorder, OverwriteRefusesWhatIsNoRunFolder) {
     const auto [code, message] = error_of([&] { Recorder(temporary.path(), true, "", two_layers); });
     EXPECT_EQ(code, ExitCode::usage);
     EXPECT_NE(message.find("thesis.tex"), std::string::npos);
-    EXPECT_EQ(names_in(temporary.path()), (std::set<std::string>{"history.csv", "thesis.tex"}));
+    EXPECT_EQ(recorded_names(temporary.path()), (std::set<std::string>{"history.csv", "thesis.tex"}));
 
     const fs::path file = temporary.path() / "thesis.tex";
     EXPECT_EQ(error_of([&] { Recorder(file, true, "", two_layers); }).first, ExitCode::usage);
@@ -286,7 +264,7 @@ TEST(Recorder, AFullDiskAtCreationLeavesNothing) {
         EXPECT_EQ(error.first, ExitCode::io);
         EXPECT_NE(error.second.find((temporary.path() / "a" / "b").string()), std::string::npos) << error.second;
         EXPECT_NE(error.second.find("File too large"), std::string::npos) << error.second;
-        EXPECT_TRUE(names_in(temporary.path()).empty()) << bytes;
+        EXPECT_TRUE(recorded_names(temporary.path()).empty()) << bytes;
     }
 }
 

@@ -1,3 +1,4 @@
+#include "files.hpp"
 #include "host/report/report.hpp"
 
 #include <gmock/gmock.h>
@@ -28,20 +29,6 @@ namespace {
 namespace fs = std::filesystem;
 using testing::HasSubstr;
 using testing::Not;
-
-std::string text_of(const fs::path& path) {
-    std::ifstream file(path, std::ios::binary);
-    std::ostringstream text;
-    text << file.rdbuf();
-    return text.str();
-}
-
-std::vector<std::string> lines_of(const fs::path& path) {
-    std::istringstream stream(text_of(path));
-    std::vector<std::string> lines;
-    for (std::string line; std::getline(stream, line);) lines.push_back(line);
-    return lines;
-}
 
 std::size_t occurrences(const std::string& text, const std::string& part) {
     std::size_t count = 0;
@@ -92,7 +79,7 @@ std::vector<std::uint8_t> png_pixels(const std::string& png, Index* width) {
 }
 
 /// The message of the UserError (data or checkpoint) that reading `folder` ends in.
-std::string refusal(const fs::path& folder) {
+std::string folder_refusal(const fs::path& folder) {
     try {
         (void)read_run_folder(folder);
     } catch (const UserError& error) {
@@ -139,9 +126,9 @@ TEST(RunFolder, SaysWhichFileIsWrongAndWhy) {
     const auto damaged = [&](auto&& damage) {
         const fs::path folder = record_run(temporary.path() / std::to_string(n++), {});
         damage(folder);
-        return refusal(folder);
+        return folder_refusal(folder);
     };
-    EXPECT_THAT(refusal(temporary.path() / "nowhere"), HasSubstr("nowhere: there is no such run folder"));
+    EXPECT_THAT(folder_refusal(temporary.path() / "nowhere"), HasSubstr("nowhere: there is no such run folder"));
     EXPECT_THAT(damaged([](const fs::path& f) { fs::remove(f / "config.toml"); }),
                 HasSubstr("config.toml: is missing"));
     EXPECT_THAT(damaged([](const fs::path& f) { append(f / "config.toml", "warp-speed = 9\n"); }),

@@ -13,39 +13,39 @@
 namespace espalier {
 namespace {
 
-struct Case {
+struct ResumeCase {
     std::string name;
     std::function<void(Experiment&)> change;
 };
 
-class Resume : public testing::TestWithParam<Case> {};
+class Resume : public testing::TestWithParam<ResumeCase> {};
 
 INSTANTIATE_TEST_SUITE_P(Rules, Resume,
-                         testing::Values(Case{"EveryEpoch", [](Experiment&) {}},
-                                         Case{"EverySteps", [](Experiment& e) { e.cadence = EverySteps{41}; }},
-                                         Case{"ByChance", [](Experiment& e) { e.cadence = ByChance{0.02}; }},
-                                         Case{"AdamSReluDropout",
+                         testing::Values(ResumeCase{"EveryEpoch", [](Experiment&) {}},
+                                         ResumeCase{"EverySteps", [](Experiment& e) { e.cadence = EverySteps{41}; }},
+                                         ResumeCase{"ByChance", [](Experiment& e) { e.cadence = ByChance{0.02}; }},
+                                         ResumeCase{"AdamSReluDropout",
                                               [](Experiment& e) {
                                                   e.optimizer = Adam{};
                                                   e.activation = SRelu{};
                                                   e.dropout = 0.3;
                                                   e.learning_rate = Constant{0.001, 0};
                                               }},
-                                         Case{"EverythingSparse",
+                                         ResumeCase{"EverythingSparse",
                                               [](Experiment& e) {
                                                   e.dense_output = false;
                                                   e.zero_before_test = false;
                                                   e.last_epoch = LastEpoch::remove;
                                                   e.learning_rate = parse_schedule("cosine(value=0.02)");
                                               }},
-                                         Case{"LargeDenseLayer",
+                                         ResumeCase{"LargeDenseLayer",
                                               [](Experiment& e) {
                                                   e.layers = {784, 300, 300, 10};
                                                   e.topology = TopologyKind::dense;
                                                   e.batch = 50;
                                                   e.optimizer = Nesterov{};
                                               }},
-                                         Case{"ThreeThreads",
+                                         ResumeCase{"ThreeThreads",
                                               [](Experiment& e) {
                                                   e.threads = 3;
                                                   e.batch = 4;

@@ -40,7 +40,7 @@ void for_each_field(const Visit& visit) {
 
 /// A number as a field of this type prints it.
 template <class Rule, class Value>
-std::string text_of(const Field<Rule, Value>& /*entry*/, double value) {
+std::string field_text(const Field<Rule, Value>& /*entry*/, double value) {
     return number_text(static_cast<Value>(value));
 }
 
@@ -82,13 +82,13 @@ TYPED_TEST(RuleText, EndsOfTheRangeAreInsideAndBeyondIsRefused) {
             EXPECT_LT(entry.low, entry.high) << start;
             EXPECT_GE(static_cast<double>(rule.*entry.member), entry.low) << start << "default";
             EXPECT_LE(static_cast<double>(rule.*entry.member), entry.high) << start << "default";
-            const std::string low = text_of(entry, entry.low);
-            const std::string high = text_of(entry, entry.high);
+            const std::string low = field_text(entry, entry.low);
+            const std::string high = field_text(entry, entry.high);
             EXPECT_EQ(usage_error<TypeParam>(start + low + ")"), "");
             EXPECT_EQ(usage_error<TypeParam>(start + high + ")"), "");
             const double step = std::max(1.0, std::abs(entry.high) * 0.5);
             for (const double outside : {entry.low - step, entry.high + step}) {
-                const auto sentence = usage_error<TypeParam>(start + text_of(entry, outside) + ")");
+                const auto sentence = usage_error<TypeParam>(start + field_text(entry, outside) + ")");
                 EXPECT_THAT(sentence, HasSubstr(rule.name));
                 EXPECT_THAT(sentence, HasSubstr(entry.name));
                 EXPECT_THAT(sentence, HasSubstr("[" + low + ", " + high + "]"));

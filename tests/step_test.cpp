@@ -8,11 +8,11 @@
 namespace espalier {
 namespace {
 
-class Step : public BackendTest {};
-INSTANTIATE_TEST_SUITE_P(Backends, Step, ::testing::ValuesIn(available_backends()), backend_test_name);
+class TrainingStep : public BackendTest {};
+INSTANTIATE_TEST_SUITE_P(Backends, TrainingStep, ::testing::ValuesIn(available_backends()), backend_test_name);
 
 // Parameters and memory are of size 1; a gradient may be off by its rounding, which the update then carries on.
-constexpr Tolerance update_tolerance{1e-6, 2e-6};
+constexpr Tolerance step_tolerance{1e-6, 2e-6};
 constexpr Tolerance gradient_tolerance{3e-6, 3e-6};
 // A preactivation nearer to a kink may fall on its other side by rounding.
 constexpr double safe_distance = 1e-5;
@@ -116,13 +116,13 @@ void check_training(Backend& backend, const std::vector<Layer>& layers, const st
         for (std::size_t l = 0; l < layers.size(); ++l) {
             SCOPED_TRACE("layer " + std::to_string(l));
             const auto slack = update_slack(before[l], want.gradients[l], training.update, gradient_tolerance);
-            expect_close(after[l], want.network[l], &slack, update_tolerance);
+            expect_close(after[l], want.network[l], &slack, step_tolerance);
         }
         if (::testing::Test::HasFailure()) return;  // the first wrong step says it all
     }
 }
 
-TEST_P(Step, EveryOptimizerAndDecayFormUpdatesEveryKindOfLayer) {
+TEST_P(TrainingStep, EveryOptimizerAndDecayFormUpdatesEveryKindOfLayer) {
     for (const auto& optimizer : alternatives<Optimizer>()) {
         for (const auto& form : alternatives<DecayForm>()) {
             for (const double density : {0.3, -1.0}) {
@@ -139,7 +139,7 @@ TEST_P(Step, EveryOptimizerAndDecayFormUpdatesEveryKindOfLayer) {
     }
 }
 
-TEST_P(Step, EveryOptimizerActivationAndLossTrainsANetwork) {
+TEST_P(TrainingStep, EveryOptimizerActivationAndLossTrainsANetwork) {
     for (const auto& optimizer : alternatives<Optimizer>()) {
         for (const auto& activation : alternatives<Activation>()) {
             for (const auto& loss : alternatives<Loss>()) {
@@ -156,7 +156,7 @@ TEST_P(Step, EveryOptimizerActivationAndLossTrainsANetwork) {
     }
 }
 
-TEST_P(Step, LargeDenseLayers) {
+TEST_P(TrainingStep, LargeDenseLayers) {
     for (const auto& optimizer : alternatives<Optimizer>()) {
         SCOPED_TRACE(rule_text(optimizer));
         TestRandom random(8);
@@ -171,7 +171,7 @@ TEST_P(Step, LargeDenseLayers) {
     }
 }
 
-TEST_P(Step, DropoutMasksForwardAndBackward) {
+TEST_P(TrainingStep, DropoutMasksForwardAndBackward) {
     for (const auto& activation : alternatives<Activation>()) {
         SCOPED_TRACE(rule_text(activation));
         TestRandom random(10);
@@ -183,7 +183,7 @@ TEST_P(Step, DropoutMasksForwardAndBackward) {
     }
 }
 
-TEST_P(Step, GoldenFirstStepComputedByHand) {
+TEST_P(TrainingStep, GoldenFirstStepComputedByHand) {
     // Three inputs, two outputs, edges W = [2 -1 .; . 0.5 1], b = (ln 3, 0), one sample x = (1, 2, -1) of class 1.
     // z = (2 - 2 + ln 3, 1 - 1 + 0) = (ln 3, 0): p = (3/4, 1/4), loss = ln 4, wrong with confidence 3/4.
     // dz = (3/4, 1/4 - 1) = (0.75, -0.75)
@@ -229,7 +229,7 @@ TEST_P(Step, GoldenFirstStepComputedByHand) {
     EXPECT_EQ(metrics.correct, 0U);
 }
 
-TEST_P(Step, ANaNAnywhereReachesTheLoss) {
+TEST_P(TrainingStep, ANaNAnywhereReachesTheLoss) {
     for (const auto& activation : alternatives<Activation>()) {
         for (const double density : {1.0, -1.0}) {
             for (std::size_t where = 0; where < 6; ++where) {
@@ -251,7 +251,7 @@ TEST_P(Step, ANaNAnywhereReachesTheLoss) {
     }
 }
 
-TEST_P(Step, TheSameStepTwiceGivesTheSameBits) {
+TEST_P(TrainingStep, TheSameStepTwiceGivesTheSameBits) {
     TestRandom random(12);
     const std::vector<Layer> layers{test_layer({50, 40, 0.2}, SRelu{}, 2, random),
                                     test_layer({40, 9, -1}, Identity{}, 2, random)};

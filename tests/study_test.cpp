@@ -35,7 +35,7 @@ std::vector<std::string> cell_names(const Study& study) {
     return names;
 }
 
-std::string refusal(const std::string& text, const OptionTexts& given = {}) {
+std::string study_refusal(const std::string& text, const OptionTexts& given = {}) {
     try {
         (void)study_of(text, given);
     } catch (const UserError& error) {
@@ -97,14 +97,14 @@ TEST(StudyFile, RowsOfOneNameHaveFoldersOfTheirOwn) {
 }
 
 TEST(StudyFile, WhatCannotRunIsRefusedBeforeAnythingRuns) {
-    EXPECT_THAT(refusal("wieght-decay = [0, 1]\n"), HasSubstr("did you mean 'weight-decay'"));
-    EXPECT_THAT(refusal("zeta = [0.1, 2]\n"), testing::AllOf(HasSubstr("study s"), HasSubstr("zeta")));
-    EXPECT_THAT(refusal("seeds = 0\n"), HasSubstr("seeds: '0' is not a whole number"));
-    EXPECT_THAT(refusal("seeds = [1, 2]\n"), HasSubstr("seeds"));
-    EXPECT_THAT(refusal("seed = [1, 2]\n"), HasSubstr("seeds = N"));
-    EXPECT_THAT(refusal("epochs = 3\nbatch = 9\nepochs = 4\n"), HasSubstr("'epochs' is given twice"));
-    EXPECT_THAT(refusal("recipe = [\"experimnt-1\"]\n"), HasSubstr("did you mean 'experiment-1'"));
-    EXPECT_THAT(refusal("", {{"zeta", "[0.1, 0.2"}}), HasSubstr("closing bracket"));
+    EXPECT_THAT(study_refusal("wieght-decay = [0, 1]\n"), HasSubstr("did you mean 'weight-decay'"));
+    EXPECT_THAT(study_refusal("zeta = [0.1, 2]\n"), testing::AllOf(HasSubstr("study s"), HasSubstr("zeta")));
+    EXPECT_THAT(study_refusal("seeds = 0\n"), HasSubstr("seeds: '0' is not a whole number"));
+    EXPECT_THAT(study_refusal("seeds = [1, 2]\n"), HasSubstr("seeds"));
+    EXPECT_THAT(study_refusal("seed = [1, 2]\n"), HasSubstr("seeds = N"));
+    EXPECT_THAT(study_refusal("epochs = 3\nbatch = 9\nepochs = 4\n"), HasSubstr("'epochs' is given twice"));
+    EXPECT_THAT(study_refusal("recipe = [\"experimnt-1\"]\n"), HasSubstr("did you mean 'experiment-1'"));
+    EXPECT_THAT(study_refusal("", {{"zeta", "[0.1, 0.2"}}), HasSubstr("closing bracket"));
     EXPECT_THROW((void)find_study("regularisation"), UserError);
 }
 

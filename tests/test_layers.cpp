@@ -107,4 +107,19 @@ Layer test_layer(const Shape& shape, const Activation& activation, int num_state
     return layer;
 }
 
+std::vector<Cell> cells_of(const Topology& topology) {
+    const CooEdges edges = coo(topology);
+    std::vector<Cell> cells;
+    for (std::size_t i = 0; i < edges.row.size(); ++i) {
+        cells.push_back(Cell{edges.row[i]} * topology.num_inputs + edges.column[i]);
+    }
+    return cells;
+}
+
+double agreement(const oracle::Matrix& a, const oracle::Matrix& b) {
+    std::size_t same = 0;
+    for (std::size_t i = 0; i < a.values.size(); ++i) same += a.values[i] == b.values[i] ? 1 : 0;
+    return static_cast<double>(same) / static_cast<double>(a.values.size());
+}
+
 }  // namespace espalier

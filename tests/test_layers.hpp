@@ -31,11 +31,16 @@ using TestRandom = std::mt19937_64;
 oracle::Matrix grid_matrix(std::size_t rows, std::size_t columns, double range, double grid, TestRandom& random);
 /// `rows` x `columns` numbers in (-range, range) with all their digits, each a float.
 oracle::Matrix random_matrix(std::size_t rows, std::size_t columns, double range, TestRandom& random);
+/// The share of cells on which two matrices of a shape agree.
+double agreement(const oracle::Matrix& a, const oracle::Matrix& b);
 std::vector<std::int32_t> random_labels(std::size_t count, Index classes, TestRandom& random);
 
 /// A topology holding each cell with the given density; where there is room, row 0 is empty, row 1 full but for the
 /// last column, and the last column empty (densities 0 and 1 are exact).
 Topology test_topology(Index inputs, Index outputs, double density, TestRandom& random);
+
+/// Its edges' cells, row by row.
+std::vector<Cell> cells_of(const Topology& topology);
 
 /// A layer of that shape; optimizer memory is `num_states` arrays of zeros. SReLU's parameters differ by neuron.
 Layer test_layer(const Shape& shape, const Activation& activation, int num_states, TestRandom& random);

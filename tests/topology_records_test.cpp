@@ -1,4 +1,5 @@
 // What a run folder holds of edges and weights, written and read back.
+#include "files.hpp"
 #include "host/topology_records.hpp"
 
 #include <gmock/gmock.h>
@@ -20,12 +21,6 @@ namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
-
-std::string text_of(const std::filesystem::path& path) {
-    std::ostringstream text;
-    text << std::ifstream(path).rdbuf();
-    return text.str();
-}
 
 Network network_of(const std::vector<Cell>& cells, const std::vector<float>& weights) {
     Layer layer;

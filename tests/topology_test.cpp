@@ -14,6 +14,7 @@
 #include "chi_square.hpp"
 #include "espalier/error.hpp"
 #include "property.hpp"
+#include "test_layers.hpp"
 
 namespace espalier {
 namespace {
@@ -21,15 +22,6 @@ namespace {
 using testing::HasSubstr;
 
 Stream birth(std::uint64_t seed) { return {seed, Purpose::topology, 0, 0}; }
-
-std::vector<Cell> cells_of(const Topology& topology) {
-    const CooEdges edges = coo(topology);
-    std::vector<Cell> cells;
-    for (std::size_t i = 0; i < edges.row.size(); ++i) {
-        cells.push_back(Cell{edges.row[i]} * topology.num_inputs + edges.column[i]);
-    }
-    return cells;
-}
 
 std::string usage_error(const std::function<void()>& call) {
     try {

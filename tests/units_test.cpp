@@ -38,12 +38,6 @@ oracle::Matrix rows_of(const std::vector<double>& values, std::size_t batch) {
     return result;
 }
 
-double agreement(const oracle::Matrix& a, const oracle::Matrix& b) {
-    std::size_t same = 0;
-    for (std::size_t i = 0; i < a.values.size(); ++i) same += a.values[i] == b.values[i] ? 1 : 0;
-    return static_cast<double>(same) / static_cast<double>(a.values.size());
-}
-
 TEST_P(Units, MeansAreLogisticAndScaled) {
     TestRandom random(1);
     for (const std::size_t batch : {1U, 10U, 16U, 40U, 48U, 64U, 65U, 130U}) {

@@ -90,12 +90,13 @@ HWY_NOINLINE void forward_pass(const CpuLayer& layer, const ForwardEdges& edges,
     }
 }
 
-/// Walks the passes of a tile: function.operator()<V>(place of the pass).
+/// Walks the passes of a tile: function.operator()<V>(place of the pass). `x` may be null, and `saved` empty.
 template <class Function>
 HWY_INLINE void for_passes(const float* x, Activations saved, Activations y, Index tile, const Function& function) {
     const Index worked = worked_lanes(y.used(tile));
     for (Index lane = 0; lane < worked; lane += pass_lanes) {
-        const ForwardPlace place{x + lane, saved ? saved.row(tile, 0) + lane : nullptr, y.row(tile, 0) + lane};
+        const ForwardPlace place{x ? x + lane : nullptr, saved ? saved.row(tile, 0) + lane : nullptr,
+                                 y.row(tile, 0) + lane};
         with_vectors(pass_vectors(worked, lane), [&]<int V>() { function.template operator()<V>(place); });
     }
 }

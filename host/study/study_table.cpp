@@ -23,7 +23,7 @@ struct Column {
     bool with_sign;
 };
 
-constexpr Column columns[] = {{"train_loss", "train loss", 4, 1, false}, {"train_accuracy", "acc. %", 2, 100, false},
+constexpr Column figure_columns[] = {{"train_loss", "train loss", 4, 1, false}, {"train_accuracy", "acc. %", 2, 100, false},
                               {"test_loss", "test loss", 4, 1, false},   {"test_accuracy", "acc. %", 2, 100, false},
                               {"loss_gap", "loss gap", 4, 1, true},      {"contrast", "contrast", 3, 1, true}};
 
@@ -40,7 +40,7 @@ constexpr Column topology_columns[] = {{"contrast_first", "centre at first", 3, 
                                        {"margin", "margin", 3, 1, true},
                                        {"correlation_with_variance", "correlation with variance", 3, 1, true}};
 
-std::string fixed(double value, const Column& column) {
+std::string figure_text(double value, const Column& column) {
     char text[64];
     std::snprintf(text, sizeof text, column.with_sign ? "%+.*f" : "%.*f", column.digits, column.factor * value);
     return text;
@@ -50,7 +50,7 @@ std::string interval_text(const std::vector<double>& values, const Column& colum
     if (values.empty()) return "–";
     const MeanInterval interval = mean_interval(values);
     const Column half{"", "", column.digits, column.factor, false};
-    return fixed(interval.mean, column) + (interval.count > 1 ? " ± " + fixed(interval.half_width, half) : "");
+    return figure_text(interval.mean, column) + (interval.count > 1 ? " ± " + figure_text(interval.half_width, half) : "");
 }
 
 /// The verdict over the seeds, and how many runs' own sign tests say the same.
@@ -99,9 +99,9 @@ std::vector<std::string> published_row(const RowResult& row) {
     if (figures.contains("test_loss") && figures.contains("train_loss")) {
         figures["loss_gap"] = figures["test_loss"] - figures["train_loss"];
     }
-    for (const Column& column : columns) {
+    for (const Column& column : figure_columns) {
         const auto found = figures.find(column.figure);
-        cells.push_back(found == figures.end() ? "" : fixed(found->second, column));
+        cells.push_back(found == figures.end() ? "" : figure_text(found->second, column));
     }
     cells.push_back(row.published_learning);
     return cells;
@@ -126,18 +126,18 @@ Table study_table(const StudyResults& results) {
     Table table{"study", results.summary};
     table.header = {"row", "runs"};
     table.html_header = {results.study, "runs"};
-    for (const Column& column : columns) {
+    for (const Column& column : figure_columns) {
         table.header.insert(table.header.end(), {column.figure, std::string(column.figure) + "_half_width"});
         table.html_header.emplace_back(column.title);
     }
     for (const char* more : {"learning", "published_recipe"}) table.header.emplace_back(more);
-    for (const Column& column : columns) table.header.push_back(std::string("published_") + column.figure);
+    for (const Column& column : figure_columns) table.header.push_back(std::string("published_") + column.figure);
     table.html_header.emplace_back("learning");
     for (const RowResult& row : results.rows) {
         const std::size_t runs = row.values("test_loss").size();
         std::vector<std::string> full{row.name, std::to_string(runs)};
         std::vector<std::string> shown = full;
-        for (const Column& column : columns) {
+        for (const Column& column : figure_columns) {
             const std::vector<double> values = row.values(column.figure);
             const MeanInterval interval = values.empty() ? MeanInterval{} : mean_interval(values);
             full.push_back(values.empty() ? "" : number_text(interval.mean));
@@ -147,7 +147,7 @@ Table study_table(const StudyResults& results) {
         const std::vector<double> contrasts = row.values("contrast");
         full.emplace_back(contrasts.empty() ? "" : name(verdict(mean_interval(contrasts))));
         full.push_back(row.published_recipe);
-        for (const Column& column : columns) {
+        for (const Column& column : figure_columns) {
             const auto found = row.published.find(column.figure);
             full.push_back(found == row.published.end() ? "" : number_text(found->second));
         }
@@ -168,10 +168,10 @@ Table changes_table(const StudyResults& results) {
     expects(!results.rows.empty(), "a row to compare with");
     const RowResult& first = results.rows.front();
     table.html_header = {"minus " + first.name};
-    for (const Column& column : columns) table.html_header.emplace_back(column.title);
+    for (const Column& column : figure_columns) table.html_header.emplace_back(column.title);
     for (std::size_t r = 1; r < results.rows.size(); ++r) {
         std::vector<std::string> shown{results.rows[r].name};
-        for (const Column& column : columns) {
+        for (const Column& column : figure_columns) {
             const auto values = results.rows[r].values(column.figure), others = first.values(column.figure);
             if (values.empty() || others.empty()) {
                 shown.emplace_back("–");
@@ -181,8 +181,8 @@ Table changes_table(const StudyResults& results) {
             const Column with_sign{"", "", column.digits, column.factor, true};
             const Column half{"", "", column.digits, column.factor, false};
             const std::string mark = change.low() > 0 || change.high() < 0 ? "**" : "";
-            shown.push_back(mark + fixed(change.mean, with_sign) +
-                            (change.count > 1 ? " ± " + fixed(change.half_width, half) : "") + mark);
+            shown.push_back(mark + figure_text(change.mean, with_sign) +
+                            (change.count > 1 ? " ± " + figure_text(change.half_width, half) : "") + mark);
         }
         table.html_rows.push_back(shown);
     }
