@@ -94,13 +94,15 @@ void load_resumable(const fs::path& run, const fs::path& file, Checkpoint& check
 }  // namespace
 
 std::string checkpoint_name(const CheckpointPlace& place) {
-    return std::string(name_head) + std::to_string(place.epoch) + (place.step > 0 ? "-" + std::to_string(place.step) : "") +
-           std::string(name_tail);
+    return std::string(name_head) + std::to_string(place.epoch) +
+           (place.step > 0 ? "-" + std::to_string(place.step) : "") + std::string(name_tail);
 }
 
 std::optional<CheckpointPlace> checkpoint_place(const fs::path& path) {
     const std::string name = path.filename().string();
-    if (name.size() <= name_head.size() + name_tail.size() || !name.starts_with(name_head) || !name.ends_with(name_tail)) return {};
+    if (name.size() <= name_head.size() + name_tail.size() || !name.starts_with(name_head) ||
+        !name.ends_with(name_tail))
+        return {};
     const std::string_view middle(name.data() + name_head.size(), name.size() - name_head.size() - name_tail.size());
     const auto dash = middle.find('-');
     const auto epoch = whole_number(middle.substr(0, dash));

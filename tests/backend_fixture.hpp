@@ -16,8 +16,8 @@
 
 namespace espalier {
 
-/// The backends that this build and machine can test: "cpu"; "cuda_on_host", the CUDA backend run on the CPU, unless CUDA
-/// is left out of the build; "cuda" where there is a GPU.
+/// The backends that this build and machine can test: "cpu"; "cuda_on_host", the CUDA backend run on the CPU, unless
+/// CUDA is left out of the build; "cuda" where there is a GPU.
 std::vector<std::string> available_backends();
 /// Those of them that are CUDA's.
 std::vector<std::string> cuda_backends();

@@ -1,6 +1,6 @@
 // Checkpoints as files: what they hold, which are kept, what damage is detected, which one a run resumes from.
-#include "files.hpp"
 #include "host/checkpoint.hpp"
+#include "files.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

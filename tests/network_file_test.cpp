@@ -1,5 +1,5 @@
-#include "files.hpp"
 #include "host/network_file.hpp"
+#include "files.hpp"
 
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -181,7 +181,8 @@ TEST_F(NetworkFile, HostileHeaders) {
     };
     for (const auto& [bytes, expected] : cases) {
         write_file(path_, bytes);
-        EXPECT_NE(network_refusal(path_).find(expected), std::string::npos) << bytes.substr(0, 120) << "\n" << network_refusal(path_);
+        EXPECT_NE(network_refusal(path_).find(expected), std::string::npos) << bytes.substr(0, 120) << "\n"
+                                                                            << network_refusal(path_);
     }
 }
 
@@ -206,7 +207,8 @@ TEST_F(NetworkFile, HeadersThatContradictTheNetwork) {
     };
     for (const auto& [change, expected] : cases) {
         save_changed(change);
-        EXPECT_NE(network_refusal(path_).find(expected), std::string::npos) << expected << "\n" << network_refusal(path_);
+        EXPECT_NE(network_refusal(path_).find(expected), std::string::npos) << expected << "\n"
+                                                                            << network_refusal(path_);
     }
 }
 

@@ -121,7 +121,7 @@ std::ostream& operator<<(std::ostream& out, const DivergenceCase& c) {
 }
 
 const std::vector<DivergenceCase> cases{{1, 1, 0.3}, {10, 1, 0.3},  {10, 3, -1},  {64, 1, 0.3},      {65, 2, 0.3},
-                              {100, 1, 1}, {130, 3, 0.3}, {7, 10, 0.5}, {40, 1, 0.5, true}};
+                                        {100, 1, 1}, {130, 3, 0.3}, {7, 10, 0.5}, {40, 1, 0.5, true}};
 
 TEST_P(RbmTest, StepsOfContrastiveDivergenceAreThoseOfTheOracle) {
     for (const DivergenceCase& c : cases) {

@@ -1,6 +1,6 @@
+#include "host/recorder.hpp"
 #include "data_files.hpp"
 #include "files.hpp"
-#include "host/recorder.hpp"
 
 #include <gtest/gtest.h>
 

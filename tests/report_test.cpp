@@ -1,5 +1,5 @@
-#include "files.hpp"
 #include "host/report/report.hpp"
+#include "files.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

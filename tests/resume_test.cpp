@@ -25,31 +25,31 @@ INSTANTIATE_TEST_SUITE_P(Rules, Resume,
                                          ResumeCase{"EverySteps", [](Experiment& e) { e.cadence = EverySteps{41}; }},
                                          ResumeCase{"ByChance", [](Experiment& e) { e.cadence = ByChance{0.02}; }},
                                          ResumeCase{"AdamSReluDropout",
-                                              [](Experiment& e) {
-                                                  e.optimizer = Adam{};
-                                                  e.activation = SRelu{};
-                                                  e.dropout = 0.3;
-                                                  e.learning_rate = Constant{0.001, 0};
-                                              }},
+                                                    [](Experiment& e) {
+                                                        e.optimizer = Adam{};
+                                                        e.activation = SRelu{};
+                                                        e.dropout = 0.3;
+                                                        e.learning_rate = Constant{0.001, 0};
+                                                    }},
                                          ResumeCase{"EverythingSparse",
-                                              [](Experiment& e) {
-                                                  e.dense_output = false;
-                                                  e.zero_before_test = false;
-                                                  e.last_epoch = LastEpoch::remove;
-                                                  e.learning_rate = parse_schedule("cosine(value=0.02)");
-                                              }},
+                                                    [](Experiment& e) {
+                                                        e.dense_output = false;
+                                                        e.zero_before_test = false;
+                                                        e.last_epoch = LastEpoch::remove;
+                                                        e.learning_rate = parse_schedule("cosine(value=0.02)");
+                                                    }},
                                          ResumeCase{"LargeDenseLayer",
-                                              [](Experiment& e) {
-                                                  e.layers = {784, 300, 300, 10};
-                                                  e.topology = TopologyKind::dense;
-                                                  e.batch = 50;
-                                                  e.optimizer = Nesterov{};
-                                              }},
+                                                    [](Experiment& e) {
+                                                        e.layers = {784, 300, 300, 10};
+                                                        e.topology = TopologyKind::dense;
+                                                        e.batch = 50;
+                                                        e.optimizer = Nesterov{};
+                                                    }},
                                          ResumeCase{"ThreeThreads",
-                                              [](Experiment& e) {
-                                                  e.threads = 3;
-                                                  e.batch = 4;
-                                              }}),
+                                                    [](Experiment& e) {
+                                                        e.threads = 3;
+                                                        e.batch = 4;
+                                                    }}),
                          [](const auto& chosen) { return chosen.param.name; });
 
 TEST_P(Resume, EqualsTheUnbrokenRunWhereverItWasStopped) {

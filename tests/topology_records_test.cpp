@@ -1,6 +1,6 @@
 // What a run folder holds of edges and weights, written and read back.
-#include "files.hpp"
 #include "host/topology_records.hpp"
+#include "files.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -23,9 +23,10 @@ struct Column {
     bool with_sign;
 };
 
-constexpr Column figure_columns[] = {{"train_loss", "train loss", 4, 1, false}, {"train_accuracy", "acc. %", 2, 100, false},
-                              {"test_loss", "test loss", 4, 1, false},   {"test_accuracy", "acc. %", 2, 100, false},
-                              {"loss_gap", "loss gap", 4, 1, true},      {"contrast", "contrast", 3, 1, true}};
+constexpr Column figure_columns[] = {
+    {"train_loss", "train loss", 4, 1, false}, {"train_accuracy", "acc. %", 2, 100, false},
+    {"test_loss", "test loss", 4, 1, false},   {"test_accuracy", "acc. %", 2, 100, false},
+    {"loss_gap", "loss gap", 4, 1, true},      {"contrast", "contrast", 3, 1, true}};
 
 constexpr Column confidence_columns[] = {{"lowest_test_loss", "lowest test loss", 4, 1, false},
                                          {"lowest_test_loss_epoch", "in epoch", 0, 1, false},
@@ -50,7 +51,8 @@ std::string interval_text(const std::vector<double>& values, const Column& colum
     if (values.empty()) return "–";
     const MeanInterval interval = mean_interval(values);
     const Column half{"", "", column.digits, column.factor, false};
-    return figure_text(interval.mean, column) + (interval.count > 1 ? " ± " + figure_text(interval.half_width, half) : "");
+    return figure_text(interval.mean, column) +
+           (interval.count > 1 ? " ± " + figure_text(interval.half_width, half) : "");
 }
 
 /// The verdict over the seeds, and how many runs' own sign tests say the same.

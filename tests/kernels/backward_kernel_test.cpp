@@ -12,8 +12,6 @@ namespace {
 using BackwardKernels = cuda_on_host::EveryOrder;
 INSTANTIATE_TEST_SUITE_P(Orders, BackwardKernels, testing::ValuesIn(cuda_on_host::every_order));
 
-constexpr int threads = 64;  // several blocks even for little work
-
 template <class Rule>
 void check_differentiate(const SparseCase& layer, const Rule& rule) {
     const Matrix saved(layer.outputs, layer.batch, 7);

@@ -9,8 +9,6 @@ namespace {
 using CooKernels = cuda_on_host::EveryOrder;
 INSTANTIATE_TEST_SUITE_P(Orders, CooKernels, testing::ValuesIn(cuda_on_host::every_order));
 
-constexpr int threads = 64;
-
 constexpr auto coo_forward = [](const DeviceCase& layer, const auto& rule, ConstActivations x, Activations saved,
                                 Activations y) {
     using Rule = std::decay_t<decltype(rule)>;

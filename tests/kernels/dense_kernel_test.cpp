@@ -9,8 +9,6 @@ namespace {
 using DenseKernel = cuda_on_host::EveryOrder;
 INSTANTIATE_TEST_SUITE_P(Orders, DenseKernel, testing::ValuesIn(cuda_on_host::every_order));
 
-constexpr int threads = 64;
-
 enum class Saved { apart, in_place, none };
 
 template <class Rule>

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "cuda/kernels/loss.cuh"
 #include "cuda/kernels/warp.cuh"
 #include "device_array.hpp"
 #include "espalier/random.hpp"
@@ -16,6 +17,15 @@ namespace espalier::cuda {
 
 using cuda_on_host::DeviceArray;
 using cuda_on_host::launch;
+
+inline constexpr int threads = 64;  // of a block: several blocks even for little work
+
+inline double from_fixed_point(Counter sum) {
+    return static_cast<double>(static_cast<long long>(sum)) / static_cast<double>(fixed_point_one);
+}
+inline double from_fixed_point(const Counter (&sum)[2]) {
+    return static_cast<double>(static_cast<long long>(sum[0])) + from_fixed_point(sum[1]);
+}
 
 /// A number in (-1, 1), a pure function of its arguments.
 inline float random_value(std::uint64_t seed, std::uint64_t n) {

@@ -36,14 +36,6 @@ LossResult run_loss(const Rule& rule, const Matrix& z, const std::vector<std::in
     return {dz.read(), dz.beyond(), sums.read()[0]};
 }
 
-double from_fixed_point(Counter sum) {
-    return static_cast<double>(static_cast<long long>(sum)) / static_cast<double>(fixed_point_one);
-}
-
-double from_fixed_point(const Counter (&sum)[2]) {
-    return static_cast<double>(static_cast<long long>(sum[0])) + from_fixed_point(sum[1]);
-}
-
 double logistic(double z) { return 1 / (1 + std::exp(-z)); }
 
 /// One sample's loss and confidence; gradient by z of the sample's loss.

@@ -38,7 +38,6 @@ struct DevicePanels {
           shared_bytes(panel_shared_bytes(block, layout.panel_neurons)) {
         EXPECT_GT(layout.num_panels, 0U);
         EXPECT_LE(shared_bytes, most_bytes);
-        constexpr int threads = 64;
         launch(panel_starts_kernel<threads>, dim3(blocks_for(layout.num_positions, threads), layout.num_panels + 1),
                dim3(threads), 0, view.start.data(), view.other.data(), view.order.data(), view.num_rows, layout,
                start.data());

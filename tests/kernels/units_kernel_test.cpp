@@ -55,11 +55,6 @@ TEST_P(UnitsKernel, WorksInPlaceAndLeavesOutWhatIsEmpty) {
     for (std::size_t i = 0; i < got.values.size(); ++i) ASSERT_EQ(got.values[i], Sigmoid{}.value(values.values[i]));
 }
 
-double from_fixed_point(const Counter (&sum)[2]) {
-    return static_cast<double>(static_cast<long long>(sum[0])) +
-           static_cast<double>(static_cast<long long>(sum[1])) / static_cast<double>(fixed_point_one);
-}
-
 TEST_P(UnitsKernel, ScoresReconstructions) {
     for (const auto& [rows, batch] : {std::pair<Index, Index>{1, 1}, {37, 10}, {9, 128}, {20, 200}}) {
         Matrix p(rows, batch, 6);
