@@ -14,7 +14,7 @@
 #include "host/bench/ceiling.hpp"
 #include "host/cpu/cpu_backend.hpp"
 #include "host/network_birth.hpp"
-#include "host/option_table.hpp"
+#include "host/config_text.hpp"
 #include "host/perceptron.hpp"
 #include "host/recorder.hpp"
 #include "host/report/run_folder.hpp"

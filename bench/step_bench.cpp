@@ -133,10 +133,17 @@ BENCHMARK(step)
     ->UseManualTime()
     ->MinTime(1)
     ->Unit(benchmark::kMicrosecond);
+// 1e4 to 1e8 edges
 BENCHMARK(step)
     ->ArgNames({"network", "batch", "threads"})
-    ->Args({3, 128, 2})
-    ->Iterations(10)
+    ->ArgsProduct({{60, 1500, 15000}, {128}, {1, 2}})
+    ->UseManualTime()
+    ->MinTime(1)
+    ->Unit(benchmark::kMicrosecond);
+BENCHMARK(step)
+    ->ArgNames({"network", "batch", "threads"})
+    ->ArgsProduct({{150000, 333000, 1500000}, {128}, {1, 2}})
+    ->Iterations(5)
     ->UseManualTime()
     ->Unit(benchmark::kMillisecond);
 

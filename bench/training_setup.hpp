@@ -40,14 +40,17 @@ inline const DataSet& images() {
     return data;
 }
 
-/// 0: SparseNet 784-512-128-10, eps 11; 1: 784-1000-1000-1000-10; 2: 784-4000-1000-4000-10, both eps 20; 3: a million
-/// neurons and 20 million edges, 784-333000-333000-333000-10, eps 12.
+/// 0: SparseNet 784-512-128-10, eps 11; 1: 784-1000-1000-1000-10; 2: 784-4000-1000-4000-10, both eps 20; any other
+/// number is the width w of 784-w-w-w-10, eps 12: about 60 w edges in its sparse layers.
 inline Experiment experiment_of(std::int64_t network) {
     Experiment experiment;
     if (network == 1) experiment.layers = {784, 1000, 1000, 1000, 10};
     if (network == 2) experiment.layers = {784, 4000, 1000, 4000, 10};
-    if (network == 3) experiment.layers = {784, 333000, 333000, 333000, 10};
-    experiment.epsilon = network == 0 ? 11 : network == 3 ? 12 : 20;
+    if (network > 2) {
+        const auto width = static_cast<Index>(network);
+        experiment.layers = {784, width, width, width, 10};
+    }
+    experiment.epsilon = network == 0 ? 11 : network <= 2 ? 20 : 12;
     return experiment;
 }
 
