@@ -12,9 +12,9 @@
 
 #include "espalier/error.hpp"
 #include "host/bench/ceiling.hpp"
+#include "host/config_text.hpp"
 #include "host/cpu/cpu_backend.hpp"
 #include "host/network_birth.hpp"
-#include "host/config_text.hpp"
 #include "host/perceptron.hpp"
 #include "host/recorder.hpp"
 #include "host/report/run_folder.hpp"
