@@ -319,6 +319,18 @@ const std::vector<ExperimentOption>& experiment_options() {
     return table;
 }
 
+namespace {
+
+/// Every value must fit a line of a config file.
+void expect_one_line(const std::string& value) {
+    const auto breaks_it = [](unsigned char each) { return each < ' ' || each == 0x7f || each == '"'; };
+    if (std::any_of(value.begin(), value.end(), breaks_it)) {
+        refuse("the value holds a line break, another control character or a quotation mark");
+    }
+}
+
+}  // namespace
+
 void apply(const OptionTexts& texts, const std::string& source, Experiment& experiment) {
     std::vector<std::string> names;
     for (const auto& option : experiment_options()) names.push_back(option.name);
@@ -335,6 +347,7 @@ void apply(const OptionTexts& texts, const std::string& source, Experiment& expe
         const auto found = texts.find(option.name);
         if (found == texts.end()) continue;
         try {
+            expect_one_line(found->second);
             option.set(experiment, found->second);
         } catch (const UserError& error) {
             throw UserError(error.code(), source + ": " + option.name + ": " + error.what());

@@ -132,6 +132,14 @@ TEST_F(Cli, TheCpuSaysThatItHasNoChoiceOfSpmm) {
     EXPECT_THAT(train({"--backend", "cpu", "--out", path("plain")}).err, testing::Not(HasSubstr(remark)));
 }
 
+TEST_F(Cli, ValuesThatNoConfigFileCanHoldAreRefused) {
+    for (const char* value : {"a\nb", "a\"b", "a\tb"}) {
+        const Outcome outcome = run({"train", "--data-dir", value, "--print-config"});
+        EXPECT_EQ(outcome.code, 2) << outcome.out;
+        EXPECT_THAT(outcome.err, HasSubstr("data-dir: the value holds"));
+    }
+}
+
 TEST_F(Cli, TheResolvedConfigReadsBackToItself) {
     for (const std::string recipe : {"experiment-1", "evolnet-extra-3", "set-fashion", "large-mnist-fixed"}) {
         const Outcome first = run({"train", "--recipe", recipe, "--seed", "7", "--print-config"});
