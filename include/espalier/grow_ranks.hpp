@@ -4,7 +4,6 @@
 #pragma once
 
 #include <thrust/binary_search.h>
-#include <thrust/unique.h>
 
 #include "espalier/evolve.hpp"
 
@@ -69,6 +68,14 @@ struct NearParents {
     }
 };
 
+/// Of a sorted array, the first place of every key. (unique_by_key of Thrust 1.17 reads the key before the first.)
+template <class Key>
+struct FirstOfItsKey {
+    const Key* keys;
+
+    ESPALIER_HOST_DEVICE bool operator()(EdgeIndex i) const { return i == 0 || keys[i] != keys[i - 1]; }
+};
+
 /// Writes the first `count` distinct ranks of a sequence, ascending. It must have as many.
 template <class Key, class Policy, class Scratch, class Sequence>
 void first_distinct(const Policy& policy, Scratch& scratch, const Sequence& sequence, EdgeIndex count, Key* ranks) {
@@ -76,6 +83,9 @@ void first_distinct(const Policy& policy, Scratch& scratch, const Sequence& sequ
     const EdgeIndex most = 3 * count + 64;
     auto* keys = scratch.template take<Key>(most);
     auto* order = scratch.template take<EdgeIndex>(most);
+    auto* distinct = scratch.template take<Key>(most);
+    auto* distinct_order = scratch.template take<EdgeIndex>(most);
+    const thrust::counting_iterator<EdgeIndex> places(0);
     for (std::uint64_t next = 0; held < count;) {
         const EdgeIndex batch = 2 * (count - held) + 64;
         thrust::copy(policy, ranks, ranks + held, keys);
@@ -86,14 +96,15 @@ void first_distinct(const Policy& policy, Scratch& scratch, const Sequence& sequ
         const EdgeIndex all = held + batch;
         thrust::sequence(policy, order, order + all);
         thrust::stable_sort_by_key(policy, keys, keys + all, order);
-        const auto distinct =
-            static_cast<EdgeIndex>(thrust::unique_by_key(policy, keys, keys + all, order).first - keys);
-        held = static_cast<EdgeIndex>(thrust::lower_bound(policy, keys, keys + distinct, no_rank<Key>) - keys);
+        const FirstOfItsKey<Key> first_of_its_key{keys};
+        thrust::copy_if(policy, order, order + all, places, distinct_order, first_of_its_key);
+        Key* const end = thrust::copy_if(policy, keys, keys + all, places, distinct, first_of_its_key);
+        held = static_cast<EdgeIndex>(thrust::lower_bound(policy, distinct, end, no_rank<Key>) - distinct);
         if (held > count) {
-            thrust::stable_sort_by_key(policy, order, order + held, keys);
+            thrust::stable_sort_by_key(policy, distinct_order, distinct_order + held, distinct);
             held = count;
         }
-        thrust::copy(policy, keys, keys + held, ranks);
+        thrust::copy(policy, distinct, distinct + held, ranks);
     }
     thrust::sort(policy, ranks, ranks + count);
 }
