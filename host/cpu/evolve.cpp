@@ -79,7 +79,7 @@ template <class Policy>
 void carry(const Policy& policy, const EdgeIndex* from, EdgeIndex count, float* moved, AlignedVector<float>& values) {
     thrust::gather(policy, from, from + count, values.begin(), moved);
     values.resize(count);
-    thrust::copy(policy, moved, moved + count, values.begin());
+    if (count > 0) thrust::copy(policy, moved, moved + count, values.begin());  // no memmove to null
 }
 
 template <class T>

@@ -48,7 +48,7 @@ public:
     CsvTable read() {
         if (file_.looks_like().find("HTML") != std::string::npos) file_.refuse(0, "CSV text", file_.looks_like());
         std::string text;
-        std::string buffer(std::size_t{1} << 20, '\0');
+        std::string buffer(std::min<std::uint64_t>(std::uint64_t{1} << 20, file_.most() + 1), '\0');
         for (std::size_t got = buffer.size(); got == buffer.size();) {
             got = file_.read_some(buffer.data(), buffer.size());
             text.append(buffer, 0, got);

@@ -201,13 +201,14 @@ std::vector<std::uint8_t> InputFile::read_bytes(std::uint64_t bytes, std::string
 
 std::vector<std::uint8_t> InputFile::read_all() {
     std::vector<std::uint8_t> data;
-    data.reserve(inflater_ == nullptr ? size_ : 0);
+    data.reserve(inflater_ == nullptr ? size_ + 1 : 0);
     for (;;) {
         const std::size_t have = data.size();
-        data.resize(have + piece);
-        const std::size_t got = read_some(data.data() + have, piece);
+        const std::size_t part = std::min<std::uint64_t>(piece, most_ - std::min(most_, offset_) + 1);
+        data.resize(have + part);
+        const std::size_t got = read_some(data.data() + have, part);
         data.resize(have + got);
-        if (got < piece) return data;
+        if (got < part) return data;
     }
 }
 
