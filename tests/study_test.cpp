@@ -77,6 +77,7 @@ TEST(StudyFile, SectionsAreRowsOnTopOfTheLinesAbove) {
     EXPECT_EQ(study.rows[1].experiment.decay_form, "decoupled");
     EXPECT_DOUBLE_EQ(scheduled(study.rows[3].experiment.weight_decay, 0, 1), 1e-2);
     EXPECT_EQ(study.rows[3].experiment.epochs, 4U);
+    EXPECT_THAT(row_names(study_of("[zeta from 0.3 to 0]\nzeta = 0.1\n")), ElementsAre("zeta from 0.3 to 0"));
 }
 
 TEST(StudyFile, TheCommandLineTakesTheFilesPlace) {

@@ -59,15 +59,16 @@ Choices overlaid(Choices below, const Choices& above) {
 std::vector<Block> parse_blocks(const std::string& text, const std::string& source) {
     std::vector<Block> blocks(1);
     const auto block_of = [&](const std::vector<std::string>& parents) -> Block& {
-        std::string name;
-        for (const std::string& parent : parents) name += (name.empty() ? "" : ".") + parent;
+        const std::string name = parents.empty() ? "" : parents.front();
         const auto found = std::find_if(blocks.begin(), blocks.end(), [&](const Block& b) { return b.name == name; });
         if (found != blocks.end()) return *found;
         return blocks.emplace_back(Block{name, {}});
     };
+    CLI::ConfigTOML format;
+    format.parentSeparator('\n');  // sections do not nest: a dot belongs to the name of one
     try {
         std::istringstream stream(text);
-        for (const CLI::ConfigItem& item : CLI::ConfigTOML().from_config(stream)) {
+        for (const CLI::ConfigItem& item : format.from_config(stream)) {
             Block& block = block_of(item.parents);
             if (item.name == "++" || item.name == "--") continue;
             if (find(block.choices, item.name) != nullptr)

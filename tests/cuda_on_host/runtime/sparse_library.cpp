@@ -19,9 +19,9 @@ struct Prepared {
     std::vector<Index> column;
 };
 
-class PlainLoops final : public SparseMatrix {
+class LoopedMatrix final : public SparseMatrix {
 public:
-    PlainLoops(cudaStream_t stream, const CsrArrays& arrays) : stream_(stream), arrays_(arrays) {}
+    LoopedMatrix(cudaStream_t stream, const CsrArrays& arrays) : stream_(stream), arrays_(arrays) {}
 
     void refresh(EdgeIndex num_edges) override {
         cuda_on_host::enqueue(stream_, [=, prepared = prepared_, arrays = arrays_] {
@@ -77,7 +77,7 @@ class PlainLibrary final : public SparseLibrary {
 public:
     explicit PlainLibrary(cudaStream_t stream) : stream_(stream) {}
     std::unique_ptr<SparseMatrix> matrix(const CsrArrays& arrays) override {
-        return std::make_unique<PlainLoops>(stream_, arrays);
+        return std::make_unique<LoopedMatrix>(stream_, arrays);
     }
 
 private:
