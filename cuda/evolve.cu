@@ -117,11 +117,11 @@ void draw_ranks(Device& device, const CudaLayer& /*layer*/, const GrowRandom& /*
                 Cell missing, const Stream& stream, Key* ranks) {
     draw_distinct(device.policy(), missing, change.num_grown, stream, ranks);
 }
-template <class Key>
-void draw_ranks(Device& device, const CudaLayer& layer, const GrowNearParents& rule, const Replacement<Key>& change,
-                Cell missing, const Stream& stream, Key* ranks) {
-    draw_near_parents(device.policy(), device, rule, csr_of_layer(layer), layer.weights.values.data(), change, missing,
-                      stream, ranks);
+template <class Key, class Rule>
+void draw_ranks(Device& device, const CudaLayer& layer, const Rule& rule, const Replacement<Key>& change, Cell missing,
+                const Stream& stream, Key* ranks) {
+    draw_candidates(device.policy(), device, rule, csr_of_layer(layer), layer.weights.values.data(), change, missing,
+                    stream, ranks);
 }
 
 /// What goes and what comes; the ranks of the new cells are drawn.

@@ -113,7 +113,8 @@ MemoryEstimate estimate_memory(const Experiment& experiment, const Backend& back
         resident += bytes.resident;
         if (sparse) following += following_bytes(inputs, outputs, edges);
         estimate.evolution_bytes = std::max(estimate.evolution_bytes, bytes.evolving);
-        estimate.parameters += edges + outputs + std::uint64_t{outputs} * num_parameters(experiment.activation);
+        estimate.parameters +=
+            edges + outputs + std::uint64_t{outputs} * static_cast<unsigned>(num_parameters(experiment.activation));
         estimate.network_bytes += sizeof(float) * (edges * (sparse ? 2 : 1) + 2 * std::uint64_t{outputs});
     }
     const auto states = static_cast<std::uint64_t>(num_states(experiment.optimizer));

@@ -350,7 +350,7 @@ TEST_F(Crash, ASmallFileSystemFillsUp) {
 TEST_F(Crash, AFileSizeLimitIsAnIoError) {
     ASSERT_EQ(run(words(3, "unbroken")).code, 0);
     int refused = 0;
-    for (const rlim_t limit : {100, 1000, 4000, 8000, 12000, 16000, 50000}) {
+    for (const rlim_t limit : {100U, 1000U, 4000U, 8000U, 12000U, 16000U, 50000U}) {
         SCOPED_TRACE(limit);
         rlimit before{};
         getrlimit(RLIMIT_FSIZE, &before);

@@ -126,7 +126,8 @@ void check_evolution(const Layer& before, const PruneRule& prune_rule, const Gro
     const Layer after = layer_at_rest(layer);
     const Cell num_cells = before.topology->num_cells();
     const Cell missing = num_cells - old_cells.size() + (grow.allow_removed != 0 ? gone.size() : 0);
-    RC_ASSERT(grown == std::min<Cell>(missing, std::lround(grow.share * static_cast<double>(gone.size()))));
+    RC_ASSERT(grown ==
+              std::min(missing, static_cast<Cell>(std::lround(grow.share * static_cast<double>(gone.size())))));
     RC_ASSERT(after.weights.size() == before.weights.size() - gone.size() + grown);
 
     const auto old_edges = by_cell(before);
@@ -167,10 +168,15 @@ TEST(Evolution, ExactInEveryRespect) {
         };
         const int allow_removed = *rc::gen::inRange(0, 2);
         const double share = *rc::gen::element(1.0, 0.7, 0.0);
-        if (*rc::gen::inRange(0, 4) != 0) {
-            check(GrowRandom{allow_removed, share});
-        } else {
-            check(GrowNearParents{*rc::gen::element(1, 4), allow_removed, share});
+        switch (*rc::gen::inRange(0, 6)) {
+            case 0:
+                check(GrowNearParents{*rc::gen::element(1, 4), allow_removed, share});
+                break;
+            case 1:
+                check(GrowHashOrder{allow_removed, share});
+                break;
+            default:
+                check(GrowRandom{allow_removed, share});
         }
     }));
 }

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <memory>
 #include <set>
 
@@ -67,8 +68,8 @@ struct PrunedLayer {
 
 const Stream draws{17, Purpose::grow, 2, 9};
 
-template <class Key, class Policy>
-std::vector<Cell> drawn(const Policy& policy, const PrunedLayer& layer, const GrowNearParents& rule, EdgeIndex count) {
+template <class Key, class Policy, class Rule>
+std::vector<Cell> drawn(const Policy& policy, const PrunedLayer& layer, const Rule& rule, EdgeIndex count) {
     Replacement<Key> change;
     change.pruned = layer.pruned.data();
     change.num_pruned = static_cast<EdgeIndex>(layer.pruned.size());
@@ -76,8 +77,8 @@ std::vector<Cell> drawn(const Policy& policy, const PrunedLayer& layer, const Gr
     change.allow_removed = rule.allow_removed != 0;
     TestScratch scratch;
     std::vector<Key> ranks(count);
-    draw_near_parents(policy, scratch, rule, layer.view(), layer.weights.data(), change,
-                      layer.missing(change.allow_removed).size(), draws, ranks.data());
+    draw_candidates(policy, scratch, rule, layer.view(), layer.weights.data(), change,
+                    layer.missing(change.allow_removed).size(), draws, ranks.data());
     return {ranks.begin(), ranks.end()};
 }
 
@@ -145,6 +146,66 @@ TEST(GrowNearParents, GathersWhereEdgesAreStrong) {
         // a contest is won by a strong edge if one takes part in it; a contest of one also by a weak one beside them
         const double share = contest == 1 ? 0.1 : 1 - std::pow(1 - strong / 800.0, contest);
         EXPECT_NEAR(static_cast<double>(gathered), 240 * share, 4 * std::sqrt(240 * share * (1 - share))) << contest;
+    }
+}
+
+/// Hashes of tuples and sizes of tables, worked out from the text of CPython 3.7.0 (tuplehash, set_add_entry).
+TEST(GrowHashOrder, HashesAsPython) {
+    using Order = detail::HashOrder<Cell>;
+    EXPECT_EQ(Order::python_hash(3, 5), 3713083796996318431U);
+    EXPECT_EQ(Order::python_hash(700, 511), 3712608566926759106U);
+    for (const auto& [count, size] :
+         {std::pair{0U, 8U}, {4U, 8U}, {5U, 32U}, {3168U, 8192U}, {6414U, 32768U}, {20800U, 131072U}}) {
+        EXPECT_EQ(Order::python_mask(count) + 1, size) << count;
+    }
+}
+
+/// The program's own procedure: 1.5 n random cells, the first n missing ones by the place of their hash.
+std::set<Cell> by_the_program(const PrunedLayer& layer, EdgeIndex count, std::uint64_t seed) {
+    const Stream stream{seed, Purpose::grow, 0, 0};
+    const Index inputs = layer.topology.num_inputs, outputs = layer.topology.num_outputs;
+    std::set<std::pair<Cell, Cell>> in_set;  // input, output
+    for (std::uint64_t i = 0; i < count * 3 / 2; ++i) {
+        in_set.insert({bounded(stream.bits(2 * i), inputs), bounded(stream.bits(2 * i + 1), outputs)});
+    }
+    const std::uint64_t mask = detail::HashOrder<Cell>::python_mask(in_set.size());
+    const std::set<Cell> held(layer.cells.begin(), layer.cells.end());
+    std::multimap<std::uint64_t, Cell> by_place;
+    for (const auto& [input, output] : in_set) {
+        const Cell cell = output * inputs + input;
+        if (held.count(cell) == 0) by_place.emplace(detail::HashOrder<Cell>::python_hash(input, output) & mask, cell);
+    }
+    std::set<Cell> taken;
+    for (auto at = by_place.begin(); taken.size() < count; ++at) taken.insert(at->second);
+    return taken;
+}
+
+TEST(GrowHashOrder, TakesTheCellsThatTheProgramTakes) {
+    const PrunedLayer layer(400, 300, 6000, 3);
+    const auto count = static_cast<EdgeIndex>(layer.pruned.size());
+    const std::vector<Cell> missing = layer.missing(false);
+    const auto ranks = drawn<std::uint32_t>(thrust::seq, layer, GrowHashOrder{}, count);
+    EXPECT_EQ(std::set<Cell>(ranks.begin(), ranks.end()).size(), count);
+    EXPECT_THAT(drawn<std::uint64_t>(thrust::omp::par, layer, GrowHashOrder{}, count), ElementsAreArray(ranks));
+
+    // The cells that the program ever takes, a third of all left out; ours but for where its cut wavers.
+    std::set<Cell> ever;
+    for (std::uint64_t seed = 0; seed < 250; ++seed) ever.merge(by_the_program(layer, count, seed));
+    const double share = static_cast<double>(ever.size()) / static_cast<double>(missing.size());
+    EXPECT_NEAR(share, 0.70, 0.04);
+    const auto strange =
+        std::count_if(ranks.begin(), ranks.end(), [&](Cell rank) { return ever.count(missing[rank]) == 0; });
+    EXPECT_LT(strange, count / 50);  // uniform growth: 30 %
+}
+
+TEST(GrowHashOrder, FillsALayer) {
+    const PrunedLayer layer(12, 10, 100, 3);
+    for (const int allow_removed : {0, 1}) {
+        const GrowHashOrder rule{allow_removed};
+        const auto count = static_cast<EdgeIndex>(layer.missing(allow_removed != 0).size());
+        const auto ranks = drawn<std::uint32_t>(thrust::seq, layer, rule, count);
+        EXPECT_EQ(std::set<Cell>(ranks.begin(), ranks.end()).size(), count);
+        EXPECT_EQ(ranks.back(), count - 1);
     }
 }
 

@@ -306,17 +306,17 @@ TEST(Optimizers, DefaultDecayForms) {
 }
 
 TEST(WeightLaws, HaveTheirDeviations) {
-    constexpr int draws = 20000;
+    constexpr int samples = 20000;
     const Stream stream{11, Purpose::new_weight, 0, 0};
     const auto moments = [&](const WeightLaw& law) {
         double sum = 0;
         double squares = 0;
-        for (std::uint64_t n = 0; n < draws; ++n) {
+        for (std::uint64_t n = 0; n < samples; ++n) {
             const double w = std::visit([&](const auto& rule) { return rule(stream.bits(n), 50U); }, law);
             sum += w;
             squares += w * w;
         }
-        return std::pair{sum / draws, std::sqrt(squares / draws)};
+        return std::pair{sum / samples, std::sqrt(squares / samples)};
     };
     // errors of mean and deviation over 20,000 draws: 0.7 % and 0.5 % of the deviation; 4 of them allowed
     const auto expect = [&](const WeightLaw& law, double deviation) {

@@ -255,7 +255,7 @@ TEST(Recorder, OverwriteRefusesWhatIsNoRunFolder) {
 
 TEST(Recorder, AFullDiskAtCreationLeavesNothing) {
     const TemporaryFolder temporary;
-    for (const rlim_t bytes : {0, 10, 100}) {  // fails at config.toml, the CSV header, the first array
+    for (const rlim_t bytes : {0U, 10U, 100U}) {  // fails at config.toml, the CSV header, the first array
         std::pair<ExitCode, std::string> error;
         {
             const FileSizeLimit limit(bytes);

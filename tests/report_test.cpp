@@ -285,7 +285,7 @@ TEST(Report, TheDataOfAChartAreTheHistory) {
 TEST(Report, JudgesPlantedRunsAndComparesThem) {
     const TemporaryFolder temporary;
     std::vector<fs::path> runs;
-    for (const std::uint64_t seed : {1, 2, 3}) {
+    for (const std::uint64_t seed : {1U, 2U, 3U}) {
         runs.push_back(record_run(temporary.path() / ("positive" + std::to_string(seed)),
                                   {.more_config = "weight-decay = 0.01\n", .seed = seed, .drift = 0.6}));
         runs.push_back(

@@ -126,6 +126,7 @@ TEST(PublishedFigures, StandBesideTheSameSettingsOnly) {
     ASSERT_NE(published(study.rows[3].experiment), nullptr);
     EXPECT_EQ(published(study.rows[3].experiment)->recipe, "experiment-1");
     EXPECT_DOUBLE_EQ(published(study.rows[3].experiment)->figures.at("test_loss"), 0.0885);
+    EXPECT_DOUBLE_EQ(published(study.rows[3].experiment)->figures.at("contrast"), 0.140);
     ASSERT_NE(published(study.rows[0].experiment), nullptr);
     EXPECT_EQ(published(study.rows[0].experiment)->recipe, "baseline-1");
     EXPECT_EQ(published(study.rows[1].experiment), nullptr);

@@ -135,7 +135,7 @@ TEST(SignTest, ExactPValueOfATinyMap) {
 TEST(SignTest, FalsePositivesAtTheStatedLevel) {
     constexpr int maps = 1000;
     int at_5_percent = 0, at_1_percent = 0, positive = 0;
-    for (int i = 0; i < maps; ++i) {
+    for (std::uint64_t i = 0; i < maps; ++i) {
         const SignTest test = sign_test(random_map(12, 64, 1400, 1000 + i), 0, 0.05, 499, i);
         at_5_percent += test.p_value <= 0.05;
         at_1_percent += test.p_value <= 0.01;

@@ -131,7 +131,7 @@ std::string now_utc() {
 Ceilings measure_ceilings() {
     Ceilings ceilings;
     ceilings.fma = fma_peak(0.1);
-    for (const std::size_t kib : {16, 512, 8192, 262144}) {
+    for (const std::size_t kib : {16U, 512U, 8192U, 262144U}) {
         ceilings.reads.push_back({kib << 10, read_rate(kib << 10, 0.1)});
     }
     return ceilings;

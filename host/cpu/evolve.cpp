@@ -232,11 +232,11 @@ Key* draw_ranks(const SparseCpuLayer& /*layer*/, const GrowRandom& /*rule*/, con
     permute(Permutation(missing, stream), 0, change.num_grown, ranks);
     return radix_sort(ranks, change.num_grown, missing - 1, scratch.take<Key>(std::size_t{change.num_grown} + 1));
 }
-template <class Key>
-Key* draw_ranks(const SparseCpuLayer& layer, const GrowNearParents& rule, const Replacement<Key>& change, Cell missing,
+template <class Key, class Rule>
+Key* draw_ranks(const SparseCpuLayer& layer, const Rule& rule, const Replacement<Key>& change, Cell missing,
                 const Stream& stream, CpuScratch& scratch, Key* ranks) {
-    draw_near_parents(thrust::seq, scratch, rule, csr_of_layer(layer), layer.weights.data(), change, missing, stream,
-                      ranks);
+    draw_candidates(thrust::seq, scratch, rule, csr_of_layer(layer), layer.weights.data(), change, missing, stream,
+                    ranks);
     return ranks;
 }
 

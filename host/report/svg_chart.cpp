@@ -12,7 +12,7 @@ namespace espalier {
 namespace {
 
 // All lengths in the units of the view box, about a pixel each on a phone.
-constexpr double width = 440, height = 288;
+constexpr double chart_width = 440, chart_height = 288;
 constexpr double left = 52, right = 12, bottom = 40, title_height = 22, legend_line = 15;
 constexpr double letter = 6.8;            // mean width at the legend's size
 constexpr std::size_t most_points = 800;  // of a line as drawn,
@@ -203,7 +203,7 @@ std::string axes(const Chart& chart, const Scale& x, const Scale& y, const Box& 
     }
     text += rule_at("axis", box.left, box.bottom, box.right, box.bottom);
     if (chart.reference) text += rule_at("reference", box.left, y(*chart.reference), box.right, y(*chart.reference));
-    text += text_at((box.left + box.right) / 2, height - 8, "label middle", chart.x.label);
+    text += text_at((box.left + box.right) / 2, chart_height - 8, "label middle", chart.x.label);
     const double middle = (box.top + box.bottom) / 2;
     text +=
         text_at(11, middle, "label middle", chart.y.label, " transform=\"rotate(-90 11 " + coordinate(middle) + ")\"");
@@ -226,7 +226,7 @@ std::string legend(const Chart& chart, double* used) {
         if (!series.in_legend) continue;
         const std::string name = shortened(series.name);
         const double needed = 24 + letter * static_cast<double>(name.size());
-        if (x > left && x + needed > width) {
+        if (x > left && x + needed > chart_width) {
             x = left;
             y += legend_line;
         }
@@ -254,7 +254,7 @@ std::string scale_attribute(const char* name, const Scale& scale) {
 std::string drawing(const Chart& chart, const std::string& style, const std::string& size) {
     double legend_height = 0;
     const std::string names = legend(chart, &legend_height);
-    const Box box{left, title_height + legend_height + 8, width - right, height - bottom};
+    const Box box{left, title_height + legend_height + 8, chart_width - right, chart_height - bottom};
     Scale x = fit(chart, true);
     Scale y = fit(chart, false);
     x.from = box.left, x.to = box.right;

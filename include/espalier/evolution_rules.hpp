@@ -53,7 +53,21 @@ struct GrowNearParents {
     }
 };
 
-using GrowRule = std::variant<GrowRandom, GrowNearParents>;
+/// As SparseNet's program grows, whose random cells are not all cells. For n new edges it puts 1.5 n random cells into
+/// a Python set (before 3.8) and takes the first n missing ones that come out, which is by the low bits of their hash:
+/// so cells whose bits are high, about a third of all, are never taken. Here: random cells below the cut that is
+/// expected; after 16 candidates for each new edge any missing cells.
+struct GrowHashOrder {
+    int allow_removed = 0;  // as for GrowRandom
+    double share = 1;       // likewise
+    static constexpr std::string_view name = "hash-order";
+    static constexpr auto fields() {
+        return std::tuple{field("allow_removed", &GrowHashOrder::allow_removed, 0, 1),
+                          field("share", &GrowHashOrder::share, 0, 1)};
+    }
+};
+
+using GrowRule = std::variant<GrowRandom, GrowNearParents, GrowHashOrder>;
 
 /// Normal, mean 0, standard deviation sqrt(2 / fan-in), where the fan-in is the width of the layer's input.
 struct HeNormal {

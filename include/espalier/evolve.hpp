@@ -9,6 +9,7 @@
 
 #include <thrust/copy.h>
 #include <thrust/execution_policy.h>
+#include <thrust/fill.h>
 #include <thrust/for_each.h>
 #include <thrust/iterator/counting_iterator.h>
 #include <thrust/reduce.h>
@@ -113,6 +114,10 @@ template <class Policy, class Scratch>
 void transpose_by_sorting(const Policy& policy, Scratch& scratch, const CsrView& csr, EdgeIndex* column_start,
                           Index* row, EdgeIndex* slot) {
     auto* sorted = scratch.template take<Index>(csr.num_edges);
+    if (csr.num_edges == 0) {  // Thrust would hand null to memmove
+        thrust::fill_n(policy, column_start, csr.num_inputs + 1, EdgeIndex{0});
+        return;
+    }
     thrust::copy(policy, csr.column, csr.column + csr.num_edges, sorted);
     thrust::sequence(policy, slot, slot + csr.num_edges);
     thrust::stable_sort_by_key(policy, sorted, sorted + csr.num_edges, slot);

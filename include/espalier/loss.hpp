@@ -32,24 +32,24 @@ struct SoftmaxNll {
         Index best[Lanes] = {};
         float highest[Lanes];
         float sum[Lanes] = {};
-        for (int i = 0; i < Lanes; ++i) highest[i] = z[i];
+        for (std::size_t i = 0; i < Lanes; ++i) highest[i] = z[i];
         for (Index c = 1; c < classes; ++c) {
-            for (int i = 0; i < Lanes; ++i) {
+            for (std::size_t i = 0; i < Lanes; ++i) {
                 const bool higher = z[c * stride + i] > highest[i];
                 best[i] = higher ? c : best[i];
                 highest[i] = higher ? z[c * stride + i] : highest[i];
             }
         }
         for (Index c = 0; c < classes; ++c) {
-            for (int i = 0; i < Lanes; ++i) sum[i] += portable_exp(z[c * stride + i] - highest[i]);
+            for (std::size_t i = 0; i < Lanes; ++i) sum[i] += portable_exp(z[c * stride + i] - highest[i]);
         }
         for (Index c = 0; c < classes && gradient != nullptr; ++c) {
-            for (int i = 0; i < Lanes; ++i) {
+            for (std::size_t i = 0; i < Lanes; ++i) {
                 const float p = portable_exp(z[c * stride + i] - highest[i]) / sum[i];
                 gradient[c * stride + i] = (p - (c == label[i] ? 1.0F : 0.0F)) * scale;
             }
         }
-        for (int i = 0; i < Lanes; ++i) {
+        for (std::size_t i = 0; i < Lanes; ++i) {
             const float missed = highest[i] - z[label[i] * stride + i];
             scores[i] = {portable_log(sum[i]) + missed, 1.0F / sum[i], best[i] == label[i]};
         }
@@ -77,9 +77,9 @@ struct SigmoidSquaredError {
         Index best[Lanes] = {};
         float highest[Lanes];
         float error[Lanes] = {};
-        for (int i = 0; i < Lanes; ++i) highest[i] = z[i];
+        for (std::size_t i = 0; i < Lanes; ++i) highest[i] = z[i];
         for (Index c = 0; c < classes; ++c) {
-            for (int i = 0; i < Lanes; ++i) {
+            for (std::size_t i = 0; i < Lanes; ++i) {
                 const float value = z[c * stride + i];
                 const bool higher = value > highest[i];
                 best[i] = higher ? c : best[i];
@@ -90,7 +90,7 @@ struct SigmoidSquaredError {
                 if (gradient != nullptr) gradient[c * stride + i] = difference * y * (1.0F - y) * scale;
             }
         }
-        for (int i = 0; i < Lanes; ++i) {
+        for (std::size_t i = 0; i < Lanes; ++i) {
             scores[i] = {error[i] / static_cast<float>(classes), Sigmoid{}.value(highest[i]), best[i] == label[i]};
         }
     }
