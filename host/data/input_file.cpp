@@ -90,10 +90,7 @@ InputFile::InputFile(std::filesystem::path path, std::string remedy, std::uint64
     }
 }
 
-InputFile::~InputFile() {
-    if (digest_thread_.valid()) digest_thread_.wait();
-    ::close(file_);
-}
+InputFile::~InputFile() { ::close(file_); }
 
 void InputFile::refuse(const std::string& fault) const {
     throw UserError(ExitCode::data, path_.string() + ": " + fault + "." + (remedy_.empty() ? "" : " " + remedy_));
@@ -161,7 +158,7 @@ std::size_t InputFile::read_some(void* to, std::size_t bytes) {
             refuse("the gzip stream expands to more than " + std::to_string(most_) + " bytes from " +
                    std::to_string(size_) + ", which no honest file of this format does; if it is one, gunzip it first");
         }
-        digest_later(next, got);
+        digest_.update(next, got);
         next += got;
         left -= got;
     }
@@ -224,21 +221,7 @@ void InputFile::expect_end() {
     if (raw_next_ != raw_end_) refuse("expected the end of the file after the gzip stream, found trailing bytes");
 }
 
-void InputFile::digest_later(const std::uint8_t* data, std::size_t bytes) {
-    if (digest_thread_.valid()) digest_thread_.get();
-    if (bytes < piece / 8) {
-        digest_.update(data, bytes);
-        return;
-    }
-    // SHA-256 costs as much as inflating: the two go side by side
-    digesting_.assign(data, data + bytes);
-    digest_thread_ = std::async(std::launch::async, [this] { digest_.update(digesting_.data(), digesting_.size()); });
-}
-
-std::string InputFile::digest() {
-    if (digest_thread_.valid()) digest_thread_.get();
-    return digest_.hex();
-}
+std::string InputFile::digest() { return digest_.hex(); }
 
 std::string file_digest(const std::filesystem::path& path, const std::string& remedy) {
     InputFile file(path, remedy);

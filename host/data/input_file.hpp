@@ -6,7 +6,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <future>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -61,7 +60,6 @@ private:
 
     void fill();
     std::size_t inflate_some(std::uint8_t* to, std::size_t bytes);
-    void digest_later(const std::uint8_t* data, std::size_t bytes);
 
     std::filesystem::path path_;
     std::string remedy_;
@@ -74,8 +72,6 @@ private:
     std::size_t raw_next_ = 0, raw_end_ = 0;
     std::unique_ptr<Inflater> inflater_;  // null: the file is not compressed
     Sha256 digest_;
-    std::vector<std::uint8_t> digesting_;  // what the thread below works on
-    std::future<void> digest_thread_;
 };
 
 /// The whole decompressed file's SHA-256, hex.
