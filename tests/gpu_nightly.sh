@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What only a machine with a GPU can tell, in stages of under ten minutes: each writes OUT/STAGE.json and OUT/STAGE.log;
-# OUT/summary.json holds them all, those of earlier calls on the same commit included. Needs no network: what
-# scripts/carry_packages left in .offline/ is found there.
+# OUT/summary.json holds them all, those of earlier calls on the same commit included. Needs no network: the packages of
+# .offline.tar.gz, which scripts/carry_packages makes, are unpacked into .offline/ and found there.
 # usage: tests/gpu_nightly.sh [--weekly] OUT [STAGE...]
 #   stages: configure build tests sanitizer train bench probe; without any: all, in this order
 #   --weekly: the sanitizer stage also looks for races in shared memory
@@ -30,10 +30,11 @@ limit=570 # seconds a stage
 
 export ESPALIER_REQUIRE_GPU=1 # a GPU test that would be skipped fails
 offline=$here/.offline/usr
-libraries=("$offline"/lib/*-linux-gnu)
-if [ -d "$offline" ]; then
+find_libraries() {
+    libraries=("$offline"/lib/*-linux-gnu)
     export LD_LIBRARY_PATH="${libraries[0]}:${libraries[0]}/openblas-openmp${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
-fi
+}
+if [ -d "$offline" ]; then find_libraries; fi
 
 # ---- the stages: each prints what it does and returns 0 only if it did all of it
 
@@ -44,13 +45,20 @@ need() { [ -x "$build/$1" ] || refuse "$build/$1 is not there; run the build sta
 stage_configure() {
     local architecture options=()
     architecture=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | head -n 1 | tr -d .)
+    if [ "$here/.offline.tar.gz" -nt "$here/.offline" ]; then
+        rm -rf "$here/.offline" "$here/.offline.new"
+        mkdir "$here/.offline.new" && tar -xzf "$here/.offline.tar.gz" -C "$here/.offline.new" &&
+            touch "$here/.offline.new" && mv "$here/.offline.new" "$here/.offline" || return 1
+    fi
     if [ -d "$offline" ]; then
+        find_libraries
         options+=("-DCMAKE_PREFIX_PATH=$offline"
             "-DOpenBLAS_DIR=${libraries[0]}/openblas-openmp/cmake/openblas")
     fi
     cmake -G Ninja -S "$here" -B "$build" -DCMAKE_BUILD_TYPE=Release -DESPALIER_TESTS=ON -DESPALIER_BENCH=ON \
         "-DESPALIER_CUDA_ARCHITECTURES=${architecture:-90}" ${options[@]+"${options[@]}"} || return 1
-    grep -q '^CMAKE_CUDA_COMPILER:[A-Z]*=/' "$build/CMakeCache.txt" || refuse "CMake found no CUDA compiler"
+    cmake --build "$build" --target help | grep -q '^espalier_cuda:' ||
+        refuse "the CUDA module would not be built: no nvcc, or a toolkit too old or in part; CMake says which above"
 }
 
 stage_build() {

@@ -31,6 +31,11 @@ if command -v python3 >/dev/null; then
         "$scratch/stages/summary.json" || fail "summary.json is not JSON of seven stages"
 fi
 
+# A configured folder is good if and only if the module would be built in it, as it would be in this one.
+nightly "$scratch/fresh" "$scratch/configured" configure
+if grep -q '^build espalier_cuda:' "$build/build.ninja"; then expected=passed; else expected=failed; fi
+status_is configured configure $expected
+
 # Nothing was built there: nothing can run.
 nightly "$scratch/nowhere" "$scratch/nothing" build tests train
 ((code != 0)) || fail "an empty build folder passed"
