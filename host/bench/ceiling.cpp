@@ -17,8 +17,7 @@ namespace espalier::HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-/// `rounds` times 12 independent multiply-adds of a vector; returns the floating-point operations. Twelve chains hide
-/// the latency of two units and leave registers free on machines with sixteen.
+/// Twelve chains hide the latency of two units and leave registers free on machines with sixteen.
 double MultiplyAdd(std::size_t rounds, float* sink) {
     const hn::ScalableTag<float> d;
     const auto factor = hn::Set(d, 0.999F);
@@ -100,14 +99,16 @@ double thread_seconds() { return seconds_of(CLOCK_THREAD_CPUTIME_ID); }
 double process_seconds() { return seconds_of(CLOCK_PROCESS_CPUTIME_ID); }
 double wall_seconds() { return seconds_of(CLOCK_MONOTONIC); }
 
+double multiply_adds(std::size_t rounds) {
+    float sink = 0;
+    const double flops = HWY_DYNAMIC_DISPATCH(MultiplyAdd)(rounds, &sink);
+    volatile float keep = sink;
+    static_cast<void>(keep);
+    return flops;
+}
+
 double fma_peak(double seconds) {
-    volatile float keep = 0;
-    return best_rate(seconds, [&] {
-        float sink = 0;
-        const double flops = HWY_DYNAMIC_DISPATCH(MultiplyAdd)(8000, &sink);
-        keep = sink;
-        return flops;
-    });
+    return best_rate(seconds, [] { return multiply_adds(8000); });
 }
 
 double fma_rate_of(int threads, double seconds) {
@@ -115,9 +116,8 @@ double fma_rate_of(int threads, double seconds) {
 #pragma omp parallel num_threads(threads) reduction(+ : flops)
     {
 #pragma omp barrier
-        float sink = 0;
         const double end = wall_seconds() + seconds;
-        while (wall_seconds() < end) flops += HWY_DYNAMIC_DISPATCH(MultiplyAdd)(8000, &sink);
+        while (wall_seconds() < end) flops += multiply_adds(8000);
     }
     return flops / seconds;
 }

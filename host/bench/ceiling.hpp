@@ -13,8 +13,12 @@ double process_seconds();
 /// Seconds of wall-clock time since some fixed moment.
 double wall_seconds();
 
-/// Single-precision multiply-adds of one thread from registers, in FLOP/s (an fma counts as 2), the best of the
-/// short spells that fit into `seconds`.
+/// `rounds` times twelve independent multiply-adds of a vector from registers; returns their floating-point operations
+/// (an fma counts as 2). What the two below time.
+double multiply_adds(std::size_t rounds);
+
+/// Single-precision multiply-adds of one thread from registers, in FLOP/s, the best of the short spells that fit into
+/// `seconds`.
 double fma_peak(double seconds = 0.02);
 
 /// The same by so many threads at once, all together, on average over `seconds`: threads that share a core share its
