@@ -30,6 +30,7 @@ struct EdgePass {
     const float* across;     // and on the other
     float* dx;               // may be null
     float* gradient;         // of the block's edges
+    bool fetch_ahead;        // of `across`
     bool add;                // to what an earlier pass left in `gradient`
 };
 
@@ -49,13 +50,14 @@ HWY_INLINE Vector edge_products(const EdgePass& pass, EdgeIndex edge, const Vect
     return products;
 }
 
-template <int V, bool WithInputGradient>
+template <int V, bool WithInputGradient, bool FetchAhead>
 HWY_NOINLINE void edge_pass(const EdgePass& work, Range rows) {
     const EdgePass pass = work;  // a copy that no store can change, so it stays in registers
     const LaneTag d;
     const Vector zero = hn::Zero(d);
     float* gradient = pass.gradient;
     EdgeIndex edge = pass.start[rows.begin];
+    const EdgeIndex last = std::max(pass.start[rows.end], edge + 1) - 1;
     for (Index r = rows.begin; r < rows.end; ++r) {
         Vector own[V];
         Vector dx[V];
@@ -67,6 +69,9 @@ HWY_NOINLINE void edge_pass(const EdgePass& work, Range rows) {
                                   HWY_ATTR { return edge_products<V, WithInputGradient>(pass, e, own, dx); };
         const EdgeIndex end = pass.start[r + 1];
         for (; edge + 4 <= end; edge += 4, gradient += 4) {
+            if constexpr (FetchAhead) {
+                for (EdgeIndex e = edge; e < edge + 4; ++e) fetch_ahead<V>(pass.across, pass.other, e, last);
+            }
             const Vector first = products(edge);
             const Vector second = products(edge + 1);
             const Vector third = products(edge + 2);
@@ -75,6 +80,9 @@ HWY_NOINLINE void edge_pass(const EdgePass& work, Range rows) {
         }
         const EdgeIndex left = end - edge;
         if (left > 0) {
+            if constexpr (FetchAhead) {
+                for (EdgeIndex e = edge; e < end; ++e) fetch_ahead<V>(pass.across, pass.other, e, last);
+            }
             const Vector first = products(edge);
             const Vector second = left > 1 ? products(edge + 1) : zero;
             const Vector third = left > 2 ? products(edge + 2) : zero;
@@ -95,7 +103,10 @@ template <bool WithInputGradient>
 HWY_INLINE void edge_passes(EdgePass pass, Index worked, Range rows) {
     Index lane = 0;
     for (; lane < worked; lane += pass_lanes) {
-        with_vectors(pass_vectors(worked, lane), [&]<int V>() { edge_pass<V, WithInputGradient>(pass, rows); });
+        with_vectors(pass_vectors(worked, lane), [&]<int V>() {
+            if (pass.fetch_ahead) return edge_pass<V, WithInputGradient, true>(pass, rows);
+            edge_pass<V, WithInputGradient, false>(pass, rows);
+        });
         pass.own += pass_lanes;
         pass.across += pass_lanes;
         if constexpr (WithInputGradient) pass.dx += pass_lanes;
@@ -114,14 +125,9 @@ inline void clear_unused_lanes(Activations dx, Index tile, Range rows) {
 
 void ColumnGradients(const SparseCpuLayer& layer, ConstActivations x, ConstActivations dy, Activations dx, Index tile,
                      Range columns, float* gradient) {
-    const EdgePass pass{layer.column_start.data(),
-                        layer.row.data(),
-                        layer.input_weights.data(),
-                        x.row(tile, 0),
-                        dy.row(tile, 0),
-                        dx ? dx.row(tile, 0) : nullptr,
-                        gradient,
-                        false};
+    const EdgePass pass{
+        layer.column_start.data(),      layer.row.data(), layer.input_weights.data(), x.row(tile, 0), dy.row(tile, 0),
+        dx ? dx.row(tile, 0) : nullptr, gradient,         fetches_ahead(dy.rows),     false};
     if (!dx) return edge_passes<false>(pass, worked_lanes(x.used(tile)), columns);
     edge_passes<true>(pass, worked_lanes(x.used(tile)), columns);
     clear_unused_lanes(dx, tile, columns);
@@ -136,6 +142,7 @@ void RowGradients(const SparseCpuLayer& layer, ConstActivations x, ConstActivati
                         x.row(tile, 0),
                         nullptr,
                         gradient,
+                        fetches_ahead(x.rows),
                         false};
     edge_passes<false>(pass, worked_lanes(x.used(tile)), rows);
 }

@@ -53,7 +53,7 @@ HWY_INLINE void multiply_add(float weight, const float* x, Vector (&sum)[V]) {
     }
 }
 
-template <int V, class Rule>
+template <int V, bool FetchAhead, class Rule>
 HWY_NOINLINE void forward_pass(const CpuLayer& layer, const ForwardEdges& edges, const Rule& rule,
                                const ForwardPlace& place, Range rows) {
     const LaneTag d;
@@ -64,6 +64,7 @@ HWY_NOINLINE void forward_pass(const CpuLayer& layer, const ForwardEdges& edges,
     const EdgeIndex* HWY_RESTRICT row_start = edges.start;
     const ForwardPlace at = place;
     EdgeIndex edge = row_start[rows.begin];
+    const EdgeIndex last = std::max(row_start[rows.end], edge + 1) - 1;
     for (Index r = rows.begin; r < rows.end; ++r) {
         // two sets of accumulators hide the latency of the additions
         Vector even[V];
@@ -74,10 +75,15 @@ HWY_NOINLINE void forward_pass(const CpuLayer& layer, const ForwardEdges& edges,
         }
         const EdgeIndex end = row_start[r + 1];
         for (; edge + 1 < end; edge += 2) {
+            if constexpr (FetchAhead) {
+                fetch_ahead<V>(at.x, column, edge, last);
+                fetch_ahead<V>(at.x, column, edge + 1, last);
+            }
             multiply_add<V>(weights[edge], at.x + std::size_t{column[edge]} * tile_lanes, even);
             multiply_add<V>(weights[edge + 1], at.x + std::size_t{column[edge + 1]} * tile_lanes, odd);
         }
         if (edge < end) {
+            if constexpr (FetchAhead) fetch_ahead<V>(at.x, column, edge, last);
             multiply_add<V>(weights[edge], at.x + std::size_t{column[edge]} * tile_lanes, even);
             ++edge;
         }
@@ -88,6 +94,13 @@ HWY_NOINLINE void forward_pass(const CpuLayer& layer, const ForwardEdges& edges,
         activate<V>(for_neuron(rule, parameters, r, layer.num_outputs), at.y + row,
                     at.saved == nullptr ? nullptr : at.saved + row);
     }
+}
+
+template <int V, class Rule>
+HWY_INLINE void forward_pass(const CpuLayer& layer, const ForwardEdges& edges, const Rule& rule,
+                             const ForwardPlace& place, Range rows, bool fetch_ahead) {
+    if (fetch_ahead) return forward_pass<V, true>(layer, edges, rule, place, rows);
+    forward_pass<V, false>(layer, edges, rule, place, rows);
 }
 
 /// Walks the passes of a tile: function.operator()<V>(place of the pass). `x` may be null, and `saved` empty.
@@ -107,8 +120,9 @@ void ForwardRows(const SparseCpuLayer& layer, ConstActivations x, Activations sa
                              layer.neurons.bias.data()};
     std::visit(
         [&](const auto& rule) {
-            for_passes(x.row(tile, 0), saved, y, tile,
-                       [&]<int V>(const ForwardPlace& place) { forward_pass<V>(layer, edges, rule, place, rows); });
+            for_passes(x.row(tile, 0), saved, y, tile, [&]<int V>(const ForwardPlace& place) {
+                forward_pass<V>(layer, edges, rule, place, rows, fetches_ahead(x.rows));
+            });
         },
         layer.activation);
 }
@@ -116,8 +130,9 @@ void ForwardRows(const SparseCpuLayer& layer, ConstActivations x, Activations sa
 void TransposedRows(const SparseCpuLayer& layer, const float* offsets, ConstActivations y, Activations x, Index tile,
                     Range columns) {
     const ForwardEdges edges{layer.column_start.data(), layer.row.data(), layer.input_weights.data(), offsets};
-    for_passes(y.row(tile, 0), {}, x, tile,
-               [&]<int V>(const ForwardPlace& place) { forward_pass<V>(layer, edges, Identity{}, place, columns); });
+    for_passes(y.row(tile, 0), {}, x, tile, [&]<int V>(const ForwardPlace& place) {
+        forward_pass<V>(layer, edges, Identity{}, place, columns, fetches_ahead(y.rows));
+    });
 }
 
 template <int V, class Rule>

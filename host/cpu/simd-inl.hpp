@@ -1,11 +1,13 @@
 // Included by each kernel file once per instruction set (Google Highway's foreach_target), hence no include guard.
 // A tile of 64 lanes is walked in passes of at most four vectors: 64 lanes with AVX-512, 32 with AVX2, 16 with SSE and
 // NEON, so that the accumulators stay in registers everywhere. Of a partial tile only worked_lanes() are touched.
+#include <algorithm>
 #include <array>
 #include <cstring>
 
 #include "espalier/activation.hpp"
 #include "espalier/index.hpp"
+#include "hwy/cache_control.h"
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -19,6 +21,20 @@ using FourTag = hn::FixedTag<float, 4>;
 using Vector = hn::Vec<LaneTag>;
 constexpr Index vector_lanes = hn::MaxLanes(LaneTag());
 constexpr Index pass_lanes = 4 * vector_lanes;
+
+/// Whether the rows of a tile that edges meet in no order are better fetched ahead: those of a wide layer lie beyond
+/// the second-level cache. (Within it fetching ahead only costs.)
+HWY_INLINE bool fetches_ahead(std::size_t rows) { return rows * tile_lanes * sizeof(float) > (std::size_t{1} << 19); }
+
+/// Fetches what a pass of V vectors will read of the row that the edge some places behind `edge` meets; `last`: the
+/// last edge there is.
+template <int V>
+HWY_INLINE void fetch_ahead(const float* rows, const Index* row_of, EdgeIndex edge, EdgeIndex last) {
+    constexpr EdgeIndex distance = 24;
+    const float* row = rows + std::size_t{row_of[edge + distance < last ? edge + distance : last]} * tile_lanes;
+#pragma GCC unroll 4
+    for (Index lane = 0; lane < V * vector_lanes; lane += 16) hwy::Prefetch(row + lane);
+}
 
 /// Vectors of the pass that begins at `lane` of a tile of which `worked` lanes are worked on.
 HWY_INLINE int pass_vectors(Index worked, Index lane) {
