@@ -4,7 +4,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
-#include <thrust/system/omp/execution_policy.h>
 
 #include <algorithm>
 #include <cmath>
@@ -20,7 +19,6 @@
 #include "espalier/topology.hpp"
 #include "host/cpu/cpu_backend.hpp"
 #include "host/cpu/layer_io.hpp"
-#include "host/cpu/prune_cut.hpp"
 #include "property.hpp"
 #include "test_layers.hpp"
 
@@ -356,90 +354,6 @@ TEST(Evolution, GrowthIsUniform) {
         EXPECT_EQ(pairs.size(), static_cast<std::size_t>(missing * (missing - 1) / 2));
         EXPECT_LT(worst, 5);
     }
-}
-
-struct VectorScratch {
-    std::vector<std::unique_ptr<std::byte[]>> blocks;
-    template <class T>
-    T* take(std::size_t count) {
-        blocks.push_back(std::make_unique<std::byte[]>(count * sizeof(T) + 1));
-        return reinterpret_cast<T*>(blocks.back().get());
-    }
-};
-
-/// What the shared templates do under other policies is what the CPU backend does its own way.
-TEST(EvolutionSteps, CutsAndViewsAgreeWithThoseBySorting) {
-    EXPECT_TRUE(rc::check("cuts by sorting and by counting, views by sorting", [] {
-        const auto count = *rc::gen::inRange<EdgeIndex>(1, 3000);
-        const auto seed = *rc::gen::arbitrary<std::uint64_t>();
-        const bool ties = *rc::gen::arbitrary<bool>();
-        const double zeta = *rc::gen::inRange(0, 101) / 100.0;
-        const Stream stream{seed, Purpose::sample, 0, 0};
-        std::vector<float> weights(count);
-        for (EdgeIndex i = 0; i < count; ++i) {
-            // all floats there are, NaN and subnormals too; or few
-            const std::uint32_t bits = ties ? (stream.bits(i) & 0xc0c00000U) : stream.bits(i);
-            std::memcpy(&weights[i], &bits, sizeof bits);
-        }
-        for (const PruneRule& rule : alternatives<PruneRule>()) {
-            const PruneOrder order = std::visit([](const auto& each) { return prune_order(each); }, rule);
-            VectorScratch scratch;
-            const PruneCut sorted = cut_by_sorting(thrust::seq, scratch, weights.data(), count, order, zeta);
-            std::vector<EdgeIndex> slots(count);
-            slots.resize(pruned_slots(thrust::omp::par, weights.data(), count, order, sorted, slots.data()));
-            RC_ASSERT(slots.size() == sorted.total());
-            for (const int threads : {1, 3}) {
-                const PruneCut counted = cut_by_counting(weights.data(), count, order, zeta, threads);
-                for (int group = 0; group < order.num_groups; ++group) {
-                    RC_ASSERT(counted.quota[group] == sorted.quota[group]);
-                    if (sorted.quota[group] == 0) continue;
-                    RC_ASSERT(counted.threshold[group] == sorted.threshold[group]);
-                    RC_ASSERT(counted.ties[group] == sorted.ties[group]);
-                    RC_ASSERT(counted.ties_taken[group] == sorted.ties_taken[group]);
-                }
-                std::vector<EdgeIndex> own(count);
-                const PruneCut resolved = resolve_ties(thrust::seq, weights.data(), count, order, counted, own.data());
-                own.resize(cut_slots(weights.data(), count, order, resolved, own.data(), threads));
-                RC_ASSERT(own == slots);
-            }
-        }
-        const Topology topology = random_topology(100, 80, std::min<Cell>(count, 8000), BernoulliCells{},
-                                                  Stream{seed, Purpose::topology, 0, 0});
-        const TransposedView view = transposed(topology);
-        VectorScratch scratch;
-        std::vector<EdgeIndex> start(101);
-        std::vector<Index> row(topology.num_edges());
-        std::vector<EdgeIndex> slot(topology.num_edges());
-        transpose_by_sorting(thrust::omp::par, scratch,
-                             CsrView{100, 80, topology.num_edges(), topology.row_start.data(), topology.column.data()},
-                             start.data(), row.data(), slot.data());
-        RC_ASSERT(start == view.column_start);
-        RC_ASSERT(row == view.row);
-        RC_ASSERT(slot == view.slot);
-    }));
-}
-
-TEST(EvolutionSteps, ComplementMapsRanks) {
-    EXPECT_TRUE(rc::check("rank r is the r-th number left out", [] {
-        const auto size = *rc::gen::inRange<std::uint32_t>(1, 2000);
-        const auto count = *rc::gen::inRange<std::uint32_t>(0, size + 1);
-        std::vector<std::uint32_t> listed(count);
-        draw_distinct(thrust::seq, size, count, Stream{size, Purpose::sample, count, 0}, listed.data());
-        std::vector<std::uint32_t> all(size - count);
-        complement(thrust::omp::par, listed.data(), count, thrust::counting_iterator<std::uint32_t>(0), size - count,
-                   all.data());
-        all.insert(all.end(), listed.begin(), listed.end());
-        std::sort(all.begin(), all.end());
-        for (std::uint32_t i = 0; i < size; ++i) RC_ASSERT(all[i] == i);
-    }));
-}
-
-TEST(EvolutionSteps, BornWeightsAreTheLawsDraws) {
-    const std::vector<std::uint64_t> cells{0, 1, 5, std::uint64_t{1} << 35};
-    const Stream stream{1, Purpose::new_weight, 2, 3};
-    std::vector<float> weights(cells.size());
-    born_weights(thrust::seq, HeNormal{}, stream, 50, cells.data(), 4, weights.data());
-    for (std::size_t i = 0; i < cells.size(); ++i) EXPECT_EQ(weights[i], HeNormal{}(stream.bits(cells[i]), 50));
 }
 
 /// The verbs of the interface: load, prune, store, regrow, store, degrees.
