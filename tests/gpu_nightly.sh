@@ -57,7 +57,8 @@ stage_configure() {
     fi
     cmake -G Ninja -S "$here" -B "$build" -DCMAKE_BUILD_TYPE=Release -DESPALIER_TESTS=ON -DESPALIER_BENCH=ON \
         "-DESPALIER_CUDA_ARCHITECTURES=${architecture:-90}" ${options[@]+"${options[@]}"} || return 1
-    cmake --build "$build" --target help | grep -q '^espalier_cuda:' ||
+    # (grep reads to the end: a pipe closed early would fail what writes to it)
+    cmake --build "$build" --target help | grep '^espalier_cuda:' >/dev/null ||
         refuse "the CUDA module would not be built: no nvcc, or a toolkit too old or in part; CMake says which above"
 }
 

@@ -126,8 +126,16 @@ inline void clear_unused_lanes(Activations dx, Index tile, Range rows) {
 void ColumnGradients(const SparseCpuLayer& layer, ConstActivations x, ConstActivations dy, Activations dx, Index tile,
                      Range columns, float* gradient) {
     const EdgePass pass{
-        layer.column_start.data(),      layer.row.data(), layer.input_weights.data(), x.row(tile, 0), dy.row(tile, 0),
-        dx ? dx.row(tile, 0) : nullptr, gradient,         fetches_ahead(dy.rows),     false};
+        .start = layer.column_start.data(),
+        .other = layer.row.data(),
+        .weights = layer.input_weights.data(),
+        .own = x.row(tile, 0),
+        .across = dy.row(tile, 0),
+        .dx = dx ? dx.row(tile, 0) : nullptr,
+        .gradient = gradient,
+        .fetch_ahead = fetches_ahead(dy.rows),
+        .add = false,
+    };
     if (!dx) return edge_passes<false>(pass, worked_lanes(x.used(tile)), columns);
     edge_passes<true>(pass, worked_lanes(x.used(tile)), columns);
     clear_unused_lanes(dx, tile, columns);
@@ -135,15 +143,17 @@ void ColumnGradients(const SparseCpuLayer& layer, ConstActivations x, ConstActiv
 
 void RowGradients(const SparseCpuLayer& layer, ConstActivations x, ConstActivations dy, Index tile, Range rows,
                   float* gradient) {
-    const EdgePass pass{layer.row_start.data(),
-                        layer.column.data(),
-                        nullptr,
-                        dy.row(tile, 0),
-                        x.row(tile, 0),
-                        nullptr,
-                        gradient,
-                        fetches_ahead(x.rows),
-                        false};
+    const EdgePass pass{
+        .start = layer.row_start.data(),
+        .other = layer.column.data(),
+        .weights = nullptr,
+        .own = dy.row(tile, 0),
+        .across = x.row(tile, 0),
+        .dx = nullptr,
+        .gradient = gradient,
+        .fetch_ahead = fetches_ahead(x.rows),
+        .add = false,
+    };
     edge_passes<false>(pass, worked_lanes(x.used(tile)), rows);
 }
 
