@@ -13,8 +13,8 @@
 #include "host/bench/crossover_report.hpp"
 #include "host/command.hpp"
 #include "host/output_file.hpp"
-#include "host/progress.hpp"
-#include "host/signals.hpp"
+#include "host/system/progress.hpp"
+#include "host/system/signals.hpp"
 
 namespace espalier {
 namespace {

@@ -9,7 +9,7 @@
 #include "host/config_text.hpp"
 #include "host/network_file.hpp"
 #include "host/option_table.hpp"
-#include "host/version.hpp"
+#include "host/system/version.hpp"
 
 namespace espalier {
 

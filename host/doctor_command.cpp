@@ -14,7 +14,7 @@
 #include "host/backends.hpp"
 #include "host/command.hpp"
 #include "host/data/catalog.hpp"
-#include "host/version.hpp"
+#include "host/system/version.hpp"
 
 namespace espalier {
 namespace {

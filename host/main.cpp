@@ -5,11 +5,11 @@
 #include <new>
 
 #include "espalier/error.hpp"
-#include "host/available_memory.hpp"
+#include "host/system/available_memory.hpp"
 #include "host/command.hpp"
-#include "host/nearest.hpp"
-#include "host/signals.hpp"
-#include "host/version.hpp"
+#include "host/system/did_you_mean.hpp"
+#include "host/system/signals.hpp"
+#include "host/system/version.hpp"
 
 namespace {
 

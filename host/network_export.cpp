@@ -8,7 +8,7 @@
 #include "host/npz.hpp"
 #include "host/output_file.hpp"
 #include "host/safetensors.hpp"
-#include "host/version.hpp"
+#include "host/system/version.hpp"
 
 namespace espalier {
 

@@ -6,7 +6,7 @@
 #include <sstream>
 
 #include "espalier/topology.hpp"
-#include "host/nearest.hpp"
+#include "host/system/did_you_mean.hpp"
 #include "host/rbm.hpp"
 
 namespace espalier {

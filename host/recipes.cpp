@@ -7,7 +7,7 @@
 
 #include "espalier/error.hpp"
 #include "host/config_text.hpp"
-#include "host/nearest.hpp"
+#include "host/system/did_you_mean.hpp"
 
 namespace espalier {
 namespace {

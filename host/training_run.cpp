@@ -15,15 +15,15 @@
 #include "host/option_table.hpp"
 #include "host/output_file.hpp"
 #include "host/pixel_statistics.hpp"
-#include "host/progress.hpp"
+#include "host/system/progress.hpp"
 #include "host/rbm.hpp"
 #include "host/rbm_pictures.hpp"
 #include "host/recipes.hpp"
 #include "host/report/report.hpp"
-#include "host/signals.hpp"
+#include "host/system/signals.hpp"
 #include "host/topology_records.hpp"
 #include "host/trainer.hpp"
-#include "host/version.hpp"
+#include "host/system/version.hpp"
 
 namespace espalier {
 namespace {

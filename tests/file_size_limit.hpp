@@ -3,7 +3,7 @@
 
 #include <sys/resource.h>
 
-#include "host/signals.hpp"
+#include "host/system/signals.hpp"
 
 namespace espalier {
 

@@ -1,4 +1,4 @@
-#include "host/progress.hpp"
+#include "host/system/progress.hpp"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>

@@ -7,7 +7,7 @@
 #include <string>
 
 #include "espalier/error.hpp"
-#include "host/available_memory.hpp"
+#include "host/system/available_memory.hpp"
 
 namespace espalier {
 

@@ -5,7 +5,7 @@
 #include <cstdlib>
 
 #include "espalier/error.hpp"
-#include "host/nearest.hpp"
+#include "host/system/did_you_mean.hpp"
 
 namespace espalier {
 

@@ -14,7 +14,7 @@
 #include <thread>
 
 #include "espalier/error.hpp"
-#include "host/signals.hpp"
+#include "host/system/signals.hpp"
 
 extern char** environ;
 

@@ -1,5 +1,5 @@
 // One program of the system at work for us, without a shell: downloads by curl or wget, unpacking by tar or unzip.
-// A signal that asks to stop (host/signals.hpp) ends it.
+// A signal that asks to stop (host/system/signals.hpp) ends it.
 #pragma once
 
 #include <filesystem>

@@ -12,7 +12,7 @@
 #include "host/data/idx.hpp"
 #include "host/data/input_file.hpp"
 #include "host/output_file.hpp"
-#include "host/signals.hpp"
+#include "host/system/signals.hpp"
 
 namespace espalier {
 

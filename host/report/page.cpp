@@ -9,7 +9,7 @@
 #include "host/heat_map.hpp"
 #include "host/report/assets.hpp"
 #include "host/report/tables.hpp"
-#include "host/version.hpp"
+#include "host/system/version.hpp"
 
 namespace espalier {
 namespace {

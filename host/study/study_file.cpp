@@ -11,7 +11,7 @@
 #include <utility>
 
 #include "espalier/error.hpp"
-#include "host/nearest.hpp"
+#include "host/system/did_you_mean.hpp"
 #include "host/recipes.hpp"
 
 namespace espalier {

@@ -7,7 +7,7 @@
 #include "espalier/error.hpp"
 #include "host/recipes.hpp"
 #include "host/report/run_folder.hpp"
-#include "host/version.hpp"
+#include "host/system/version.hpp"
 
 namespace espalier {
 

@@ -17,10 +17,10 @@
 #include "host/checkpoint_folder.hpp"
 #include "host/config_text.hpp"
 #include "host/output_file.hpp"
-#include "host/progress.hpp"
+#include "host/system/progress.hpp"
 #include "host/run_results.hpp"
-#include "host/signals.hpp"
-#include "host/study/child_process.hpp"
+#include "host/system/signals.hpp"
+#include "host/system/child_process.hpp"
 
 namespace espalier {
 namespace {

@@ -1,4 +1,4 @@
-#include "host/signals.hpp"
+#include "host/system/signals.hpp"
 
 #include <csignal>
 #include <initializer_list>

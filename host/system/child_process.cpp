@@ -1,4 +1,4 @@
-#include "host/study/child_process.hpp"
+#include "host/system/child_process.hpp"
 
 #include <fcntl.h>
 #include <sys/prctl.h>

@@ -1,4 +1,4 @@
-#include "host/version.hpp"
+#include "host/system/version.hpp"
 
 namespace espalier {
 

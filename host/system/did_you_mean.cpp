@@ -1,4 +1,4 @@
-#include "host/nearest.hpp"
+#include "host/system/did_you_mean.hpp"
 
 #include <algorithm>
 #include <numeric>

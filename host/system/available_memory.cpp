@@ -1,4 +1,4 @@
-#include "host/available_memory.hpp"
+#include "host/system/available_memory.hpp"
 
 #include <sys/resource.h>
 #include <unistd.h>
