@@ -12,7 +12,7 @@
 #include "host/bench/crossover.hpp"
 #include "host/bench/crossover_report.hpp"
 #include "host/command.hpp"
-#include "host/output_file.hpp"
+#include "host/formats/output_file.hpp"
 #include "host/system/progress.hpp"
 #include "host/system/signals.hpp"
 

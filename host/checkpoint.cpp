@@ -7,7 +7,7 @@
 
 #include "espalier/error.hpp"
 #include "host/config_text.hpp"
-#include "host/network_file.hpp"
+#include "host/formats/network_file.hpp"
 #include "host/option_table.hpp"
 #include "host/system/version.hpp"
 

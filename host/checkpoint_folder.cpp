@@ -7,8 +7,8 @@
 
 #include "espalier/error.hpp"
 #include "host/checkpoint.hpp"
-#include "host/output_file.hpp"
-#include "host/safetensors.hpp"
+#include "host/formats/output_file.hpp"
+#include "host/formats/safetensors.hpp"
 
 namespace espalier {
 

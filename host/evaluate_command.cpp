@@ -10,7 +10,7 @@
 #include "host/config_text.hpp"
 #include "host/data/dataset.hpp"
 #include "host/learner.hpp"
-#include "host/network_file.hpp"
+#include "host/formats/network_file.hpp"
 #include "host/option_table.hpp"
 #include "host/rbm.hpp"
 #include "host/rbm_scores.hpp"

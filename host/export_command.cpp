@@ -5,8 +5,8 @@
 
 #include "espalier/error.hpp"
 #include "host/command.hpp"
-#include "host/network_export.hpp"
-#include "host/network_file.hpp"
+#include "host/formats/network_export.hpp"
+#include "host/formats/network_file.hpp"
 
 namespace espalier {
 namespace {

@@ -8,8 +8,8 @@
 
 #include "espalier/topology.hpp"
 #include "host/command.hpp"
-#include "host/data/npy.hpp"
-#include "host/network_file.hpp"
+#include "host/formats/npy.hpp"
+#include "host/formats/network_file.hpp"
 
 namespace espalier {
 namespace {

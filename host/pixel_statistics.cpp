@@ -8,7 +8,7 @@
 
 #include "espalier/error.hpp"
 #include "host/data/dataset.hpp"
-#include "host/data/npy.hpp"
+#include "host/formats/npy.hpp"
 
 namespace espalier {
 namespace {

@@ -7,7 +7,7 @@
 #include "espalier/activation.hpp"
 #include "host/annealing.hpp"
 #include "host/data/dataset.hpp"
-#include "host/heat_map.hpp"
+#include "host/formats/heat_map.hpp"
 #include "host/pixel_statistics.hpp"
 
 namespace espalier {

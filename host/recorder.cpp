@@ -8,9 +8,9 @@
 
 #include "espalier/error.hpp"
 #include "host/checkpoint_folder.hpp"
-#include "host/data/npy.hpp"
-#include "host/heat_map.hpp"
-#include "host/output_file.hpp"
+#include "host/formats/npy.hpp"
+#include "host/formats/heat_map.hpp"
+#include "host/formats/output_file.hpp"
 #include "host/run_lock.hpp"
 #include "host/topology_records.hpp"
 

@@ -8,7 +8,7 @@
 #include <cerrno>
 
 #include "espalier/error.hpp"
-#include "host/output_file.hpp"
+#include "host/formats/output_file.hpp"
 
 namespace espalier {
 

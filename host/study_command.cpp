@@ -7,7 +7,7 @@
 #include "espalier/error.hpp"
 #include "host/command.hpp"
 #include "host/experiment_arguments.hpp"
-#include "host/output_file.hpp"
+#include "host/formats/output_file.hpp"
 #include "host/report/report.hpp"
 #include "host/study/study_results.hpp"
 

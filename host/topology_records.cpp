@@ -10,9 +10,9 @@
 
 #include "espalier/error.hpp"
 #include "espalier/rule.hpp"
-#include "host/data/npy.hpp"
+#include "host/formats/npy.hpp"
 #include "host/edge_history.hpp"
-#include "host/output_file.hpp"
+#include "host/formats/output_file.hpp"
 
 namespace espalier {
 

@@ -10,7 +10,7 @@
 #include "espalier/error.hpp"
 #include "file_size_limit.hpp"
 #include "host/checkpoint_folder.hpp"
-#include "host/network_file.hpp"
+#include "host/formats/network_file.hpp"
 #include "host/run_lock.hpp"
 #include "same_network.hpp"
 #include "small_run.hpp"

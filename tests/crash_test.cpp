@@ -17,7 +17,7 @@
 
 #include "host/checkpoint.hpp"
 #include "host/checkpoint_folder.hpp"
-#include "host/output_file.hpp"
+#include "host/formats/output_file.hpp"
 #include "program_fixture.hpp"
 
 namespace espalier {

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "files.hpp"
-#include "host/data/npy.hpp"
+#include "host/formats/npy.hpp"
 #include "user_errors.hpp"
 
 namespace espalier {

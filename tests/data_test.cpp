@@ -13,7 +13,7 @@
 #include "host/data/dataset.hpp"
 #include "host/data/download.hpp"
 #include "host/data/fetch.hpp"
-#include "host/data/sha256.hpp"
+#include "host/formats/sha256.hpp"
 #include "host/data/synthetic.hpp"
 #include "temporary_folder.hpp"
 

@@ -1,4 +1,4 @@
-#include "host/heat_map.hpp"
+#include "host/formats/heat_map.hpp"
 
 #include <gtest/gtest.h>
 #include <zlib.h>

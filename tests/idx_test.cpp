@@ -6,8 +6,8 @@
 
 #include "data_files.hpp"
 #include "host/data/cifar.hpp"
-#include "host/data/input_file.hpp"
-#include "host/data/sha256.hpp"
+#include "host/formats/input_file.hpp"
+#include "host/formats/sha256.hpp"
 #include "temporary_folder.hpp"
 
 namespace espalier {

@@ -1,4 +1,4 @@
-#include "host/network_file.hpp"
+#include "host/formats/network_file.hpp"
 #include "files.hpp"
 
 #include <gtest/gtest.h>
@@ -12,8 +12,8 @@
 
 #include "espalier/error.hpp"
 #include "file_size_limit.hpp"
-#include "host/data/sha256.hpp"
-#include "host/safetensors.hpp"
+#include "host/formats/sha256.hpp"
+#include "host/formats/safetensors.hpp"
 #include "same_network.hpp"
 #include "temporary_folder.hpp"
 

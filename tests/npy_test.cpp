@@ -1,5 +1,5 @@
 // NPY files: round trips, appending, hostile headers.
-#include "host/data/npy.hpp"
+#include "host/formats/npy.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -4,7 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "host/data/npy.hpp"
+#include "host/formats/npy.hpp"
 #include "host/recipes.hpp"
 #include "program_fixture.hpp"
 

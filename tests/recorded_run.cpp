@@ -6,7 +6,7 @@
 
 #include "espalier/layer.hpp"
 #include "espalier/random.hpp"
-#include "host/network_file.hpp"
+#include "host/formats/network_file.hpp"
 #include "host/pixel_statistics.hpp"
 #include "host/recorder.hpp"
 #include "host/topology_records.hpp"

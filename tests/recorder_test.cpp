@@ -13,7 +13,7 @@
 
 #include "espalier/error.hpp"
 #include "file_size_limit.hpp"
-#include "host/data/npy.hpp"
+#include "host/formats/npy.hpp"
 #include "temporary_folder.hpp"
 #include "user_errors.hpp"
 

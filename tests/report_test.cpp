@@ -15,7 +15,7 @@
 
 #include "espalier/error.hpp"
 #include "host/data/dataset.hpp"
-#include "host/data/npy.hpp"
+#include "host/formats/npy.hpp"
 #include "host/pixel_statistics.hpp"
 #include "host/report/page.hpp"
 #include "host/report/run_folder.hpp"

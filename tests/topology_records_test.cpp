@@ -10,7 +10,7 @@
 #include <sstream>
 
 #include "espalier/error.hpp"
-#include "host/data/npy.hpp"
+#include "host/formats/npy.hpp"
 #include "host/report/report.hpp"
 #include "host/report/run_folder.hpp"
 #include "recorded_run.hpp"

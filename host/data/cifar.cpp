@@ -1,6 +1,6 @@
 #include "host/data/cifar.hpp"
 
-#include "host/data/input_file.hpp"
+#include "host/formats/input_file.hpp"
 
 namespace espalier {
 

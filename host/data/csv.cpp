@@ -5,7 +5,7 @@
 #include <cmath>
 #include <string_view>
 
-#include "host/data/input_file.hpp"
+#include "host/formats/input_file.hpp"
 #include "host/data/labels.hpp"
 
 namespace espalier {

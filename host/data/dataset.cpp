@@ -12,7 +12,7 @@
 #include "host/data/csv.hpp"
 #include "host/data/idx.hpp"
 #include "host/data/npy_pair.hpp"
-#include "host/data/sha256.hpp"
+#include "host/formats/sha256.hpp"
 #include "host/data/synthetic.hpp"
 
 namespace espalier {

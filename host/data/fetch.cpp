@@ -10,8 +10,8 @@
 #include "host/data/cifar.hpp"
 #include "host/data/download.hpp"
 #include "host/data/idx.hpp"
-#include "host/data/input_file.hpp"
-#include "host/output_file.hpp"
+#include "host/formats/input_file.hpp"
+#include "host/formats/output_file.hpp"
 #include "host/system/signals.hpp"
 
 namespace espalier {

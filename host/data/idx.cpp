@@ -2,7 +2,7 @@
 
 #include <limits>
 
-#include "host/data/input_file.hpp"
+#include "host/formats/input_file.hpp"
 
 namespace espalier {
 namespace {

@@ -6,8 +6,8 @@
 
 #include "espalier/error.hpp"
 #include "host/data/labels.hpp"
-#include "host/data/npy.hpp"
-#include "host/data/sha256.hpp"
+#include "host/formats/npy.hpp"
+#include "host/formats/sha256.hpp"
 
 namespace espalier {
 namespace {

@@ -4,7 +4,7 @@
 #include <array>
 
 #include "espalier/random.hpp"
-#include "host/data/sha256.hpp"
+#include "host/formats/sha256.hpp"
 
 namespace espalier {
 namespace {

@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "espalier/error.hpp"
-#include "host/heat_map.hpp"
+#include "host/formats/heat_map.hpp"
 #include "host/report/assets.hpp"
 #include "host/report/tables.hpp"
 #include "host/system/version.hpp"

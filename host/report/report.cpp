@@ -5,7 +5,7 @@
 #include <system_error>
 
 #include "espalier/error.hpp"
-#include "host/output_file.hpp"
+#include "host/formats/output_file.hpp"
 #include "host/report/page.hpp"
 
 namespace espalier {

@@ -11,7 +11,7 @@
 #include "espalier/experiment.hpp"
 #include "espalier/layer.hpp"
 #include "espalier/topology_statistics.hpp"
-#include "host/data/npy.hpp"
+#include "host/formats/npy.hpp"
 #include "host/pixel_statistics.hpp"
 
 namespace espalier {

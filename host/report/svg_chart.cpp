@@ -6,7 +6,7 @@
 #include <limits>
 
 #include "espalier/rule.hpp"
-#include "host/heat_map.hpp"
+#include "host/formats/heat_map.hpp"
 
 namespace espalier {
 namespace {

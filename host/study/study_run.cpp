@@ -16,7 +16,7 @@
 #include "espalier/error.hpp"
 #include "host/checkpoint_folder.hpp"
 #include "host/config_text.hpp"
-#include "host/output_file.hpp"
+#include "host/formats/output_file.hpp"
 #include "host/system/progress.hpp"
 #include "host/run_results.hpp"
 #include "host/system/signals.hpp"

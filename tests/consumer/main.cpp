@@ -6,7 +6,7 @@
 #include "host/backends.hpp"
 #include "host/data/dataset.hpp"
 #include "host/network_birth.hpp"
-#include "host/network_file.hpp"
+#include "host/formats/network_file.hpp"
 #include "host/trainer.hpp"
 
 int main() {

@@ -4,8 +4,8 @@
 
 #include "fuzz_file.hpp"
 #include "host/checkpoint.hpp"
-#include "host/data/sha256.hpp"
-#include "host/network_file.hpp"
+#include "host/formats/sha256.hpp"
+#include "host/formats/network_file.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t size) {
     using namespace espalier;

@@ -1,6 +1,6 @@
 // NPY arrays, raw or gzip.
 #include "fuzz_file.hpp"
-#include "host/data/npy.hpp"
+#include "host/formats/npy.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t size) {
     using namespace espalier;

@@ -1,4 +1,4 @@
-#include "host/data/input_file.hpp"
+#include "host/formats/input_file.hpp"
 
 #include <fcntl.h>
 #include <sys/stat.h>

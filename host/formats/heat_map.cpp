@@ -1,11 +1,11 @@
-#include "host/heat_map.hpp"
+#include "host/formats/heat_map.hpp"
 
 #include <zlib.h>
 
 #include <algorithm>
 
 #include "espalier/error.hpp"
-#include "host/output_file.hpp"
+#include "host/formats/output_file.hpp"
 
 namespace espalier {
 

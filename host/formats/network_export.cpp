@@ -1,13 +1,13 @@
-#include "host/network_export.hpp"
+#include "host/formats/network_export.hpp"
 
 #include <limits>
 #include <map>
 
 #include "espalier/error.hpp"
-#include "host/data/npy.hpp"
-#include "host/npz.hpp"
-#include "host/output_file.hpp"
-#include "host/safetensors.hpp"
+#include "host/formats/npy.hpp"
+#include "host/formats/npz.hpp"
+#include "host/formats/output_file.hpp"
+#include "host/formats/safetensors.hpp"
 #include "host/system/version.hpp"
 
 namespace espalier {

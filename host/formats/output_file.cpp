@@ -1,4 +1,4 @@
-#include "host/output_file.hpp"
+#include "host/formats/output_file.hpp"
 
 #include <fcntl.h>
 #include <sys/stat.h>

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "host/safetensors.hpp"
+#include "host/formats/safetensors.hpp"
 
 namespace espalier {
 

@@ -1,4 +1,4 @@
-#include "host/data/npy.hpp"
+#include "host/formats/npy.hpp"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -14,8 +14,8 @@
 #include <utility>
 
 #include "espalier/error.hpp"
-#include "host/data/input_file.hpp"
-#include "host/output_file.hpp"
+#include "host/formats/input_file.hpp"
+#include "host/formats/output_file.hpp"
 
 namespace espalier {
 namespace {

@@ -1,4 +1,4 @@
-#include "host/safetensors.hpp"
+#include "host/formats/safetensors.hpp"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -13,8 +13,8 @@
 #include <system_error>
 
 #include "espalier/error.hpp"
-#include "host/data/sha256.hpp"
-#include "host/safetensors_header.hpp"
+#include "host/formats/sha256.hpp"
+#include "host/formats/safetensors_header.hpp"
 
 namespace espalier {
 

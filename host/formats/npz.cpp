@@ -1,4 +1,4 @@
-#include "host/npz.hpp"
+#include "host/formats/npz.hpp"
 
 #include <zlib.h>
 
@@ -6,8 +6,8 @@
 #include <limits>
 
 #include "espalier/error.hpp"
-#include "host/data/npy.hpp"
-#include "host/output_file.hpp"
+#include "host/formats/npy.hpp"
+#include "host/formats/output_file.hpp"
 
 namespace espalier {
 

@@ -1,4 +1,4 @@
-#include "host/network_file.hpp"
+#include "host/formats/network_file.hpp"
 
 #include <algorithm>
 #include <charconv>

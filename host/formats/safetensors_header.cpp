@@ -1,4 +1,4 @@
-#include "host/safetensors_header.hpp"
+#include "host/formats/safetensors_header.hpp"
 
 #include <iterator>
 #include <nlohmann/json.hpp>

@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "host/output_file.hpp"
+#include "host/formats/output_file.hpp"
 
 namespace espalier {
 

@@ -1,4 +1,4 @@
-#include "host/data/sha256.hpp"
+#include "host/formats/sha256.hpp"
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>

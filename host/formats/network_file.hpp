@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "espalier/layer.hpp"
-#include "host/safetensors.hpp"
+#include "host/formats/safetensors.hpp"
 
 namespace espalier {
 

@@ -11,7 +11,7 @@
 #include <string_view>
 #include <vector>
 
-#include "host/data/sha256.hpp"
+#include "host/formats/sha256.hpp"
 
 namespace espalier {
 
