@@ -11,7 +11,7 @@
 #include "espalier/error.hpp"
 #include "espalier/rule.hpp"
 #include "host/formats/npy.hpp"
-#include "host/edge_history.hpp"
+#include "host/topology/edge_lifetimes.hpp"
 #include "host/formats/output_file.hpp"
 
 namespace espalier {

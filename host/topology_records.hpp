@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "espalier/layer.hpp"
-#include "host/edge_history.hpp"
+#include "host/topology/edge_lifetimes.hpp"
 #include "host/epoch_record.hpp"
 
 namespace espalier {

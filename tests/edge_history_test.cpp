@@ -1,5 +1,5 @@
 // Ages, losses and survival of edges against brute force and by hand.
-#include "host/edge_history.hpp"
+#include "host/topology/edge_lifetimes.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

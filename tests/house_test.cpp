@@ -180,7 +180,7 @@ bool leads_its_source(const fs::path& header) {
 /// .github/workflows/ci.yml). The -inl files are parts of a source.
 void expect_self_contained(const std::string& room) {
     const TemporaryFolder temporary;
-    std::string command = compiler_call("host/topology.cpp") + " -Werror -fsyntax-only";
+    std::string command = compiler_call("host/topology/topology.cpp") + " -Werror -fsyntax-only";
     int number = 0;
     for (const auto& header : sources({room}, {".hpp"})) {
         if (header.string().ends_with("-inl.hpp") || leads_its_source(header)) continue;

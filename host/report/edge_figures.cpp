@@ -5,7 +5,7 @@
 #include <limits>
 #include <utility>
 
-#include "host/edge_history.hpp"
+#include "host/topology/edge_lifetimes.hpp"
 #include "host/report/figures.hpp"
 
 namespace espalier {

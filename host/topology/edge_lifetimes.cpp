@@ -1,4 +1,4 @@
-#include "host/edge_history.hpp"
+#include "host/topology/edge_lifetimes.hpp"
 
 #include <algorithm>
 #include <bit>
