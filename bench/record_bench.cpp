@@ -12,7 +12,7 @@
 
 #include "espalier/error.hpp"
 #include "host/bench/ceiling.hpp"
-#include "host/config_text.hpp"
+#include "host/options/config_text.hpp"
 #include "host/cpu/cpu_backend.hpp"
 #include "host/network_birth.hpp"
 #include "host/perceptron.hpp"

@@ -6,9 +6,9 @@
 #include <utility>
 
 #include "espalier/error.hpp"
-#include "host/config_text.hpp"
+#include "host/options/config_text.hpp"
 #include "host/formats/network_file.hpp"
-#include "host/option_table.hpp"
+#include "host/options/option_table.hpp"
 #include "host/system/version.hpp"
 
 namespace espalier {

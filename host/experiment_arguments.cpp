@@ -2,8 +2,8 @@
 
 #include <CLI/CLI.hpp>
 
-#include "host/config_text.hpp"
-#include "host/recipes.hpp"
+#include "host/options/config_text.hpp"
+#include "host/options/recipes.hpp"
 
 namespace espalier {
 

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "espalier/experiment.hpp"
-#include "host/option_table.hpp"
+#include "host/options/option_table.hpp"
 
 namespace CLI {
 class App;

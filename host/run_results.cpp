@@ -4,7 +4,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
-#include "host/option_table.hpp"
+#include "host/options/option_table.hpp"
 
 namespace espalier {
 namespace {

@@ -6,10 +6,10 @@
 #include "espalier/error.hpp"
 #include "host/checkpoint_folder.hpp"
 #include "host/command.hpp"
-#include "host/config_text.hpp"
+#include "host/options/config_text.hpp"
 #include "host/experiment_arguments.hpp"
 #include "host/memory_estimate.hpp"
-#include "host/recipes.hpp"
+#include "host/options/recipes.hpp"
 #include "host/training_run.hpp"
 
 namespace espalier {

@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "host/formats/npy.hpp"
-#include "host/recipes.hpp"
+#include "host/options/recipes.hpp"
 #include "program_fixture.hpp"
 
 namespace espalier {

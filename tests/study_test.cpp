@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "espalier/error.hpp"
-#include "host/recipes.hpp"
+#include "host/options/recipes.hpp"
 #include "host/study/study_results.hpp"
 #include "host/study/study_statistics.hpp"
 #include "recorded_run.hpp"

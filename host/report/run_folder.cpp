@@ -7,9 +7,9 @@
 #include <sstream>
 
 #include "espalier/error.hpp"
-#include "host/config_text.hpp"
+#include "host/options/config_text.hpp"
 #include "host/formats/network_file.hpp"
-#include "host/option_table.hpp"
+#include "host/options/option_table.hpp"
 #include "host/rbm.hpp"
 #include "host/topology_records.hpp"
 

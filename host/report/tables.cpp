@@ -8,7 +8,7 @@
 #include <set>
 
 #include "espalier/rule.hpp"
-#include "host/option_table.hpp"
+#include "host/options/option_table.hpp"
 
 namespace espalier {
 namespace {

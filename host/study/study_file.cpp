@@ -12,7 +12,7 @@
 
 #include "espalier/error.hpp"
 #include "host/system/did_you_mean.hpp"
-#include "host/recipes.hpp"
+#include "host/options/recipes.hpp"
 
 namespace espalier {
 namespace {

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "espalier/experiment.hpp"
-#include "host/option_table.hpp"
+#include "host/options/option_table.hpp"
 
 namespace espalier {
 

@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "espalier/error.hpp"
-#include "host/recipes.hpp"
+#include "host/options/recipes.hpp"
 #include "host/report/run_folder.hpp"
 #include "host/system/version.hpp"
 

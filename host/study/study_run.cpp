@@ -15,7 +15,7 @@
 
 #include "espalier/error.hpp"
 #include "host/checkpoint_folder.hpp"
-#include "host/config_text.hpp"
+#include "host/options/config_text.hpp"
 #include "host/formats/output_file.hpp"
 #include "host/system/progress.hpp"
 #include "host/run_results.hpp"

@@ -1,7 +1,7 @@
 // Config and recipe files: whatever is accepted prints as a text that reads back to itself.
 #include "fuzz_file.hpp"
-#include "host/config_text.hpp"
-#include "host/option_table.hpp"
+#include "host/options/config_text.hpp"
+#include "host/options/option_table.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t size) {
     using namespace espalier;

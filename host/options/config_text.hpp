@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "host/option_table.hpp"
+#include "host/options/option_table.hpp"
 
 namespace espalier {
 

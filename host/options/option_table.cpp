@@ -1,4 +1,4 @@
-#include "host/option_table.hpp"
+#include "host/options/option_table.hpp"
 
 #include <algorithm>
 #include <charconv>

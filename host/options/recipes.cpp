@@ -1,4 +1,4 @@
-#include "host/recipes.hpp"
+#include "host/options/recipes.hpp"
 
 #include <algorithm>
 #include <charconv>
@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "espalier/error.hpp"
-#include "host/config_text.hpp"
+#include "host/options/config_text.hpp"
 #include "host/system/did_you_mean.hpp"
 
 namespace espalier {

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "host/option_table.hpp"
+#include "host/options/option_table.hpp"
 
 namespace espalier {
 

@@ -1,4 +1,4 @@
-#include "host/config_text.hpp"
+#include "host/options/config_text.hpp"
 
 #include <CLI/CLI.hpp>
 #include <charconv>
