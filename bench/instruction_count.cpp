@@ -13,8 +13,8 @@
 #include "host/bench/product.hpp"
 #include "host/cpu/cpu_backend.hpp"
 #include "host/data/dataset.hpp"
-#include "host/network_birth.hpp"
-#include "host/perceptron.hpp"
+#include "host/models/initialization.hpp"
+#include "host/models/mlp.hpp"
 
 namespace espalier {
 

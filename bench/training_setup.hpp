@@ -8,8 +8,8 @@
 
 #include "espalier/backend.hpp"
 #include "host/data/dataset.hpp"
-#include "host/network_birth.hpp"
-#include "host/perceptron.hpp"
+#include "host/models/initialization.hpp"
+#include "host/models/mlp.hpp"
 
 namespace espalier {
 

@@ -9,10 +9,10 @@
 #include "host/command.hpp"
 #include "host/options/config_text.hpp"
 #include "host/data/dataset.hpp"
-#include "host/learner.hpp"
+#include "host/models/model.hpp"
 #include "host/formats/network_file.hpp"
 #include "host/options/option_table.hpp"
-#include "host/rbm.hpp"
+#include "host/models/rbm.hpp"
 #include "host/rbm_scores.hpp"
 #include "host/training_run.hpp"
 

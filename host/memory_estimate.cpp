@@ -10,8 +10,8 @@
 
 #include "host/backends.hpp"
 #include "host/data/dataset.hpp"
-#include "host/learner.hpp"
-#include "host/network_birth.hpp"
+#include "host/models/model.hpp"
+#include "host/models/initialization.hpp"
 #include "host/topology_records.hpp"
 #include "host/training_run.hpp"
 

@@ -24,7 +24,7 @@ struct RbmParameters {
     std::vector<double> visible_bias, hidden_bias;
 };
 
-/// From a network as host/rbm.hpp describes it.
+/// From a network as host/models/rbm.hpp describes it.
 RbmParameters rbm_parameters(const Network& network);
 
 /// log(1 + exp(x)) without overflow.

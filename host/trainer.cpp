@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "espalier/error.hpp"
-#include "host/network_birth.hpp"
+#include "host/models/initialization.hpp"
 
 namespace espalier {
 namespace {

@@ -9,7 +9,7 @@
 #include "espalier/backend.hpp"
 #include "espalier/experiment.hpp"
 #include "host/data/dataset.hpp"
-#include "host/learner.hpp"
+#include "host/models/model.hpp"
 #include "host/recorder.hpp"
 
 namespace espalier {

@@ -3,7 +3,7 @@
 
 #include "backend_fixture.hpp"
 #include "host/data/dataset.hpp"
-#include "host/network_birth.hpp"
+#include "host/models/initialization.hpp"
 #include "host/trainer.hpp"
 
 namespace espalier {

@@ -1,6 +1,6 @@
 // Contrastive divergence against brute force: step by step with the same draws, on average over all states, and by what
 // it does to the exact likelihood.
-#include "host/rbm.hpp"
+#include "host/models/rbm.hpp"
 
 #include <cmath>
 #include <numeric>
@@ -8,7 +8,7 @@
 #include "backend_fixture.hpp"
 #include "espalier/bernoulli_units.hpp"
 #include "espalier/error.hpp"
-#include "host/network_birth.hpp"
+#include "host/models/initialization.hpp"
 #include "host/rbm_energy.hpp"
 #include "small_rbm.hpp"
 

@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "cuda_training.hpp"
-#include "host/rbm.hpp"
+#include "host/models/rbm.hpp"
 #include "small_rbm.hpp"
 
 namespace espalier {

@@ -5,7 +5,7 @@
 #include <filesystem>
 
 #include "host/cpu/cpu_backend.hpp"
-#include "host/network_birth.hpp"
+#include "host/models/initialization.hpp"
 #include "same_network.hpp"
 #include "small_run.hpp"
 #include "temporary_folder.hpp"

@@ -7,7 +7,7 @@
 
 #include "host/cpu/cpu_backend.hpp"
 #include "host/data/dataset.hpp"
-#include "host/network_birth.hpp"
+#include "host/models/initialization.hpp"
 #include "host/options/option_table.hpp"
 #include "host/trainer.hpp"
 

@@ -7,7 +7,7 @@
 
 #include "espalier/topology.hpp"
 #include "host/system/did_you_mean.hpp"
-#include "host/rbm.hpp"
+#include "host/models/rbm.hpp"
 
 namespace espalier {
 namespace {

@@ -10,7 +10,7 @@
 #include "host/options/config_text.hpp"
 #include "host/formats/network_file.hpp"
 #include "host/options/option_table.hpp"
-#include "host/rbm.hpp"
+#include "host/models/rbm.hpp"
 #include "host/topology_records.hpp"
 
 namespace espalier {

@@ -5,7 +5,7 @@
 #include "espalier/experiment.hpp"
 #include "host/backends.hpp"
 #include "host/data/dataset.hpp"
-#include "host/network_birth.hpp"
+#include "host/models/initialization.hpp"
 #include "host/formats/network_file.hpp"
 #include "host/trainer.hpp"
 

@@ -1,9 +1,9 @@
-#include "host/learner.hpp"
+#include "host/models/model.hpp"
 
 #include <algorithm>
 
-#include "host/perceptron.hpp"
-#include "host/rbm.hpp"
+#include "host/models/mlp.hpp"
+#include "host/models/rbm.hpp"
 
 namespace espalier {
 

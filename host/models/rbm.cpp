@@ -1,4 +1,4 @@
-#include "host/rbm.hpp"
+#include "host/models/rbm.hpp"
 
 #include <algorithm>
 #include <cmath>

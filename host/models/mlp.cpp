@@ -1,4 +1,4 @@
-#include "host/perceptron.hpp"
+#include "host/models/mlp.hpp"
 
 #include <algorithm>
 

@@ -1,9 +1,9 @@
-#include "host/network_birth.hpp"
+#include "host/models/initialization.hpp"
 
 #include <numeric>
 
 #include "espalier/error.hpp"
-#include "host/rbm.hpp"
+#include "host/models/rbm.hpp"
 
 namespace espalier {
 namespace {

@@ -8,7 +8,7 @@
 // Tieleman, "Training restricted Boltzmann machines using approximations to the likelihood gradient", ICML 2008.
 #pragma once
 
-#include "host/learner.hpp"
+#include "host/models/model.hpp"
 
 namespace espalier {
 

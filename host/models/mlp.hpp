@@ -4,7 +4,7 @@
 
 #include <vector>
 
-#include "host/learner.hpp"
+#include "host/models/model.hpp"
 
 namespace espalier {
 
