@@ -13,7 +13,7 @@
 #include "host/formats/network_file.hpp"
 #include "host/options/option_table.hpp"
 #include "host/models/rbm.hpp"
-#include "host/rbm_scores.hpp"
+#include "host/rbm/scores.hpp"
 #include "host/training_run.hpp"
 
 namespace espalier {

@@ -17,7 +17,7 @@
 #include "host/pixel_statistics.hpp"
 #include "host/system/progress.hpp"
 #include "host/models/rbm.hpp"
-#include "host/rbm_pictures.hpp"
+#include "host/rbm/pictures.hpp"
 #include "host/options/recipes.hpp"
 #include "host/report/report.hpp"
 #include "host/system/signals.hpp"

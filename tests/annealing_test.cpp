@@ -1,11 +1,11 @@
 // Annealed importance sampling and free energies against sums over all states.
-#include "host/annealing.hpp"
+#include "host/rbm/annealed_importance_sampling.hpp"
 
 #include <gtest/gtest.h>
 
 #include <cmath>
 
-#include "host/rbm_scores.hpp"
+#include "host/rbm/scores.hpp"
 #include "small_rbm.hpp"
 
 namespace espalier {

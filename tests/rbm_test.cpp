@@ -9,7 +9,7 @@
 #include "espalier/bernoulli_units.hpp"
 #include "espalier/error.hpp"
 #include "host/models/initialization.hpp"
-#include "host/rbm_energy.hpp"
+#include "host/rbm/energy.hpp"
 #include "small_rbm.hpp"
 
 namespace espalier {

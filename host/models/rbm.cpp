@@ -5,7 +5,7 @@
 
 #include "espalier/error.hpp"
 #include "espalier/rule.hpp"
-#include "host/annealing.hpp"
+#include "host/rbm/annealed_importance_sampling.hpp"
 #include "host/data/dataset.hpp"
 #include "host/pixel_statistics.hpp"
 

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "espalier/layer.hpp"
-#include "host/annealing.hpp"
+#include "host/rbm/annealed_importance_sampling.hpp"
 
 namespace espalier {
 

@@ -1,4 +1,4 @@
-#include "host/annealing.hpp"
+#include "host/rbm/annealed_importance_sampling.hpp"
 
 #include <omp.h>
 

@@ -1,4 +1,4 @@
-#include "host/rbm_energy.hpp"
+#include "host/rbm/energy.hpp"
 
 #include <algorithm>
 #include <cmath>

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "host/rbm_energy.hpp"
+#include "host/rbm/energy.hpp"
 
 namespace espalier {
 

@@ -1,11 +1,11 @@
-#include "host/rbm_pictures.hpp"
+#include "host/rbm/pictures.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <numeric>
 
 #include "espalier/activation.hpp"
-#include "host/annealing.hpp"
+#include "host/rbm/annealed_importance_sampling.hpp"
 #include "host/data/dataset.hpp"
 #include "host/formats/heat_map.hpp"
 #include "host/pixel_statistics.hpp"

@@ -1,4 +1,4 @@
-#include "host/rbm_scores.hpp"
+#include "host/rbm/scores.hpp"
 
 #include <algorithm>
 #include <cmath>
