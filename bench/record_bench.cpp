@@ -16,9 +16,9 @@
 #include "host/cpu/cpu_backend.hpp"
 #include "host/models/initialization.hpp"
 #include "host/models/mlp.hpp"
-#include "host/recorder.hpp"
-#include "host/report/run_folder.hpp"
-#include "host/topology_records.hpp"
+#include "host/run/recorder.hpp"
+#include "host/run/run_reader.hpp"
+#include "host/run/topology_records.hpp"
 
 namespace espalier {
 namespace {

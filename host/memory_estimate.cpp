@@ -12,7 +12,7 @@
 #include "host/data/dataset.hpp"
 #include "host/models/model.hpp"
 #include "host/models/initialization.hpp"
-#include "host/topology_records.hpp"
+#include "host/run/topology_records.hpp"
 #include "host/training_run.hpp"
 
 namespace espalier {

@@ -4,7 +4,7 @@
 #include <memory>
 
 #include "espalier/error.hpp"
-#include "host/checkpoint_folder.hpp"
+#include "host/run/checkpoint_folder.hpp"
 #include "host/command.hpp"
 #include "host/options/config_text.hpp"
 #include "host/experiment_arguments.hpp"

@@ -10,7 +10,7 @@
 #include "espalier/experiment.hpp"
 #include "host/data/dataset.hpp"
 #include "host/models/model.hpp"
-#include "host/recorder.hpp"
+#include "host/run/recorder.hpp"
 
 namespace espalier {
 

@@ -6,8 +6,8 @@
 
 #include "espalier/error.hpp"
 #include "host/backends.hpp"
-#include "host/checkpoint.hpp"
-#include "host/checkpoint_folder.hpp"
+#include "host/run/checkpoint.hpp"
+#include "host/run/checkpoint_folder.hpp"
 #include "host/options/config_text.hpp"
 #include "host/data/dataset.hpp"
 #include "host/models/initialization.hpp"
@@ -21,7 +21,7 @@
 #include "host/options/recipes.hpp"
 #include "host/report/report.hpp"
 #include "host/system/signals.hpp"
-#include "host/topology_records.hpp"
+#include "host/run/topology_records.hpp"
 #include "host/trainer.hpp"
 #include "host/system/version.hpp"
 

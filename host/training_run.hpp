@@ -5,7 +5,7 @@
 #include <filesystem>
 
 #include "espalier/experiment.hpp"
-#include "host/run_results.hpp"
+#include "host/run/run_results.hpp"
 
 namespace espalier {
 

@@ -1,5 +1,5 @@
 // Checkpoints as files: what they hold, which are kept, what damage is detected, which one a run resumes from.
-#include "host/checkpoint.hpp"
+#include "host/run/checkpoint.hpp"
 #include "files.hpp"
 
 #include <gmock/gmock.h>
@@ -9,9 +9,9 @@
 
 #include "espalier/error.hpp"
 #include "file_size_limit.hpp"
-#include "host/checkpoint_folder.hpp"
+#include "host/run/checkpoint_folder.hpp"
 #include "host/formats/network_file.hpp"
-#include "host/run_lock.hpp"
+#include "host/run/run_lock.hpp"
 #include "same_network.hpp"
 #include "small_run.hpp"
 #include "temporary_folder.hpp"

@@ -15,8 +15,8 @@
 #include <random>
 #include <thread>
 
-#include "host/checkpoint.hpp"
-#include "host/checkpoint_folder.hpp"
+#include "host/run/checkpoint.hpp"
+#include "host/run/checkpoint_folder.hpp"
 #include "host/formats/output_file.hpp"
 #include "program_fixture.hpp"
 

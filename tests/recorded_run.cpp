@@ -8,8 +8,8 @@
 #include "espalier/random.hpp"
 #include "host/formats/network_file.hpp"
 #include "host/pixel_statistics.hpp"
-#include "host/recorder.hpp"
-#include "host/topology_records.hpp"
+#include "host/run/recorder.hpp"
+#include "host/run/topology_records.hpp"
 
 namespace espalier {
 namespace {

@@ -1,4 +1,4 @@
-#include "host/recorder.hpp"
+#include "host/run/recorder.hpp"
 #include "data_files.hpp"
 #include "files.hpp"
 

@@ -18,7 +18,7 @@
 #include "host/formats/npy.hpp"
 #include "host/pixel_statistics.hpp"
 #include "host/report/page.hpp"
-#include "host/report/run_folder.hpp"
+#include "host/run/run_reader.hpp"
 #include "host/report/tables.hpp"
 #include "recorded_run.hpp"
 #include "temporary_folder.hpp"

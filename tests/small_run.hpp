@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "espalier/experiment.hpp"
-#include "host/checkpoint.hpp"
+#include "host/run/checkpoint.hpp"
 #include "host/data/dataset.hpp"
 #include "host/trainer.hpp"
 

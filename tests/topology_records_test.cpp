@@ -1,5 +1,5 @@
 // What a run folder holds of edges and weights, written and read back.
-#include "host/topology_records.hpp"
+#include "host/run/topology_records.hpp"
 #include "files.hpp"
 
 #include <gmock/gmock.h>
@@ -12,7 +12,7 @@
 #include "espalier/error.hpp"
 #include "host/formats/npy.hpp"
 #include "host/report/report.hpp"
-#include "host/report/run_folder.hpp"
+#include "host/run/run_reader.hpp"
 #include "recorded_run.hpp"
 #include "temporary_folder.hpp"
 

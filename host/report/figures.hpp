@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "espalier/power_law.hpp"
-#include "host/report/run_folder.hpp"
+#include "host/run/run_reader.hpp"
 #include "host/report/svg_chart.hpp"
 
 namespace espalier {

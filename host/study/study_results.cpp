@@ -6,7 +6,7 @@
 
 #include "espalier/error.hpp"
 #include "host/options/recipes.hpp"
-#include "host/report/run_folder.hpp"
+#include "host/run/run_reader.hpp"
 #include "host/system/version.hpp"
 
 namespace espalier {

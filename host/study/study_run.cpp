@@ -14,11 +14,11 @@
 #include <thread>
 
 #include "espalier/error.hpp"
-#include "host/checkpoint_folder.hpp"
+#include "host/run/checkpoint_folder.hpp"
 #include "host/options/config_text.hpp"
 #include "host/formats/output_file.hpp"
 #include "host/system/progress.hpp"
-#include "host/run_results.hpp"
+#include "host/run/run_results.hpp"
 #include "host/system/signals.hpp"
 #include "host/system/child_process.hpp"
 

@@ -1,7 +1,7 @@
 // CSV tables and the history files of a run.
 #include "fuzz_file.hpp"
 #include "host/data/csv.hpp"
-#include "host/epoch_record.hpp"
+#include "host/run/epoch_record.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t size) {
     using namespace espalier;

@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "fuzz_file.hpp"
-#include "host/checkpoint.hpp"
+#include "host/run/checkpoint.hpp"
 #include "host/formats/sha256.hpp"
 #include "host/formats/network_file.hpp"
 

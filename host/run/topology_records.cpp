@@ -1,4 +1,4 @@
-#include "host/topology_records.hpp"
+#include "host/run/topology_records.hpp"
 
 #include <algorithm>
 #include <array>

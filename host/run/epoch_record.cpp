@@ -1,4 +1,4 @@
-#include "host/epoch_record.hpp"
+#include "host/run/epoch_record.hpp"
 
 #include <cmath>
 #include <fstream>

@@ -16,7 +16,7 @@
 
 #include "espalier/layer.hpp"
 #include "host/topology/edge_lifetimes.hpp"
-#include "host/epoch_record.hpp"
+#include "host/run/epoch_record.hpp"
 
 namespace espalier {
 

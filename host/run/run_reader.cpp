@@ -1,4 +1,4 @@
-#include "host/report/run_folder.hpp"
+#include "host/run/run_reader.hpp"
 
 #include <charconv>
 #include <cmath>
@@ -11,7 +11,7 @@
 #include "host/formats/network_file.hpp"
 #include "host/options/option_table.hpp"
 #include "host/models/rbm.hpp"
-#include "host/topology_records.hpp"
+#include "host/run/topology_records.hpp"
 
 namespace espalier {
 namespace {

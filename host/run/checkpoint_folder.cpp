@@ -1,4 +1,4 @@
-#include "host/checkpoint_folder.hpp"
+#include "host/run/checkpoint_folder.hpp"
 
 #include <algorithm>
 #include <charconv>
@@ -6,7 +6,7 @@
 #include <string_view>
 
 #include "espalier/error.hpp"
-#include "host/checkpoint.hpp"
+#include "host/run/checkpoint.hpp"
 #include "host/formats/output_file.hpp"
 #include "host/formats/safetensors.hpp"
 

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "espalier/topology.hpp"
-#include "host/epoch_record.hpp"
+#include "host/run/epoch_record.hpp"
 
 namespace espalier {
 

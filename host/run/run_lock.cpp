@@ -1,4 +1,4 @@
-#include "host/run_lock.hpp"
+#include "host/run/run_lock.hpp"
 
 #include <fcntl.h>
 #include <sys/file.h>

@@ -1,4 +1,4 @@
-#include "host/recorder.hpp"
+#include "host/run/recorder.hpp"
 
 #include <algorithm>
 #include <cstring>
@@ -7,12 +7,12 @@
 #include <system_error>
 
 #include "espalier/error.hpp"
-#include "host/checkpoint_folder.hpp"
+#include "host/run/checkpoint_folder.hpp"
 #include "host/formats/npy.hpp"
 #include "host/formats/heat_map.hpp"
 #include "host/formats/output_file.hpp"
-#include "host/run_lock.hpp"
-#include "host/topology_records.hpp"
+#include "host/run/run_lock.hpp"
+#include "host/run/topology_records.hpp"
 
 namespace espalier {
 

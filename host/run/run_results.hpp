@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "espalier/experiment.hpp"
-#include "host/recorder.hpp"
+#include "host/run/recorder.hpp"
 
 namespace espalier {
 

@@ -11,8 +11,8 @@
 
 #include "espalier/experiment.hpp"
 #include "espalier/layer.hpp"
-#include "host/recorder.hpp"
-#include "host/topology_records.hpp"
+#include "host/run/recorder.hpp"
+#include "host/run/topology_records.hpp"
 #include "host/trainer.hpp"
 
 namespace espalier {

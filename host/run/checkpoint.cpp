@@ -1,4 +1,4 @@
-#include "host/checkpoint.hpp"
+#include "host/run/checkpoint.hpp"
 
 #include <charconv>
 #include <cmath>

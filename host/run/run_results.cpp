@@ -1,4 +1,4 @@
-#include "host/run_results.hpp"
+#include "host/run/run_results.hpp"
 
 #include <algorithm>
 #include <cstdio>
