@@ -14,7 +14,7 @@
 #include "host/options/option_table.hpp"
 #include "host/models/rbm.hpp"
 #include "host/rbm/scores.hpp"
-#include "host/training_run.hpp"
+#include "host/training/run_training.hpp"
 
 namespace espalier {
 namespace {

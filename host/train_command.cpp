@@ -8,9 +8,9 @@
 #include "host/command.hpp"
 #include "host/options/config_text.hpp"
 #include "host/experiment_arguments.hpp"
-#include "host/memory_estimate.hpp"
+#include "host/training/memory_estimate.hpp"
 #include "host/options/recipes.hpp"
-#include "host/training_run.hpp"
+#include "host/training/run_training.hpp"
 
 namespace espalier {
 namespace {

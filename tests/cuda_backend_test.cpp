@@ -8,7 +8,7 @@
 #include "cuda_on_host/runtime/runtime.hpp"
 #include "cuda_training.hpp"
 #include "espalier/error.hpp"
-#include "host/memory_estimate.hpp"
+#include "host/training/memory_estimate.hpp"
 
 namespace espalier {
 namespace {

@@ -4,7 +4,7 @@
 #include "backend_fixture.hpp"
 #include "host/data/dataset.hpp"
 #include "host/models/initialization.hpp"
-#include "host/trainer.hpp"
+#include "host/training/trainer.hpp"
 
 namespace espalier {
 

@@ -9,7 +9,7 @@
 #include "host/data/dataset.hpp"
 #include "host/models/initialization.hpp"
 #include "host/options/option_table.hpp"
-#include "host/trainer.hpp"
+#include "host/training/trainer.hpp"
 
 namespace espalier {
 namespace {

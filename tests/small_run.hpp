@@ -8,7 +8,7 @@
 #include "espalier/experiment.hpp"
 #include "host/run/checkpoint.hpp"
 #include "host/data/dataset.hpp"
-#include "host/trainer.hpp"
+#include "host/training/trainer.hpp"
 
 namespace espalier {
 

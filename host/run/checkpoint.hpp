@@ -13,7 +13,7 @@
 #include "espalier/layer.hpp"
 #include "host/run/recorder.hpp"
 #include "host/run/topology_records.hpp"
-#include "host/trainer.hpp"
+#include "host/training/trainer.hpp"
 
 namespace espalier {
 

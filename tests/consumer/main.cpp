@@ -7,7 +7,7 @@
 #include "host/data/dataset.hpp"
 #include "host/models/initialization.hpp"
 #include "host/formats/network_file.hpp"
-#include "host/trainer.hpp"
+#include "host/training/trainer.hpp"
 
 int main() {
     using namespace espalier;

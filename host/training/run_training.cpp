@@ -1,4 +1,4 @@
-#include "host/training_run.hpp"
+#include "host/training/run_training.hpp"
 
 #include <chrono>
 #include <cstdio>
@@ -22,7 +22,7 @@
 #include "host/report/report.hpp"
 #include "host/system/signals.hpp"
 #include "host/run/topology_records.hpp"
-#include "host/trainer.hpp"
+#include "host/training/trainer.hpp"
 #include "host/system/version.hpp"
 
 namespace espalier {

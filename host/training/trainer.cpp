@@ -1,4 +1,4 @@
-#include "host/trainer.hpp"
+#include "host/training/trainer.hpp"
 
 #include <algorithm>
 #include <chrono>

@@ -1,4 +1,4 @@
-#include "host/memory_estimate.hpp"
+#include "host/training/memory_estimate.hpp"
 
 #include <unistd.h>
 
@@ -13,7 +13,7 @@
 #include "host/models/model.hpp"
 #include "host/models/initialization.hpp"
 #include "host/run/topology_records.hpp"
-#include "host/training_run.hpp"
+#include "host/training/run_training.hpp"
 
 namespace espalier {
 namespace {
