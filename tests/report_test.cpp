@@ -16,7 +16,7 @@
 #include "espalier/error.hpp"
 #include "host/data/dataset.hpp"
 #include "host/formats/npy.hpp"
-#include "host/pixel_statistics.hpp"
+#include "host/data/pixel_statistics.hpp"
 #include "host/report/page.hpp"
 #include "host/run/run_reader.hpp"
 #include "host/report/tables.hpp"

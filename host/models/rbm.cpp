@@ -7,7 +7,7 @@
 #include "espalier/rule.hpp"
 #include "host/rbm/annealed_importance_sampling.hpp"
 #include "host/data/dataset.hpp"
-#include "host/pixel_statistics.hpp"
+#include "host/data/pixel_statistics.hpp"
 
 namespace espalier {
 namespace {

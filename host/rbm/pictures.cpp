@@ -8,7 +8,7 @@
 #include "host/rbm/annealed_importance_sampling.hpp"
 #include "host/data/dataset.hpp"
 #include "host/formats/heat_map.hpp"
-#include "host/pixel_statistics.hpp"
+#include "host/data/pixel_statistics.hpp"
 
 namespace espalier {
 namespace {

@@ -6,7 +6,7 @@
 
 #include "espalier/random.hpp"
 #include "host/data/dataset.hpp"
-#include "host/pixel_statistics.hpp"
+#include "host/data/pixel_statistics.hpp"
 
 namespace espalier {
 namespace {

@@ -12,7 +12,7 @@
 #include "espalier/layer.hpp"
 #include "espalier/topology_statistics.hpp"
 #include "host/formats/npy.hpp"
-#include "host/pixel_statistics.hpp"
+#include "host/data/pixel_statistics.hpp"
 
 namespace espalier {
 

@@ -14,7 +14,7 @@
 #include "host/formats/network_file.hpp"
 #include "host/options/option_table.hpp"
 #include "host/formats/output_file.hpp"
-#include "host/pixel_statistics.hpp"
+#include "host/data/pixel_statistics.hpp"
 #include "host/system/progress.hpp"
 #include "host/models/rbm.hpp"
 #include "host/rbm/pictures.hpp"

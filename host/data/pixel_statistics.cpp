@@ -1,4 +1,4 @@
-#include "host/pixel_statistics.hpp"
+#include "host/data/pixel_statistics.hpp"
 
 #include <algorithm>
 #include <cmath>
