@@ -6,7 +6,7 @@
 
 #include "espalier/error.hpp"
 #include "host/system/available_memory.hpp"
-#include "host/command.hpp"
+#include "host/commands/command.hpp"
 #include "host/system/did_you_mean.hpp"
 #include "host/system/signals.hpp"
 #include "host/system/version.hpp"

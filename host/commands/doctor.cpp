@@ -12,7 +12,7 @@
 #include <thread>
 
 #include "host/backends.hpp"
-#include "host/command.hpp"
+#include "host/commands/command.hpp"
 #include "host/data/catalog.hpp"
 #include "host/system/version.hpp"
 

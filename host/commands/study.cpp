@@ -5,8 +5,8 @@
 #include <sstream>
 
 #include "espalier/error.hpp"
-#include "host/command.hpp"
-#include "host/experiment_arguments.hpp"
+#include "host/commands/command.hpp"
+#include "host/commands/experiment_options.hpp"
 #include "host/formats/output_file.hpp"
 #include "host/report/report.hpp"
 #include "host/study/study_results.hpp"

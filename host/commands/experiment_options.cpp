@@ -1,4 +1,4 @@
-#include "host/experiment_arguments.hpp"
+#include "host/commands/experiment_options.hpp"
 
 #include <CLI/CLI.hpp>
 

@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "espalier/error.hpp"
-#include "host/command.hpp"
+#include "host/commands/command.hpp"
 #include "host/formats/network_export.hpp"
 #include "host/formats/network_file.hpp"
 

@@ -5,9 +5,9 @@
 
 #include "espalier/error.hpp"
 #include "host/run/checkpoint_folder.hpp"
-#include "host/command.hpp"
+#include "host/commands/command.hpp"
 #include "host/options/config_text.hpp"
-#include "host/experiment_arguments.hpp"
+#include "host/commands/experiment_options.hpp"
 #include "host/training/memory_estimate.hpp"
 #include "host/options/recipes.hpp"
 #include "host/training/run_training.hpp"

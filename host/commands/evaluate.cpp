@@ -6,7 +6,7 @@
 
 #include "espalier/error.hpp"
 #include "host/backends.hpp"
-#include "host/command.hpp"
+#include "host/commands/command.hpp"
 #include "host/options/config_text.hpp"
 #include "host/data/dataset.hpp"
 #include "host/models/model.hpp"

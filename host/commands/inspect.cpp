@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "espalier/topology.hpp"
-#include "host/command.hpp"
+#include "host/commands/command.hpp"
 #include "host/formats/npy.hpp"
 #include "host/formats/network_file.hpp"
 

@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "espalier/error.hpp"
-#include "host/command.hpp"
+#include "host/commands/command.hpp"
 #include "host/data/catalog.hpp"
 #include "host/data/dataset.hpp"
 #include "host/data/fetch.hpp"

@@ -3,7 +3,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "host/command.hpp"
+#include "host/commands/command.hpp"
 #include "host/report/report.hpp"
 
 namespace espalier {

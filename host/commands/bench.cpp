@@ -11,7 +11,7 @@
 #include "host/backends.hpp"
 #include "host/bench/crossover.hpp"
 #include "host/bench/crossover_report.hpp"
-#include "host/command.hpp"
+#include "host/commands/command.hpp"
 #include "host/formats/output_file.hpp"
 #include "host/system/progress.hpp"
 #include "host/system/signals.hpp"
