@@ -14,7 +14,7 @@
 
 #include "espalier/topology.hpp"
 #include "host/bench/ceiling.hpp"
-#include "host/cpu/evolve.hpp"
+#include "host/cpu/evolution/evolve.hpp"
 
 namespace espalier {
 namespace {

@@ -10,7 +10,7 @@
 #include "backend_fixture.hpp"
 #include "espalier/dropout_mask.hpp"
 #include "espalier/error.hpp"
-#include "host/cpu/targets.hpp"
+#include "host/cpu/kernels/simd_targets.hpp"
 #include "hwy/highway.h"
 
 namespace espalier {

@@ -15,7 +15,7 @@
 #include "alternatives.hpp"
 #include "espalier/evolve.hpp"
 #include "espalier/topology.hpp"
-#include "host/cpu/prune_cut.hpp"
+#include "host/cpu/evolution/prune_cut.hpp"
 
 namespace espalier {
 namespace {

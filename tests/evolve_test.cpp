@@ -1,5 +1,5 @@
 // Topology evolution on the CPU layer: exactness against a brute-force oracle, uniformity, reproducibility.
-#include "host/cpu/evolve.hpp"
+#include "host/cpu/evolution/evolve.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -18,7 +18,7 @@
 #include "espalier/evolve.hpp"
 #include "espalier/topology.hpp"
 #include "host/cpu/cpu_backend.hpp"
-#include "host/cpu/layer_io.hpp"
+#include "host/cpu/layer_transfer.hpp"
 #include "property.hpp"
 #include "test_layers.hpp"
 

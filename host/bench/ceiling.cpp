@@ -1,6 +1,6 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "host/bench/ceiling.cpp"
-#include "host/cpu/targets.hpp"
+#include "host/cpu/kernels/simd_targets.hpp"
 // clang-format off: in this order
 #include "hwy/foreach_target.h"
 // clang-format on

@@ -4,13 +4,13 @@
 #include <string>
 
 #include "espalier/error.hpp"
-#include "host/cpu/backward_blocks.hpp"
+#include "host/cpu/backward_by_blocks.hpp"
 #include "host/cpu/dense.hpp"
-#include "host/cpu/evolve.hpp"
-#include "host/cpu/kernels.hpp"
-#include "host/cpu/layer_io.hpp"
+#include "host/cpu/evolution/evolve.hpp"
+#include "host/cpu/operations.hpp"
+#include "host/cpu/layer_transfer.hpp"
 #include "host/cpu/team.hpp"
-#include "host/cpu/tile_backward.hpp"
+#include "host/cpu/backward_by_tiles.hpp"
 
 namespace espalier {
 

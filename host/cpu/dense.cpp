@@ -4,7 +4,7 @@
 
 #include <cstring>
 
-#include "host/cpu/kernels.hpp"
+#include "host/cpu/operations.hpp"
 
 namespace espalier {
 

@@ -1,11 +1,11 @@
-#include "host/cpu/prune_cut.hpp"
+#include "host/cpu/evolution/prune_cut.hpp"
 
 #include <algorithm>
 #include <cstdint>
 #include <numeric>
 #include <vector>
 
-#include "host/cpu/select.hpp"
+#include "host/cpu/evolution/prune_scan.hpp"
 
 namespace espalier {
 

@@ -2,13 +2,13 @@
 // dy: [tile][num_outputs][64]. Every gradient is a sum over the lanes of the tile, pass by pass; the caller adds the
 // tiles.
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "host/cpu/backward.cpp"
-#include "host/cpu/targets.hpp"
+#define HWY_TARGET_INCLUDE "host/cpu/kernels/backward.cpp"
+#include "host/cpu/kernels/simd_targets.hpp"
 // clang-format off: in this order
 #include "hwy/foreach_target.h"
 // clang-format on
-#include "host/cpu/backward_neurons-inl.hpp"
-#include "host/cpu/kernels.hpp"
+#include "host/cpu/kernels/backward_neurons-inl.hpp"
+#include "host/cpu/operations.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace espalier::HWY_NAMESPACE {

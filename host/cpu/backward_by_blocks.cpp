@@ -1,9 +1,9 @@
-#include "host/cpu/backward_blocks.hpp"
+#include "host/cpu/backward_by_blocks.hpp"
 
 #include <algorithm>
 
-#include "host/cpu/kernels.hpp"
-#include "host/cpu/scatter.hpp"
+#include "host/cpu/operations.hpp"
+#include "host/cpu/evolution/scatter.hpp"
 
 namespace espalier {
 

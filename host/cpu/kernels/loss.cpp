@@ -1,8 +1,8 @@
 // Loss and dropout. z, dz: [tile][classes][64], labels [tile][64]. Scores are summed per group of 16 lanes in double,
 // in lane order, so that the sums do not depend on who computes which group.
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "host/cpu/loss.cpp"
-#include "host/cpu/targets.hpp"
+#define HWY_TARGET_INCLUDE "host/cpu/kernels/loss.cpp"
+#include "host/cpu/kernels/simd_targets.hpp"
 // clang-format off: in this order
 #include "hwy/foreach_target.h"
 // clang-format on
@@ -11,8 +11,8 @@
 
 #include "espalier/dropout_mask.hpp"
 #include "espalier/error.hpp"
-#include "host/cpu/kernels.hpp"
-#include "host/cpu/simd-inl.hpp"
+#include "host/cpu/operations.hpp"
+#include "host/cpu/kernels/simd-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace espalier::HWY_NAMESPACE {

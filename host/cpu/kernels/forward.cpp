@@ -2,14 +2,14 @@
 // y [tile][num_outputs][64]. One CSR row at a time, its accumulators in registers. The transposed product is the same
 // over the CSC view.
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "host/cpu/forward.cpp"
-#include "host/cpu/targets.hpp"
+#define HWY_TARGET_INCLUDE "host/cpu/kernels/forward.cpp"
+#include "host/cpu/kernels/simd_targets.hpp"
 // clang-format off: in this order
 #include "hwy/foreach_target.h"
 // clang-format on
 #include "espalier/error.hpp"
-#include "host/cpu/kernels.hpp"
-#include "host/cpu/simd-inl.hpp"
+#include "host/cpu/operations.hpp"
+#include "host/cpu/kernels/simd-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace espalier::HWY_NAMESPACE {

@@ -1,6 +1,6 @@
 // Counts what layer_io.cpp allocates for a layer and evolve.cpp for an evolution.
 #include "host/cpu/cpu_backend.hpp"
-#include "host/cpu/layer_io.hpp"
+#include "host/cpu/layer_transfer.hpp"
 
 namespace espalier {
 

@@ -1,8 +1,8 @@
 // Stochastic binary units and the scores of their reconstructions. Rows are [64] lanes of a tile; random blocks are
 // made sixteen at a time, the most that any vector holds.
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "host/cpu/units.cpp"
-#include "host/cpu/targets.hpp"
+#define HWY_TARGET_INCLUDE "host/cpu/kernels/gibbs.cpp"
+#include "host/cpu/kernels/simd_targets.hpp"
 // clang-format off: in this order
 #include "hwy/foreach_target.h"
 // clang-format on
@@ -10,8 +10,8 @@
 #include <cmath>
 
 #include "espalier/bernoulli_units.hpp"
-#include "host/cpu/kernels.hpp"
-#include "host/cpu/simd-inl.hpp"
+#include "host/cpu/operations.hpp"
+#include "host/cpu/kernels/simd-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace espalier::HWY_NAMESPACE {

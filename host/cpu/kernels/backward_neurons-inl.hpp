@@ -1,7 +1,7 @@
 // Part of backward.cpp, compiled once per instruction set: the step from the gradient by a neuron's output to that by
 // its preactivation, and the gradients of bias and activation parameters that follow from it.
-#include "host/cpu/kernels.hpp"
-#include "host/cpu/simd-inl.hpp"
+#include "host/cpu/operations.hpp"
+#include "host/cpu/kernels/simd-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace espalier::HWY_NAMESPACE {

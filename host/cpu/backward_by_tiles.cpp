@@ -1,9 +1,9 @@
-#include "host/cpu/tile_backward.hpp"
+#include "host/cpu/backward_by_tiles.hpp"
 
 #include <algorithm>
 
-#include "host/cpu/backward_blocks.hpp"
-#include "host/cpu/kernels.hpp"
+#include "host/cpu/backward_by_blocks.hpp"
+#include "host/cpu/operations.hpp"
 
 namespace espalier {
 

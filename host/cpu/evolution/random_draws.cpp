@@ -2,14 +2,14 @@
 // hardware and, where the compiler can, vectorised. `flatten` pulls those functions into each copy. Compilers do not
 // vectorise Philox and the normal distribution well: those are written in vectors, operation by operation the same.
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "host/cpu/draw.cpp"
-#include "host/cpu/targets.hpp"
+#define HWY_TARGET_INCLUDE "host/cpu/evolution/random_draws.cpp"
+#include "host/cpu/kernels/simd_targets.hpp"
 // clang-format off: in this order
 #include "hwy/foreach_target.h"
 // clang-format on
 #include <algorithm>
 
-#include "host/cpu/draw.hpp"
+#include "host/cpu/evolution/random_draws.hpp"
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();

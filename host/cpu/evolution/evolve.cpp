@@ -1,4 +1,4 @@
-#include "host/cpu/evolve.hpp"
+#include "host/cpu/evolution/evolve.hpp"
 
 #include <omp.h>
 #include <thrust/gather.h>
@@ -14,14 +14,14 @@
 #include "espalier/error.hpp"
 #include "espalier/evolve.hpp"
 #include "espalier/grow_ranks.hpp"
-#include "host/cpu/draw.hpp"
+#include "host/cpu/evolution/random_draws.hpp"
 #include "host/cpu/memory.hpp"
-#include "host/cpu/merge_edges.hpp"
-#include "host/cpu/prune_cut.hpp"
-#include "host/cpu/radix_sort.hpp"
-#include "host/cpu/scatter.hpp"
-#include "host/cpu/scratch.hpp"
-#include "host/cpu/select.hpp"
+#include "host/cpu/evolution/merge_edges.hpp"
+#include "host/cpu/evolution/prune_cut.hpp"
+#include "host/cpu/evolution/radix_sort.hpp"
+#include "host/cpu/evolution/scatter.hpp"
+#include "host/cpu/evolution/scratch.hpp"
+#include "host/cpu/evolution/prune_scan.hpp"
 
 namespace espalier {
 

@@ -1,13 +1,13 @@
 // Sums of gradients, and the optimizer step over arrays of parameters: w, g, states [count], all contiguous, vectorised
 // by the compiler.
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "host/cpu/update.cpp"
-#include "host/cpu/targets.hpp"
+#define HWY_TARGET_INCLUDE "host/cpu/kernels/update.cpp"
+#include "host/cpu/kernels/simd_targets.hpp"
 // clang-format off: in this order
 #include "hwy/foreach_target.h"
 // clang-format on
-#include "host/cpu/kernels.hpp"
-#include "host/cpu/simd-inl.hpp"
+#include "host/cpu/operations.hpp"
+#include "host/cpu/kernels/simd-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace espalier::HWY_NAMESPACE {

@@ -1,4 +1,4 @@
-#include "host/cpu/layer_io.hpp"
+#include "host/cpu/layer_transfer.hpp"
 
 #include <algorithm>
 

@@ -1,13 +1,13 @@
 // Gather: samples [count][features] of bytes or floats become a tile [features][64] of normalised floats, transposed in
 // blocks of 16 features. Bytes are transposed as bytes, 16 samples per 128-bit block of a vector, and widened last.
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "host/cpu/gather.cpp"
-#include "host/cpu/targets.hpp"
+#define HWY_TARGET_INCLUDE "host/cpu/kernels/gather.cpp"
+#include "host/cpu/kernels/simd_targets.hpp"
 // clang-format off: in this order
 #include "hwy/foreach_target.h"
 // clang-format on
-#include "host/cpu/kernels.hpp"
-#include "host/cpu/simd-inl.hpp"
+#include "host/cpu/operations.hpp"
+#include "host/cpu/kernels/simd-inl.hpp"
 #include "hwy/cache_control.h"
 
 HWY_BEFORE_NAMESPACE();

@@ -1,11 +1,11 @@
 // A prune rule's cut, applied to vectors of keys. The ends of arrays that no vector fills go one by one.
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "host/cpu/select.cpp"
-#include "host/cpu/targets.hpp"
+#define HWY_TARGET_INCLUDE "host/cpu/evolution/prune_scan.cpp"
+#include "host/cpu/kernels/simd_targets.hpp"
 // clang-format off: in this order
 #include "hwy/foreach_target.h"
 // clang-format on
-#include "host/cpu/select.hpp"
+#include "host/cpu/evolution/prune_scan.hpp"
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
