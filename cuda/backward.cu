@@ -4,7 +4,7 @@
 
 #include "cuda/launch.cuh"
 #include "cuda/operations.hpp"
-#include "cuda/product_launch.cuh"
+#include "cuda/products/product_launch.cuh"
 
 namespace espalier::cuda {
 namespace {

@@ -3,14 +3,14 @@
 #include <cstring>
 #include <type_traits>
 
-#include "cuda/blas.hpp"
+#include "cuda/products/blas.hpp"
 #include "cuda/check.hpp"
 #include "cuda/device.hpp"
-#include "cuda/layer_bytes.hpp"
-#include "cuda/layer_io.hpp"
+#include "cuda/layer_footprint.hpp"
+#include "cuda/layer_transfer.hpp"
 #include "cuda/memory.hpp"
 #include "cuda/operations.hpp"
-#include "cuda/program.hpp"
+#include "cuda/graph_cache.hpp"
 #include "cuda_calls.hpp"
 #include "espalier/error.hpp"
 

@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "cuda/spmm_choice.hpp"
+#include "cuda/products/spmm_choice.hpp"
 
 namespace espalier::cuda {
 

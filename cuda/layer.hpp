@@ -8,9 +8,9 @@
 #include <cstdint>
 #include <vector>
 
-#include "cuda/blas.hpp"
+#include "cuda/products/blas.hpp"
 #include "cuda/memory.hpp"
-#include "cuda/product.hpp"
+#include "cuda/products/product.hpp"
 #include "espalier/activation.hpp"
 #include "espalier/backend.hpp"
 #include "espalier/index.hpp"

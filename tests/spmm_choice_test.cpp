@@ -1,5 +1,5 @@
 // The table of kernels by shape: what it chooses where the design's arithmetic is clear, and that it always chooses.
-#include "cuda/spmm_choice.hpp"
+#include "cuda/products/spmm_choice.hpp"
 
 #include <gtest/gtest.h>
 

@@ -6,7 +6,7 @@
 
 #include "cuda/kernels/backward.cuh"
 #include "cuda/kernels/forward.cuh"
-#include "cuda/panel_layout.hpp"
+#include "cuda/products/panel_layout.hpp"
 
 namespace espalier::cuda {
 

@@ -11,7 +11,7 @@
 #include "cuda/kernels/gather.cuh"
 #include "cuda/kernels/loss.cuh"
 #include "cuda/kernels/panel.cuh"
-#include "cuda/kernels/units.cuh"
+#include "cuda/kernels/gibbs.cuh"
 
 namespace espalier::cuda {
 

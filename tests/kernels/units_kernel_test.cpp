@@ -1,5 +1,5 @@
 // Kernels of stochastic units and reconstruction scores against plain loops.
-#include "cuda/kernels/units.cuh"
+#include "cuda/kernels/gibbs.cuh"
 
 #include <algorithm>
 

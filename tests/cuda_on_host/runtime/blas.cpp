@@ -1,5 +1,5 @@
 // Stands in for cuBLAS: plain loops, queued on the stream as its kernels would be.
-#include "cuda/blas.hpp"
+#include "cuda/products/blas.hpp"
 
 #include <functional>
 

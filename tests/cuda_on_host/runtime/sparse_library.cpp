@@ -1,6 +1,6 @@
 // Stands in for cuSPARSE: plain loops, queued on the stream as its kernels would be. As there, what was prepared
 // belongs to a topology: a product after a change without refresh() is found out.
-#include "cuda/sparse_library.hpp"
+#include "cuda/products/cusparse.hpp"
 
 #include <functional>
 #include <stdexcept>

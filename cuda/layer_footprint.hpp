@@ -1,7 +1,7 @@
 // What a layer will take of a device's memory, before it is loaded.
 #pragma once
 
-#include "cuda/spmm_choice.hpp"
+#include "cuda/products/spmm_choice.hpp"
 #include "espalier/backend.hpp"
 
 namespace espalier::cuda {

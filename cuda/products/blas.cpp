@@ -1,4 +1,4 @@
-#include "cuda/blas.hpp"
+#include "cuda/products/blas.hpp"
 
 #include <cublas_v2.h>
 #include <dlfcn.h>

@@ -6,7 +6,7 @@
 #include "cuda/kernels/coo.cuh"
 #include "cuda/kernels/panel.cuh"
 #include "cuda/launch.cuh"
-#include "cuda/product.hpp"
+#include "cuda/products/product.hpp"
 
 namespace espalier::cuda {
 

@@ -1,4 +1,4 @@
-#include "cuda/kernels/units.cuh"
+#include "cuda/kernels/gibbs.cuh"
 
 #include "cuda/kernels/dense.cuh"
 #include "cuda/launch.cuh"

@@ -1,4 +1,4 @@
-#include "cuda/sparse_library.hpp"
+#include "cuda/products/cusparse.hpp"
 
 #include <cusparse.h>
 #include <dlfcn.h>

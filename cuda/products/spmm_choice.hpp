@@ -4,7 +4,7 @@
 
 #include <iterator>
 
-#include "cuda/panel_layout.hpp"
+#include "cuda/products/panel_layout.hpp"
 #include "espalier/spmm.hpp"
 
 namespace espalier::cuda {

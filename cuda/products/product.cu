@@ -1,4 +1,4 @@
-#include "cuda/product.hpp"
+#include "cuda/products/product.hpp"
 
 #include <algorithm>
 

@@ -1,4 +1,4 @@
-#include "cuda/layer_bytes.hpp"
+#include "cuda/layer_footprint.hpp"
 
 #include <algorithm>
 

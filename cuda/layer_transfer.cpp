@@ -1,4 +1,4 @@
-#include "cuda/layer_io.hpp"
+#include "cuda/layer_transfer.hpp"
 
 #include <algorithm>
 #include <numeric>

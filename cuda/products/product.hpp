@@ -4,8 +4,8 @@
 #pragma once
 
 #include "cuda/memory.hpp"
-#include "cuda/sparse_library.hpp"
-#include "cuda/spmm_choice.hpp"
+#include "cuda/products/cusparse.hpp"
+#include "cuda/products/spmm_choice.hpp"
 #include "cuda_calls.hpp"
 
 namespace espalier::cuda {

@@ -1,4 +1,4 @@
-#include "cuda/program.hpp"
+#include "cuda/graph_cache.hpp"
 
 #include "cuda/check.hpp"
 #include "espalier/error.hpp"
