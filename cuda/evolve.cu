@@ -1,4 +1,4 @@
-// Topology evolution on the device: the steps of espalier/evolve.hpp under Thrust's CUDA policy. All scratch memory is
+// Topology evolution on the device: the steps of espalier/common/evolve.hpp under Thrust's CUDA policy. All scratch memory is
 // borrowed; what the host reads back is the cut, a few counts and the signs of what went. New arrays are made in
 // scratch memory and copied to the layer's, whose addresses stay.
 #include <thrust/gather.h>
@@ -14,8 +14,8 @@
 #include "cuda/check.hpp"
 #include "cuda/operations.hpp"
 #include "espalier/error.hpp"
-#include "espalier/evolve.hpp"
-#include "espalier/grow_ranks.hpp"
+#include "espalier/common/evolve.hpp"
+#include "espalier/common/grow_ranks.hpp"
 
 namespace espalier::cuda {
 

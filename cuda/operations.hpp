@@ -7,7 +7,7 @@
 #include "cuda/layer.hpp"
 #include "cuda_calls.hpp"
 #include "espalier/backend.hpp"
-#include "espalier/dropout_mask.hpp"
+#include "espalier/common/dropout_mask.hpp"
 
 namespace espalier::cuda {
 

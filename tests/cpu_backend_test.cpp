@@ -8,7 +8,7 @@
 #include <numeric>
 
 #include "backend_fixture.hpp"
-#include "espalier/dropout_mask.hpp"
+#include "espalier/common/dropout_mask.hpp"
 #include "espalier/error.hpp"
 #include "host/cpu/kernels/simd_targets.hpp"
 #include "hwy/highway.h"

@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "backend_fixture.hpp"
-#include "espalier/dropout_mask.hpp"
+#include "espalier/common/dropout_mask.hpp"
 
 namespace espalier {
 namespace {

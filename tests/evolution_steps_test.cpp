@@ -1,6 +1,6 @@
 // The steps of topology evolution by themselves: what the shared templates do under other policies is what the CPU
 // backend does its own way.
-#include "espalier/evolution_steps.hpp"
+#include "espalier/common/evolution_steps.hpp"
 
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "alternatives.hpp"
-#include "espalier/evolve.hpp"
+#include "espalier/common/evolve.hpp"
 #include "espalier/topology.hpp"
 #include "host/cpu/evolution/prune_cut.hpp"
 

@@ -15,7 +15,7 @@
 
 #include "alternatives.hpp"
 #include "chi_square.hpp"
-#include "espalier/evolve.hpp"
+#include "espalier/common/evolve.hpp"
 #include "espalier/topology.hpp"
 #include "host/cpu/cpu_backend.hpp"
 #include "host/cpu/layer_transfer.hpp"

@@ -1,5 +1,5 @@
 // Which missing cells get an edge by rules that are not uniform, against plain loops.
-#include "espalier/grow_ranks.hpp"
+#include "espalier/common/grow_ranks.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

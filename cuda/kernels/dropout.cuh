@@ -4,7 +4,7 @@
 
 #include "cuda/kernels/warp.cuh"
 #include "espalier/backend.hpp"
-#include "espalier/dropout_mask.hpp"
+#include "espalier/common/dropout_mask.hpp"
 
 namespace espalier::cuda {
 

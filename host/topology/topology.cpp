@@ -6,7 +6,7 @@
 #include <numeric>
 
 #include "espalier/error.hpp"
-#include "espalier/evolve.hpp"
+#include "espalier/common/evolve.hpp"
 
 namespace espalier {
 

@@ -12,8 +12,8 @@
 #include <numeric>
 
 #include "espalier/error.hpp"
-#include "espalier/evolve.hpp"
-#include "espalier/grow_ranks.hpp"
+#include "espalier/common/evolve.hpp"
+#include "espalier/common/grow_ranks.hpp"
 #include "host/cpu/evolution/random_draws.hpp"
 #include "host/cpu/memory.hpp"
 #include "host/cpu/evolution/merge_edges.hpp"

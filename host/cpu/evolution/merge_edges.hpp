@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "espalier/evolution_steps.hpp"
+#include "espalier/common/evolution_steps.hpp"
 #include "host/cpu/team.hpp"
 
 namespace espalier {

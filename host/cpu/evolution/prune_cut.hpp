@@ -2,7 +2,7 @@
 // cut_by_sorting.
 #pragma once
 
-#include "espalier/evolution_steps.hpp"
+#include "espalier/common/evolution_steps.hpp"
 #include "espalier/index.hpp"
 
 namespace espalier {

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "espalier/evolution_steps.hpp"
+#include "espalier/common/evolution_steps.hpp"
 #include "espalier/index.hpp"
 
 namespace espalier {

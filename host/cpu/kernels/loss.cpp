@@ -9,7 +9,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "espalier/dropout_mask.hpp"
+#include "espalier/common/dropout_mask.hpp"
 #include "espalier/error.hpp"
 #include "host/cpu/operations.hpp"
 #include "host/cpu/kernels/simd-inl.hpp"

@@ -9,7 +9,7 @@
 #include <cmath>
 #include <type_traits>
 
-#include "espalier/evolve.hpp"
+#include "espalier/common/evolve.hpp"
 
 namespace espalier {
 

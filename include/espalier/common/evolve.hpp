@@ -18,7 +18,7 @@
 #include <thrust/transform.h>
 #include <thrust/transform_reduce.h>
 
-#include "espalier/evolution_steps.hpp"
+#include "espalier/common/evolution_steps.hpp"
 #include "espalier/index.hpp"
 #include "espalier/random.hpp"
 
