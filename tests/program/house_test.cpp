@@ -66,7 +66,7 @@ std::string room_of(const std::string& included) {
 TEST(House, SourcesAreFound) {
     EXPECT_GT(sources({"include"}, code_endings).size(), 10U);
     EXPECT_GT(sources({"host"}, code_endings).size(), 30U);
-    EXPECT_THAT(includes_of("tests/house_test.cpp"), testing::Contains("temporary_folder.hpp"));
+    EXPECT_THAT(includes_of("tests/program/house_test.cpp"), testing::Contains("temporary_folder.hpp"));
 }
 
 TEST(House, IncludesFollowTheArrows) {

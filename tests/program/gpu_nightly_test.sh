@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Checks scripts/gpu_nightly on a machine without a GPU: nothing that needs one may come out as passed.
-# usage: tests/gpu_nightly_test.sh BUILD_FOLDER
+# usage: tests/program/gpu_nightly_test.sh BUILD_FOLDER
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 build=$1

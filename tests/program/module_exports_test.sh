@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The CUDA module shows one symbol, its entry, and needs no library of CUDA's to be opened.
-# usage: tests/module_exports_test.sh MODULE
+# usage: tests/program/module_exports_test.sh MODULE
 set -euo pipefail
 exported=$(nm -D --defined-only "$1" | awk '{print $NF}')
 if [ "$exported" != make_cuda_backend ]; then

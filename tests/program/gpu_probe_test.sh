@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Checks that gpu_probe prints no figure where there is no GPU, says so and ends with 6.
-# usage: tests/gpu_probe_test.sh GPU_PROBE
+# usage: tests/program/gpu_probe_test.sh GPU_PROBE
 set -euo pipefail
 if nvidia-smi >/dev/null 2>&1; then
     echo "there is a GPU here; this test is about machines without one"
