@@ -2,7 +2,7 @@
 # Checks scripts/gpu_nightly on a machine without a GPU: nothing that needs one may come out as passed.
 # usage: tests/program/gpu_nightly_test.sh BUILD_FOLDER
 set -euo pipefail
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 build=$1
 if nvidia-smi >/dev/null 2>&1; then
     echo "there is a GPU here; this test is about machines without one"
@@ -13,7 +13,7 @@ trap 'rm -rf "$scratch"' EXIT
 fail() { echo "gpu_nightly_test: $1" >&2; cat "$scratch"/*/*.json >&2 || true; exit 1; }
 nightly() { # BUILD OUT STAGE...: its exit status in $code
     code=0
-    ESPALIER_NIGHTLY_BUILD=$1 "$here/gpu_nightly.sh" "${@:2}" >"$scratch/stdout" 2>"$scratch/stderr" || code=$?
+    ESPALIER_NIGHTLY_BUILD=$1 "$here/scripts/gpu_nightly" "${@:2}" >"$scratch/stdout" 2>"$scratch/stderr" || code=$?
 }
 status_is() { grep -q "\"stage\": \"$2\", \"status\": \"$3\"" "$scratch/$1/summary.json" || fail "$2 is not '$3'"; }
 

@@ -73,7 +73,7 @@ def check_scipy(folder, dense):
 
 
 def check_torch(folder, network, dense, x, labels):
-    sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "docs" / "examples"))
+    sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "docs" / "examples"))
     import load_in_pytorch
     import torch
     layers = load_in_pytorch.load_network(network)
