@@ -47,12 +47,12 @@ struct Tested {
 Tested test(const Experiment& experiment, const DataSet& data, const Network& network) {
     const auto backend = make_backend(experiment);
     const UploadedSplit split(*backend, data, data.test);
-    const auto learner = make_learner(*backend, experiment, network);
-    learner->test(split.samples());
+    const auto model = make_model(*backend, experiment, network);
+    model->test(split.samples());
     const Metrics metrics = backend->metrics();
     const auto samples = static_cast<double>(metrics.samples);
     return {metrics.sample_loss_sum / samples,
-            static_cast<double>(metrics.correct) / (samples * learner->answers_per_sample()), metrics.samples,
+            static_cast<double>(metrics.correct) / (samples * model->answers_per_sample()), metrics.samples,
             backend->name()};
 }
 

@@ -4,7 +4,7 @@
 
 namespace espalier {
 Perceptron::Perceptron(Backend& backend, const Experiment& experiment, const Network& network)
-    : Learner(backend, experiment),
+    : Model(backend, experiment),
       widths_(experiment.layers),
       loss_(experiment.loss),
       dropout_(static_cast<float>(experiment.dropout)),

@@ -8,7 +8,7 @@
 
 namespace espalier {
 
-class Perceptron final : public Learner {
+class Perceptron final : public Model {
 public:
     /// Loads `network`; batches may have up to max(experiment.batch, test_batch()) samples.
     Perceptron(Backend& backend, const Experiment& experiment, const Network& network);

@@ -7,25 +7,25 @@
 
 namespace espalier {
 
-Learner::Learner(Backend& backend, const Experiment& experiment)
-    : backend_(backend), test_batch_(std::max(experiment.batch, least_test_batch)) {}
+Model::Model(Backend& backend, const Experiment& experiment)
+    : backend_(backend), test_batch_(std::max(experiment.batch, min_test_batch)) {}
 
-void Learner::load(const Layer& layer, const LayerUse& use) {
+void Model::load(const Layer& layer, const LayerUse& use) {
     layers_.push_back(backend_.load(layer, use));
     sparse_.push_back(layer.is_sparse());
 }
 
-Buffer<float> Learner::activations(Index rows) const {
+Buffer<float> Model::activations(Index rows) const {
     return {backend_, Activations{nullptr, rows, test_batch_, backend_.lanes()}.size()};
 }
 
-Network Learner::store() {
+Network Model::store() {
     Network network;
     for (const auto& layer : layers_) network.layers.push_back(backend_.store(*layer));
     return network;
 }
 
-std::unique_ptr<Learner> make_learner(Backend& backend, const Experiment& experiment, const Network& network) {
+std::unique_ptr<Model> make_model(Backend& backend, const Experiment& experiment, const Network& network) {
     if (experiment.model == ModelKind::rbm) return std::make_unique<Rbm>(backend, experiment, network);
     return std::make_unique<Perceptron>(backend, experiment, network);
 }

@@ -12,13 +12,13 @@
 namespace espalier {
 
 /// Small batches waste lanes of a tile; tests are free to use larger ones.
-constexpr Index least_test_batch = 128;
+constexpr Index min_test_batch = 128;
 
-class Learner {
+class Model {
 public:
-    Learner(const Learner&) = delete;
-    Learner& operator=(const Learner&) = delete;
-    virtual ~Learner() = default;
+    Model(const Model&) = delete;
+    Model& operator=(const Model&) = delete;
+    virtual ~Model() = default;
 
     /// Enqueues one step on `size` samples from position `first` of the epoch's order: scores and updates.
     virtual void train_step(const Samples& samples, std::uint32_t first, Index size, const StepScalars* now) = 0;
@@ -38,7 +38,7 @@ public:
     [[nodiscard]] Index test_batch() const { return test_batch_; }
 
 protected:
-    Learner(Backend& backend, const Experiment& experiment);
+    Model(Backend& backend, const Experiment& experiment);
 
     [[nodiscard]] Backend& backend() const { return backend_; }
     [[nodiscard]] std::size_t scalars_stride() const { return scalars_stride_; }
@@ -54,7 +54,7 @@ private:
     std::vector<bool> sparse_;
 };
 
-/// The learner of an experiment's kind. `network` must fit the experiment.
-std::unique_ptr<Learner> make_learner(Backend& backend, const Experiment& experiment, const Network& network);
+/// The model of an experiment's kind. `network` must fit the experiment.
+std::unique_ptr<Model> make_model(Backend& backend, const Experiment& experiment, const Network& network);
 
 }  // namespace espalier

@@ -30,7 +30,7 @@ std::string shape_text(const Layer& layer) {
 }  // namespace
 
 Rbm::Rbm(Backend& backend, const Experiment& experiment, const Network& network)
-    : Learner(backend, experiment),
+    : Model(backend, experiment),
       num_visible_(experiment.layers.at(0)),
       num_hidden_(experiment.layers.at(1)),
       steps_(experiment.cd_steps),
@@ -149,7 +149,7 @@ void Rbm::test(const Samples& samples) {
 }
 
 Network Rbm::store() {
-    Network network = Learner::store();
+    Network network = Model::store();
     if (!persistent_) return network;
     std::vector<float> states(chain_.size());
     chain_.download(states.data());

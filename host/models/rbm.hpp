@@ -14,7 +14,7 @@ namespace espalier {
 
 struct DataSet;
 
-class Rbm final : public Learner {
+class Rbm final : public Model {
 public:
     Rbm(Backend& backend, const Experiment& experiment, const Network& network);
 

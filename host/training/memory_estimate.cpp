@@ -32,7 +32,7 @@ std::uint64_t bytes_of(const Split& split) {
 
 std::uint64_t activation_bytes(const Experiment& experiment, const Backend& backend) {
     const std::uint64_t lanes = backend.lanes();
-    const std::uint64_t batch = std::max<Index>(experiment.batch, least_test_batch);
+    const std::uint64_t batch = std::max<Index>(experiment.batch, min_test_batch);
     const std::uint64_t tiles = (batch + lanes - 1) / lanes;
     const bool saved = saves_input(experiment.activation) || experiment.dropout > 0;
     const auto array = [&](Index rows) { return backend.array_bytes(sizeof(float) * tiles * lanes * rows); };

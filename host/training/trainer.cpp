@@ -30,7 +30,7 @@ Trainer::Trainer(const Experiment& experiment, Backend& backend, const DataSet& 
       observer_(observer),
       train_(backend, data, data.train),
       test_(backend, data, data.test),
-      learner_(make_learner(backend, experiment, network)),
+      model_(make_model(backend, experiment, network)),
       new_weights_(experiment.new_weights == "initial" ? experiment.initial_weights
                                                        : parse_rule<WeightLaw>(experiment.new_weights)),
       decay_form_(experiment.decay_form == "default" ? default_decay_form(experiment.optimizer)
@@ -38,7 +38,7 @@ Trainer::Trainer(const Experiment& experiment, Backend& backend, const DataSet& 
       steps_per_epoch_((data.train.count() + experiment.batch - 1) / experiment.batch),
       scalars_(backend, std::max<std::size_t>(1, experiment.layer_decay.size()) * steps_per_epoch_),
       grow_(network.layers.size(), experiment.grow) {
-    if (!experiment.layer_decay.empty()) learner_->set_scalars_stride(steps_per_epoch_);
+    if (!experiment.layer_decay.empty()) model_->set_scalars_stride(steps_per_epoch_);
     for (const Layer& layer : network.layers) edges_.push_back(static_cast<EdgeIndex>(layer.weights.size()));
 }
 
@@ -85,7 +85,7 @@ void Trainer::finish_epoch() {
     if (!experiment_.zero_before_test) test(record);
     const auto start = Clock::now();
     if (evolves_now) {
-        for (std::size_t l = 0; l < learner_->num_layers(); ++l) prune(l, epoch + 1.0, record);
+        for (std::size_t l = 0; l < model_->num_layers(); ++l) prune(l, epoch + 1.0, record);
     }
     record.evolution_seconds += seconds_since(start);
     if (experiment_.zero_before_test) test(record);
@@ -95,8 +95,8 @@ void Trainer::finish_epoch() {
 
     const std::vector<Degrees> after = all_degrees();
     std::size_t sparse = 0;
-    for (std::size_t l = 0; l < learner_->num_layers(); ++l) {
-        if (!learner_->is_sparse(l)) continue;
+    for (std::size_t l = 0; l < model_->num_layers(); ++l) {
+        if (!model_->is_sparse(l)) continue;
         for (const EdgeIndex degree : after[sparse].outputs) record.edges += degree;
         observer_.degrees(l, progress_.before[sparse], after[sparse]);
         ++sparse;
@@ -138,7 +138,7 @@ bool Trainer::train_epoch() {
     record.images_per_second = static_cast<double>(metrics.samples) / record.train_seconds;
     record.train_loss = metrics.batch_loss_sum / static_cast<double>(metrics.batches);
     record.train_accuracy =
-        static_cast<double>(metrics.correct) / (static_cast<double>(metrics.samples) * learner_->answers_per_sample());
+        static_cast<double>(metrics.correct) / (static_cast<double>(metrics.samples) * model_->answers_per_sample());
     return true;
 }
 
@@ -148,7 +148,7 @@ std::uint32_t Trainer::train_slice() {
     const std::uint32_t done = progress_.step;
     const std::uint32_t before = progress_.epoch * steps_per_epoch_;
     std::uint32_t end = std::min(steps_per_epoch_, done + slice_steps);
-    for (std::size_t l = 0; evolves() && l < learner_->num_layers(); ++l) {
+    for (std::size_t l = 0; evolves() && l < model_->num_layers(); ++l) {
         const double time = progress_.epoch + static_cast<double>(done) / steps_per_epoch_;
         if (evolves_at(l, before + done)) evolve(l, time, before + done, progress_.record);
         for (std::uint32_t s = done + 1; s < end; ++s) {
@@ -159,7 +159,7 @@ std::uint32_t Trainer::train_slice() {
     backend_.run([&, done, end] {
         for (std::uint32_t s = done; s < end; ++s) {
             const std::uint32_t first = s * experiment_.batch;
-            learner_->train_step(samples, first, std::min(experiment_.batch, samples.count - first),
+            model_->train_step(samples, first, std::min(experiment_.batch, samples.count - first),
                                  scalars_.data() + s);
         }
     });
@@ -188,11 +188,11 @@ void Trainer::add_metrics(const Metrics& slice, std::uint32_t first, std::uint32
 
 void Trainer::test(EpochRecord& record) {
     const auto start = Clock::now();
-    backend_.run([&] { learner_->test(test_.samples()); });
+    backend_.run([&] { model_->evaluate(test_.samples()); });
     const Metrics metrics = backend_.metrics();
     record.test_seconds = seconds_since(start);
     const auto samples = static_cast<double>(metrics.samples);
-    const double answers = samples * learner_->answers_per_sample();
+    const double answers = samples * model_->answers_per_sample();
     const double wrong = answers - static_cast<double>(metrics.correct);
     record.test_loss = metrics.sample_loss_sum / samples;
     record.test_accuracy = static_cast<double>(metrics.correct) / answers;
@@ -203,7 +203,7 @@ void Trainer::test(EpochRecord& record) {
 
 void Trainer::refuse_nonfinite(const std::string& when, double loss) {
     std::string layers;
-    const Network network = learner_->store();
+    const Network network = model_->store();
     for (std::size_t l = 0; l < network.layers.size(); ++l) {
         if (!all_finite(network.layers[l].weights) || !all_finite(network.layers[l].bias)) {
             layers += (layers.empty() ? "" : ", ") + std::to_string(l + 1);
@@ -219,7 +219,7 @@ void Trainer::refuse_nonfinite(const std::string& when, double loss) {
 }
 
 bool Trainer::evolves_at(std::size_t layer, std::uint32_t step) const {
-    if (!learner_->is_sparse(layer)) return false;
+    if (!model_->is_sparse(layer)) return false;
     if (const auto* steps = std::get_if<EverySteps>(&experiment_.cadence)) {
         return step > 0 && step % static_cast<std::uint32_t>(steps->n) == 0;
     }
@@ -238,9 +238,9 @@ void Trainer::evolve(std::size_t layer, double epoch_time, std::uint32_t event, 
 }
 
 void Trainer::prune(std::size_t layer, double epoch_time, EpochRecord& record) {
-    if (!learner_->is_sparse(layer)) return;
+    if (!model_->is_sparse(layer)) return;
     const double zeta = scheduled(experiment_.zeta, epoch_time, experiment_.epochs);
-    const Pruned pruned = backend_.prune(learner_->layer(layer), experiment_.prune, zeta);
+    const Pruned pruned = backend_.prune(model_->layer(layer), experiment_.prune, zeta);
     record.replaced_positive += pruned.positive;
     record.replaced_negative += pruned.negative;
     grow_[layer] = grow_rule(layer, pruned.total(), epoch_time);
@@ -259,29 +259,29 @@ GrowRule Trainer::grow_rule(std::size_t layer, EdgeIndex pruned, double epoch_ti
 }
 
 void Trainer::regrow(std::size_t layer, std::uint32_t event) {
-    if (!learner_->is_sparse(layer)) return;
+    if (!model_->is_sparse(layer)) return;
     edges_[layer] +=
-        backend_.regrow(learner_->layer(layer), grow_[layer], new_weights_, experiment_.reset_state != ResetState::none,
+        backend_.regrow(model_->layer(layer), grow_[layer], new_weights_, experiment_.reset_state != ResetState::none,
                         experiment_.seed, static_cast<std::uint32_t>(layer), event);
 }
 
 void Trainer::finish_evolution(std::uint32_t epoch) {
     const bool last = epoch + 1 == experiment_.epochs;
     if (last && experiment_.last_epoch == LastEpoch::zero) return;
-    for (std::size_t l = 0; l < learner_->num_layers(); ++l) {
+    for (std::size_t l = 0; l < model_->num_layers(); ++l) {
         if (last && experiment_.last_epoch == LastEpoch::remove) {
-            if (learner_->is_sparse(l)) backend_.remove(learner_->layer(l));
+            if (model_->is_sparse(l)) backend_.remove(model_->layer(l));
         } else {
             regrow(l, epoch);
         }
-        if (experiment_.reset_state == ResetState::all) backend_.reset_state(learner_->layer(l));
+        if (experiment_.reset_state == ResetState::all) backend_.reset_state(model_->layer(l));
     }
 }
 
 std::vector<Degrees> Trainer::all_degrees() {
     std::vector<Degrees> all;
-    for (std::size_t l = 0; l < learner_->num_layers(); ++l) {
-        if (learner_->is_sparse(l)) all.push_back(backend_.degrees(learner_->layer(l)));
+    for (std::size_t l = 0; l < model_->num_layers(); ++l) {
+        if (model_->is_sparse(l)) all.push_back(backend_.degrees(model_->layer(l)));
     }
     return all;
 }

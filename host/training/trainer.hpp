@@ -56,7 +56,7 @@ public:
     /// Throws UserError (nonfinite) naming epoch, step and layer when the loss is not finite.
     bool run();
 
-    [[nodiscard]] Network network() { return learner_->store(); }
+    [[nodiscard]] Network network() { return model_->store(); }
     [[nodiscard]] const TrainingProgress& progress() const { return progress_; }
     [[nodiscard]] const std::vector<EpochRecord>& history() const { return history_; }
 
@@ -85,7 +85,7 @@ private:
     Backend& backend_;
     TrainObserver& observer_;
     UploadedSplit train_, test_;
-    std::unique_ptr<Learner> learner_;
+    std::unique_ptr<Model> model_;
     WeightLaw new_weights_;
     DecayForm decay_form_;
     std::uint32_t steps_per_epoch_;
