@@ -43,7 +43,7 @@ std::vector<std::uint8_t> random_bytes(std::size_t count) {
 }
 
 /// Fastest of three training epochs, without tests and evolution.
-double epoch_seconds(Backend& backend, Perceptron& perceptron, const Experiment& experiment) {
+double epoch_seconds(Backend& backend, Mlp& perceptron, const Experiment& experiment) {
     constexpr std::uint32_t count = 60000;
     const std::vector<std::uint8_t> images = random_bytes(std::size_t{count} * 784);
     std::vector<std::int32_t> classes(count);
@@ -83,7 +83,7 @@ void records(benchmark::State& state) {
     experiment.epochs = 1000000;
     experiment.record_every = static_cast<std::uint32_t>(state.range(0));
     const Network network = new_network(experiment);
-    Perceptron perceptron(*backend, experiment, network);
+    Mlp perceptron(*backend, experiment, network);
     const double epoch_time = epoch_seconds(*backend, perceptron, experiment);
     const Folder folder;
     std::vector<RecordedLayer> layers;

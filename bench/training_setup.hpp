@@ -69,7 +69,7 @@ struct TrainingSetup {
     Experiment experiment;
     Network network;
     UploadedSplit train, test;
-    Perceptron perceptron;
+    Mlp perceptron;
     std::uint32_t steps;
     Buffer<StepScalars> scalars;
     std::uint32_t epoch = 0;

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 namespace espalier {
-Perceptron::Perceptron(Backend& backend, const Experiment& experiment, const Network& network)
+Mlp::Mlp(Backend& backend, const Experiment& experiment, const Network& network)
     : Model(backend, experiment),
       widths_(experiment.layers),
       loss_(experiment.loss),
@@ -23,11 +23,11 @@ Perceptron::Perceptron(Backend& backend, const Experiment& experiment, const Net
     }
 }
 
-Activations Perceptron::view(const Buffer<float>& buffer, std::size_t widths_index, Index batch) const {
+Activations Mlp::view(const Buffer<float>& buffer, std::size_t widths_index, Index batch) const {
     return {buffer.data(), widths_[widths_index], batch, backend().lanes()};
 }
 
-void Perceptron::train_step(const Samples& samples, std::uint32_t first, Index size, const StepScalars* now) {
+void Mlp::train_step(const Samples& samples, std::uint32_t first, Index size, const StepScalars* now) {
     const std::size_t last = num_layers() - 1;
     const auto input_of = [&](std::size_t l) {
         return l == 0 ? view(input_, 0, size) : view(between_[l - 1].output, l, size);
@@ -52,7 +52,7 @@ void Perceptron::train_step(const Samples& samples, std::uint32_t first, Index s
     }
 }
 
-void Perceptron::test(const Samples& samples) {
+void Mlp::test(const Samples& samples) {
     for (std::uint32_t first = 0; first < samples.count; first += test_batch()) {
         const Index size = std::min(test_batch(), samples.count - first);
         backend().gather(samples, {first, size, false, seed_}, view(input_, 0, size), labels_.data(), nullptr);

@@ -8,10 +8,10 @@
 
 namespace espalier {
 
-class Perceptron final : public Model {
+class Mlp final : public Model {
 public:
     /// Loads `network`; batches may have up to max(experiment.batch, test_batch()) samples.
-    Perceptron(Backend& backend, const Experiment& experiment, const Network& network);
+    Mlp(Backend& backend, const Experiment& experiment, const Network& network);
 
     /// Enqueues forward, loss, backward and update.
     void train_step(const Samples& samples, std::uint32_t first, Index size, const StepScalars* now) override;

@@ -27,7 +27,7 @@ Network Model::store() {
 
 std::unique_ptr<Model> make_model(Backend& backend, const Experiment& experiment, const Network& network) {
     if (experiment.model == ModelKind::rbm) return std::make_unique<Rbm>(backend, experiment, network);
-    return std::make_unique<Perceptron>(backend, experiment, network);
+    return std::make_unique<Mlp>(backend, experiment, network);
 }
 
 }  // namespace espalier

@@ -203,7 +203,7 @@ ExperimentOption model_option() {
             "what is trained: perceptron, or rbm (a restricted Boltzmann machine; layers: two widths)",
             [](Experiment& e, const std::string& text) {
                 if (text != "perceptron" && text != "rbm") refuse("'" + text + "' is none of perceptron, rbm");
-                e.model = text == "rbm" ? ModelKind::rbm : ModelKind::perceptron;
+                e.model = text == "rbm" ? ModelKind::rbm : ModelKind::mlp;
                 if (e.model == ModelKind::rbm) e.dense_output = false;  // its one layer is not an output's
             },
             [](const Experiment& e) { return e.model == ModelKind::rbm ? "rbm" : "perceptron"; }};

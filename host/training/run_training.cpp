@@ -273,7 +273,7 @@ void check_against_data(const Experiment& experiment, const DataSet& data) {
                " has " + std::to_string(data.features()) + " features (" + std::to_string(data.height) + " x " +
                std::to_string(data.width) + " x " + std::to_string(data.channels) + ")");
     }
-    if (experiment.model == ModelKind::perceptron && experiment.layers.back() < data.classes) {
+    if (experiment.model == ModelKind::mlp && experiment.layers.back() < data.classes) {
         refuse("layers: " + data.name + " has " + std::to_string(data.classes) + " classes, the network only " +
                std::to_string(experiment.layers.back()) + " outputs");
     }

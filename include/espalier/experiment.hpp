@@ -33,7 +33,7 @@ enum class TopologyKind { set, fixed, dense };
 enum class GraphUse { on, off };
 
 /// What is trained: a classifier, or a restricted Boltzmann machine (two widths: visible and hidden units).
-enum class ModelKind { perceptron, rbm };
+enum class ModelKind { mlp, rbm };
 
 struct Experiment {
     // what
@@ -66,7 +66,7 @@ struct Experiment {
     Activation activation = Relu{};
     Loss loss = SoftmaxNll{};
     double dropout = 0;
-    ModelKind model = ModelKind::perceptron;
+    ModelKind model = ModelKind::mlp;
     std::uint32_t cd_steps = 1;  // of contrastive divergence: Gibbs steps per update
     bool persistent = false;     // whether the Gibbs chains go on from update to update
     bool sample_data = false;    // whether training data are drawn, pixel by pixel, with their values as probabilities
