@@ -65,7 +65,7 @@ void step(int calls) {
     experiment.epsilon = 11;
     const DataSet data = load_dataset("synthetic", "", 2560, 128);
     const UploadedSplit train(*backend, data, data.train);
-    Mlp perceptron(*backend, experiment, new_network(experiment));
+    Mlp perceptron(*backend, experiment, initialize_network(experiment));
     StepScalars scalars;
     scalars.update.learning_rate = 0.01F;
     Buffer<StepScalars> now(*backend, 1);

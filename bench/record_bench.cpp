@@ -82,7 +82,7 @@ void records(benchmark::State& state) {
     Experiment experiment;
     experiment.epochs = 1000000;
     experiment.record_every = static_cast<std::uint32_t>(state.range(0));
-    const Network network = new_network(experiment);
+    const Network network = initialize_network(experiment);
     Mlp perceptron(*backend, experiment, network);
     const double epoch_time = epoch_seconds(*backend, perceptron, experiment);
     const Folder folder;

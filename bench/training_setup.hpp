@@ -77,7 +77,7 @@ struct TrainingSetup {
     TrainingSetup(std::unique_ptr<Backend> on, const Experiment& what)
         : backend(std::move(on)),
           experiment(what),
-          network(new_network(experiment)),
+          network(initialize_network(experiment)),
           train(*backend, images(), images().train),
           test(*backend, images(), images().test),
           perceptron(*backend, experiment, network),

@@ -55,7 +55,7 @@ bool is_sparse_layer(const Experiment& experiment, std::size_t layer) {
     return experiment.topology != TopologyKind::dense && !(last && experiment.dense_output);
 }
 
-Cell edges_at_birth(const Experiment& experiment, std::size_t layer) {
+Cell initial_edge_count(const Experiment& experiment, std::size_t layer) {
     const Index inputs = experiment.layers[layer];
     const Index outputs = experiment.layers[layer + 1];
     const Cell cells = Cell{inputs} * outputs;
@@ -77,7 +77,7 @@ Cell edges_at_birth(const Experiment& experiment, std::size_t layer) {
     return cells;
 }
 
-Network new_network(const Experiment& experiment) {
+Network initialize_network(const Experiment& experiment) {
     Network network;
     for (std::size_t l = 0; l + 1 < experiment.layers.size(); ++l) {
         const auto number = static_cast<std::uint32_t>(l);
@@ -90,7 +90,7 @@ Network new_network(const Experiment& experiment) {
         const Stream biases{experiment.seed, Purpose::initial_bias, number, 0};
         const bool sparse = is_sparse_layer(experiment, l);
         if (sparse) {
-            layer.topology = random_topology(layer.num_inputs, layer.num_outputs, edges_at_birth(experiment, l),
+            layer.topology = random_topology(layer.num_inputs, layer.num_outputs, initial_edge_count(experiment, l),
                                              experiment.birth_law, {experiment.seed, Purpose::topology, number, 0});
             const std::vector<Cell> cells = cells_of(*layer.topology);
             layer.weights = drawn(experiment.initial_weights, layer.num_inputs, weights, cells.size(), &cells);

@@ -9,13 +9,13 @@ namespace espalier {
 
 /// A fresh network; its optimizer memory is absent, which backends read as 0. Throws UserError (usage) when an edge
 /// count exceeds the cells.
-Network new_network(const Experiment& experiment);
+Network initialize_network(const Experiment& experiment);
 
 /// True for the layers (from 0) that the experiment makes sparse.
 bool is_sparse_layer(const Experiment& experiment, std::size_t layer);
 
 /// Edges of layer `layer` at birth (draws, where the birth law draws with replacement): all cells of a dense one.
-Cell edges_at_birth(const Experiment& experiment, std::size_t layer);
+Cell initial_edge_count(const Experiment& experiment, std::size_t layer);
 
 /// Checks that a loaded network fits the experiment's widths and kinds of layers and the optimizer's memory;
 /// `reset_optimizer` drops that memory. Throws UserError (checkpoint) saying what differs.

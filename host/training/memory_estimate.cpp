@@ -62,7 +62,7 @@ std::uint64_t recorded_bytes(const Experiment& experiment) {
 
 /// Edges of a layer at birth, on average where the birth law leaves them to chance.
 Cell expected_edges(const Experiment& experiment, std::size_t layer) {
-    const Cell edges = edges_at_birth(experiment, layer);
+    const Cell edges = initial_edge_count(experiment, layer);
     if (!is_sparse_layer(experiment, layer) || !std::holds_alternative<WithReplacement>(experiment.birth_law)) {
         return edges;
     }

@@ -307,7 +307,7 @@ RunResults run_training(const Experiment& experiment, const RunPlace& place) {
         history = expect_resumable(experiment, data, *found, checkpoint);
         network = std::move(checkpoint.network);
     } else if (start_file.empty()) {
-        network = new_network(experiment);
+        network = initialize_network(experiment);
         if (from_data) fit_visible_biases(data, network);
     } else {
         network = load_network(start_file);

@@ -252,7 +252,7 @@ GrowRule Trainer::grow_rule(std::size_t layer, EdgeIndex pruned, double epoch_ti
     GrowRule rule = experiment_.grow;
     const double kept = scheduled(experiment_.edges_kept, epoch_time, experiment_.epochs);
     if (kept == 1 || pruned == 0) return rule;
-    const double wanted = std::round(kept * static_cast<double>(edges_at_birth(experiment_, layer)));
+    const double wanted = std::round(kept * static_cast<double>(initial_edge_count(experiment_, layer)));
     const double missing = wanted - static_cast<double>(edges_[layer] - pruned);
     std::visit([&](auto& each) { each.share = std::clamp(missing / pruned, 0.0, 1.0); }, rule);
     return rule;

@@ -19,7 +19,7 @@ int main() {
 
     const auto backend = make_backend("cpu", 1);
     TrainObserver observer;
-    Trainer trainer(experiment, *backend, data, new_network(experiment), observer);
+    Trainer trainer(experiment, *backend, data, initialize_network(experiment), observer);
     trainer.run();
 
     const EpochRecord& last = trainer.history().back();

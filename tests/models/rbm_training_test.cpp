@@ -125,7 +125,7 @@ TEST(RbmTraining, GoesOnToTheSameBits) {
         const Trained unbroken = train(experiment, data, 1);
         const auto backend = backend_for_test("cpu", 1);
         StopInside first_part;
-        Trainer first(experiment, *backend, data, new_network(experiment), first_part);
+        Trainer first(experiment, *backend, data, initialize_network(experiment), first_part);
         ASSERT_FALSE(first.run());
         ASSERT_EQ(first.progress().epoch, 2U);
         ASSERT_GT(first.progress().step, 0U);

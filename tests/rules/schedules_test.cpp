@@ -42,7 +42,7 @@ Trained trained(const OptionTexts& given) {
     const DataSet data = load_dataset("synthetic", "", experiment.train_samples, experiment.test_samples);
     const auto backend = make_cpu_backend(1);
     TrainObserver nobody;
-    Trained result{new_network(experiment), {}, {}};
+    Trained result{initialize_network(experiment), {}, {}};
     Trainer trainer(experiment, *backend, data, result.before, nobody);
     EXPECT_TRUE(trainer.run());
     result.after = trainer.network();

@@ -57,7 +57,7 @@ TEST_P(Resume, EqualsTheUnbrokenRunWhereverItWasStopped) {
     GetParam().change(experiment);
     const auto backend = make_cpu_backend(experiment.threads);
     const DataSet data = load_dataset(experiment.dataset, "", experiment.train_samples, experiment.test_samples);
-    const Network born = new_network(experiment);
+    const Network born = initialize_network(experiment);
 
     KeepingObserver unbroken;
     Trainer whole(experiment, *backend, data, born, unbroken);
@@ -101,7 +101,7 @@ TEST(Numbers, ANonfiniteLossNamesEpochStepAndLayer) {
     const auto backend = make_cpu_backend(1);
     const DataSet data = load_dataset(experiment.dataset, "", experiment.train_samples, experiment.test_samples);
     KeepingObserver observer;
-    Network network = new_network(experiment);
+    Network network = initialize_network(experiment);
     network.layers[1].weights[0] = std::numeric_limits<float>::quiet_NaN();
     Trainer trainer(experiment, *backend, data, network, observer);
     try {
@@ -116,7 +116,7 @@ TEST(Numbers, ANonfiniteLossNamesEpochStepAndLayer) {
     // Growing without bound: some step after the first.
     experiment.learning_rate = Constant{1e6, 0};
     experiment.loss = SoftmaxNll{};
-    Trainer wild(experiment, *backend, data, new_network(experiment), observer);
+    Trainer wild(experiment, *backend, data, initialize_network(experiment), observer);
     try {
         wild.run();
         FAIL() << "trained on";

@@ -29,7 +29,7 @@ struct Trained {
 
 inline Trained train(Backend& backend, const Experiment& experiment, const DataSet& data) {
     TrainObserver silent;
-    Trainer trainer(experiment, backend, data, new_network(experiment), silent);
+    Trainer trainer(experiment, backend, data, initialize_network(experiment), silent);
     trainer.run();
     return {trainer.network(), trainer.history()};
 }
