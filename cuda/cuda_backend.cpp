@@ -42,7 +42,7 @@ CudaLayer& as_sparse(DeviceLayer& layer) {
 class CudaBackend final : public Backend {
 public:
     explicit CudaBackend(const CudaOptions& options)
-        : programs_(stream_, options.graph != 0), sums_(memory_, metric_bytes()) {
+        : graphs_(stream_, options.graph != 0), sums_(memory_, metric_bytes()) {
         clear_sums();
         wait();
     }
@@ -56,7 +56,7 @@ public:
     [[nodiscard]] Index lanes() const override { return cuda_lanes; }
 
     [[nodiscard]] void* allocate(std::size_t bytes) override {
-        programs_.refuse();
+        graphs_.forbid();
         return memory_.allocate(bytes);
     }
     void release(void* memory) noexcept override { memory_.release(memory); }
@@ -72,17 +72,17 @@ public:
     }
 
     [[nodiscard]] std::unique_ptr<DeviceLayer> load(const Layer& layer, const LayerUse& use) override {
-        programs_.refuse();
+        graphs_.forbid();
         auto result = layer_in_use(stream_, memory_, layer, use, blas_for(layer), library_for(use));
         result->id = ++layers_loaded_;
         return result;
     }
     [[nodiscard]] Layer store(const DeviceLayer& layer) override {
-        programs_.refuse();
+        graphs_.forbid();
         return layer_at_rest(stream_, as_cuda(layer));
     }
     void reset_state(DeviceLayer& layer) override {
-        programs_.refuse();
+        graphs_.forbid();
         clear_state(stream_, as_cuda(layer));
     }
 
@@ -103,21 +103,21 @@ public:
     Pruned prune(DeviceLayer& layer, const PruneRule& rule, double zeta) override;
     std::uint32_t regrow(DeviceLayer& layer, const GrowRule& rule, const WeightLaw& law, bool reset_state,
                          std::uint64_t seed, std::uint32_t layer_number, std::uint32_t event) override {
-        programs_.refuse();
+        graphs_.forbid();
         return evolve(stream_, memory_, as_sparse(layer), {&rule, &law, reset_state, seed, layer_number, event});
     }
     void remove(DeviceLayer& layer) override {
-        programs_.refuse();
+        graphs_.forbid();
         evolve(stream_, memory_, as_sparse(layer), {});
     }
     [[nodiscard]] Degrees degrees(const DeviceLayer& layer) override;
 
     [[nodiscard]] Metrics metrics() override;
     void wait() override {
-        programs_.refuse();
+        graphs_.forbid();
         check(cudaStreamSynchronize(stream_), "work on the device");
     }
-    void run(const std::function<void()>& program) override { programs_.run(program); }
+    void run(const std::function<void()>& program) override { graphs_.run(program); }
 
 private:
     /// For a large dense layer, where there is a cuBLAS.
@@ -138,7 +138,7 @@ private:
         return library_.get();
     }
     void copy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {
-        programs_.refuse();
+        graphs_.forbid();
         check(cudaMemcpyAsync(to, from, bytes, kind, stream_), "a copy");
         wait();
     }
@@ -149,7 +149,7 @@ private:
     Memory memory_;
     std::unique_ptr<Blas> blas_;
     std::unique_ptr<SparseLibrary> library_;
-    Programs programs_;
+    GraphCache graphs_;
     Array<std::byte> sums_;  // MetricSums
     std::uint64_t layers_loaded_ = 0;
 };
@@ -164,7 +164,7 @@ void CudaBackend::gather(const Samples& samples, const BatchChoice& choice, Acti
     expects(now != nullptr || !choice.shuffled, "the epoch of a shuffled order");
     const auto& f = samples.factor;
     const auto& o = samples.offset;
-    if (programs_.notes(Verb::gather, samples.bytes, samples.floats, samples.labels, samples.count, samples.features,
+    if (graphs_.record(Operation::gather, samples.bytes, samples.floats, samples.labels, samples.count, samples.features,
                         samples.channels, f[0], f[1], f[2], f[3], o[0], o[1], o[2], o[3], choice.first, choice.size,
                         choice.shuffled, choice.seed, x.data, labels, now)) {
         return;
@@ -178,7 +178,7 @@ void CudaBackend::forward(const DeviceLayer& layer, ConstActivations x, Activati
     expects(x.rows == own.num_inputs && y.rows == own.num_outputs && x.batch == y.batch,
             "x and y of the layer's shape");
     expects(!saved || (saved.rows == y.rows && saved.batch == y.batch && is_tiled(saved)), "saved of the shape of y");
-    if (programs_.notes(Verb::forward, own.id, own.versions, x.data, x.batch, saved.data, y.data)) return;
+    if (graphs_.record(Operation::forward, own.id, own.versions, x.data, x.batch, saved.data, y.data)) return;
     cuda::forward(stream_, own, x, saved, y);
 }
 
@@ -187,7 +187,7 @@ void CudaBackend::dropout(Activations values, float rate, std::uint64_t seed, st
     expects(is_tiled(values), "tiles of 128 samples");
     expects(rate >= 0 && rate < 1, "a dropout rate in [0, 1)");
     expects(now != nullptr, "the step of a dropout mask");
-    if (programs_.notes(Verb::dropout, values.data, values.rows, values.batch, rate, seed, layer, now)) return;
+    if (graphs_.record(Operation::dropout, values.data, values.rows, values.batch, rate, seed, layer, now)) return;
     cuda::dropout(stream_, DropoutMask(rate, {seed, Purpose::dropout, layer, 0}), values, now);
 }
 
@@ -198,7 +198,7 @@ void CudaBackend::loss(const Loss& loss, ConstActivations z, const std::int32_t*
         [](const auto& rule) { return std::tuple_size_v<decltype(std::decay_t<decltype(rule)>::fields())> == 0; },
         loss);
     expects(by_index_alone, "a loss without fields, as its number is all that tells it from others");
-    if (programs_.notes(Verb::loss, loss.index(), z.data, z.rows, z.batch, labels, dz.data)) return;
+    if (graphs_.record(Operation::loss, loss.index(), z.data, z.rows, z.batch, labels, dz.data)) return;
     cuda::loss(stream_, loss, z, labels, dz, reinterpret_cast<MetricSums*>(sums_.data()));
 }
 
@@ -212,7 +212,7 @@ void CudaBackend::backward(DeviceLayer& layer, ConstActivations x, ConstActivati
     expects(!dx || (dx.rows == x.rows && dx.batch == x.batch && is_tiled(dx)), "dx of the shape of x");
     expects(!dx || own.by_input() || own.blas != nullptr, "a layer loaded with needs_input_gradient where dx is given");
     expects(now != nullptr, "the scalars of a step");
-    if (programs_.notes(Verb::backward, own.id, own.versions, x.data, x.batch, saved.data, dy.data, dx.data, now)) {
+    if (graphs_.record(Operation::backward, own.id, own.versions, x.data, x.batch, saved.data, dy.data, dx.data, now)) {
         return;
     }
     cuda::backward(stream_, own, x, saved, dy, dx, now);
@@ -227,7 +227,7 @@ void CudaBackend::transposed(const DeviceLayer& layer, const DeviceLayer& offset
     expects(added.is_dense && added.num_inputs == x.rows && added.num_outputs == 1,
             "dense offsets from the layer's inputs to 1");
     expects(own.by_input() || own.blas != nullptr, "a layer loaded with needs_input_gradient");
-    if (programs_.notes(Verb::transposed, own.id, own.versions, added.id, added.versions, y.data, x.data, x.batch)) {
+    if (graphs_.record(Operation::transposed, own.id, own.versions, added.id, added.versions, y.data, x.data, x.batch)) {
         return;
     }
     cuda::transposed(stream_, own, added, y, x);
@@ -241,7 +241,7 @@ void CudaBackend::sample(const UnitDraw& draw, ConstActivations values, Activati
                 "means and states of the values' shape");
     }
     expects(now != nullptr || !states, "the step of drawn states");
-    if (programs_.notes(Verb::sample, draw.seed, draw.number, draw.probabilities, draw.scale, values.data, values.rows,
+    if (graphs_.record(Operation::sample, draw.seed, draw.number, draw.probabilities, draw.scale, values.data, values.rows,
                         values.batch, means.data, states.data, now)) {
         return;
     }
@@ -251,12 +251,12 @@ void CudaBackend::sample(const UnitDraw& draw, ConstActivations values, Activati
 void CudaBackend::score_reconstruction(ConstActivations probabilities, ConstActivations data) {
     expects(is_tiled(probabilities) && is_tiled(data), "tiles of 128 samples");
     expects(probabilities.rows == data.rows && probabilities.batch == data.batch, "probabilities of the data's shape");
-    if (programs_.notes(Verb::score, probabilities.data, data.data, data.rows, data.batch)) return;
+    if (graphs_.record(Operation::score, probabilities.data, data.data, data.rows, data.batch)) return;
     cuda::score_reconstruction(stream_, probabilities, data, reinterpret_cast<MetricSums*>(sums_.data()));
 }
 
 Pruned CudaBackend::prune(DeviceLayer& layer, const PruneRule& rule, double zeta) {
-    programs_.refuse();
+    graphs_.forbid();
     CudaLayer& own = as_sparse(layer);
     expects(zeta >= 0 && zeta <= 1, "zeta in [0, 1]");
     expects(!own.is_pruned, "regrow() or remove() after each prune()");
@@ -264,7 +264,7 @@ Pruned CudaBackend::prune(DeviceLayer& layer, const PruneRule& rule, double zeta
 }
 
 Degrees CudaBackend::degrees(const DeviceLayer& layer) {
-    programs_.refuse();
+    graphs_.forbid();
     const CudaLayer& own = as_cuda(layer);
     expects(!own.is_dense, "a sparse layer");
     const std::size_t outputs = own.num_outputs;
@@ -278,7 +278,7 @@ Degrees CudaBackend::degrees(const DeviceLayer& layer) {
 }
 
 Metrics CudaBackend::metrics() {
-    programs_.refuse();
+    graphs_.forbid();
     std::vector<std::byte> sums(sums_.size());
     check(cudaMemcpyAsync(sums.data(), sums_.data(), sums.size(), cudaMemcpyDeviceToHost, stream_), "a download");
     clear_sums();

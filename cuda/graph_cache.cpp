@@ -5,7 +5,7 @@
 
 namespace espalier::cuda {
 
-std::size_t Programs::HashOfNote::operator()(const Note& note) const {
+std::size_t GraphCache::HashOfNote::operator()(const Note& note) const {
     std::uint64_t hash = note.size();
     for (const std::uint64_t word : note) {
         hash = (hash ^ word) * 0x9E3779B97F4A7C15U;
@@ -14,7 +14,7 @@ std::size_t Programs::HashOfNote::operator()(const Note& note) const {
     return hash;
 }
 
-void Programs::run(const std::function<void()>& program) {
+void GraphCache::run(const std::function<void()>& program) {
     expects(!noting_, "no program within a program");
     if (!graphs_ || !note(program)) return program();
     const auto known = captured_.find(noted_);
@@ -39,7 +39,7 @@ void Programs::run(const std::function<void()>& program) {
     check(cudaGraphLaunch(graph, stream_), "the launch of a graph");
 }
 
-bool Programs::note(const std::function<void()>& program) {
+bool GraphCache::note(const std::function<void()>& program) {
     noted_.clear();
     noting_ = true;
     try {
@@ -55,7 +55,7 @@ bool Programs::note(const std::function<void()>& program) {
     return true;
 }
 
-cudaGraphExec_t Programs::capture(const std::function<void()>& program) {
+cudaGraphExec_t GraphCache::capture(const std::function<void()>& program) {
     // other threads may go on using the runtime
     check(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal), "the beginning of a capture");
     cudaGraph_t graph = nullptr;
@@ -75,7 +75,7 @@ cudaGraphExec_t Programs::capture(const std::function<void()>& program) {
     return executable;
 }
 
-void Programs::clear() noexcept {
+void GraphCache::clear() noexcept {
     for (const auto& [note, graph] : captured_) static_cast<void>(cudaGraphExecDestroy(graph));
     captured_.clear();
 }

@@ -1,4 +1,4 @@
-// Programs of verbs as CUDA graphs. A program is first noted down: each verb gives its name and arguments as words,
+// GraphCache of verbs as CUDA graphs. A program is first noted down: each verb gives its name and arguments as words,
 // instead of enqueueing anything. A program seen for the first time then simply runs; seen again it is captured; after
 // that its graph is replayed. So a program that never comes back costs no capture, and one whose addresses or shapes
 // changed is another program.
@@ -16,28 +16,28 @@
 
 namespace espalier::cuda {
 
-enum class Verb : std::uint64_t { gather = 1, forward, dropout, loss, backward, transposed, sample, score };
+enum class Operation : std::uint64_t { gather = 1, forward, dropout, loss, backward, transposed, sample, score };
 
-class Programs {
+class GraphCache {
 public:
     /// graphs false: every program just runs.
-    Programs(cudaStream_t stream, bool graphs) : stream_(stream), graphs_(graphs) {}
-    Programs(const Programs&) = delete;
-    Programs& operator=(const Programs&) = delete;
-    ~Programs() { clear(); }
+    GraphCache(cudaStream_t stream, bool graphs) : stream_(stream), enabled_(graphs) {}
+    GraphCache(const GraphCache&) = delete;
+    GraphCache& operator=(const GraphCache&) = delete;
+    ~GraphCache() { clear(); }
 
     void run(const std::function<void()>& program);
 
     /// Every verb that only enqueues calls this first, with all it depends on, and returns at once if it gives true.
     template <class... Words>
-    [[nodiscard]] bool notes(Verb verb, const Words&... words) {
+    [[nodiscard]] bool record(Operation verb, const Words&... words) {
         if (!noting_) return false;
         noted_.push_back(static_cast<std::uint64_t>(verb));
         (noted_.push_back(word_of(words)), ...);
         return true;
     }
     /// Every other verb calls this first: no graph can hold it, so a program with it always just runs.
-    void refuse() const {
+    void forbid() const {
         if (noting_) throw Unrecordable{};
     }
 
@@ -64,7 +64,7 @@ private:
     void clear() noexcept;
 
     cudaStream_t stream_;
-    bool graphs_;
+    bool enabled_;
     bool noting_ = false;
     Note noted_;
     std::unordered_set<std::size_t> seen_;  // hashes: a mistaken one only captures early
