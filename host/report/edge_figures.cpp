@@ -39,12 +39,12 @@ Series edges_over_time(const RunFolder& run, std::size_t layer, const std::strin
 }
 
 Series survival_of(const RunFolder& run, std::size_t layer) {
-    const auto lines = lines_of(run.lives, layer);
+    const auto lines = lines_of(run.lifetimes, layer);
     if (lines.empty()) return {};
     std::vector<std::uint64_t> at_risk, lost;
     for (const std::size_t line : lines) {
-        at_risk.push_back(static_cast<std::uint64_t>(run.lives.at("at_risk")[line]));
-        lost.push_back(static_cast<std::uint64_t>(run.lives.at("lost")[line]));
+        at_risk.push_back(static_cast<std::uint64_t>(run.lifetimes.at("at_risk")[line]));
+        lost.push_back(static_cast<std::uint64_t>(run.lifetimes.at("lost")[line]));
     }
     Series series;
     const std::vector<double> shares = survival(at_risk, lost);

@@ -70,7 +70,7 @@ public:
         charts_section("Learning", learning_charts(runs_));
         topology();
         degrees_section();
-        charts_section("Lives of edges", edge_charts(runs_));
+        charts_section("Lifetimes of edges", edge_charts(runs_));
         charts_section("Weights", weight_charts(runs_));
         overlaps();
         configuration();

@@ -46,21 +46,21 @@ TensorSource whole_numbers(const std::string& name, const std::vector<Item>& ite
             }};
 }
 
-std::string lives_key(std::size_t layer, const std::string& rest) {
+std::string lifetimes_key(std::size_t layer, const std::string& rest) {
     return "lives." + std::to_string(layer + 1) + "." + rest;
 }
 
 /// A layer's lives; the topology of the last look only if evolution went on since.
-void add_lives(std::size_t layer, const LayerLives& each, const Topology& now, const std::vector<std::uint64_t>& counts,
+void add_lifetimes(std::size_t layer, const LayerLifetimes& each, const Topology& now, const std::vector<std::uint64_t>& counts,
                std::vector<TensorSource>& extra) {
-    extra.push_back(whole_numbers<std::int64_t>(lives_key(layer, "counts"), counts));
-    extra.push_back(whole_numbers<std::int64_t>(lives_key(layer, "ever"), each.lives.ever));
-    extra.push_back(whole_numbers<std::int64_t>(lives_key(layer, "at_risk"), each.lives.at_risk));
-    extra.push_back(whole_numbers<std::int64_t>(lives_key(layer, "lost"), each.lives.lost));
-    extra.push_back(whole_numbers<std::int32_t>(lives_key(layer, "born"), each.lives.born));
+    extra.push_back(whole_numbers<std::int64_t>(lifetimes_key(layer, "counts"), counts));
+    extra.push_back(whole_numbers<std::int64_t>(lifetimes_key(layer, "ever"), each.lifetimes.ever));
+    extra.push_back(whole_numbers<std::int64_t>(lifetimes_key(layer, "at_risk"), each.lifetimes.at_risk));
+    extra.push_back(whole_numbers<std::int64_t>(lifetimes_key(layer, "lost"), each.lifetimes.lost));
+    extra.push_back(whole_numbers<std::int32_t>(lifetimes_key(layer, "born"), each.lifetimes.born));
     if (each.last.column == now.column && each.last.row_start == now.row_start) return;
-    extra.push_back(whole_numbers<std::int64_t>(lives_key(layer, "row_start"), each.last.row_start));
-    extra.push_back(whole_numbers<std::int64_t>(lives_key(layer, "column"), each.last.column));
+    extra.push_back(whole_numbers<std::int64_t>(lifetimes_key(layer, "row_start"), each.last.row_start));
+    extra.push_back(whole_numbers<std::int64_t>(lifetimes_key(layer, "column"), each.last.column));
 }
 
 /// The parts of a checkpoint beside the network, read from an open file and its metadata.
@@ -96,13 +96,13 @@ public:
         }
         if (info.progress.step > 0) read_begun(network, info.progress);
         for (std::size_t l = 0; l < network.layers.size(); ++l) {
-            info.lives.emplace_back();
-            if (!file_.tensors().contains(lives_key(l, "counts"))) continue;
+            info.lifetimes.emplace_back();
+            if (!file_.tensors().contains(lifetimes_key(l, "counts"))) continue;
             if (!network.layers[l].is_sparse())
-                file_.refuse("'" + lives_key(l, "counts") + "' belongs to no sparse layer");
-            info.lives.back() = read_lives(l, *network.layers[l].topology);
-            if (info.lives.back()->lives.epoch != info.progress.epoch) {
-                file_.refuse("'" + lives_key(l, "counts") + "' is of another epoch than the checkpoint");
+                file_.refuse("'" + lifetimes_key(l, "counts") + "' belongs to no sparse layer");
+            info.lifetimes.back() = read_lifetimes(l, *network.layers[l].topology);
+            if (info.lifetimes.back()->lifetimes.epoch != info.progress.epoch) {
+                file_.refuse("'" + lifetimes_key(l, "counts") + "' is of another epoch than the checkpoint");
             }
         }
         return info;
@@ -177,18 +177,18 @@ private:
         return values;
     }
 
-    LayerLives read_lives(std::size_t layer, const Topology& now) const {
-        const auto key = [&](const std::string& rest) { return lives_key(layer, rest); };
-        LayerLives result;
+    LayerLifetimes read_lifetimes(std::size_t layer, const Topology& now) const {
+        const auto key = [&](const std::string& rest) { return lifetimes_key(layer, rest); };
+        LayerLifetimes result;
         const auto counts = items<std::int64_t, std::uint32_t>(key("counts"));
         if (counts.size() != 3) file_.refuse("expected 3 numbers in '" + key("counts") + "'");
-        result.lives.epoch = counts[0];
-        result.lives.first_epoch = counts[1];
-        result.lives.first_edges = counts[2];
-        result.lives.born = items<std::int32_t, std::uint32_t>(key("born"));
-        result.lives.ever = items<std::int64_t, std::uint64_t>(key("ever"));
-        result.lives.at_risk = items<std::int64_t, std::uint64_t>(key("at_risk"));
-        result.lives.lost = items<std::int64_t, std::uint64_t>(key("lost"));
+        result.lifetimes.epoch = counts[0];
+        result.lifetimes.first_epoch = counts[1];
+        result.lifetimes.first_edges = counts[2];
+        result.lifetimes.born = items<std::int32_t, std::uint32_t>(key("born"));
+        result.lifetimes.ever = items<std::int64_t, std::uint64_t>(key("ever"));
+        result.lifetimes.at_risk = items<std::int64_t, std::uint64_t>(key("at_risk"));
+        result.lifetimes.lost = items<std::int64_t, std::uint64_t>(key("lost"));
         result.last = now;
         if (!file_.tensors().contains(key("row_start"))) return result;
         result.last.row_start = items<std::int64_t, EdgeIndex>(key("row_start"));
@@ -250,12 +250,12 @@ void save_checkpoint(const std::filesystem::path& path, const CheckpointInfo& in
             extra.push_back(whole_numbers<std::int64_t>(degrees_key(l, false), before.outputs));
         }
     }
-    std::vector<std::vector<std::uint64_t>> counts(info.lives.size());  // the sources point at them
-    for (std::size_t l = 0; l < info.lives.size(); ++l) {
-        if (!info.lives[l].has_value()) continue;
-        const EdgeLives& lives = info.lives[l]->lives;
+    std::vector<std::vector<std::uint64_t>> counts(info.lifetimes.size());  // the sources point at them
+    for (std::size_t l = 0; l < info.lifetimes.size(); ++l) {
+        if (!info.lifetimes[l].has_value()) continue;
+        const LifetimeState& lifetimes = info.lifetimes[l]->lifetimes;
         counts[l] = {lives.epoch, lives.first_epoch, lives.first_edges};
-        add_lives(l, *info.lives[l], network.layers[l].topology.value(), counts[l], extra);
+        add_lifetimes(l, *info.lifetimes[l], network.layers[l].topology.value(), counts[l], extra);
     }
     save_network(path, network, metadata, extra);
 }

@@ -22,7 +22,7 @@ struct CheckpointInfo {
     Experiment experiment;
     TrainingProgress progress;
     RecordedBytes recorded;
-    AllLives lives;
+    AllLifetimes lifetimes;
     std::string dataset, dataset_digest;
     std::string backend;              // "cpu" or "cuda"
     std::string machine;              // the backend's description when it was written

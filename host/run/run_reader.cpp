@@ -234,7 +234,7 @@ RunFolder read_run_folder(const fs::path& path) {
         recorded_epochs(static_cast<std::uint32_t>(run.epochs()), run.experiment.record_every, run.experiment.epochs);
     run.degrees = read_degrees(path, run.experiment, run.epochs());
     run.edges = read_optional(path / "edges.csv", {"epoch", "layer", "mean_age", "from_birth", "ever_active"});
-    run.lives = read_optional(path / "survival.csv", {"layer", "age", "at_risk", "lost"});
+    run.lifetimes = read_optional(path / "survival.csv", {"layer", "age", "at_risk", "lost"});
     const std::size_t layers = run.experiment.layers.size() - 1;
     run.weights = read_weights(path, layers + rbm_carriers(run.experiment));
     if (!run.weights.empty()) run.weights.resize(layers);

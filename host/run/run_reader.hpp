@@ -50,7 +50,7 @@ struct RunFolder {
     std::vector<std::uint32_t> recorded;                 // the epochs whose topology is on record
     std::vector<DegreeRecord> degrees;                   // empty without sparse layers
     std::map<std::string, std::vector<double>> edges;    // edges.csv by column; empty where there is none
-    std::map<std::string, std::vector<double>> lives;    // survival.csv by column; empty until the run has ended
+    std::map<std::string, std::vector<double>> lifetimes;    // survival.csv by column; empty until the run has ended
     std::vector<WeightRecord> weights;                   // per layer; empty where there are none
     ImageShape image;
     bool image_known = false;               // else guessed from the number of inputs

@@ -68,8 +68,8 @@ public:
         std::vector<float> borders;
         for (std::size_t l = 0; l < network.layers.size(); ++l) {
             const Layer& layer = network.layers[l];
-            lives_.emplace_back();
-            if (is_followed(layer)) lives_.back().emplace(*layer.topology);
+            lifetimes_.emplace_back();
+            if (is_followed(layer)) lifetimes_.back().emplace(*layer.topology);
             reach_.push_back(reach_of(layer));
             for (std::size_t b = 0; b <= weight_bins; ++b) {
                 borders.push_back(reach_.back() * (2 * static_cast<float>(b) / static_cast<float>(weight_bins) - 1));
@@ -83,7 +83,7 @@ public:
     }
 
     Files(const fs::path& folder, const Network& network, const RecordPlan& plan, const RecordedBytes& recorded,
-          AllLives lives)
+          AllLifetimes lifetimes)
         : folder_(folder), plan_(plan) {
         if (lives.size() != network.layers.size()) {
             throw UserError(ExitCode::checkpoint, "the checkpoint follows the edges of " +
@@ -102,8 +102,8 @@ public:
                                 "the checkpoint and the network disagree on which layers' edges "
                                 "are followed");
             }
-            lives_.emplace_back();
-            if (lives[l].has_value()) lives_.back().emplace(lives[l]->last, std::move(lives[l]->lives));
+            lifetimes_.emplace_back();
+            if (lives[l].has_value()) lifetimes_.back().emplace(lives[l]->last, std::move(lives[l]->lifetimes));
             // the last border of a layer is its reach
             float reach = 0;
             std::memcpy(&reach, borders.data.data() + ((l + 1) * (weight_bins + 1) - 1) * sizeof reach, sizeof reach);
@@ -123,11 +123,11 @@ public:
         }
     }
 
-    [[nodiscard]] AllLives lives() const {
-        AllLives all;
-        for (const auto& history : lives_) {
+    [[nodiscard]] AllLifetimes lifetimes() const {
+        AllLifetimes all;
+        for (const auto& history : lifetimes_) {
             all.emplace_back();
-            if (history) all.back().emplace(LayerLives{history->last(), history->lives()});
+            if (history) all.back().emplace(LayerLifetimes{history->last(), history->lifetimes()});
         }
         return all;
     }
@@ -135,9 +135,9 @@ public:
     void epoch(std::uint32_t epoch, const Network& network) {
         const bool recorded = is_recorded(epoch, plan_.every, plan_.epochs);
         std::string lines;
-        for (std::size_t l = 0; l < lives_.size(); ++l) {
-            if (!lives_[l]) continue;
-            const EdgeLook look = lives_[l]->look(*network.layers[l].topology, epoch);
+        for (std::size_t l = 0; l < lifetimes_.size(); ++l) {
+            if (!lifetimes_[l]) continue;
+            const EdgeStatistics look = lifetimes_[l]->observe(*network.layers[l].topology, epoch);
             lines += number_text(epoch) + "," + number_text(l + 1) + "," + number_text(look.edges) + "," +
                      number_text(look.born) + "," + number_text(look.lost) + "," + number_text(look.mean_age) + "," +
                      number_text(look.from_birth) + "," + number_text(look.ever_active) + "\n";
@@ -149,12 +149,12 @@ public:
 
     void finish() const {
         std::string text = "layer,age,at_risk,lost\n";
-        for (std::size_t l = 0; l < lives_.size(); ++l) {
-            if (!lives_[l]) continue;
-            const auto& at_risk = lives_[l]->lives().at_risk;
+        for (std::size_t l = 0; l < lifetimes_.size(); ++l) {
+            if (!lifetimes_[l]) continue;
+            const auto& at_risk = lifetimes_[l]->lifetimes().at_risk;
             for (std::size_t age = 0; age < at_risk.size() && at_risk[age] > 0; ++age) {
                 text += number_text(l + 1) + "," + number_text(age) + "," + number_text(at_risk[age]) + "," +
-                        number_text(lives_[l]->lives().lost[age]) + "\n";
+                        number_text(lifetimes_[l]->lifetimes().lost[age]) + "\n";
             }
         }
         write_atomically(folder_ / "survival.csv", [&](OutputFile& file) { file.append(text); });
@@ -170,7 +170,7 @@ private:
 
     fs::path folder_;
     RecordPlan plan_;
-    std::vector<std::optional<EdgeHistory>> lives_;  // per layer, empty for those not followed
+    std::vector<std::optional<EdgeLifetimes>> lifetimes_;  // per layer, empty for those not followed
     std::vector<float> reach_;
     std::vector<NpyAppender> weights_;
     std::optional<OutputFile> edges_;
@@ -179,11 +179,11 @@ private:
 TopologyRecords::TopologyRecords(const fs::path& folder, const Network& network, const RecordPlan& plan)
     : files_(std::make_unique<Files>(folder, network, plan)) {}
 TopologyRecords::TopologyRecords(const fs::path& folder, const Network& network, const RecordPlan& plan,
-                                 const RecordedBytes& recorded, AllLives lives)
+                                 const RecordedBytes& recorded, AllLifetimes lifetimes)
     : files_(std::make_unique<Files>(folder, network, plan, recorded, std::move(lives))) {}
 TopologyRecords::~TopologyRecords() = default;
 void TopologyRecords::sync(RecordedBytes& bytes) { files_->sync(bytes); }
-AllLives TopologyRecords::lives() const { return files_->lives(); }
+AllLifetimes TopologyRecords::lifetimes() const { return files_->lifetimes(); }
 void TopologyRecords::epoch(std::uint32_t epoch, const Network& network) { files_->epoch(epoch, network); }
 void TopologyRecords::finish() { files_->finish(); }
 

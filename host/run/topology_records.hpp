@@ -37,12 +37,12 @@ std::uint64_t following_bytes(Index num_inputs, Index num_outputs, Cell num_edge
 constexpr std::size_t weight_bins = 128;
 
 /// The lives of a layer's edges up to the last look, and the topology it saw.
-struct LayerLives {
+struct LayerLifetimes {
     Topology last;
-    EdgeLives lives;
+    LifetimeState lifetimes;
 };
 /// Per layer; nothing for those that are not followed.
-using AllLives = std::vector<std::optional<LayerLives>>;
+using AllLifetimes = std::vector<std::optional<LayerLifetimes>>;
 
 /// What the recorder must know to lay these files out.
 struct RecordPlan {
@@ -57,13 +57,13 @@ public:
     /// Goes on with the files of a run: cut back to what a checkpoint `recorded`, with the lives it held. Throws
     /// UserError: io, or checkpoint for what does not belong together.
     TopologyRecords(const std::filesystem::path& folder, const Network& network, const RecordPlan& plan,
-                    const RecordedBytes& recorded, AllLives lives);
+                    const RecordedBytes& recorded, AllLifetimes lifetimes);
     ~TopologyRecords();
 
     /// Waits until all that was recorded is on the disk; adds the sizes of the files that grow.
     void sync(RecordedBytes& bytes);
     /// What a checkpoint must hold to go on.
-    [[nodiscard]] AllLives lives() const;
+    [[nodiscard]] AllLifetimes lifetimes() const;
 
     /// Looks at the network at the end of an epoch (from 1, none left out). Throws UserError (io).
     void epoch(std::uint32_t epoch, const Network& network);

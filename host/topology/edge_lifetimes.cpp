@@ -9,11 +9,11 @@
 
 namespace espalier {
 
-EdgeHistory::EdgeHistory(const Topology& first, std::uint32_t epoch) : last_(first) {
-    lives_.epoch = lives_.first_epoch = epoch;
-    lives_.first_edges = first.num_edges();
-    lives_.born.assign(first.column.size(), epoch);
-    lives_.ever.assign((first.num_cells() + 63) / 64, 0);
+EdgeLifetimes::EdgeLifetimes(const Topology& first, std::uint32_t epoch) : last_(first) {
+    lifetimes_.epoch = lifetimes_.first_epoch = epoch;
+    lifetimes_.first_edges = first.num_edges();
+    lifetimes_.born.assign(first.column.size(), epoch);
+    lifetimes_.ever.assign((first.num_cells() + 63) / 64, 0);
     for (Index row = 0; row < first.num_outputs; ++row) {
         for (EdgeIndex slot = first.row_start[row]; slot < first.row_start[row + 1]; ++slot) {
             mark(Cell{row} * first.num_inputs + first.column[slot]);
@@ -21,34 +21,34 @@ EdgeHistory::EdgeHistory(const Topology& first, std::uint32_t epoch) : last_(fir
     }
 }
 
-EdgeHistory::EdgeHistory(const Topology& last, EdgeLives lives) : last_(last), lives_(std::move(lives)) {
-    const std::size_t ages = lives_.epoch - lives_.first_epoch;
-    if (lives_.epoch < lives_.first_epoch || lives_.born.size() != last.column.size() ||
-        lives_.ever.size() != (last.num_cells() + 63) / 64 || lives_.at_risk.size() != ages ||
-        lives_.lost.size() != ages || std::any_of(lives_.born.begin(), lives_.born.end(), [&](std::uint32_t born) {
-            return born < lives_.first_epoch || born > lives_.epoch;
+EdgeLifetimes::EdgeLifetimes(const Topology& last, LifetimeState lifetimes) : last_(last), lifetimes_(std::move(lives)) {
+    const std::size_t ages = lifetimes_.epoch - lifetimes_.first_epoch;
+    if (lifetimes_.epoch < lifetimes_.first_epoch || lifetimes_.born.size() != last.column.size() ||
+        lifetimes_.ever.size() != (last.num_cells() + 63) / 64 || lifetimes_.at_risk.size() != ages ||
+        lifetimes_.lost.size() != ages || std::any_of(lifetimes_.born.begin(), lifetimes_.born.end(), [&](std::uint32_t born) {
+            return born < lifetimes_.first_epoch || born > lifetimes_.epoch;
         })) {
         throw UserError(ExitCode::checkpoint,
-                        "the lives of " + std::to_string(lives_.born.size()) + " edges do not fit a topology of " +
-                            std::to_string(last.column.size()) + " after epoch " + std::to_string(lives_.epoch));
+                        "the lives of " + std::to_string(lifetimes_.born.size()) + " edges do not fit a topology of " +
+                            std::to_string(last.column.size()) + " after epoch " + std::to_string(lifetimes_.epoch));
     }
-    for (const std::uint64_t word : lives_.ever) num_ever_ += static_cast<std::uint64_t>(std::popcount(word));
+    for (const std::uint64_t word : lifetimes_.ever) num_ever_ += static_cast<std::uint64_t>(std::popcount(word));
 }
 
-void EdgeHistory::mark(Cell cell) {
-    std::uint64_t& word = lives_.ever[cell / 64];
+void EdgeLifetimes::mark(Cell cell) {
+    std::uint64_t& word = lifetimes_.ever[cell / 64];
     const std::uint64_t bit = std::uint64_t{1} << (cell % 64);
     num_ever_ += (word & bit) == 0 ? 1 : 0;
     word |= bit;
 }
 
-EdgeLook EdgeHistory::look(const Topology& now, std::uint32_t epoch) {
+EdgeStatistics EdgeLifetimes::observe(const Topology& now, std::uint32_t epoch) {
     expects(now.num_inputs == last_.num_inputs && now.num_outputs == last_.num_outputs, "a topology of the same layer");
-    expects(epoch == lives_.epoch + 1, "a look after every epoch");
-    const std::size_t ages = epoch - lives_.first_epoch;
-    lives_.at_risk.resize(ages, 0);
-    lives_.lost.resize(ages, 0);
-    EdgeLook result;
+    expects(epoch == lifetimes_.epoch + 1, "a look after every epoch");
+    const std::size_t ages = epoch - lifetimes_.first_epoch;
+    lifetimes_.at_risk.resize(ages, 0);
+    lifetimes_.lost.resize(ages, 0);
+    EdgeStatistics result;
     result.edges = now.num_edges();
     std::vector<std::uint32_t> born(now.column.size());
     std::uint64_t age_sum = 0;
@@ -57,17 +57,17 @@ EdgeLook EdgeHistory::look(const Topology& now, std::uint32_t epoch) {
         EdgeIndex old = last_.row_start[row];
         const EdgeIndex old_end = last_.row_start[row + 1];
         const auto face_epoch = [&](bool survives) {
-            const std::uint32_t age = lives_.epoch - lives_.born[old++];
-            ++lives_.at_risk[age];
+            const std::uint32_t age = lifetimes_.epoch - lifetimes_.born[old++];
+            ++lifetimes_.at_risk[age];
             if (survives) return;
-            ++lives_.lost[age];
+            ++lifetimes_.lost[age];
             ++result.lost;
         };
         for (EdgeIndex slot = now.row_start[row]; slot < now.row_start[row + 1]; ++slot) {
             const Index column = now.column[slot];
             while (old < old_end && last_.column[old] < column) face_epoch(false);
             if (old < old_end && last_.column[old] == column) {
-                born[slot] = lives_.born[old];
+                born[slot] = lifetimes_.born[old];
                 face_epoch(true);
             } else {
                 born[slot] = epoch;
@@ -75,16 +75,16 @@ EdgeLook EdgeHistory::look(const Topology& now, std::uint32_t epoch) {
                 mark(Cell{row} * now.num_inputs + column);
             }
             age_sum += epoch - born[slot];
-            from_birth += born[slot] == lives_.first_epoch ? 1 : 0;
+            from_birth += born[slot] == lifetimes_.first_epoch ? 1 : 0;
         }
         while (old < old_end) face_epoch(false);
     }
     result.mean_age = result.edges > 0 ? static_cast<double>(age_sum) / result.edges : 0;
-    result.from_birth = lives_.first_edges > 0 ? static_cast<double>(from_birth) / lives_.first_edges : 0;
+    result.from_birth = lifetimes_.first_edges > 0 ? static_cast<double>(from_birth) / lifetimes_.first_edges : 0;
     result.ever_active = static_cast<double>(num_ever_) / static_cast<double>(now.num_cells());
-    lives_.born = std::move(born);
+    lifetimes_.born = std::move(born);
     last_ = now;
-    lives_.epoch = epoch;
+    lifetimes_.epoch = epoch;
     return result;
 }
 

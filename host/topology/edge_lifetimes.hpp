@@ -11,7 +11,7 @@
 namespace espalier {
 
 /// What one look found.
-struct EdgeLook {
+struct EdgeStatistics {
     EdgeIndex edges = 0;
     EdgeIndex born = 0;      // since the last look
     EdgeIndex lost = 0;      // since the last look
@@ -21,7 +21,7 @@ struct EdgeLook {
 };
 
 /// All that is known of a layer's edges beside their topology: enough to go on with another look.
-struct EdgeLives {
+struct LifetimeState {
     std::uint32_t epoch = 0;          // of the last look
     std::uint32_t first_epoch = 0;    // of the first
     EdgeIndex first_edges = 0;        // at the first
@@ -32,25 +32,25 @@ struct EdgeLives {
     std::vector<std::uint64_t> at_risk, lost;
 };
 
-class EdgeHistory {
+class EdgeLifetimes {
 public:
     /// `first` is the topology after `epoch` epochs; its edges count as born then.
-    explicit EdgeHistory(const Topology& first, std::uint32_t epoch = 0);
+    explicit EdgeLifetimes(const Topology& first, std::uint32_t epoch = 0);
     /// Goes on from `lives`, which another history of the topology `last` left. Throws UserError (checkpoint) if they
     /// cannot belong together.
-    EdgeHistory(const Topology& last, EdgeLives lives);
+    EdgeLifetimes(const Topology& last, LifetimeState lifetimes);
 
     /// Looks at the topology at the end of `epoch`, the one after the last look.
-    EdgeLook look(const Topology& now, std::uint32_t epoch);
+    EdgeStatistics observe(const Topology& now, std::uint32_t epoch);
 
-    [[nodiscard]] const EdgeLives& lives() const { return lives_; }
+    [[nodiscard]] const LifetimeState& lifetimes() const { return lifetimes_; }
     [[nodiscard]] const Topology& last() const { return last_; }
 
 private:
     void mark(Cell cell);
 
     Topology last_;
-    EdgeLives lives_;
+    LifetimeState lifetimes_;
     std::uint64_t num_ever_ = 0;
 };
 

@@ -61,7 +61,7 @@ public:
             info_.test_loss = trainer.history().back().test_loss;
         info_.recorded = recorder_.sync();
         records_.sync(info_.recorded);
-        info_.lives = records_.lives();
+        info_.lifetimes = records_.lifetimes();
         add_checkpoint(recorder_.folder(), info_, network, keep_);
         last_ = std::chrono::steady_clock::now();
     }
@@ -334,7 +334,7 @@ RunResults run_training(const Experiment& experiment, const RunPlace& place) {
     const RecordPlan plan{experiment.record_every, experiment.epochs};
     std::optional<TopologyRecords> kept;
     if (found.has_value()) {
-        kept.emplace(folder, network, plan, checkpoint.info.recorded, std::move(checkpoint.info.lives));
+        kept.emplace(folder, network, plan, checkpoint.info.recorded, std::move(checkpoint.info.lifetimes));
     } else {
         kept.emplace(folder, network, plan);
     }

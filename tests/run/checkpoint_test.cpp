@@ -49,9 +49,9 @@ CheckpointInfo begun_info() {
     info.progress.before = {{{1, 2, 1, 1}, {2, 1, 2}}, {{1, 0, 1}, {0, 2}}};
     // Layer 1 has evolved since its last look, layer 2 has not, layer 3 is dense.
     const std::uint64_t all = ~std::uint64_t{0};
-    info.lives = {
-        LayerLives{Topology{4, 3, {0, 1, 3, 3}, {2, 0, 1}}, EdgeLives{3, 0, 3, {0, 1, 3}, {all}, {9, 5, 1}, {4, 0, 1}}},
-        LayerLives{*example_network().layers[1].topology, EdgeLives{3, 0, 2, {0, 0}, {5}, {2, 2, 2}, {0, 0, 0}}},
+    info.lifetimes = {
+        LayerLifetimes{Topology{4, 3, {0, 1, 3, 3}, {2, 0, 1}}, LifetimeState{3, 0, 3, {0, 1, 3}, {all}, {9, 5, 1}, {4, 0, 1}}},
+        LayerLifetimes{*example_network().layers[1].topology, LifetimeState{3, 0, 2, {0, 0}, {5}, {2, 2, 2}, {0, 0, 0}}},
         std::nullopt};
     return info;
 }
@@ -67,8 +67,8 @@ protected:
         CheckpointInfo info = step > 0 ? begun_info() : example_info();
         info.progress.epoch = epoch;
         info.progress.step = step;
-        for (auto& lives : info.lives) {
-            if (lives.has_value()) lives->lives.epoch = epoch;
+        for (auto& lives : info.lifetimes) {
+            if (lives.has_value()) lives->lifetimes.epoch = epoch;
         }
         info.test_loss = test_loss;
         add_checkpoint(run_, info, example_network(), keep);
@@ -104,19 +104,19 @@ TEST_F(CheckpointTest, HoldsAllThatDecidesWhatFollows) {
         EXPECT_EQ(read.info.progress.metrics.samples, 14U);
         EXPECT_EQ(read.info.progress.metrics.correct, 3U);
         EXPECT_EQ(json_line(read.info.progress.record), json_line(info.progress.record));
-        ASSERT_EQ(read.info.lives.size(), 3U);
+        ASSERT_EQ(read.info.lifetimes.size(), 3U);
         for (std::size_t l = 0; l < 2; ++l) {
-            ASSERT_TRUE(read.info.lives[l].has_value());
-            EXPECT_EQ(read.info.lives[l]->last.row_start, info.lives[l]->last.row_start);
-            EXPECT_EQ(read.info.lives[l]->last.column, info.lives[l]->last.column);
-            EXPECT_EQ(read.info.lives[l]->lives.epoch, 3U);
-            EXPECT_EQ(read.info.lives[l]->lives.first_edges, info.lives[l]->lives.first_edges);
-            EXPECT_EQ(read.info.lives[l]->lives.born, info.lives[l]->lives.born);
-            EXPECT_EQ(read.info.lives[l]->lives.ever, info.lives[l]->lives.ever);
-            EXPECT_EQ(read.info.lives[l]->lives.at_risk, info.lives[l]->lives.at_risk);
-            EXPECT_EQ(read.info.lives[l]->lives.lost, info.lives[l]->lives.lost);
+            ASSERT_TRUE(read.info.lifetimes[l].has_value());
+            EXPECT_EQ(read.info.lifetimes[l]->last.row_start, info.lifetimes[l]->last.row_start);
+            EXPECT_EQ(read.info.lifetimes[l]->last.column, info.lifetimes[l]->last.column);
+            EXPECT_EQ(read.info.lifetimes[l]->lifetimes.epoch, 3U);
+            EXPECT_EQ(read.info.lifetimes[l]->lifetimes.first_edges, info.lifetimes[l]->lifetimes.first_edges);
+            EXPECT_EQ(read.info.lifetimes[l]->lifetimes.born, info.lifetimes[l]->lifetimes.born);
+            EXPECT_EQ(read.info.lifetimes[l]->lifetimes.ever, info.lifetimes[l]->lifetimes.ever);
+            EXPECT_EQ(read.info.lifetimes[l]->lifetimes.at_risk, info.lifetimes[l]->lifetimes.at_risk);
+            EXPECT_EQ(read.info.lifetimes[l]->lifetimes.lost, info.lifetimes[l]->lifetimes.lost);
         }
-        EXPECT_FALSE(read.info.lives[2].has_value());
+        EXPECT_FALSE(read.info.lifetimes[2].has_value());
         ASSERT_EQ(read.info.progress.before.size(), 2U);
         EXPECT_EQ(read.info.progress.before[0].inputs, info.progress.before[0].inputs);
         EXPECT_EQ(read.info.progress.before[1].outputs, info.progress.before[1].outputs);

@@ -72,7 +72,7 @@ TEST(TopologyRecords, ThinnedOnesHoldTheFirstAndTheLastEpoch) {
     EXPECT_THAT(recorded_epochs(3, 1, 10), ElementsAre(1, 2, 3));
     const TemporaryFolder folder;
     RecordedRunOptions options;
-    options.lives = true;
+    options.lifetimes = true;
     options.epochs = 10;
     options.every = 4;
     const RunFolder run = read_run_folder(record_run(folder.path() / "run", options));
@@ -88,13 +88,13 @@ TEST(TopologyRecords, ThinnedOnesHoldTheFirstAndTheLastEpoch) {
     options.every = 1;
     const RunFolder whole = read_run_folder(record_run(folder.path() / "whole", options));
     EXPECT_EQ(whole.edges.at("mean_age")[7], run.edges.at("mean_age")[2]);
-    EXPECT_EQ(whole.lives, run.lives);
+    EXPECT_EQ(whole.lifetimes, run.lifetimes);
 }
 
 TEST(TopologyRecords, StandInTheReport) {
     const TemporaryFolder folder;
     RecordedRunOptions options;
-    options.lives = true;
+    options.lifetimes = true;
     const auto first = record_run(folder.path() / "first", options);
     options.seed = 2;
     const auto second = record_run(folder.path() / "second", options);
@@ -120,7 +120,7 @@ TEST(TopologyRecords, StandInTheReport) {
 TEST(TopologyRecords, BrokenOnesAreNamed) {
     const TemporaryFolder folder;
     RecordedRunOptions options;
-    options.lives = true;
+    options.lifetimes = true;
     const auto run = record_run(folder.path() / "run", options);
     const auto refusal = [&] {
         try {

@@ -18,31 +18,31 @@ using testing::ElementsAre;
 
 Topology of(const std::vector<Cell>& cells) { return from_cells(3, 2, cells); }
 
-TEST(EdgeHistory, OfThreeEpochsByHand) {
-    EdgeHistory history(of({0, 1, 4, 5}));
-    const EdgeLook first = history.look(of({0, 2, 3, 5}), 1);  // 1 and 4 go, 2 and 3 come
+TEST(EdgeLifetimes, OfThreeEpochsByHand) {
+    EdgeLifetimes history(of({0, 1, 4, 5}));
+    const EdgeStatistics first = history.observe(of({0, 2, 3, 5}), 1);  // 1 and 4 go, 2 and 3 come
     EXPECT_EQ(first.edges, 4U);
     EXPECT_EQ(first.born, 2U);
     EXPECT_EQ(first.lost, 2U);
     EXPECT_DOUBLE_EQ(first.mean_age, 0.5);
     EXPECT_DOUBLE_EQ(first.from_birth, 0.5);
     EXPECT_DOUBLE_EQ(first.ever_active, 1);
-    const EdgeLook second = history.look(of({0, 1, 3}), 2);  // 2 goes young, 5 old; 1 comes back and is new
+    const EdgeStatistics second = history.observe(of({0, 1, 3}), 2);  // 2 goes young, 5 old; 1 comes back and is new
     EXPECT_EQ(second.born, 1U);
     EXPECT_EQ(second.lost, 2U);
     EXPECT_DOUBLE_EQ(second.mean_age, (2 + 0 + 1) / 3.0);
     EXPECT_DOUBLE_EQ(second.from_birth, 0.25);
-    const EdgeLook third = history.look(of({}), 3);
+    const EdgeStatistics third = history.observe(of({}), 3);
     EXPECT_EQ(third.lost, 3U);
     EXPECT_DOUBLE_EQ(third.mean_age, 0);
     // age 0 faced an epoch 4 + 2 + 1 times and fell 2 + 1 + 1 times; age 1: 2 + 1, 1 + 1; age 2: once, fell
-    EXPECT_THAT(history.lives().at_risk, ElementsAre(7, 3, 1));
-    EXPECT_THAT(history.lives().lost, ElementsAre(4, 2, 1));
-    EXPECT_THAT(survival(history.lives().at_risk, history.lives().lost),
+    EXPECT_THAT(history.lifetimes().at_risk, ElementsAre(7, 3, 1));
+    EXPECT_THAT(history.lifetimes().lost, ElementsAre(4, 2, 1));
+    EXPECT_THAT(survival(history.lifetimes().at_risk, history.lifetimes().lost),
                 ElementsAre(DoubleEq(3.0 / 7), DoubleEq(1.0 / 7), 0));
 }
 
-TEST(EdgeHistory, AgreesWithBruteForceOnRandomLives) {
+TEST(EdgeLifetimes, AgreesWithBruteForceOnRandomLives) {
     constexpr Index inputs = 30, outputs = 20;
     constexpr std::uint32_t epochs = 40;
     std::set<Cell> alive;
@@ -55,7 +55,7 @@ TEST(EdgeHistory, AgreesWithBruteForceOnRandomLives) {
     std::set<Cell> ever = alive;
     const std::set<Cell> first = alive;
     Topology last = topology();
-    EdgeHistory history(last);
+    EdgeLifetimes history(last);
     std::vector<std::uint64_t> at_risk(epochs, 0), lost(epochs, 0);
     for (std::uint32_t epoch = 1; epoch <= epochs; ++epoch) {
         const std::map<Cell, std::uint32_t> before = born;
@@ -78,11 +78,11 @@ TEST(EdgeHistory, AgreesWithBruteForceOnRandomLives) {
             ++num_born;
         }
         if (epoch % 7 == 0) {  // as if it had been stopped and gone on
-            const EdgeLives lives = history.lives();
-            history = EdgeHistory(last, lives);
+            const LifetimeState lifetimes = history.lifetimes();
+            history = EdgeLifetimes(last, lives);
         }
         last = topology();
-        const EdgeLook look = history.look(last, epoch);
+        const EdgeStatistics look = history.observe(last, epoch);
         double ages = 0, from_birth = 0;
         for (const auto& [cell, since] : born) {
             ages += epoch - since;
@@ -95,26 +95,26 @@ TEST(EdgeHistory, AgreesWithBruteForceOnRandomLives) {
         EXPECT_DOUBLE_EQ(look.from_birth, from_birth / static_cast<double>(first.size()));
         EXPECT_DOUBLE_EQ(look.ever_active, static_cast<double>(ever.size()) / (inputs * outputs));
     }
-    EXPECT_EQ(history.lives().at_risk, at_risk);
-    EXPECT_EQ(history.lives().lost, lost);
+    EXPECT_EQ(history.lifetimes().at_risk, at_risk);
+    EXPECT_EQ(history.lifetimes().lost, lost);
 }
 
-TEST(EdgeHistory, LivesThatCannotBelongAreRefused) {
-    EdgeHistory history(of({0, 1}));
-    history.look(of({0, 2}), 1);
-    const EdgeLives lives = history.lives();
-    EXPECT_NO_THROW(EdgeHistory(of({0, 2}), lives));
-    EXPECT_THROW(EdgeHistory(of({0, 2, 3}), lives), UserError);
-    EXPECT_THROW(EdgeHistory(from_cells(100, 2, {0, 2}), lives), UserError);
-    EdgeLives other = lives;
+TEST(EdgeLifetimes, LivesThatCannotBelongAreRefused) {
+    EdgeLifetimes history(of({0, 1}));
+    history.observe(of({0, 2}), 1);
+    const LifetimeState lifetimes = history.lifetimes();
+    EXPECT_NO_THROW(EdgeLifetimes(of({0, 2}), lives));
+    EXPECT_THROW(EdgeLifetimes(of({0, 2, 3}), lives), UserError);
+    EXPECT_THROW(EdgeLifetimes(from_cells(100, 2, {0, 2}), lives), UserError);
+    LifetimeState other = lives;
     other.born[0] = 2;
-    EXPECT_THROW(EdgeHistory(of({0, 2}), other), UserError);
+    EXPECT_THROW(EdgeLifetimes(of({0, 2}), other), UserError);
     other = lives;
     other.epoch = 5;
-    EXPECT_THROW(EdgeHistory(of({0, 2}), other), UserError);
+    EXPECT_THROW(EdgeLifetimes(of({0, 2}), other), UserError);
 }
 
-TEST(EdgeHistory, SurvivalOfAConstantHazardIsGeometric) {
+TEST(EdgeLifetimes, SurvivalOfAConstantHazardIsGeometric) {
     const auto shares = survival({1000, 700, 490, 0, 0}, {300, 210, 147, 0, 0});
     EXPECT_THAT(shares, ElementsAre(DoubleEq(0.7), DoubleEq(0.7 * 0.7), DoubleEq(0.7 * 0.7 * 0.7)));
 }
