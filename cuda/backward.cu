@@ -29,7 +29,7 @@ void differentiate(cudaStream_t stream, const CudaLayer& layer, ConstActivations
 
 template <class Rule>
 void update(cudaStream_t stream, const Rule& rule, const CudaLayer& layer, ConstActivations x, ConstActivations dy,
-            const StepScalars* now) {
+            const StepScalars* step) {
     const auto update_from = [&](const TrainedArray& array, const float* gradient, std::size_t size) {
         const auto count = static_cast<Index>(size);
         launch(stream, update_parameters_kernel<backward_threads, Rule>, thread_grid(count, backward_threads),
@@ -85,7 +85,7 @@ void input_gradient(cudaStream_t stream, const CudaLayer& layer, ConstActivation
 }
 
 void backward(cudaStream_t stream, const CudaLayer& layer, ConstActivations x, ConstActivations saved, Activations dy,
-              Activations dx, const StepScalars* now) {
+              Activations dx, const StepScalars* step) {
     differentiate(stream, layer, saved, dy);
     if (dx) input_gradient(stream, layer, dy, dx);  // by the weights from before the update
     std::visit([&](const auto& rule) { update(stream, rule, layer, x, dy, now); }, layer.optimizer);

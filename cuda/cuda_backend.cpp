@@ -87,17 +87,17 @@ public:
     }
 
     void gather(const Samples& samples, const BatchChoice& choice, Activations x, std::int32_t* labels,
-                const StepScalars* now) override;
+                const StepScalars* step) override;
     void forward(const DeviceLayer& layer, ConstActivations x, Activations saved, Activations y) override;
     void dropout(Activations values, float rate, std::uint64_t seed, std::uint32_t layer,
-                 const StepScalars* now) override;
+                 const StepScalars* step) override;
     void loss(const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz) override;
     void backward(DeviceLayer& layer, ConstActivations x, ConstActivations saved, Activations dy, Activations dx,
-                  const StepScalars* now) override;
+                  const StepScalars* step) override;
 
     void transposed(const DeviceLayer& layer, const DeviceLayer& offsets, ConstActivations y, Activations x) override;
     void sample(const UnitDraw& draw, ConstActivations values, Activations means, Activations states,
-                const StepScalars* now) override;
+                const StepScalars* step) override;
     void score_reconstruction(ConstActivations probabilities, ConstActivations data) override;
 
     Pruned prune(DeviceLayer& layer, const PruneRule& rule, double zeta) override;
@@ -157,7 +157,7 @@ private:
 bool is_tiled(ConstActivations view) { return view.lanes == cuda_lanes && view.batch > 0; }
 
 void CudaBackend::gather(const Samples& samples, const BatchChoice& choice, Activations x, std::int32_t* labels,
-                         const StepScalars* now) {
+                         const StepScalars* step) {
     expects(is_tiled(x), "tiles of 128 samples");
     expects(choice.size == x.batch && x.rows == samples.features, "a buffer of the batch's and the samples' shape");
     expects(std::uint64_t{choice.first} + choice.size <= samples.count, "a batch within the samples");
@@ -183,7 +183,7 @@ void CudaBackend::forward(const DeviceLayer& layer, ConstActivations x, Activati
 }
 
 void CudaBackend::dropout(Activations values, float rate, std::uint64_t seed, std::uint32_t layer,
-                          const StepScalars* now) {
+                          const StepScalars* step) {
     expects(is_tiled(values), "tiles of 128 samples");
     expects(rate >= 0 && rate < 1, "a dropout rate in [0, 1)");
     expects(now != nullptr, "the step of a dropout mask");
@@ -203,7 +203,7 @@ void CudaBackend::loss(const Loss& loss, ConstActivations z, const std::int32_t*
 }
 
 void CudaBackend::backward(DeviceLayer& layer, ConstActivations x, ConstActivations saved, Activations dy,
-                           Activations dx, const StepScalars* now) {
+                           Activations dx, const StepScalars* step) {
     const CudaLayer& own = as_cuda(layer);
     expects(is_tiled(x) && is_tiled(dy) && is_tiled(saved), "tiles of 128 samples");
     expects(x.rows == own.num_inputs && dy.rows == own.num_outputs && x.batch == dy.batch,
@@ -234,7 +234,7 @@ void CudaBackend::transposed(const DeviceLayer& layer, const DeviceLayer& offset
 }
 
 void CudaBackend::sample(const UnitDraw& draw, ConstActivations values, Activations means, Activations states,
-                         const StepScalars* now) {
+                         const StepScalars* step) {
     expects(is_tiled(values), "tiles of 128 samples");
     for (const Activations& written : {means, states}) {
         expects(!written || (written.rows == values.rows && written.batch == values.batch && is_tiled(written)),

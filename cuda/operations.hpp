@@ -17,19 +17,19 @@ std::size_t metric_bytes();
 Metrics metrics_of(const void* sums);
 
 void gather(cudaStream_t stream, const Samples& samples, const BatchChoice& choice, Activations x, std::int32_t* labels,
-            const StepScalars* now);
+            const StepScalars* step);
 void forward(cudaStream_t stream, const CudaLayer& layer, ConstActivations x, Activations saved, Activations y);
-void dropout(cudaStream_t stream, const DropoutMask& mask, Activations values, const StepScalars* now);
+void dropout(cudaStream_t stream, const DropoutMask& mask, Activations values, const StepScalars* step);
 void loss(cudaStream_t stream, const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz,
           MetricSums* sums);
 void backward(cudaStream_t stream, const CudaLayer& layer, ConstActivations x, ConstActivations saved, Activations dy,
-              Activations dx, const StepScalars* now);
+              Activations dx, const StepScalars* step);
 /// dx = W^T dy.
 void input_gradient(cudaStream_t stream, const CudaLayer& layer, ConstActivations dy, Activations dx);
 void transposed(cudaStream_t stream, const CudaLayer& layer, const CudaLayer& offsets, ConstActivations y,
                 Activations x);
 void sample(cudaStream_t stream, const UnitDraw& draw, ConstActivations values, Activations means, Activations states,
-            const StepScalars* now);
+            const StepScalars* step);
 void score_reconstruction(cudaStream_t stream, ConstActivations probabilities, ConstActivations data, MetricSums* sums);
 
 /// outputs [num_outputs] and inputs [num_inputs], device memory.

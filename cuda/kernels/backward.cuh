@@ -116,7 +116,7 @@ __device__ void update_at(const Rule& rule, const TrainedArrays& arrays, std::si
 template <int block_threads, class Rule>
 __global__ void __launch_bounds__(block_threads)
     update_parameters_kernel(Rule rule, TrainedArrays arrays, const float* gradient, Index count,
-                             const StepScalars* now) {
+                             const StepScalars* step) {
     const Index at = blockIdx.x * block_threads + threadIdx.x;
     if (at < count) update_at(rule, arrays, at, gradient[at], now->update);
 }
@@ -153,7 +153,7 @@ __device__ inline float transpose_sum(float (&partial)[warp_lanes]) {
 template <int block_threads, class Rule>
 __global__ void __launch_bounds__(block_threads)
     update_edges_kernel(Rule rule, const EdgeIndex* row_start, const Index* column, EdgeIndex num_edges,
-                        TrainedArrays arrays, ConstActivations x, ConstActivations dy, const StepScalars* now) {
+                        TrainedArrays arrays, ConstActivations x, ConstActivations dy, const StepScalars* step) {
     const EdgeIndex first = warp_of_grid<block_threads>() * warp_lanes;
     if (first >= num_edges) return;  // all lanes of the warp alike
     const Index lane = lane_of_warp();

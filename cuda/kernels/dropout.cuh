@@ -14,7 +14,7 @@ inline constexpr int dropout_threads = 256;
 /// Grid: x covers the neurons, y the tiles.
 template <int block_threads>
 __global__ void __launch_bounds__(block_threads)
-    dropout_kernel(DropoutMask mask, Activations values, const StepScalars* now) {
+    dropout_kernel(DropoutMask mask, Activations values, const StepScalars* step) {
     const Index neuron = warp_of_grid<block_threads>();
     if (neuron >= values.rows) return;  // no barrier follows
     const Index tile = blockIdx.y;

@@ -29,7 +29,7 @@ __device__ inline float of_channel(const float (&values)[4], Index channel) {
 template <int block_threads, class Value>
 __global__ void __launch_bounds__(block_threads)
     gather_kernel(Samples samples, const Value* values, BatchChoice choice, Activations x, std::int32_t* labels,
-                  const StepScalars* now) {
+                  const StepScalars* step) {
     auto& shared = block_shared<GatherShared>();
     const Index lane = lane_of_warp();
     const Index warp = threadIdx.x / warp_lanes;

@@ -14,7 +14,7 @@ inline constexpr int units_threads = 256;
 template <int block_threads>
 __global__ void __launch_bounds__(block_threads)
     sample_kernel(UnitDraw draw, ConstActivations values, Activations means, Activations states,
-                  const StepScalars* now) {
+                  const StepScalars* step) {
     const Index neuron = warp_of_grid<block_threads>();
     if (neuron >= values.rows) return;  // no barrier follows
     const Index tile = blockIdx.y;

@@ -38,7 +38,7 @@ bool TileBackward::suits(const SparseCpuLayer& layer, ConstActivations x, int th
 }
 
 void TileBackward::enqueue(SparseCpuLayer& layer, ConstActivations x, ConstActivations saved, Activations dy,
-                           Activations dx, const StepScalars* now) {
+                           Activations dx, const StepScalars* step) {
     if (std::find(waiting_.begin(), waiting_.end(), &layer) != waiting_.end()) enqueue_updates();
     if (layer.by_input()) {
         enqueue_columns(layer, x, saved, dy, dx, now);
@@ -49,7 +49,7 @@ void TileBackward::enqueue(SparseCpuLayer& layer, ConstActivations x, ConstActiv
 }
 
 void TileBackward::enqueue_columns(SparseCpuLayer& layer, ConstActivations x, ConstActivations saved, Activations dy,
-                                   Activations dx, const StepScalars* now) {
+                                   Activations dx, const StepScalars* step) {
     const Index tiles = x.tiles();
     const Range rows{0, layer.num_outputs};
     const std::size_t stride = tile_stride(sums_per_neuron(layer) * layer.num_outputs);
@@ -78,7 +78,7 @@ void TileBackward::enqueue_columns(SparseCpuLayer& layer, ConstActivations x, Co
 }
 
 void TileBackward::enqueue_rows(SparseCpuLayer& layer, ConstActivations x, ConstActivations saved, Activations dy,
-                                const StepScalars* now) {
+                                const StepScalars* step) {
     const Index tiles = x.tiles();
     const EdgeIndex* start = layer.row_start.data();
     for (Range block{0, 0}; block.end < layer.num_outputs;) {
@@ -108,7 +108,7 @@ void TileBackward::enqueue_rows(SparseCpuLayer& layer, ConstActivations x, Const
 }
 
 void TileBackward::set_aside_neurons(SparseCpuLayer& layer, Range rows, Index tiles, float* sums,
-                                     const StepScalars* now) {
+                                     const StepScalars* step) {
     const Index count = rows.end - rows.begin;
     const std::size_t stride = tile_stride(sums_per_neuron(layer) * count);
     updates_.emplace_back(Phase::disjoint, [=, &layer](const Member& member) {
@@ -119,7 +119,7 @@ void TileBackward::set_aside_neurons(SparseCpuLayer& layer, Range rows, Index ti
 }
 
 void TileBackward::set_aside_edges(SparseCpuLayer& layer, Range edges, Index tiles, float* gradients,
-                                   const StepScalars* now) {
+                                   const StepScalars* step) {
     const Index count = edges.end - edges.begin;
     const std::size_t stride = tile_stride(count);
     updates_.emplace_back(Phase::disjoint, [=, &layer](const Member& member) {

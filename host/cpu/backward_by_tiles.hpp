@@ -21,7 +21,7 @@ public:
 
     /// Enqueues the gradients of a layer and sets its update aside.
     void enqueue(SparseCpuLayer& layer, ConstActivations x, ConstActivations saved, Activations dy, Activations dx,
-                 const StepScalars* now);
+                 const StepScalars* step);
     /// Enqueues the updates set aside. Must precede whatever reads the layers' parameters.
     void enqueue_updates();
     /// Forgets them.
@@ -29,11 +29,11 @@ public:
 
 private:
     void enqueue_columns(SparseCpuLayer& layer, ConstActivations x, ConstActivations saved, Activations dy,
-                         Activations dx, const StepScalars* now);
+                         Activations dx, const StepScalars* step);
     void enqueue_rows(SparseCpuLayer& layer, ConstActivations x, ConstActivations saved, Activations dy,
-                      const StepScalars* now);
-    void set_aside_neurons(SparseCpuLayer& layer, Range rows, Index tiles, float* sums, const StepScalars* now);
-    void set_aside_edges(SparseCpuLayer& layer, Range edges, Index tiles, float* gradients, const StepScalars* now);
+                      const StepScalars* step);
+    void set_aside_neurons(SparseCpuLayer& layer, Range rows, Index tiles, float* sums, const StepScalars* step);
+    void set_aside_edges(SparseCpuLayer& layer, Range edges, Index tiles, float* gradients, const StepScalars* step);
     /// Memory until the next updates.
     float* take(std::size_t floats);
 

@@ -99,17 +99,17 @@ public:
     }
 
     void gather(const Samples& samples, const BatchChoice& choice, Activations x, std::int32_t* labels,
-                const StepScalars* now) override;
+                const StepScalars* step) override;
     void forward(const DeviceLayer& layer, ConstActivations x, Activations saved, Activations y) override;
     void dropout(Activations values, float rate, std::uint64_t seed, std::uint32_t layer,
-                 const StepScalars* now) override;
+                 const StepScalars* step) override;
     void loss(const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz) override;
     void backward(DeviceLayer& layer, ConstActivations x, ConstActivations saved, Activations dy, Activations dx,
-                  const StepScalars* now) override;
+                  const StepScalars* step) override;
 
     void transposed(const DeviceLayer& layer, const DeviceLayer& offsets, ConstActivations y, Activations x) override;
     void sample(const UnitDraw& draw, ConstActivations values, Activations means, Activations states,
-                const StepScalars* now) override;
+                const StepScalars* step) override;
     void score_reconstruction(ConstActivations probabilities, ConstActivations data) override;
 
     Pruned prune(DeviceLayer& layer, const PruneRule& rule, double zeta) override {
@@ -165,13 +165,13 @@ private:
 
     void forward_dense(const DenseCpuLayer& layer, ConstActivations x, Activations saved, Activations y);
     void backward_dense(DenseCpuLayer& layer, ConstActivations x, ConstActivations dy, Activations dx,
-                        const StepScalars* now);
+                        const StepScalars* step);
     void backward_sparse(SparseCpuLayer& layer, ConstActivations x, ConstActivations saved, Activations dy,
-                         Activations dx, const StepScalars* now);
+                         Activations dx, const StepScalars* step);
     /// Enqueues scores, work(tile, first lane, sums), of a batch in groups of 16 lanes.
     template <class Work>
     void enqueue_scores(Index tiles, const Work& work);
-    void enqueue_neurons(CpuLayer& layer, ConstActivations saved, Activations dy, const StepScalars* now);
+    void enqueue_neurons(CpuLayer& layer, ConstActivations saved, Activations dy, const StepScalars* step);
 
     Team team_;
     std::string instruction_set_;
@@ -201,7 +201,7 @@ std::unique_ptr<DeviceLayer> CpuBackend::load(const Layer& layer, const LayerUse
 }
 
 void CpuBackend::gather(const Samples& samples, const BatchChoice& choice, Activations x, std::int32_t* labels,
-                        const StepScalars* now) {
+                        const StepScalars* step) {
     expects(choice.size == x.batch && x.rows == samples.features, "a buffer of the batch's and the samples' shape");
     expects(std::uint64_t{choice.first} + choice.size <= samples.count, "a batch within the samples");
     expects(now != nullptr || !choice.shuffled, "the epoch of a shuffled order");
@@ -244,7 +244,7 @@ void CpuBackend::forward_dense(const DenseCpuLayer& layer, ConstActivations x, A
 }
 
 void CpuBackend::dropout(Activations values, float rate, std::uint64_t seed, std::uint32_t layer,
-                         const StepScalars* now) {
+                         const StepScalars* step) {
     expects(rate >= 0 && rate < 1, "a dropout rate in [0, 1)");
     expects(now != nullptr, "the step of a dropout mask");
     enqueue_beside_updates(values.tiles(), [=](const Member& member) {
@@ -283,7 +283,7 @@ void CpuBackend::score_reconstruction(ConstActivations probabilities, ConstActiv
 }
 
 void CpuBackend::sample(const UnitDraw& draw, ConstActivations values, Activations means, Activations states,
-                        const StepScalars* now) {
+                        const StepScalars* step) {
     for (const Activations& written : {means, states}) {
         expects(!written || (written.rows == values.rows && written.batch == values.batch),
                 "means, states of one shape");
@@ -330,14 +330,14 @@ void CpuBackend::transposed(const DeviceLayer& layer, const DeviceLayer& offsets
     });
 }
 
-void CpuBackend::enqueue_neurons(CpuLayer& layer, ConstActivations saved, Activations dy, const StepScalars* now) {
+void CpuBackend::enqueue_neurons(CpuLayer& layer, ConstActivations saved, Activations dy, const StepScalars* step) {
     enqueue(0, [=, &layer](const Member& member) {
         backward_neurons(layer, saved, dy, share(member, layer.num_outputs), now->update, member.scratch);
     });
 }
 
 void CpuBackend::backward(DeviceLayer& layer, ConstActivations x, ConstActivations saved, Activations dy,
-                          Activations dx, const StepScalars* now) {
+                          Activations dx, const StepScalars* step) {
     CpuLayer& any = as_cpu(layer);
     expects(x.rows == any.num_inputs && dy.rows == any.num_outputs && x.batch == dy.batch,
             "x and dy of the layer's shape");
@@ -353,7 +353,7 @@ void CpuBackend::backward(DeviceLayer& layer, ConstActivations x, ConstActivatio
 }
 
 void CpuBackend::backward_sparse(SparseCpuLayer& layer, ConstActivations x, ConstActivations saved, Activations dy,
-                                 Activations dx, const StepScalars* now) {
+                                 Activations dx, const StepScalars* step) {
     expects(layer.by_input() || !dx, "a layer loaded with needs_input_gradient where dx is given");
     if (TileBackward::suits(layer, x, team_.threads())) {
         if (queue_.size() >= max_queued) wait();
@@ -374,7 +374,7 @@ void CpuBackend::backward_sparse(SparseCpuLayer& layer, ConstActivations x, Cons
 }
 
 void CpuBackend::backward_dense(DenseCpuLayer& layer, ConstActivations x, ConstActivations dy, Activations dx,
-                                const StepScalars* now) {
+                                const StepScalars* step) {
     if (dx) {
         enqueue(0, [=, &layer](const Member& member) {
             const Index blocks = dense_blocks(layer.num_inputs);

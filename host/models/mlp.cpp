@@ -27,7 +27,7 @@ Activations Mlp::view(const Buffer<float>& buffer, std::size_t widths_index, Ind
     return {buffer.data(), widths_[widths_index], batch, backend().lanes()};
 }
 
-void Mlp::train_step(const Samples& samples, std::uint32_t first, Index size, const StepScalars* now) {
+void Mlp::train_step(const Samples& samples, std::uint32_t first, Index size, const StepScalars* step) {
     const std::size_t last = num_layers() - 1;
     const auto input_of = [&](std::size_t l) {
         return l == 0 ? view(input_, 0, size) : view(between_[l - 1].output, l, size);

@@ -21,7 +21,7 @@ public:
     virtual ~Model() = default;
 
     /// Enqueues one step on `size` samples from position `first` of the epoch's order: scores and updates.
-    virtual void train_step(const Samples& samples, std::uint32_t first, Index size, const StepScalars* now) = 0;
+    virtual void train_step(const Samples& samples, std::uint32_t first, Index size, const StepScalars* step) = 0;
     /// From now on layer l reads its scalars `stride` * l behind `now`; 0, at first: all read the same.
     void set_scalars_stride(std::size_t stride) { scalars_stride_ = stride; }
     /// Enqueues the scores of all samples.

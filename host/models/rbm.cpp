@@ -75,7 +75,7 @@ void Rbm::reconstruct(ConstActivations hidden_states, Activations visible) {
     backend().transposed(layer(hidden), layer(visible_bias), hidden_states, visible);
 }
 
-void Rbm::train_step(const Samples& samples, std::uint32_t first, Index size, const StepScalars* now) {
+void Rbm::train_step(const Samples& samples, std::uint32_t first, Index size, const StepScalars* step) {
     const Index chains = persistent_ ? num_chains_ : size;
     const Index before = tiles(size);
     const Activations data = view(visible_, num_visible_, size);
@@ -118,7 +118,7 @@ void Rbm::train_step(const Samples& samples, std::uint32_t first, Index size, co
     update(size, chains, now);
 }
 
-void Rbm::update(Index size, Index chains, const StepScalars* now) {
+void Rbm::update(Index size, Index chains, const StepScalars* step) {
     const Index before = tiles(size);
     const Index both = before * backend().lanes() + chains;
     const Activations visible = view(visible_, num_visible_, both);

@@ -19,7 +19,7 @@ public:
     Rbm(Backend& backend, const Experiment& experiment, const Network& network);
 
     /// Enqueues the positive phase, the Gibbs steps and the update; the score is that of one reconstruction.
-    void train_step(const Samples& samples, std::uint32_t first, Index size, const StepScalars* now) override;
+    void train_step(const Samples& samples, std::uint32_t first, Index size, const StepScalars* step) override;
     /// Enqueues the scores of mean-field reconstructions, sigmoid(W^T sigmoid(W v + c) + b): nothing is drawn.
     void test(const Samples& samples) override;
     [[nodiscard]] Index answers_per_sample() const override { return num_visible_; }
@@ -31,7 +31,7 @@ private:
     [[nodiscard]] Activations view(const Buffer<float>& buffer, Index rows, Index batch, Index tiles_before = 0) const;
     [[nodiscard]] Index tiles(Index batch) const { return (batch + backend().lanes() - 1) / backend().lanes(); }
     void reconstruct(ConstActivations hidden_states, Activations visible);
-    void update(Index size, Index chains, const StepScalars* now);
+    void update(Index size, Index chains, const StepScalars* step);
 
     Index num_visible_, num_hidden_;
     std::uint32_t steps_;

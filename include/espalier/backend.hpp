@@ -138,21 +138,21 @@ public:
     /// Gathers, normalises and transposes a batch; lanes past it become 0 and their labels -1.
     /// `now` (backend memory) may be null when the order is not shuffled.
     virtual void gather(const Samples& samples, const BatchChoice& choice, Activations x, std::int32_t* labels,
-                        const StepScalars* now) = 0;
+                        const StepScalars* step) = 0;
     /// y = activation(W x + b). `saved` receives what the activation's derivative needs (output or preactivation);
     /// it may be y itself when that is the output, and is empty for evaluation.
     virtual void forward(const DeviceLayer& layer, ConstActivations x, Activations saved, Activations y) = 0;
     /// Multiplies by an inverted-dropout mask: value * keep / (1 - rate). The mask is a pure function of (seed, layer,
     /// now->step, neuron, sample), so the backward pass calls it again on the gradient.
     virtual void dropout(Activations values, float rate, std::uint64_t seed, std::uint32_t layer,
-                         const StepScalars* now) = 0;
+                         const StepScalars* step) = 0;
     /// Adds the batch to the metrics; writes the gradient by z of the batch's mean loss into dz unless dz is empty.
     virtual void loss(const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz) = 0;
     /// Given dy, the gradient by this layer's output: turns it in place into the gradient by the preactivation, writes
     /// the gradient by the input into dx unless dx is empty, and updates weights, bias and activation parameters.
     /// dx uses the weights from before the update.
     virtual void backward(DeviceLayer& layer, ConstActivations x, ConstActivations saved, Activations dy,
-                          Activations dx, const StepScalars* now) = 0;
+                          Activations dx, const StepScalars* step) = 0;
 
     // Restricted Boltzmann machines: a layer's products in both directions, units drawn, reconstructions scored.
     /// x = W^T y + b, the way back of `forward`; b: the weights of `offsets`, a dense layer from num_inputs to 1. Needs
@@ -163,7 +163,7 @@ public:
     /// writes p * draw.scale into `means` (may be `values`) and draws 0 or 1 into `states`; either may be empty. Lanes
     /// past the batch become 0, up to the tile's end. `now` may be null without states.
     virtual void sample(const UnitDraw& draw, ConstActivations values, Activations means, Activations states,
-                        const StepScalars* now) = 0;
+                        const StepScalars* step) = 0;
     /// Adds a batch of reconstructed probabilities to the metrics. A sample's loss is the mean over its units of
     /// (probability - data)^2; `correct` counts units on the data's side of 1/2, confidence is max(p, 1 - p) by unit.
     virtual void score_reconstruction(ConstActivations probabilities, ConstActivations data) = 0;

@@ -91,7 +91,7 @@ Training train(const TrainingCase& what, int threads) {
     }
     scalars.upload(steps.data());
     for (std::uint32_t s = 0; s < 4; ++s) {
-        const StepScalars* now = scalars.data() + s;
+        const StepScalars* step = scalars.data() + s;
         backend->gather(samples, {(s % 2) * 64, what.batch, true, 3}, y[0], labels.data(), now);
         for (std::size_t l = 0; l < layers.size(); ++l) {
             backend->forward(*layers[l], y[l], saved[l + 1], y[l + 1]);

@@ -61,7 +61,7 @@ std::vector<std::int32_t> downloaded(const Buffer<std::int32_t>& buffer) {
 }
 
 /// Gathers one batch and compares with the samples that `order` names.
-void check_batch(Backend& backend, const TestSamples& test, const BatchChoice& choice, const StepScalars* now,
+void check_batch(Backend& backend, const TestSamples& test, const BatchChoice& choice, const StepScalars* step,
                  const std::vector<std::size_t>& order) {
     const DeviceMatrix x(backend, test.samples.features, choice.size);
     const auto labels = device_labels(backend, std::vector<std::int32_t>(choice.size, -7));

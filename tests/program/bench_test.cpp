@@ -44,7 +44,7 @@ public:
     }
     void reset_state(DeviceLayer& layer) override { right_->reset_state(layer); }
     void gather(const Samples& samples, const BatchChoice& choice, Activations x, std::int32_t* labels,
-                const StepScalars* now) override {
+                const StepScalars* step) override {
         right_->gather(samples, choice, x, labels, now);
     }
     void forward(const DeviceLayer& layer, ConstActivations x, Activations saved, Activations y) override {
@@ -53,14 +53,14 @@ public:
         if (fault_ == Fault::forward) y.at(0, y.batch - 1) += 0.01F;
     }
     void dropout(Activations values, float rate, std::uint64_t seed, std::uint32_t layer,
-                 const StepScalars* now) override {
+                 const StepScalars* step) override {
         right_->dropout(values, rate, seed, layer, now);
     }
     void loss(const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz) override {
         right_->loss(loss, z, labels, dz);
     }
     void backward(DeviceLayer& layer, ConstActivations x, ConstActivations saved, Activations dy, Activations dx,
-                  const StepScalars* now) override {
+                  const StepScalars* step) override {
         right_->backward(layer, x, saved, dy, dx, now);
         right_->wait();
         if (fault_ == Fault::input_gradient) dx.at(0, 0) += 0.01F;
@@ -69,7 +69,7 @@ public:
         right_->transposed(layer, offsets, y, x);
     }
     void sample(const UnitDraw& draw, ConstActivations values, Activations means, Activations states,
-                const StepScalars* now) override {
+                const StepScalars* step) override {
         right_->sample(draw, values, means, states, now);
     }
     void score_reconstruction(ConstActivations probabilities, ConstActivations data) override {
