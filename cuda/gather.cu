@@ -8,7 +8,7 @@ namespace espalier::cuda {
 void gather(cudaStream_t stream, const Samples& samples, const BatchChoice& choice, Activations x, std::int32_t* labels,
             const StepScalars* step) {
     const dim3 grid(groups(x.rows, gather_block), x.tiles() * (tile_lanes / gather_block));
-    expects(grid.y <= most_grid_rows, "a batch of at most 2,097,120 samples");
+    expects(grid.y <= max_grid_rows, "a batch of at most 2,097,120 samples");
     if (samples.bytes != nullptr) {
         launch(stream, gather_kernel<gather_threads, std::uint8_t>, grid, gather_threads, samples, samples.bytes,
                choice, x, labels, now);

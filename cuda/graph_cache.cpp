@@ -24,11 +24,11 @@ void GraphCache::run(const std::function<void()>& program) {
     }
     const std::size_t hash = HashOfNote{}(noted_);
     if (!seen_.contains(hash)) {
-        if (seen_.size() >= most_seen) seen_.clear();
+        if (seen_.size() >= max_seen) seen_.clear();
         seen_.insert(hash);
         return program();
     }
-    if (captured_.size() >= most_graphs) clear();
+    if (captured_.size() >= max_graphs) clear();
     const cudaGraphExec_t graph = capture(program);
     try {
         captured_.emplace(noted_, graph);

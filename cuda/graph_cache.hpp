@@ -48,8 +48,8 @@ private:
         std::size_t operator()(const Note& note) const;
     };
     // Graphs hold memory for every node; past this many, all are dropped and captured again when seen again.
-    static constexpr std::size_t most_graphs = 1024;
-    static constexpr std::size_t most_seen = 65536;
+    static constexpr std::size_t max_graphs = 1024;
+    static constexpr std::size_t max_seen = 65536;
 
     template <class Word>
     static std::uint64_t word_of(const Word& word) {

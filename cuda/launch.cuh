@@ -13,14 +13,14 @@
 
 namespace espalier::cuda {
 
-inline constexpr unsigned most_grid_rows = 65535;  // of y and z
+inline constexpr unsigned max_grid_rows = 65535;  // of y and z
 
 /// How many groups of `size` cover `count`.
 inline unsigned groups(std::size_t count, std::size_t size) { return static_cast<unsigned>((count + size - 1) / size); }
 
 /// A warp per neuron (or per anything counted), in blocks of `threads`; y counts tiles.
 inline dim3 warp_grid(std::size_t warps, int threads, Index tiles = 1) {
-    expects(tiles <= most_grid_rows, "at most 65,535 tiles of a batch");
+    expects(tiles <= max_grid_rows, "at most 65,535 tiles of a batch");
     return {groups(warps, static_cast<std::size_t>(threads) / warp_lanes), tiles, 1};
 }
 /// A thread per thing counted.

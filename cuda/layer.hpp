@@ -73,6 +73,6 @@ constexpr std::size_t padded_edges(std::size_t num_edges) { return (num_edges + 
 inline constexpr std::size_t small_dense_weights = 16384;
 
 /// As many edges as a layer may hold, so that a padded count still is an EdgeIndex.
-inline constexpr std::uint64_t most_edges = 0xfffffffcU;
+inline constexpr std::uint64_t max_edges = 0xfffffffcU;
 
 }  // namespace espalier::cuda

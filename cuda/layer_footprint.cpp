@@ -52,7 +52,7 @@ LayerBytes layer_bytes(const LayerShape& shape, const LayerUse& use, double zeta
         return bytes;
     }
     bytes.resident += array + 2 * word * shape.num_outputs;
-    const auto edges = static_cast<EdgeIndex>(std::min(shape.num_edges, most_edges));
+    const auto edges = static_cast<EdgeIndex>(std::min(shape.num_edges, max_edges));
     bytes.resident += product_bytes(use.spmm, {shape.num_outputs, shape.num_inputs, edges, 0, use.batch}, device);
     if (use.needs_input_gradient) {
         bytes.resident += 2 * array + 2 * word * shape.num_inputs;

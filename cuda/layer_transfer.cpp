@@ -56,11 +56,11 @@ void check_shape(const Layer& layer) {
     } else {
         expects(layer.weights.size() == cells, "a weight per cell of a dense layer");
     }
-    if (layer.weights.size() > most_edges) {
+    if (layer.weights.size() > max_edges) {
         throw UserError(ExitCode::device,
                         "a layer of " + std::to_string(layer.num_inputs) + " x " + std::to_string(layer.num_outputs) +
                             " with " + std::to_string(layer.weights.size()) +
-                            " edges is more than the CUDA backend takes, " + std::to_string(most_edges) + " a layer");
+                            " edges is more than the CUDA backend takes, " + std::to_string(max_edges) + " a layer");
     }
 }
 

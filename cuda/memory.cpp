@@ -12,7 +12,7 @@
 namespace espalier::cuda {
 namespace {
 
-constexpr std::size_t least_block = 256;
+constexpr std::size_t min_block = 256;
 
 std::string readable(std::size_t bytes) {
     const char* const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
@@ -27,14 +27,14 @@ std::string readable(std::size_t bytes) {
 }  // namespace
 
 std::size_t scratch_size(std::size_t bytes) {
-    const std::size_t step = std::max(least_block, std::bit_floor(bytes) / 8);
+    const std::size_t step = std::max(min_block, std::bit_floor(bytes) / 8);
     return (std::max<std::size_t>(bytes, 1) + step - 1) / step * step;
 }
 
 Memory::~Memory() { drop_idle(); }
 
 void* Memory::allocate(std::size_t bytes) {
-    bytes = std::max(bytes, least_block);
+    bytes = std::max(bytes, min_block);
     void* memory = nullptr;
     cudaError_t error = cudaMalloc(&memory, bytes);
     if (error == cudaErrorMemoryAllocation && !idle_.empty()) {

@@ -66,7 +66,7 @@ __global__ void __launch_bounds__(block_threads)
         correct += right ? 1 : 0;
     }
     loss = loss / static_cast<float>(data.rows);
-    const bool finite = loss < most_loss;
+    const bool finite = loss < max_loss;
     if (!finite) loss = confidence = wrong_confidence = 0;
     add_of_warp(sums->batch_loss, loss / static_cast<float>(data.batch));
     add_of_warp(sums->sample_loss, loss);

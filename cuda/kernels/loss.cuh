@@ -13,7 +13,7 @@ inline constexpr int loss_threads = static_cast<int>(tile_lanes);
 /// A step of the fixed-point sums is 2^-32.
 inline constexpr float fixed_point_one = 4294967296.0F;
 /// Losses from here on count as infinite: so many that 2^23 of them sum without overflow.
-inline constexpr float most_loss = 1099511627776.0F;
+inline constexpr float max_loss = 1099511627776.0F;
 
 using Counter = unsigned long long;
 
@@ -65,7 +65,7 @@ __global__ void __launch_bounds__(loss_threads)
         for (Index c = 0; c < z.rows; ++c) gradient[static_cast<std::size_t>(c) * tile_lanes] = 0;
     }
     // no comparison holds for NaN, and infinity less itself is NaN
-    const bool finite = score.loss < most_loss && score.confidence - score.confidence == 0;
+    const bool finite = score.loss < max_loss && score.confidence - score.confidence == 0;
     const float loss = finite ? score.loss : 0.0F;
     const float confidence = finite ? score.confidence : 0.0F;
     add_of_warp(sums->batch_loss, loss * scale);

@@ -40,7 +40,7 @@ Product plan_product(Memory& memory, Spmm asked, const SpmmShape& shape, const S
     switch (product.choice.kernel) {
         case Spmm::panel:
             product.panels = panel_layout(product.choice.block, shape.num_rows, shape.num_others, device.shared_bytes);
-            expects(product.panels.num_panels > 0 && product.panels.num_panels < most_grid_rows,
+            expects(product.panels.num_panels > 0 && product.panels.num_panels < max_grid_rows,
                     "panels that fit into shared memory, at most 65,534 of them");
             product.panel_start = Array<EdgeIndex>(memory, product.panels.size());
             break;

@@ -17,7 +17,7 @@ namespace {
 constexpr double check_work = 2e7;
 // Shorter spells would measure the clock.
 constexpr double spell_seconds = 1e-3;
-constexpr std::size_t least_rounds = 5;
+constexpr std::size_t min_rounds = 5;
 
 Timing timing(std::vector<double> seconds) {
     std::sort(seconds.begin(), seconds.end());
@@ -98,7 +98,7 @@ BenchPoint measure(Backend& backend, DenseRival& rival, Index width, Index batch
     Contestant dense_forward([&rival] { rival.forward(); });
     Contestant dense_backward([&rival] { rival.backward(); });
     const double end = wall_seconds() + seconds;
-    while (sparse_forward.seconds().size() < least_rounds || wall_seconds() < end) {
+    while (sparse_forward.seconds().size() < min_rounds || wall_seconds() < end) {
         sparse_forward.round();
         sparse_backward.round();
         dense_forward.round();

@@ -340,8 +340,8 @@ DataSet load_dataset(const std::string& name, const std::string& data_dir, std::
 }
 
 UploadedSplit::UploadedSplit(Backend& backend, const DataSet& data, const Split& split) {
-    constexpr std::size_t most_channels = std::size(decltype(samples_.factor){});
-    expects(data.channels >= 1 && data.channels <= most_channels && data.mean.size() == data.channels &&
+    constexpr std::size_t max_channels = std::size(decltype(samples_.factor){});
+    expects(data.channels >= 1 && data.channels <= max_channels && data.mean.size() == data.channels &&
                 data.deviation.size() == data.channels,
             "one mean and deviation for each of at most 4 channels");
     expects(split.bytes.empty() != split.floats.empty(), "samples as bytes or as floats");

@@ -12,7 +12,7 @@
 namespace espalier {
 namespace {
 
-constexpr std::uint64_t most_channels = 4;
+constexpr std::uint64_t max_channels = 4;
 
 [[noreturn]] void refuse(const std::filesystem::path& path, const std::string& expected, const std::string& found) {
     throw UserError(ExitCode::data, path.string() + ": expected " + expected + ", found " + found + ".");
@@ -75,13 +75,13 @@ void read_samples(const std::filesystem::path& path, NpyArray& array, NpySamples
         height = shape[1];
         width = shape[2];
     } else if (shape.size() == 4) {
-        interleaved = shape[3] <= most_channels;
+        interleaved = shape[3] <= max_channels;
         channels = interleaved ? shape[3] : shape[1];
         height = interleaved ? shape[1] : shape[2];
         width = interleaved ? shape[2] : shape[3];
     }
     constexpr std::uint64_t most = std::numeric_limits<Index>::max();
-    if (array.count() == 0 || channels > most_channels) refuse(path, expected, shape_text(array));
+    if (array.count() == 0 || channels > max_channels) refuse(path, expected, shape_text(array));
     if (shape[0] > most || array.count() / shape[0] > most) refuse(path, "extents below 2^32", shape_text(array));
     result.height = static_cast<Index>(height);
     result.width = static_cast<Index>(width);

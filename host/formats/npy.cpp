@@ -24,7 +24,7 @@ static_assert(std::endian::native == std::endian::little, "items go to and from 
 
 constexpr std::string_view magic = "\x93NUMPY";
 constexpr std::size_t longest_header = 65536;  // of an array without named fields; NumPy's own limit is 10000
-constexpr std::size_t most_dimensions = 32;    // NumPy's limit
+constexpr std::size_t max_dimensions = 32;    // NumPy's limit
 
 struct TypeCode {
     NpyType type;
@@ -130,7 +130,7 @@ private:
             std::uint64_t extent = 0;
             const auto [end, fault] = std::from_chars(text_.data() + next_, text_.data() + text_.size(), extent);
             if (fault != std::errc{}) refuse("an extent below 2^64", found());
-            if (array.shape.size() == most_dimensions) refuse("at most 32 dimensions", "more");
+            if (array.shape.size() == max_dimensions) refuse("at most 32 dimensions", "more");
             next_ = static_cast<std::size_t>(end - text_.data());
             array.shape.push_back(extent);
             if (!take(',')) {

@@ -15,7 +15,7 @@ namespace {
 constexpr double chart_width = 440, chart_height = 288;
 constexpr double left = 52, right = 12, bottom = 40, title_height = 22, legend_line = 15;
 constexpr double letter = 6.8;            // mean width at the legend's size
-constexpr std::size_t most_points = 800;  // of a line as drawn,
+constexpr std::size_t max_points = 800;  // of a line as drawn,
 constexpr std::size_t all_points = 2500;  // of all lines of a chart, but
 constexpr std::size_t fewest_points = 60;
 constexpr std::size_t longest_name = 34;
@@ -268,7 +268,7 @@ std::string drawing(const Chart& chart, const std::string& style, const std::str
     text += names;
     text += axes(chart, x, y, box);
     const std::size_t share = all_points / std::max<std::size_t>(1, chart.series.size());
-    const std::size_t most = std::clamp(share, fewest_points, most_points);
+    const std::size_t most = std::clamp(share, fewest_points, max_points);
     for (const Series& series : chart.series) text += draw(series, x, y, most);
     return text + "</svg>\n";
 }

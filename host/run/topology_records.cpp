@@ -44,7 +44,7 @@ std::array<std::uint32_t, weight_bins> histogram(const std::vector<float>& weigh
 }
 
 bool is_followed(const Layer& layer) {
-    return layer.is_sparse() && Cell{layer.num_inputs} * layer.num_outputs <= most_cells_followed;
+    return layer.is_sparse() && Cell{layer.num_inputs} * layer.num_outputs <= max_cells_followed;
 }
 
 }  // namespace
@@ -59,7 +59,7 @@ std::vector<std::uint32_t> recorded_epochs(std::uint32_t done, std::uint32_t eve
 
 std::uint64_t following_bytes(Index num_inputs, Index num_outputs, Cell num_edges) {
     const Cell cells = Cell{num_inputs} * num_outputs;
-    return cells > most_cells_followed ? 0 : 8 * num_edges + cells / 8 + 4 * std::uint64_t{num_outputs};
+    return cells > max_cells_followed ? 0 : 8 * num_edges + cells / 8 + 4 * std::uint64_t{num_outputs};
 }
 
 class TopologyRecords::Files {

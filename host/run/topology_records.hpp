@@ -29,7 +29,7 @@ constexpr bool is_recorded(std::uint32_t epoch, std::uint32_t every, std::uint32
 std::vector<std::uint32_t> recorded_epochs(std::uint32_t done, std::uint32_t every, std::uint32_t epochs);
 
 /// Edges of larger layers have no lives in the records: a bit per cell is all that may cost.
-constexpr Cell most_cells_followed = Cell{1} << 24;
+constexpr Cell max_cells_followed = Cell{1} << 24;
 
 /// Memory that following a layer's edges takes, 0 for one that is not followed.
 std::uint64_t following_bytes(Index num_inputs, Index num_outputs, Cell num_edges);

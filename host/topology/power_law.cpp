@@ -12,7 +12,7 @@ namespace {
 
 constexpr double lowest_exponent = 1.01;
 constexpr double highest_exponent = 50;
-constexpr std::size_t most_candidates = 64;
+constexpr std::size_t max_candidates = 64;
 
 /// Count and sum of logarithms of the degrees >= some degree.
 struct Tail {
@@ -64,10 +64,10 @@ std::vector<std::size_t> candidates(const std::vector<std::uint64_t>& distributi
         if (distribution[k] > 0) occurring.push_back(k);
     }
     if (!occurring.empty()) occurring.pop_back();
-    if (occurring.size() <= most_candidates) return occurring;
+    if (occurring.size() <= max_candidates) return occurring;
     std::vector<std::size_t> thinned;
-    for (std::size_t i = 0; i < most_candidates; ++i) {
-        thinned.push_back(occurring[i * (occurring.size() - 1) / (most_candidates - 1)]);
+    for (std::size_t i = 0; i < max_candidates; ++i) {
+        thinned.push_back(occurring[i * (occurring.size() - 1) / (max_candidates - 1)]);
     }
     return thinned;
 }

@@ -32,12 +32,12 @@ struct DevicePanels {
     DeviceArray<EdgeIndex> start;
     std::size_t shared_bytes;
 
-    DevicePanels(const RowView& view, const PanelBlock& block, std::size_t most_bytes)
-        : layout(panel_layout(block, view.num_rows, view.num_others, most_bytes)),
+    DevicePanels(const RowView& view, const PanelBlock& block, std::size_t max_bytes)
+        : layout(panel_layout(block, view.num_rows, view.num_others, max_bytes)),
           start(layout.size()),
           shared_bytes(panel_shared_bytes(block, layout.panel_neurons)) {
         EXPECT_GT(layout.num_panels, 0U);
-        EXPECT_LE(shared_bytes, most_bytes);
+        EXPECT_LE(shared_bytes, max_bytes);
         launch(panel_starts_kernel<threads>, dim3(blocks_for(layout.num_positions, threads), layout.num_panels + 1),
                dim3(threads), 0, view.start.data(), view.other.data(), view.order.data(), view.num_rows, layout,
                start.data());
