@@ -54,7 +54,7 @@ void TileBackward::enqueue_columns(SparseCpuLayer& layer, ConstActivations x, Co
     const Range rows{0, layer.num_outputs};
     const std::size_t stride = tile_stride(sums_per_neuron(layer) * layer.num_outputs);
     float* sums = take(tiles * stride);
-    queue_.emplace_back(tiles, [=, &layer](const Member& member) {
+    queue_.emplace_back(tiles, [=, &layer](const TeamMember& member) {
         const Range own = share(member, tiles);
         for (Index tile = own.begin; tile < own.end; ++tile) {
             differentiate(layer, saved, dy, tile, rows, sums + tile * stride, layer.num_outputs);
@@ -67,7 +67,7 @@ void TileBackward::enqueue_columns(SparseCpuLayer& layer, ConstActivations x, Co
         const Range edges{start[block.begin], start[block.end]};
         const std::size_t gradient_stride = tile_stride(edges.end - edges.begin);
         float* gradients = take(tiles * gradient_stride);
-        queue_.emplace_back(tiles, [=, &layer](const Member& member) {
+        queue_.emplace_back(tiles, [=, &layer](const TeamMember& member) {
             const Range own = share(member, tiles);
             for (Index tile = own.begin; tile < own.end; ++tile) {
                 column_gradients(layer, x, dy, dx, tile, block, gradients + tile * gradient_stride);
@@ -89,7 +89,7 @@ void TileBackward::enqueue_rows(SparseCpuLayer& layer, ConstActivations x, Const
         const std::size_t gradient_stride = tile_stride(edges.end - edges.begin);
         float* sums = take(tiles * (sums_stride + gradient_stride));
         float* gradients = sums + tiles * sums_stride;
-        queue_.emplace_back(tiles, [=, &layer](const Member& member) {
+        queue_.emplace_back(tiles, [=, &layer](const TeamMember& member) {
             const Range own = share(member, tiles);
             for (Index tile = own.begin; tile < own.end; ++tile) {
                 // a few rows at a time, whose dy then lies in the cache
@@ -111,7 +111,7 @@ void TileBackward::set_aside_neurons(SparseCpuLayer& layer, Range rows, Index ti
                                      const StepScalars* step) {
     const Index count = rows.end - rows.begin;
     const std::size_t stride = tile_stride(sums_per_neuron(layer) * count);
-    updates_.emplace_back(Phase::disjoint, [=, &layer](const Member& member) {
+    updates_.emplace_back(Phase::disjoint, [=, &layer](const TeamMember& member) {
         const Range own = share(member, count);
         for (std::size_t p = 0; p < sums_per_neuron(layer); ++p) sum_in_place(sums + p * count, stride, tiles, own);
         update_neurons(layer, {rows.begin + own.begin, rows.begin + own.end}, sums + own.begin, count, now->update);
@@ -122,7 +122,7 @@ void TileBackward::set_aside_edges(SparseCpuLayer& layer, Range edges, Index til
                                    const StepScalars* step) {
     const Index count = edges.end - edges.begin;
     const std::size_t stride = tile_stride(count);
-    updates_.emplace_back(Phase::disjoint, [=, &layer](const Member& member) {
+    updates_.emplace_back(Phase::disjoint, [=, &layer](const TeamMember& member) {
         const Range own = share(member, count);
         sum_in_place(gradients, stride, tiles, own);
         update_edges(layer, edges.begin + own.begin, edges.begin + own.end, gradients + own.begin, now->update);

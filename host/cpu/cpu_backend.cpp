@@ -19,7 +19,7 @@ namespace {
 /// Calls work(tile, range of rows) for the member's part of a batch: whole tiles where they can be dealt out evenly,
 /// else a piece of the rows of every tile. Row ranges begin at multiples of `granule`.
 template <class Work>
-void for_tile_rows(const Member& member, Index tiles, Index rows, Index granule, const Work& work) {
+void for_tile_rows(const TeamMember& member, Index tiles, Index rows, Index granule, const Work& work) {
     if (whole_tiles(tiles, member.count)) {
         const Range own = share(member, tiles);
         for (Index tile = own.begin; tile < own.end; ++tile) work(tile, Range{0, rows});
@@ -32,7 +32,7 @@ void for_tile_rows(const Member& member, Index tiles, Index rows, Index granule,
 
 /// Calls work(tile, first lane) for the member's groups of 16 lanes of a batch.
 template <class Work>
-void for_lane_groups(const Member& member, Index tiles, const Work& work) {
+void for_lane_groups(const TeamMember& member, Index tiles, const Work& work) {
     constexpr Index groups = cpu_lanes / 16;
     Range own = share(member, tiles * groups);
     if (whole_tiles(tiles, member.count)) {
@@ -205,7 +205,7 @@ void CpuBackend::gather(const Samples& samples, const BatchChoice& choice, Activ
     expects(choice.size == x.batch && x.rows == samples.features, "a buffer of the batch's and the samples' shape");
     expects(std::uint64_t{choice.first} + choice.size <= samples.count, "a batch within the samples");
     expects(now != nullptr || !choice.shuffled, "the epoch of a shuffled order");
-    enqueue(x.tiles(), [=](const Member& member) {
+    enqueue(x.tiles(), [=](const TeamMember& member) {
         const std::uint32_t epoch = choice.shuffled ? now->epoch : 0;
         for_tile_rows(member, x.tiles(), x.rows, 128, [&](Index tile, Range features) {
             gather_rows(samples, choice, x, labels, epoch, tile, features);
@@ -220,7 +220,7 @@ void CpuBackend::forward(const DeviceLayer& layer, ConstActivations x, Activatio
     expects(!saved || (saved.rows == y.rows && saved.batch == y.batch), "saved of the shape of y");
     if (const auto* dense = dynamic_cast<const DenseCpuLayer*>(&layer)) return forward_dense(*dense, x, saved, y);
     const auto* sparse = dynamic_cast<const SparseCpuLayer*>(&layer);
-    enqueue(x.tiles(), [=](const Member& member) {
+    enqueue(x.tiles(), [=](const TeamMember& member) {
         if (whole_tiles(x.tiles(), member.count)) {
             for_tile_rows(member, x.tiles(), y.rows, 1,
                           [&](Index tile, Range rows) { forward_rows(*sparse, x, saved, y, tile, rows); });
@@ -232,7 +232,7 @@ void CpuBackend::forward(const DeviceLayer& layer, ConstActivations x, Activatio
 }
 
 void CpuBackend::forward_dense(const DenseCpuLayer& layer, ConstActivations x, Activations saved, Activations y) {
-    enqueue(x.tiles(), [=, &layer](const Member& member) {
+    enqueue(x.tiles(), [=, &layer](const TeamMember& member) {
         for_tile_rows(member, x.tiles(), y.rows, dense_block, [&](Index tile, Range rows) {
             for (Index block = rows.begin / dense_block; block < dense_blocks(rows.end); ++block) {
                 const Range outputs = dense_block_rows(block, y.rows);
@@ -247,7 +247,7 @@ void CpuBackend::dropout(Activations values, float rate, std::uint64_t seed, std
                          const StepScalars* step) {
     expects(rate >= 0 && rate < 1, "a dropout rate in [0, 1)");
     expects(now != nullptr, "the step of a dropout mask");
-    enqueue_beside_updates(values.tiles(), [=](const Member& member) {
+    enqueue_beside_updates(values.tiles(), [=](const TeamMember& member) {
         const Stream stream{seed, Purpose::dropout, layer, now->step};
         for_tile_rows(member, values.tiles(), values.rows, 1,
                       [&](Index tile, Range rows) { dropout_rows(values, rate, stream, tile, rows); });
@@ -268,7 +268,7 @@ void CpuBackend::enqueue_scores(Index tiles, const Work& work) {
         group_sums_.resize(groups);
     }
     ++batches_;
-    enqueue(tiles, [=, this](const Member& member) {
+    enqueue(tiles, [=, this](const TeamMember& member) {
         for_lane_groups(member, tiles, [&](Index tile, Index lane) {
             work(tile, lane, group_sums_[(std::size_t{tile} * cpu_lanes + lane) / 16]);
         });
@@ -289,7 +289,7 @@ void CpuBackend::sample(const UnitDraw& draw, ConstActivations values, Activatio
                 "means, states of one shape");
     }
     expects(now != nullptr || !states, "the step of drawn states");
-    enqueue_beside_updates(values.tiles(), [=](const Member& member) {
+    enqueue_beside_updates(values.tiles(), [=](const TeamMember& member) {
         const BernoulliUnits units(draw, now != nullptr ? now->step : 0);
         for_tile_rows(member, values.tiles(), values.rows, 1,
                       [&](Index tile, Range rows) { sample_rows(units, draw, values, means, states, tile, rows); });
@@ -307,7 +307,7 @@ void CpuBackend::transposed(const DeviceLayer& layer, const DeviceLayer& offsets
     const float* offset = sparse_offsets != nullptr ? sparse_offsets->weights.data()
                                                     : dynamic_cast<const DenseCpuLayer&>(offsets).weights.data();
     if (const auto* dense = dynamic_cast<const DenseCpuLayer*>(&layer)) {
-        return enqueue(x.tiles(), [=](const Member& member) {
+        return enqueue(x.tiles(), [=](const TeamMember& member) {
             for_tile_rows(member, x.tiles(), x.rows, dense_block, [&](Index tile, Range columns) {
                 for (Index block = columns.begin / dense_block; block < dense_blocks(columns.end); ++block) {
                     const Range inputs = dense_block_rows(block, x.rows);
@@ -319,7 +319,7 @@ void CpuBackend::transposed(const DeviceLayer& layer, const DeviceLayer& offsets
     }
     const auto* sparse = dynamic_cast<const SparseCpuLayer*>(&layer);
     expects(sparse->by_input(), "a layer loaded with needs_input_gradient");
-    enqueue(x.tiles(), [=](const Member& member) {
+    enqueue(x.tiles(), [=](const TeamMember& member) {
         if (whole_tiles(x.tiles(), member.count)) {
             for_tile_rows(member, x.tiles(), x.rows, 1,
                           [&](Index tile, Range columns) { transposed_rows(*sparse, offset, y, x, tile, columns); });
@@ -331,7 +331,7 @@ void CpuBackend::transposed(const DeviceLayer& layer, const DeviceLayer& offsets
 }
 
 void CpuBackend::enqueue_neurons(CpuLayer& layer, ConstActivations saved, Activations dy, const StepScalars* step) {
-    enqueue(0, [=, &layer](const Member& member) {
+    enqueue(0, [=, &layer](const TeamMember& member) {
         backward_neurons(layer, saved, dy, share(member, layer.num_outputs), now->update, member.scratch);
     });
 }
@@ -360,14 +360,14 @@ void CpuBackend::backward_sparse(SparseCpuLayer& layer, ConstActivations x, Cons
         return tile_backward_.enqueue(layer, x, saved, dy, dx, now);
     }
     if (!layer.by_input()) {
-        enqueue(0, [=, &layer](const Member& member) {
+        enqueue(0, [=, &layer](const TeamMember& member) {
             const Range rows = share_of_edges(member, layer.row_start.data(), layer.num_outputs);
             backward_rows(layer, x, saved, dy, rows, now->update, member.scratch);
         });
         return;
     }
     enqueue_neurons(layer, saved, dy, now);
-    enqueue(0, [=, &layer](const Member& member) {
+    enqueue(0, [=, &layer](const TeamMember& member) {
         const Range columns = share_of_edges(member, layer.column_start.data(), layer.num_inputs);
         backward_columns(layer, x, dy, dx, columns, now->update, member.scratch);
     });
@@ -376,7 +376,7 @@ void CpuBackend::backward_sparse(SparseCpuLayer& layer, ConstActivations x, Cons
 void CpuBackend::backward_dense(DenseCpuLayer& layer, ConstActivations x, ConstActivations dy, Activations dx,
                                 const StepScalars* step) {
     if (dx) {
-        enqueue(0, [=, &layer](const Member& member) {
+        enqueue(0, [=, &layer](const TeamMember& member) {
             const Index blocks = dense_blocks(layer.num_inputs);
             const Range own = share(member, x.tiles() * blocks);
             for (Index i = own.begin; i < own.end; ++i) {
@@ -384,7 +384,7 @@ void CpuBackend::backward_dense(DenseCpuLayer& layer, ConstActivations x, ConstA
             }
         });
     }
-    enqueue(0, [=, &layer](const Member& member) {
+    enqueue(0, [=, &layer](const TeamMember& member) {
         const Range own = share(member, dense_blocks(layer.num_outputs));
         for (Index block = own.begin; block < own.end; ++block) {
             dense_update(layer, x, dy, dense_block_rows(block, layer.num_outputs), now->update, member.scratch);

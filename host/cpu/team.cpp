@@ -138,7 +138,7 @@ struct Run {
     std::atomic<bool> failed{false};
     std::exception_ptr failure{};
 
-    void walk(const Member& member) {
+    void walk(const TeamMember& member) {
         const FlushSubnormals flush;
         for (std::size_t i = 0; i < phases.size(); ++i) {
             if (i > 0 && member.count > 1 && !independent(phases[i - 1], phases[i], member.count)) barrier.wait();
@@ -160,7 +160,7 @@ private:
 
 }  // namespace
 
-Range share_of_edges(const Member& member, const EdgeIndex* start, Index rows) {
+Range share_of_edges(const TeamMember& member, const EdgeIndex* start, Index rows) {
     // a row costs about as much as two edges besides its edges
     const auto cost = [&](Index row) { return std::uint64_t{start[row] - start[0]} + 2 * std::uint64_t{row}; };
     const auto cut = [&](int part) {

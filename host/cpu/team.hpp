@@ -15,7 +15,7 @@
 namespace espalier {
 
 /// One thread's place in the team and its own memory.
-struct Member {
+struct TeamMember {
     int index = 0;
     int count = 1;
     float* scratch = nullptr;  // as many floats as Team::reserve_scratch asked for
@@ -28,7 +28,7 @@ struct Range {
 };
 
 /// The member's share of `items` equal items.
-inline Range share(const Member& member, Index items) {
+inline Range share(const TeamMember& member, Index items) {
     const auto cut = [&](int part) {
         return static_cast<Index>(std::uint64_t{items} * static_cast<unsigned>(part) /
                                   static_cast<unsigned>(member.count));
@@ -37,7 +37,7 @@ inline Range share(const Member& member, Index items) {
 }
 
 /// The member's share of rows whose edges lie at start[row] .. start[row + 1], about equal in edges.
-Range share_of_edges(const Member& member, const EdgeIndex* start, Index rows);
+Range share_of_edges(const TeamMember& member, const EdgeIndex* start, Index rows);
 
 /// Whether `tiles` batch tiles are dealt out whole to `count` threads.
 inline bool whole_tiles(Index tiles, int count) {
@@ -45,7 +45,7 @@ inline bool whole_tiles(Index tiles, int count) {
     return tiles % threads == 0 || tiles >= 8 * threads;
 }
 
-/// A step of work that every member of a team takes part in: a trivially copyable function of a Member, held in
+/// A step of work that every member of a team takes part in: a trivially copyable function of a TeamMember, held in
 /// place, so that enqueueing allocates nothing.
 class Phase {
 public:
@@ -57,14 +57,14 @@ public:
     Phase(Index tiles, const Function& function) : tiles_(tiles) {
         static_assert(std::is_trivially_copyable_v<Function> && sizeof(Function) <= sizeof(storage_));
         ::new (static_cast<void*>(storage_)) Function(function);
-        call_ = [](const void* held, const Member& member) { (*static_cast<const Function*>(held))(member); };
+        call_ = [](const void* held, const TeamMember& member) { (*static_cast<const Function*>(held))(member); };
     }
-    void operator()(const Member& member) const { call_(storage_, member); }
+    void operator()(const TeamMember& member) const { call_(storage_, member); }
     [[nodiscard]] Index tiles() const { return tiles_; }
 
 private:
     alignas(std::max_align_t) std::byte storage_[256];
-    void (*call_)(const void*, const Member&);
+    void (*call_)(const void*, const TeamMember&);
     Index tiles_;
 };
 
