@@ -88,17 +88,17 @@ public:
           progress_(progress),
           epoch_(epoch) {}
 
-    void within(std::uint32_t epoch, double part) override { progress_.within(epoch, part); }
-    void degrees(std::size_t layer, const Degrees& before, const Degrees& after) override {
+    void on_progress(std::uint32_t epoch, double part) override { progress_.within(epoch, part); }
+    void on_degrees(std::size_t layer, const Degrees& before, const Degrees& after) override {
         if (is_recorded(epoch_, plan_.every, plan_.epochs)) recorder_.degrees(layer, before, after);
     }
-    void epoch_ended(Trainer& trainer) override {
+    void on_epoch_end(Trainer& trainer) override {
         const Network network = trainer.network();
         records_.epoch(epoch_, network);
         checkpointer_.save_if_due(trainer, network);
         ++epoch_;
     }
-    void epoch(const EpochRecord& record) override {
+    void on_epoch(const EpochRecord& record) override {
         recorder_.epoch(record);
         char line[160];
         std::snprintf(line, sizeof line, "train %.4f %6.2f %%   test %.4f %6.2f %%   %.3f s   %llu replaced",

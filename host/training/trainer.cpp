@@ -57,8 +57,8 @@ bool Trainer::run() {
         ++progress_.epoch;
         progress_.step = 0;
         history_.push_back(progress_.record);
-        observer_.epoch(progress_.record);
-        observer_.epoch_ended(*this);
+        observer_.on_epoch(progress_.record);
+        observer_.on_epoch_end(*this);
     }
     return true;
 }
@@ -98,7 +98,7 @@ void Trainer::finish_epoch() {
     for (std::size_t l = 0; l < model_->num_layers(); ++l) {
         if (!model_->is_sparse(l)) continue;
         for (const EdgeIndex degree : after[sparse].outputs) record.edges += degree;
-        observer_.degrees(l, progress_.before[sparse], after[sparse]);
+        observer_.on_degrees(l, progress_.before[sparse], after[sparse]);
         ++sparse;
     }
 }
@@ -127,7 +127,7 @@ bool Trainer::train_epoch() {
     for (;;) {
         if (observer_.stop()) return false;
         if (progress_.step == steps_per_epoch_) break;
-        observer_.within(progress_.epoch + 1, static_cast<double>(progress_.step) / steps_per_epoch_);
+        observer_.on_progress(progress_.epoch + 1, static_cast<double>(progress_.step) / steps_per_epoch_);
         const auto start = Clock::now();
         const std::uint32_t end = train_slice();
         add_metrics(backend_.metrics(), progress_.step, end - progress_.step);

@@ -31,12 +31,12 @@ class TrainObserver {
 public:
     virtual ~TrainObserver() = default;
     /// Inside epoch `epoch` (from 1), `part` of it done.
-    virtual void within(std::uint32_t /*epoch*/, double /*part*/) {}
-    virtual void epoch(const EpochRecord& /*record*/) {}
+    virtual void on_progress(std::uint32_t /*epoch*/, double /*part*/) {}
+    virtual void on_epoch(const EpochRecord& /*record*/) {}
     /// Degrees of sparse layer `layer` (from 0) around an epoch's evolution.
-    virtual void degrees(std::size_t /*layer*/, const Degrees& /*before*/, const Degrees& /*after*/) {}
+    virtual void on_degrees(std::size_t /*layer*/, const Degrees& /*before*/, const Degrees& /*after*/) {}
     /// After every epoch and its record: the moment to read the network back and to save it, progress() included.
-    virtual void epoch_ended(Trainer& /*trainer*/) {}
+    virtual void on_epoch_end(Trainer& /*trainer*/) {}
     /// Polled between slices of steps; true ends the run.
     virtual bool stop() { return false; }
 };

@@ -111,7 +111,7 @@ TEST_P(RbmOnCuda, LearnsAsOnTheCpu) {
 TEST(RbmTraining, GoesOnToTheSameBits) {
     class StopInside final : public TrainObserver {
     public:
-        void within(std::uint32_t epoch, double part) override { reached_ = epoch == 3 && part > 0; }
+        void on_progress(std::uint32_t epoch, double part) override { reached_ = epoch == 3 && part > 0; }
         bool stop() override { return reached_; }
 
     private:

@@ -33,7 +33,7 @@ inline Experiment small_experiment() {
 class KeepingObserver final : public TrainObserver {
 public:
     explicit KeepingObserver(int stop_at = -1) : stop_at_(stop_at) {}
-    void degrees(std::size_t layer, const Degrees& before, const Degrees& after) override {
+    void on_degrees(std::size_t layer, const Degrees& before, const Degrees& after) override {
         all_degrees.push_back({layer, before, after});
     }
     bool stop() override { return looks++ == stop_at_; }
