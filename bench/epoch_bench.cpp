@@ -32,7 +32,7 @@ void epoch(benchmark::State& state) {
         processor += process_seconds() - used;
         state.SetIterationTime(seconds.back());
         const double start = wall_seconds();
-        setup.perceptron.test(setup.test.samples());
+        setup.perceptron.evaluate(setup.test.samples());
         static_cast<void>(setup.backend->metrics());
         test = std::min(test, wall_seconds() - start);
         peak = std::max(peak, fma_peak(0.01));

@@ -63,7 +63,7 @@ double plain_loss(const Network& network, const DataSet& data, const Split& samp
 }
 
 double loss_of(TrainingSetup& setup, const UploadedSplit& samples) {
-    setup.perceptron.test(samples.samples());
+    setup.perceptron.evaluate(samples.samples());
     return setup.backend->metrics().sample_loss_sum / samples.samples().count;
 }
 

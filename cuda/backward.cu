@@ -33,7 +33,7 @@ void update(cudaStream_t stream, const Rule& rule, const CudaLayer& layer, Const
     const auto update_from = [&](const TrainedArray& array, const float* gradient, std::size_t size) {
         const auto count = static_cast<Index>(size);
         launch(stream, update_parameters_kernel<backward_threads, Rule>, thread_grid(count, backward_threads),
-               backward_threads, rule, arrays_of(array), gradient, count, now);
+               backward_threads, rule, arrays_of(array), gradient, count, step);
     };
     if (layer.blas != nullptr) {
         layer.blas->weight_gradient(dy, x, layer.weight_gradient.data());
@@ -44,7 +44,7 @@ void update(cudaStream_t stream, const Rule& rule, const CudaLayer& layer, Const
     } else {
         launch(stream, update_edges_kernel<backward_threads, Rule>,
                warp_grid(groups(layer.num_edges, warp_lanes), backward_threads), backward_threads, rule,
-               layer.row_start.data(), layer.column.data(), layer.num_edges, arrays_of(layer.weights), x, dy, now);
+               layer.row_start.data(), layer.column.data(), layer.num_edges, arrays_of(layer.weights), x, dy, step);
     }
     update_from(layer.bias, layer.neuron_sums.data(), layer.bias.values.size());
     update_from(layer.activation_parameters, layer.neuron_sums.data() + layer.num_outputs,
@@ -88,7 +88,7 @@ void backward(cudaStream_t stream, const CudaLayer& layer, ConstActivations x, C
               Activations dx, const StepScalars* step) {
     differentiate(stream, layer, saved, dy);
     if (dx) input_gradient(stream, layer, dy, dx);  // by the weights from before the update
-    std::visit([&](const auto& rule) { update(stream, rule, layer, x, dy, now); }, layer.optimizer);
+    std::visit([&](const auto& rule) { update(stream, rule, layer, x, dy, step); }, layer.optimizer);
 }
 
 }  // namespace espalier::cuda

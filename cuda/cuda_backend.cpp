@@ -161,15 +161,15 @@ void CudaBackend::gather(const Samples& samples, const BatchChoice& choice, Acti
     expects(is_tiled(x), "tiles of 128 samples");
     expects(choice.size == x.batch && x.rows == samples.features, "a buffer of the batch's and the samples' shape");
     expects(std::uint64_t{choice.first} + choice.size <= samples.count, "a batch within the samples");
-    expects(now != nullptr || !choice.shuffled, "the epoch of a shuffled order");
+    expects(step != nullptr || !choice.shuffled, "the epoch of a shuffled order");
     const auto& f = samples.factor;
     const auto& o = samples.offset;
     if (graphs_.record(Operation::gather, samples.bytes, samples.floats, samples.labels, samples.count, samples.features,
                         samples.channels, f[0], f[1], f[2], f[3], o[0], o[1], o[2], o[3], choice.first, choice.size,
-                        choice.shuffled, choice.seed, x.data, labels, now)) {
+                        choice.shuffled, choice.seed, x.data, labels, step)) {
         return;
     }
-    cuda::gather(stream_, samples, choice, x, labels, now);
+    cuda::gather(stream_, samples, choice, x, labels, step);
 }
 
 void CudaBackend::forward(const DeviceLayer& layer, ConstActivations x, Activations saved, Activations y) {
@@ -186,9 +186,9 @@ void CudaBackend::dropout(Activations values, float rate, std::uint64_t seed, st
                           const StepScalars* step) {
     expects(is_tiled(values), "tiles of 128 samples");
     expects(rate >= 0 && rate < 1, "a dropout rate in [0, 1)");
-    expects(now != nullptr, "the step of a dropout mask");
-    if (graphs_.record(Operation::dropout, values.data, values.rows, values.batch, rate, seed, layer, now)) return;
-    cuda::dropout(stream_, DropoutMask(rate, {seed, Purpose::dropout, layer, 0}), values, now);
+    expects(step != nullptr, "the step of a dropout mask");
+    if (graphs_.record(Operation::dropout, values.data, values.rows, values.batch, rate, seed, layer, step)) return;
+    cuda::dropout(stream_, DropoutMask(rate, {seed, Purpose::dropout, layer, 0}), values, step);
 }
 
 void CudaBackend::loss(const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz) {
@@ -211,11 +211,11 @@ void CudaBackend::backward(DeviceLayer& layer, ConstActivations x, ConstActivati
     expects(saved.rows == dy.rows && saved.batch == dy.batch, "saved of the shape of dy");
     expects(!dx || (dx.rows == x.rows && dx.batch == x.batch && is_tiled(dx)), "dx of the shape of x");
     expects(!dx || own.by_input() || own.blas != nullptr, "a layer loaded with needs_input_gradient where dx is given");
-    expects(now != nullptr, "the scalars of a step");
-    if (graphs_.record(Operation::backward, own.id, own.versions, x.data, x.batch, saved.data, dy.data, dx.data, now)) {
+    expects(step != nullptr, "the scalars of a step");
+    if (graphs_.record(Operation::backward, own.id, own.versions, x.data, x.batch, saved.data, dy.data, dx.data, step)) {
         return;
     }
-    cuda::backward(stream_, own, x, saved, dy, dx, now);
+    cuda::backward(stream_, own, x, saved, dy, dx, step);
 }
 
 void CudaBackend::transposed(const DeviceLayer& layer, const DeviceLayer& offsets, ConstActivations y, Activations x) {
@@ -240,12 +240,12 @@ void CudaBackend::sample(const UnitDraw& draw, ConstActivations values, Activati
         expects(!written || (written.rows == values.rows && written.batch == values.batch && is_tiled(written)),
                 "means and states of the values' shape");
     }
-    expects(now != nullptr || !states, "the step of drawn states");
+    expects(step != nullptr || !states, "the step of drawn states");
     if (graphs_.record(Operation::sample, draw.seed, draw.number, draw.probabilities, draw.scale, values.data, values.rows,
-                        values.batch, means.data, states.data, now)) {
+                        values.batch, means.data, states.data, step)) {
         return;
     }
-    cuda::sample(stream_, draw, values, means, states, now);
+    cuda::sample(stream_, draw, values, means, states, step);
 }
 
 void CudaBackend::score_reconstruction(ConstActivations probabilities, ConstActivations data) {

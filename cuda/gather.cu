@@ -11,10 +11,10 @@ void gather(cudaStream_t stream, const Samples& samples, const BatchChoice& choi
     expects(grid.y <= max_grid_rows, "a batch of at most 2,097,120 samples");
     if (samples.bytes != nullptr) {
         launch(stream, gather_kernel<gather_threads, std::uint8_t>, grid, gather_threads, samples, samples.bytes,
-               choice, x, labels, now);
+               choice, x, labels, step);
     } else {
         launch(stream, gather_kernel<gather_threads, float>, grid, gather_threads, samples, samples.floats, choice, x,
-               labels, now);
+               labels, step);
     }
 }
 

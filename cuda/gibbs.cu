@@ -16,7 +16,7 @@ void transposed(cudaStream_t stream, const CudaLayer& layer, const CudaLayer& of
 void sample(cudaStream_t stream, const UnitDraw& draw, ConstActivations values, Activations means, Activations states,
             const StepScalars* step) {
     launch(stream, sample_kernel<units_threads>, warp_grid(values.rows, units_threads, values.tiles()), units_threads,
-           draw, values, means, states, now);
+           draw, values, means, states, step);
 }
 
 void score_reconstruction(cudaStream_t stream, ConstActivations probabilities, ConstActivations data,

@@ -118,7 +118,7 @@ __global__ void __launch_bounds__(block_threads)
     update_parameters_kernel(Rule rule, TrainedArrays arrays, const float* gradient, Index count,
                              const StepScalars* step) {
     const Index at = blockIdx.x * block_threads + threadIdx.x;
-    if (at < count) update_at(rule, arrays, at, gradient[at], now->update);
+    if (at < count) update_at(rule, arrays, at, gradient[at], step->update);
 }
 
 /// The row that holds canonical edge `edge`: row_start[row] <= edge < row_start[row + 1].
@@ -177,7 +177,7 @@ __global__ void __launch_bounds__(block_threads)
         }
     }
     const float gradient = transpose_sum(partial);
-    if (lane < count) update_at(rule, arrays, first + lane, gradient, now->update);
+    if (lane < count) update_at(rule, arrays, first + lane, gradient, step->update);
 }
 
 }  // namespace espalier::cuda

@@ -10,7 +10,7 @@ namespace espalier::cuda {
 
 inline constexpr int dropout_threads = 256;
 
-/// `mask`: the layer's, its event replaced by now->step. Lanes past the batch keep what they hold.
+/// `mask`: the layer's, its event replaced by step->step. Lanes past the batch keep what they hold.
 /// Grid: x covers the neurons, y the tiles.
 template <int block_threads>
 __global__ void __launch_bounds__(block_threads)
@@ -21,7 +21,7 @@ __global__ void __launch_bounds__(block_threads)
     const Index lane = lane_of_warp() * 4;
     const Index used = values.used(tile);
     float factor[4];
-    mask.of_event(now->step).factors(neuron, tile * tile_lanes + lane, factor);
+    mask.of_event(step->step).factors(neuron, tile * tile_lanes + lane, factor);
     float* own = lane_samples(values, tile, neuron);
     const float4 v = load4(own);
     store4(own, make_float4(lane < used ? v.x * factor[0] : v.x, lane + 1 < used ? v.y * factor[1] : v.y,

@@ -24,7 +24,7 @@ __device__ inline float of_channel(const float (&values)[4], Index channel) {
     return channel == 0 ? values[0] : channel == 1 ? values[1] : channel == 2 ? values[2] : values[3];
 }
 
-/// Lanes past the batch become 0 and their labels -1. `now` gives the epoch of a shuffled order, else may be null.
+/// Lanes past the batch become 0 and their labels -1. `step` gives the epoch of a shuffled order, else may be null.
 /// Grid: x covers the features, y the groups of 32 lanes of all tiles. Value: std::uint8_t or float.
 template <int block_threads, class Value>
 __global__ void __launch_bounds__(block_threads)
@@ -37,7 +37,7 @@ __global__ void __launch_bounds__(block_threads)
     const Index first_sample = blockIdx.y * gather_block;
     const Index first_feature = blockIdx.x * gather_block;
     if (choice.shuffled && threadIdx.x == 0) {
-        new (shared.order) Permutation(samples.count, Stream{choice.seed, Purpose::shuffle, 0, now->epoch});
+        new (shared.order) Permutation(samples.count, Stream{choice.seed, Purpose::shuffle, 0, step->epoch});
     }
     __syncthreads();
     if (threadIdx.x < gather_block) {

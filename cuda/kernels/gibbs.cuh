@@ -29,7 +29,7 @@ __global__ void __launch_bounds__(block_threads)
         mean[i] = lane + static_cast<Index>(i) < used ? p[i] * draw.scale : 0.0F;
     }
     if (states.data != nullptr) {
-        const BernoulliUnits units(draw, now->step);
+        const BernoulliUnits units(draw, step->step);
         const RandomBlock block = units.block(neuron, tile * tile_lanes + lane);
         float state[4];
         ESPALIER_UNROLL

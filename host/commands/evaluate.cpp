@@ -48,7 +48,7 @@ Tested test(const Experiment& experiment, const DataSet& data, const Network& ne
     const auto backend = make_backend(experiment);
     const UploadedSplit split(*backend, data, data.test);
     const auto model = make_model(*backend, experiment, network);
-    model->test(split.samples());
+    model->evaluate(split.samples());
     const Metrics metrics = backend->metrics();
     const auto samples = static_cast<double>(metrics.samples);
     return {metrics.sample_loss_sum / samples,

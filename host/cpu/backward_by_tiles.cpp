@@ -41,9 +41,9 @@ void TileBackward::enqueue(SparseCpuLayer& layer, ConstActivations x, ConstActiv
                            Activations dx, const StepScalars* step) {
     if (std::find(waiting_.begin(), waiting_.end(), &layer) != waiting_.end()) enqueue_updates();
     if (layer.by_input()) {
-        enqueue_columns(layer, x, saved, dy, dx, now);
+        enqueue_columns(layer, x, saved, dy, dx, step);
     } else {
-        enqueue_rows(layer, x, saved, dy, now);
+        enqueue_rows(layer, x, saved, dy, step);
     }
     waiting_.push_back(&layer);
 }
@@ -60,7 +60,7 @@ void TileBackward::enqueue_columns(SparseCpuLayer& layer, ConstActivations x, Co
             differentiate(layer, saved, dy, tile, rows, sums + tile * stride, layer.num_outputs);
         }
     });
-    set_aside_neurons(layer, rows, tiles, sums, now);
+    set_aside_neurons(layer, rows, tiles, sums, step);
     const EdgeIndex* start = layer.column_start.data();
     for (Range block{0, 0}; block.end < layer.num_inputs;) {
         block = next_block(start, {block.end, layer.num_inputs}, arena_limits(layer, tiles));
@@ -73,7 +73,7 @@ void TileBackward::enqueue_columns(SparseCpuLayer& layer, ConstActivations x, Co
                 column_gradients(layer, x, dy, dx, tile, block, gradients + tile * gradient_stride);
             }
         });
-        set_aside_edges(layer, edges, tiles, gradients, now);
+        set_aside_edges(layer, edges, tiles, gradients, step);
     }
 }
 
@@ -102,8 +102,8 @@ void TileBackward::enqueue_rows(SparseCpuLayer& layer, ConstActivations x, Const
                 }
             }
         });
-        set_aside_neurons(layer, block, tiles, sums, now);
-        set_aside_edges(layer, edges, tiles, gradients, now);
+        set_aside_neurons(layer, block, tiles, sums, step);
+        set_aside_edges(layer, edges, tiles, gradients, step);
     }
 }
 
@@ -114,7 +114,7 @@ void TileBackward::set_aside_neurons(SparseCpuLayer& layer, Range rows, Index ti
     updates_.emplace_back(Phase::disjoint, [=, &layer](const TeamMember& member) {
         const Range own = share(member, count);
         for (std::size_t p = 0; p < sums_per_neuron(layer); ++p) sum_in_place(sums + p * count, stride, tiles, own);
-        update_neurons(layer, {rows.begin + own.begin, rows.begin + own.end}, sums + own.begin, count, now->update);
+        update_neurons(layer, {rows.begin + own.begin, rows.begin + own.end}, sums + own.begin, count, step->update);
     });
 }
 
@@ -125,7 +125,7 @@ void TileBackward::set_aside_edges(SparseCpuLayer& layer, Range edges, Index til
     updates_.emplace_back(Phase::disjoint, [=, &layer](const TeamMember& member) {
         const Range own = share(member, count);
         sum_in_place(gradients, stride, tiles, own);
-        update_edges(layer, edges.begin + own.begin, edges.begin + own.end, gradients + own.begin, now->update);
+        update_edges(layer, edges.begin + own.begin, edges.begin + own.end, gradients + own.begin, step->update);
     });
 }
 

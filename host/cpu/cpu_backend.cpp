@@ -204,9 +204,9 @@ void CpuBackend::gather(const Samples& samples, const BatchChoice& choice, Activ
                         const StepScalars* step) {
     expects(choice.size == x.batch && x.rows == samples.features, "a buffer of the batch's and the samples' shape");
     expects(std::uint64_t{choice.first} + choice.size <= samples.count, "a batch within the samples");
-    expects(now != nullptr || !choice.shuffled, "the epoch of a shuffled order");
+    expects(step != nullptr || !choice.shuffled, "the epoch of a shuffled order");
     enqueue(x.tiles(), [=](const TeamMember& member) {
-        const std::uint32_t epoch = choice.shuffled ? now->epoch : 0;
+        const std::uint32_t epoch = choice.shuffled ? step->epoch : 0;
         for_tile_rows(member, x.tiles(), x.rows, 128, [&](Index tile, Range features) {
             gather_rows(samples, choice, x, labels, epoch, tile, features);
         });
@@ -246,9 +246,9 @@ void CpuBackend::forward_dense(const DenseCpuLayer& layer, ConstActivations x, A
 void CpuBackend::dropout(Activations values, float rate, std::uint64_t seed, std::uint32_t layer,
                          const StepScalars* step) {
     expects(rate >= 0 && rate < 1, "a dropout rate in [0, 1)");
-    expects(now != nullptr, "the step of a dropout mask");
+    expects(step != nullptr, "the step of a dropout mask");
     enqueue_beside_updates(values.tiles(), [=](const TeamMember& member) {
-        const Stream stream{seed, Purpose::dropout, layer, now->step};
+        const Stream stream{seed, Purpose::dropout, layer, step->step};
         for_tile_rows(member, values.tiles(), values.rows, 1,
                       [&](Index tile, Range rows) { dropout_rows(values, rate, stream, tile, rows); });
     });
@@ -288,9 +288,9 @@ void CpuBackend::sample(const UnitDraw& draw, ConstActivations values, Activatio
         expects(!written || (written.rows == values.rows && written.batch == values.batch),
                 "means, states of one shape");
     }
-    expects(now != nullptr || !states, "the step of drawn states");
+    expects(step != nullptr || !states, "the step of drawn states");
     enqueue_beside_updates(values.tiles(), [=](const TeamMember& member) {
-        const BernoulliUnits units(draw, now != nullptr ? now->step : 0);
+        const BernoulliUnits units(draw, step != nullptr ? step->step : 0);
         for_tile_rows(member, values.tiles(), values.rows, 1,
                       [&](Index tile, Range rows) { sample_rows(units, draw, values, means, states, tile, rows); });
     });
@@ -332,7 +332,7 @@ void CpuBackend::transposed(const DeviceLayer& layer, const DeviceLayer& offsets
 
 void CpuBackend::enqueue_neurons(CpuLayer& layer, ConstActivations saved, Activations dy, const StepScalars* step) {
     enqueue(0, [=, &layer](const TeamMember& member) {
-        backward_neurons(layer, saved, dy, share(member, layer.num_outputs), now->update, member.scratch);
+        backward_neurons(layer, saved, dy, share(member, layer.num_outputs), step->update, member.scratch);
     });
 }
 
@@ -343,12 +343,12 @@ void CpuBackend::backward(DeviceLayer& layer, ConstActivations x, ConstActivatio
             "x and dy of the layer's shape");
     expects(saved.rows == dy.rows && saved.batch == dy.batch, "saved of the shape of dy");
     expects(!dx || (dx.rows == x.rows && dx.batch == x.batch), "dx of the shape of x");
-    expects(now != nullptr, "the scalars of a step");
+    expects(step != nullptr, "the scalars of a step");
     if (auto* sparse = dynamic_cast<SparseCpuLayer*>(&layer)) {
-        backward_sparse(*sparse, x, saved, dy, dx, now);
+        backward_sparse(*sparse, x, saved, dy, dx, step);
     } else {
-        enqueue_neurons(any, saved, dy, now);
-        backward_dense(dynamic_cast<DenseCpuLayer&>(layer), x, dy, dx, now);
+        enqueue_neurons(any, saved, dy, step);
+        backward_dense(dynamic_cast<DenseCpuLayer&>(layer), x, dy, dx, step);
     }
 }
 
@@ -357,19 +357,19 @@ void CpuBackend::backward_sparse(SparseCpuLayer& layer, ConstActivations x, Cons
     expects(layer.by_input() || !dx, "a layer loaded with needs_input_gradient where dx is given");
     if (TileBackward::suits(layer, x, team_.threads())) {
         if (queue_.size() >= max_queued) wait();
-        return tile_backward_.enqueue(layer, x, saved, dy, dx, now);
+        return tile_backward_.enqueue(layer, x, saved, dy, dx, step);
     }
     if (!layer.by_input()) {
         enqueue(0, [=, &layer](const TeamMember& member) {
             const Range rows = share_of_edges(member, layer.row_start.data(), layer.num_outputs);
-            backward_rows(layer, x, saved, dy, rows, now->update, member.scratch);
+            backward_rows(layer, x, saved, dy, rows, step->update, member.scratch);
         });
         return;
     }
-    enqueue_neurons(layer, saved, dy, now);
+    enqueue_neurons(layer, saved, dy, step);
     enqueue(0, [=, &layer](const TeamMember& member) {
         const Range columns = share_of_edges(member, layer.column_start.data(), layer.num_inputs);
-        backward_columns(layer, x, dy, dx, columns, now->update, member.scratch);
+        backward_columns(layer, x, dy, dx, columns, step->update, member.scratch);
     });
 }
 
@@ -387,7 +387,7 @@ void CpuBackend::backward_dense(DenseCpuLayer& layer, ConstActivations x, ConstA
     enqueue(0, [=, &layer](const TeamMember& member) {
         const Range own = share(member, dense_blocks(layer.num_outputs));
         for (Index block = own.begin; block < own.end; ++block) {
-            dense_update(layer, x, dy, dense_block_rows(block, layer.num_outputs), now->update, member.scratch);
+            dense_update(layer, x, dy, dense_block_rows(block, layer.num_outputs), step->update, member.scratch);
         }
     });
 }

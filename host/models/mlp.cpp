@@ -36,23 +36,23 @@ void Mlp::train_step(const Samples& samples, std::uint32_t first, Index size, co
         const Between& between = between_[l];
         return view(between.saved.data() != nullptr ? between.saved : between.output, l + 1, size);
     };
-    backend().gather(samples, {first, size, true, seed_}, input_of(0), labels_.data(), now);
+    backend().gather(samples, {first, size, true, seed_}, input_of(0), labels_.data(), step);
     for (std::size_t l = 0; l <= last; ++l) {
         const Activations output = view(between_[l].output, l + 1, size);
         backend().forward(layer(l), input_of(l), saved_of(l), output);
-        if (dropout_ > 0 && l < last) backend().dropout(output, dropout_, seed_, static_cast<std::uint32_t>(l), now);
+        if (dropout_ > 0 && l < last) backend().dropout(output, dropout_, seed_, static_cast<std::uint32_t>(l), step);
     }
     backend().loss(loss_, view(between_[last].output, last + 1, size), labels_.data(),
                    view(between_[last].gradient, last + 1, size));
     for (std::size_t l = last + 1; l-- > 0;) {
         const Activations gradient = view(between_[l].gradient, l + 1, size);
-        if (dropout_ > 0 && l < last) backend().dropout(gradient, dropout_, seed_, static_cast<std::uint32_t>(l), now);
+        if (dropout_ > 0 && l < last) backend().dropout(gradient, dropout_, seed_, static_cast<std::uint32_t>(l), step);
         backend().backward(layer(l), input_of(l), saved_of(l), gradient,
-                           l > 0 ? view(between_[l - 1].gradient, l, size) : Activations{}, now + scalars_stride() * l);
+                           l > 0 ? view(between_[l - 1].gradient, l, size) : Activations{}, step + scalars_stride() * l);
     }
 }
 
-void Mlp::test(const Samples& samples) {
+void Mlp::evaluate(const Samples& samples) {
     for (std::uint32_t first = 0; first < samples.count; first += test_batch()) {
         const Index size = std::min(test_batch(), samples.count - first);
         backend().gather(samples, {first, size, false, seed_}, view(input_, 0, size), labels_.data(), nullptr);

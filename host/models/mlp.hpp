@@ -16,7 +16,7 @@ public:
     /// Enqueues forward, loss, backward and update.
     void train_step(const Samples& samples, std::uint32_t first, Index size, const StepScalars* step) override;
     /// Enqueues forward and loss over all samples.
-    void test(const Samples& samples) override;
+    void evaluate(const Samples& samples) override;
     [[nodiscard]] Index answers_per_sample() const override { return 1; }
 
 private:

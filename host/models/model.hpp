@@ -22,10 +22,10 @@ public:
 
     /// Enqueues one step on `size` samples from position `first` of the epoch's order: scores and updates.
     virtual void train_step(const Samples& samples, std::uint32_t first, Index size, const StepScalars* step) = 0;
-    /// From now on layer l reads its scalars `stride` * l behind `now`; 0, at first: all read the same.
+    /// From step on layer l reads its scalars `stride` * l behind `step`; 0, at first: all read the same.
     void set_scalars_stride(std::size_t stride) { scalars_stride_ = stride; }
     /// Enqueues the scores of all samples.
-    virtual void test(const Samples& samples) = 0;
+    virtual void evaluate(const Samples& samples) = 0;
     /// How many right or wrong answers the metrics count per sample: one class, or each of an RBM's visible units.
     [[nodiscard]] virtual Index answers_per_sample() const = 0;
     /// The network at rest; waits.

@@ -91,31 +91,31 @@ void Rbm::train_step(const Samples& samples, std::uint32_t first, Index size, co
         return draw;
     };
 
-    backend().gather(samples, {first, size, true, seed_}, data, labels_.data(), now);
-    if (sample_data_) backend().sample(next(true, 1), data, {}, data, now);
+    backend().gather(samples, {first, size, true, seed_}, data, labels_.data(), step);
+    if (sample_data_) backend().sample(next(true, 1), data, {}, data, step);
     const Activations data_field = view(hidden_field_, num_hidden_, size);
     const Activations data_state = view(hidden_state_, num_hidden_, size);
     backend().forward(layer(hidden), data, {}, data_field);
     backend().sample(next(false, -1.0F / static_cast<float>(size)), data_field, view(hidden_signal_, num_hidden_, size),
-                     data_state, now);
+                     data_state, step);
     if (persistent_) {  // the chains do not come by a reconstruction of the data
         const Activations data_mean = view(visible_mean_, num_visible_, size);
         reconstruct(data_state, data_mean);
-        backend().sample({seed_, 0, false, 1}, data_mean, data_mean, {}, now);
+        backend().sample({seed_, 0, false, 1}, data_mean, data_mean, {}, step);
         backend().score_reconstruction(data_mean, data);
     }
     for (std::uint32_t k = 1; k <= steps_; ++k) {
         const bool scored = k == 1 && !persistent_;
         const bool last = k == steps_;
         reconstruct(state, mean);
-        backend().sample(next(false, 1), mean, scored ? mean : Activations{}, visible, now);
+        backend().sample(next(false, 1), mean, scored ? mean : Activations{}, visible, step);
         if (scored) backend().score_reconstruction(mean, data);
         backend().forward(layer(hidden), visible, {}, field);
         backend().sample(next(false, 1.0F / static_cast<float>(chains)), field,
                          last ? view(hidden_signal_, num_hidden_, chains, before) : Activations{},
-                         last && !persistent_ ? Activations{} : state, now);
+                         last && !persistent_ ? Activations{} : state, step);
     }
-    update(size, chains, now);
+    update(size, chains, step);
 }
 
 void Rbm::update(Index size, Index chains, const StepScalars* step) {
@@ -123,16 +123,16 @@ void Rbm::update(Index size, Index chains, const StepScalars* step) {
     const Index both = before * backend().lanes() + chains;
     const Activations visible = view(visible_, num_visible_, both);
     const Activations hidden_signal = view(hidden_signal_, num_hidden_, both);
-    backend().backward(layer(hidden), visible, hidden_signal, hidden_signal, {}, now);
+    backend().backward(layer(hidden), visible, hidden_signal, hidden_signal, {}, step);
     const UnitDraw data{seed_, 0, true, -1.0F / static_cast<float>(size)};
     const UnitDraw model{seed_, 0, true, 1.0F / static_cast<float>(chains)};
-    backend().sample(data, view(ones_, 1, size), view(visible_signal_, 1, size), {}, now);
-    backend().sample(model, view(ones_, 1, chains), view(visible_signal_, 1, chains, before), {}, now);
+    backend().sample(data, view(ones_, 1, size), view(visible_signal_, 1, size), {}, step);
+    backend().sample(model, view(ones_, 1, chains), view(visible_signal_, 1, chains, before), {}, step);
     const Activations visible_signal = view(visible_signal_, 1, both);
-    backend().backward(layer(visible_bias), visible, visible_signal, visible_signal, {}, now + scalars_stride());
+    backend().backward(layer(visible_bias), visible, visible_signal, visible_signal, {}, step + scalars_stride());
 }
 
-void Rbm::test(const Samples& samples) {
+void Rbm::evaluate(const Samples& samples) {
     const UnitDraw means{seed_, 0, false, 1};
     for (std::uint32_t first = 0; first < samples.count; first += test_batch()) {
         const Index size = std::min(test_batch(), samples.count - first);

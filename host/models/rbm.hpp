@@ -21,7 +21,7 @@ public:
     /// Enqueues the positive phase, the Gibbs steps and the update; the score is that of one reconstruction.
     void train_step(const Samples& samples, std::uint32_t first, Index size, const StepScalars* step) override;
     /// Enqueues the scores of mean-field reconstructions, sigmoid(W^T sigmoid(W v + c) + b): nothing is drawn.
-    void test(const Samples& samples) override;
+    void evaluate(const Samples& samples) override;
     [[nodiscard]] Index answers_per_sample() const override { return num_visible_; }
     [[nodiscard]] Network store() override;
 

@@ -254,7 +254,7 @@ void save_checkpoint(const std::filesystem::path& path, const CheckpointInfo& in
     for (std::size_t l = 0; l < info.lifetimes.size(); ++l) {
         if (!info.lifetimes[l].has_value()) continue;
         const LifetimeState& lifetimes = info.lifetimes[l]->lifetimes;
-        counts[l] = {lives.epoch, lives.first_epoch, lives.first_edges};
+        counts[l] = {lifetimes.epoch, lifetimes.first_epoch, lifetimes.first_edges};
         add_lifetimes(l, *info.lifetimes[l], network.layers[l].topology.value(), counts[l], extra);
     }
     save_network(path, network, metadata, extra);

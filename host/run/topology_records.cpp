@@ -85,9 +85,9 @@ public:
     Files(const fs::path& folder, const Network& network, const RecordPlan& plan, const RecordedBytes& recorded,
           AllLifetimes lifetimes)
         : folder_(folder), plan_(plan) {
-        if (lives.size() != network.layers.size()) {
+        if (lifetimes.size() != network.layers.size()) {
             throw UserError(ExitCode::checkpoint, "the checkpoint follows the edges of " +
-                                                      std::to_string(lives.size()) + " layers, the network has " +
+                                                      std::to_string(lifetimes.size()) + " layers, the network has " +
                                                       std::to_string(network.layers.size()));
         }
         const NpyArray borders = read_npy(folder / "weights-bins.npy");
@@ -97,13 +97,13 @@ public:
                             (folder / "weights-bins.npy").string() + " does not belong to a network of these layers");
         }
         for (std::size_t l = 0; l < network.layers.size(); ++l) {
-            if (lives[l].has_value() != is_followed(network.layers[l])) {
+            if (lifetimes[l].has_value() != is_followed(network.layers[l])) {
                 throw UserError(ExitCode::checkpoint,
                                 "the checkpoint and the network disagree on which layers' edges "
                                 "are followed");
             }
             lifetimes_.emplace_back();
-            if (lives[l].has_value()) lifetimes_.back().emplace(lives[l]->last, std::move(lives[l]->lifetimes));
+            if (lifetimes[l].has_value()) lifetimes_.back().emplace(lifetimes[l]->last, std::move(lifetimes[l]->lifetimes));
             // the last border of a layer is its reach
             float reach = 0;
             std::memcpy(&reach, borders.data.data() + ((l + 1) * (weight_bins + 1) - 1) * sizeof reach, sizeof reach);
@@ -180,7 +180,7 @@ TopologyRecords::TopologyRecords(const fs::path& folder, const Network& network,
     : files_(std::make_unique<Files>(folder, network, plan)) {}
 TopologyRecords::TopologyRecords(const fs::path& folder, const Network& network, const RecordPlan& plan,
                                  const RecordedBytes& recorded, AllLifetimes lifetimes)
-    : files_(std::make_unique<Files>(folder, network, plan, recorded, std::move(lives))) {}
+    : files_(std::make_unique<Files>(folder, network, plan, recorded, std::move(lifetimes))) {}
 TopologyRecords::~TopologyRecords() = default;
 void TopologyRecords::sync(RecordedBytes& bytes) { files_->sync(bytes); }
 AllLifetimes TopologyRecords::lifetimes() const { return files_->lifetimes(); }

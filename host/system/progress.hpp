@@ -18,7 +18,7 @@ public:
     ~Progress();
 
     /// Within an epoch (from 1): `part` of it in [0, 1]. Redraws at most 10 times a second; silent without a terminal.
-    void on_progress(std::uint32_t epoch, double part);
+    void within(std::uint32_t epoch, double part);
     /// An epoch ended; `line` is its summary, printed whole without a terminal and beside the bar on one.
     void epoch_done(std::uint32_t epoch, const std::string& line);
     /// `part` of the whole in [0, 1], for work that is not made of epochs. Redraws as within() does.

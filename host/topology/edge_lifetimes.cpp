@@ -21,7 +21,7 @@ EdgeLifetimes::EdgeLifetimes(const Topology& first, std::uint32_t epoch) : last_
     }
 }
 
-EdgeLifetimes::EdgeLifetimes(const Topology& last, LifetimeState lifetimes) : last_(last), lifetimes_(std::move(lives)) {
+EdgeLifetimes::EdgeLifetimes(const Topology& last, LifetimeState lifetimes) : last_(last), lifetimes_(std::move(lifetimes)) {
     const std::size_t ages = lifetimes_.epoch - lifetimes_.first_epoch;
     if (lifetimes_.epoch < lifetimes_.first_epoch || lifetimes_.born.size() != last.column.size() ||
         lifetimes_.ever.size() != (last.num_cells() + 63) / 64 || lifetimes_.at_risk.size() != ages ||

@@ -136,14 +136,14 @@ public:
 
     // A step. x: [num_inputs] rows, y, saved, dy: [num_outputs] rows.
     /// Gathers, normalises and transposes a batch; lanes past it become 0 and their labels -1.
-    /// `now` (backend memory) may be null when the order is not shuffled.
+    /// `step` (backend memory) may be null when the order is not shuffled.
     virtual void gather(const Samples& samples, const BatchChoice& choice, Activations x, std::int32_t* labels,
                         const StepScalars* step) = 0;
     /// y = activation(W x + b). `saved` receives what the activation's derivative needs (output or preactivation);
     /// it may be y itself when that is the output, and is empty for evaluation.
     virtual void forward(const DeviceLayer& layer, ConstActivations x, Activations saved, Activations y) = 0;
     /// Multiplies by an inverted-dropout mask: value * keep / (1 - rate). The mask is a pure function of (seed, layer,
-    /// now->step, neuron, sample), so the backward pass calls it again on the gradient.
+    /// step->step, neuron, sample), so the backward pass calls it again on the gradient.
     virtual void dropout(Activations values, float rate, std::uint64_t seed, std::uint32_t layer,
                          const StepScalars* step) = 0;
     /// Adds the batch to the metrics; writes the gradient by z of the batch's mean loss into dz unless dz is empty.
@@ -161,7 +161,7 @@ public:
                             Activations x) = 0;
     /// Bernoulli units, p being sigmoid(values), or the values themselves where they are probabilities already:
     /// writes p * draw.scale into `means` (may be `values`) and draws 0 or 1 into `states`; either may be empty. Lanes
-    /// past the batch become 0, up to the tile's end. `now` may be null without states.
+    /// past the batch become 0, up to the tile's end. `step` may be null without states.
     virtual void sample(const UnitDraw& draw, ConstActivations values, Activations means, Activations states,
                         const StepScalars* step) = 0;
     /// Adds a batch of reconstructed probabilities to the metrics. A sample's loss is the mean over its units of

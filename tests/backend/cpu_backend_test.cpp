@@ -92,15 +92,15 @@ Training train(const TrainingCase& what, int threads) {
     scalars.upload(steps.data());
     for (std::uint32_t s = 0; s < 4; ++s) {
         const StepScalars* step = scalars.data() + s;
-        backend->gather(samples, {(s % 2) * 64, what.batch, true, 3}, y[0], labels.data(), now);
+        backend->gather(samples, {(s % 2) * 64, what.batch, true, 3}, y[0], labels.data(), step);
         for (std::size_t l = 0; l < layers.size(); ++l) {
             backend->forward(*layers[l], y[l], saved[l + 1], y[l + 1]);
-            if (l + 1 < layers.size()) backend->dropout(y[l + 1], 0.3F, 9, static_cast<std::uint32_t>(l), now);
+            if (l + 1 < layers.size()) backend->dropout(y[l + 1], 0.3F, 9, static_cast<std::uint32_t>(l), step);
         }
         backend->loss(SoftmaxNll{}, y.back(), labels.data(), dy.back());
         for (std::size_t l = layers.size(); l-- > 0;) {
-            backend->backward(*layers[l], y[l], saved[l + 1], dy[l + 1], l > 0 ? dy[l].view() : Activations{}, now);
-            if (l > 0) backend->dropout(dy[l], 0.3F, 9, static_cast<std::uint32_t>(l - 1), now);
+            backend->backward(*layers[l], y[l], saved[l + 1], dy[l + 1], l > 0 ? dy[l].view() : Activations{}, step);
+            if (l > 0) backend->dropout(dy[l], 0.3F, 9, static_cast<std::uint32_t>(l - 1), step);
         }
     }
     Training result;
@@ -199,11 +199,11 @@ TEST(CpuGather, TakesTheShuffledSamplesAndClearsTheRest) {
         const Index batch = 75;
         DeviceMatrix x(*backend, features, batch);
         Buffer<std::int32_t> labels(*backend, 128);
-        Buffer<StepScalars> now(*backend, 1);
+        Buffer<StepScalars> step(*backend, 1);
         StepScalars scalars;
         scalars.epoch = 4;
-        now.upload(&scalars);
-        backend->gather(samples, {11, batch, true, 6}, x, labels.data(), now.data());
+        step.upload(&scalars);
+        backend->gather(samples, {11, batch, true, 6}, x, labels.data(), step.data());
         const std::vector<float> raw = x.raw();
         std::vector<std::int32_t> label(128);
         labels.download(label.data());
@@ -243,11 +243,11 @@ TEST(CpuGather, FloatsComeAsBytesDo) {
 TEST(CpuDropout, AppliesTheMaskOfTheStep) {
     const auto backend = make_cpu_backend(2);
     DeviceMatrix values(*backend, oracle::Matrix(50, 70, 2.0));
-    Buffer<StepScalars> now(*backend, 1);
+    Buffer<StepScalars> step(*backend, 1);
     StepScalars scalars;
     scalars.step = 17;
-    now.upload(&scalars);
-    backend->dropout(values, 0.25F, 8, 3, now.data());
+    step.upload(&scalars);
+    backend->dropout(values, 0.25F, 8, 3, step.data());
     const oracle::Matrix got = values.values();
     const DropoutMask mask(0.25F, Stream{8, Purpose::dropout, 3, 17});
     std::size_t kept = 0;

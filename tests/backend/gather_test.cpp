@@ -65,7 +65,7 @@ void check_batch(Backend& backend, const TestSamples& test, const BatchChoice& c
                  const std::vector<std::size_t>& order) {
     const DeviceMatrix x(backend, test.samples.features, choice.size);
     const auto labels = device_labels(backend, std::vector<std::int32_t>(choice.size, -7));
-    backend.gather(test.samples, choice, x, labels.data(), now);
+    backend.gather(test.samples, choice, x, labels.data(), step);
     const auto got = x.values();
     const auto got_labels = downloaded(labels);
     Margin margin("gathered values");
@@ -115,10 +115,10 @@ TEST_P(Gather, ShuffledByThePermutationOfTheEpoch) {
                 previous = order;
                 StepScalars scalars;
                 scalars.epoch = epoch;
-                const auto now = device_scalars(backend(), scalars);
+                const auto step = device_scalars(backend(), scalars);
                 for (std::uint32_t first = 0; first < count; first += 128) {
                     SCOPED_TRACE("count " + std::to_string(count) + ", epoch " + std::to_string(epoch));
-                    check_batch(backend(), test, {first, std::min(128U, count - first), true, seed}, now.data(), order);
+                    check_batch(backend(), test, {first, std::min(128U, count - first), true, seed}, step.data(), order);
                 }
             }
         }

@@ -299,7 +299,7 @@ TEST_P(RbmTest, TestsByMeanFieldReconstruction) {
     const Network network = small_rbm(37, 23, 0.3, 1, 5);
     Rbm machine(backend(), experiment, network);
     const UploadedSplit split(backend(), data, data.test);
-    machine.test(split.samples());
+    machine.evaluate(split.samples());
     const OracleRbm oracle(network);
     oracle::Matrix v(37, 150);
     for (std::size_t s = 0; s < 150; ++s) {
