@@ -16,7 +16,7 @@ std::size_t GraphCache::HashOfNote::operator()(const Note& note) const {
 
 void GraphCache::run(const std::function<void()>& program) {
     expects(!noting_, "no program within a program");
-    if (!graphs_ || !note(program)) return program();
+    if (!enabled_ || !note(program)) return program();
     const auto known = captured_.find(noted_);
     if (known != captured_.end()) {
         check(cudaGraphLaunch(known->second, stream_), "the launch of a graph");
