@@ -45,7 +45,7 @@ public:
     void reset_state(DeviceLayer& layer) override { right_->reset_state(layer); }
     void gather(const Samples& samples, const BatchChoice& choice, Activations x, std::int32_t* labels,
                 const StepScalars* step) override {
-        right_->gather(samples, choice, x, labels, now);
+        right_->gather(samples, choice, x, labels, step);
     }
     void forward(const DeviceLayer& layer, ConstActivations x, Activations saved, Activations y) override {
         right_->forward(layer, x, saved, y);
@@ -54,14 +54,14 @@ public:
     }
     void dropout(Activations values, float rate, std::uint64_t seed, std::uint32_t layer,
                  const StepScalars* step) override {
-        right_->dropout(values, rate, seed, layer, now);
+        right_->dropout(values, rate, seed, layer, step);
     }
     void loss(const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz) override {
         right_->loss(loss, z, labels, dz);
     }
     void backward(DeviceLayer& layer, ConstActivations x, ConstActivations saved, Activations dy, Activations dx,
                   const StepScalars* step) override {
-        right_->backward(layer, x, saved, dy, dx, now);
+        right_->backward(layer, x, saved, dy, dx, step);
         right_->wait();
         if (fault_ == Fault::input_gradient) dx.at(0, 0) += 0.01F;
     }
@@ -70,7 +70,7 @@ public:
     }
     void sample(const UnitDraw& draw, ConstActivations values, Activations means, Activations states,
                 const StepScalars* step) override {
-        right_->sample(draw, values, means, states, now);
+        right_->sample(draw, values, means, states, step);
     }
     void score_reconstruction(ConstActivations probabilities, ConstActivations data) override {
         right_->score_reconstruction(probabilities, data);

@@ -118,7 +118,7 @@ std::filesystem::path record_run(const std::filesystem::path& folder, const Reco
     const std::vector<EdgeIndex> outputs(options.outputs, options.num_edges / options.outputs);
     Network network = small_network(options);
     std::optional<TopologyRecords> records;
-    if (options.lives) records.emplace(folder, network, RecordPlan{options.every, options.epochs});
+    if (options.lifetimes) records.emplace(folder, network, RecordPlan{options.every, options.epochs});
     for (std::uint32_t epoch = 1; epoch <= options.epochs; ++epoch) {
         if (is_recorded(epoch, options.every, options.epochs)) {
             recorder.degrees(0, {recorded_degrees(options, epoch - 1), outputs},

@@ -19,7 +19,7 @@ struct RecordedRunOptions {
     EdgeIndex num_edges = 900;  // of the first layer
     bool pixels = true;
     bool network = true;
-    bool lives = false;       // with records of edges and weights
+    bool lifetimes = false;       // with records of edges and weights
     std::uint32_t every = 1;  // epochs between records
 };
 

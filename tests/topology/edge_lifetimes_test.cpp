@@ -79,7 +79,7 @@ TEST(EdgeLifetimes, AgreesWithBruteForceOnRandomLives) {
         }
         if (epoch % 7 == 0) {  // as if it had been stopped and gone on
             const LifetimeState lifetimes = history.lifetimes();
-            history = EdgeLifetimes(last, lives);
+            history = EdgeLifetimes(last, lifetimes);
         }
         last = topology();
         const EdgeStatistics look = history.observe(last, epoch);
@@ -103,13 +103,13 @@ TEST(EdgeLifetimes, LivesThatCannotBelongAreRefused) {
     EdgeLifetimes history(of({0, 1}));
     history.observe(of({0, 2}), 1);
     const LifetimeState lifetimes = history.lifetimes();
-    EXPECT_NO_THROW(EdgeLifetimes(of({0, 2}), lives));
-    EXPECT_THROW(EdgeLifetimes(of({0, 2, 3}), lives), UserError);
-    EXPECT_THROW(EdgeLifetimes(from_cells(100, 2, {0, 2}), lives), UserError);
-    LifetimeState other = lives;
+    EXPECT_NO_THROW(EdgeLifetimes(of({0, 2}), lifetimes));
+    EXPECT_THROW(EdgeLifetimes(of({0, 2, 3}), lifetimes), UserError);
+    EXPECT_THROW(EdgeLifetimes(from_cells(100, 2, {0, 2}), lifetimes), UserError);
+    LifetimeState other = lifetimes;
     other.born[0] = 2;
     EXPECT_THROW(EdgeLifetimes(of({0, 2}), other), UserError);
-    other = lives;
+    other = lifetimes;
     other.epoch = 5;
     EXPECT_THROW(EdgeLifetimes(of({0, 2}), other), UserError);
 }
