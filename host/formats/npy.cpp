@@ -249,32 +249,24 @@ int write_at(int file, const void* bytes, std::size_t count, std::uint64_t offse
 
 }  // namespace
 
-NpyAppender::NpyAppender(std::filesystem::path path, NpyType type, const std::vector<std::uint64_t>& row_shape)
+NpyAppender::NpyAppender(std::filesystem::path path, NpyType type, const std::vector<std::uint64_t>& row_shape,
+                         std::optional<std::uint64_t> bytes)
     : path_(std::move(path)), type_(type), row_bytes_(bytes_of(type, row_shape)) {
     shape_.push_back(std::numeric_limits<std::uint64_t>::max());
     shape_.insert(shape_.end(), row_shape.begin(), row_shape.end());
     header_bytes_ = header(type_, shape_).size();  // wide enough for every count
-    shape_[0] = 0;
-    file_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (file_ < 0) throw_unwritable(path_, errno);
-    if (const int error = write_header(); error != 0) {
-        ::close(file_);
-        throw_unwritable(path_, error);
+    if (bytes.has_value()) {
+        if (*bytes < header_bytes_ || (*bytes - header_bytes_) % row_bytes_ != 0) {
+            throw UserError(ExitCode::io, "cannot go on writing " + path_.string() + ": " + std::to_string(*bytes) +
+                                              " bytes are not the end of a row");
+        }
+        rows_ = (*bytes - header_bytes_) / row_bytes_;
+        file_ = reopen(path_, *bytes);
+    } else {
+        file_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+        if (file_ < 0) throw_unwritable(path_, errno);
     }
-}
-
-NpyAppender::NpyAppender(std::filesystem::path path, NpyType type, const std::vector<std::uint64_t>& row_shape,
-                         std::uint64_t bytes)
-    : path_(std::move(path)), type_(type), row_bytes_(bytes_of(type, row_shape)) {
-    shape_.push_back(std::numeric_limits<std::uint64_t>::max());
-    shape_.insert(shape_.end(), row_shape.begin(), row_shape.end());
-    header_bytes_ = header(type_, shape_).size();
-    if (bytes < header_bytes_ || (bytes - header_bytes_) % row_bytes_ != 0) {
-        throw UserError(ExitCode::io, "cannot go on writing " + path_.string() + ": " + std::to_string(bytes) +
-                                          " bytes are not the end of a row");
-    }
-    rows_ = shape_[0] = (bytes - header_bytes_) / row_bytes_;
-    file_ = reopen(path_, bytes);
+    shape_[0] = rows_;
     if (const int error = write_header(); error != 0) {
         ::close(file_);
         throw_unwritable(path_, error);

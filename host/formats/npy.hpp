@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -39,12 +40,10 @@ void write_npy(const std::filesystem::path& path, NpyType type, const std::vecto
 /// A growing array [rows][row_shape...]: every append writes the row, then the count in the fixed-width header.
 class NpyAppender {
 public:
-    /// Creates (or overwrites) the file with 0 rows. Throws UserError (io) with path and cause.
-    NpyAppender(std::filesystem::path path, NpyType type, const std::vector<std::uint64_t>& row_shape);
-    /// Opens the file such an appender made, cut back to its first `bytes` bytes. Throws UserError (io), also if that
-    /// cannot be the end of a row.
+    /// Creates (or overwrites) the file with 0 rows, or opens the file such an appender made, cut back to its first
+    /// `bytes` bytes. Throws UserError (io) with path and cause, also if those cannot be the end of a row.
     NpyAppender(std::filesystem::path path, NpyType type, const std::vector<std::uint64_t>& row_shape,
-                std::uint64_t bytes);
+                std::optional<std::uint64_t> bytes = {});
     NpyAppender(NpyAppender&& other) noexcept;
     NpyAppender& operator=(NpyAppender&& other) noexcept;
     ~NpyAppender();

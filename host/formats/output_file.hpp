@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -22,6 +23,10 @@ public:
     explicit OutputFile(const std::filesystem::path& path) : OutputFile(path, path) {}
     /// Opens a file that is there, cut back to its first `size` bytes, to append to it.
     static OutputFile reopened(const std::filesystem::path& path, std::uint64_t size);
+    /// Either: begins a file, or goes on after the first `size` bytes of one.
+    static OutputFile growing(const std::filesystem::path& path, std::optional<std::uint64_t> size) {
+        return size.has_value() ? reopened(path, *size) : OutputFile(path);
+    }
     OutputFile(OutputFile&& other) noexcept;
     OutputFile& operator=(OutputFile&&) = delete;
     ~OutputFile();

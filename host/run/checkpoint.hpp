@@ -11,9 +11,9 @@
 
 #include "espalier/experiment.hpp"
 #include "espalier/layer.hpp"
-#include "host/run/recorder.hpp"
+#include "host/run/epoch_record.hpp"
 #include "host/run/topology_records.hpp"
-#include "host/training/trainer.hpp"
+#include "host/run/training_progress.hpp"
 
 namespace espalier {
 

@@ -58,6 +58,11 @@ std::uint64_t recorded_bytes(const RecordedBytes& recorded, const std::string& n
     throw UserError(ExitCode::checkpoint, name + " is not in the checkpoint's list of files");
 }
 
+std::optional<std::uint64_t> bytes_to_keep(const std::optional<RecordedBytes>& recorded, const std::string& name) {
+    if (!recorded.has_value()) return std::nullopt;
+    return recorded_bytes(*recorded, name);
+}
+
 std::string csv_header() {
     std::string line;
     const EpochRecord none;

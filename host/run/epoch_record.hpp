@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,8 @@ struct EpochRecord {
 using RecordedBytes = std::map<std::string, std::uint64_t>;
 /// The size of one of them. Throws UserError (checkpoint) if there is none.
 std::uint64_t recorded_bytes(const RecordedBytes& recorded, const std::string& name);
+/// The same of a run that goes on; nothing for a new one, whose files begin empty.
+std::optional<std::uint64_t> bytes_to_keep(const std::optional<RecordedBytes>& recorded, const std::string& name);
 
 std::string csv_header();
 /// Numbers read back exactly.

@@ -81,37 +81,32 @@ void expect_run_folder(const fs::path& folder) {
 
 /// The run folder, held against other processes. While the first files of a new run are written: removes what it made
 /// unless keep() is called.
-class HeldFolder {
+class RunFolderGuard {
 public:
-    /// Creates the folder and its missing parents, or clears an old run out of it.
-    HeldFolder(const fs::path& folder, bool overwrite) : folder_(folder) {
+    /// Creates the folder and its missing parents, or clears an old run out of it; holds the folder of a run that
+    /// `goes_on` as it is.
+    RunFolderGuard(const fs::path& folder, bool overwrite, bool goes_on) : folder_(folder), kept_(goes_on) {
         try {
-            if (fs::exists(folder)) {
+            if (goes_on) {
+                lock_.emplace(folder);
+                remove_unfinished_records(folder);
+            } else if (fs::exists(folder)) {
                 reuse(overwrite);
             } else {
                 create();
                 lock_.emplace(folder);
             }
         } catch (const fs::filesystem_error& failed) {
-            remove_made();
+            if (!kept_) remove_made();
             throw_unwritable(folder, failed.code().value());
         } catch (...) {
-            remove_made();
+            if (!kept_) remove_made();
             throw;
         }
     }
-    /// Holds the folder of a run that goes on.
-    explicit HeldFolder(const fs::path& folder) : folder_(folder), kept_(true) {
-        lock_.emplace(folder);
-        try {
-            remove_unfinished_records(folder);
-        } catch (const fs::filesystem_error& failed) {
-            throw_unwritable(folder, failed.code().value());
-        }
-    }
-    HeldFolder(const HeldFolder&) = delete;
-    HeldFolder& operator=(const HeldFolder&) = delete;
-    ~HeldFolder() {
+    RunFolderGuard(const RunFolderGuard&) = delete;
+    RunFolderGuard& operator=(const RunFolderGuard&) = delete;
+    ~RunFolderGuard() {
         if (!kept_) remove_made();
     }
     void keep() { kept_ = true; }
@@ -159,12 +154,8 @@ private:
 /// One side of a sparse layer: its degrees before and after every evolution, [records][2][neurons].
 class DegreeFile {
 public:
-    DegreeFile(const fs::path& path, Index neurons, Index largest_degree)
-        : narrow_(largest_degree <= std::numeric_limits<std::uint16_t>::max()),
-          neurons_(neurons),
-          file_(path, narrow_ ? NpyType::u2 : NpyType::u4, {2, neurons}) {}
-    /// Goes on with the first `bytes` bytes of a file.
-    DegreeFile(const fs::path& path, Index neurons, Index largest_degree, std::uint64_t bytes)
+    /// Goes on with the first `bytes` bytes of a file, or begins one.
+    DegreeFile(const fs::path& path, Index neurons, Index largest_degree, std::optional<std::uint64_t> bytes)
         : narrow_(largest_degree <= std::numeric_limits<std::uint16_t>::max()),
           neurons_(neurons),
           file_(path, narrow_ ? NpyType::u2 : NpyType::u4, {2, neurons}, bytes) {}
@@ -198,34 +189,17 @@ private:
 
 }  // namespace
 
-class Recorder::Files {
+class Recorder::Impl {
 public:
-    Files(const fs::path& folder, bool overwrite, const std::string& config_text,
-          const std::vector<RecordedLayer>& layers)
-        : folder_(folder), made_(folder, overwrite) {
+    Impl(const fs::path& folder, bool overwrite, const std::string& config_text,
+         const std::vector<RecordedLayer>& layers, const std::optional<RecordedBytes>& recorded)
+        : folder_(folder), guard_(folder, overwrite, recorded.has_value()) {
+        const auto bytes = [&](const std::string& name) { return bytes_to_keep(recorded, name); };
         write_atomically(folder / "config.toml",
                          [&](OutputFile& file) { file.write(config_text.data(), config_text.size()); });
-        csv_.emplace(folder / csv_name);
-        csv_->append(csv_header());
-        jsonl_.emplace(folder / jsonl_name);
-        for (std::size_t l = 0; l < layers.size(); ++l) {
-            inputs_.emplace_back();
-            outputs_.emplace_back();
-            if (!layers[l].sparse) continue;
-            inputs_[l].emplace(folder / degrees_name(l, true), layers[l].num_inputs, layers[l].num_outputs);
-            outputs_[l].emplace(folder / degrees_name(l, false), layers[l].num_outputs, layers[l].num_inputs);
-        }
-        made_.keep();
-    }
-
-    Files(const fs::path& folder, const RecordedBytes& recorded, const std::string& config_text,
-          const std::vector<RecordedLayer>& layers)
-        : folder_(folder), made_(folder) {
-        const auto bytes = [&](const std::string& name) { return recorded_bytes(recorded, name); };
-        write_atomically(folder / "config.toml",
-                         [&](OutputFile& file) { file.write(config_text.data(), config_text.size()); });
-        csv_.emplace(OutputFile::reopened(folder / csv_name, bytes(csv_name)));
-        jsonl_.emplace(OutputFile::reopened(folder / jsonl_name, bytes(jsonl_name)));
+        csv_.emplace(OutputFile::growing(folder / csv_name, bytes(csv_name)));
+        if (!recorded.has_value()) csv_->append(csv_header());
+        jsonl_.emplace(OutputFile::growing(folder / jsonl_name, bytes(jsonl_name)));
         for (std::size_t l = 0; l < layers.size(); ++l) {
             inputs_.emplace_back();
             outputs_.emplace_back();
@@ -234,7 +208,8 @@ public:
             inputs_[l].emplace(folder / in, layers[l].num_inputs, layers[l].num_outputs, bytes(in));
             outputs_[l].emplace(folder / out, layers[l].num_outputs, layers[l].num_inputs, bytes(out));
         }
-        read_connections();
+        if (recorded.has_value()) read_connections();
+        guard_.keep();
     }
 
     RecordedBytes sync() {
@@ -299,32 +274,28 @@ private:
     }
 
     fs::path folder_;
-    HeldFolder made_;
+    RunFolderGuard guard_;
     std::optional<OutputFile> csv_, jsonl_;
     std::vector<std::optional<DegreeFile>> inputs_, outputs_;  // per layer, empty for dense ones
     std::vector<EdgeIndex> first_, last_;                      // connections per input of layer 1
 };
 
 Recorder::Recorder(const fs::path& folder, bool overwrite, const std::string& config_text,
-                   std::vector<RecordedLayer> layers)
-    : files_(std::make_unique<Files>(folder, overwrite, config_text, layers)) {}
-
-Recorder::Recorder(const fs::path& folder, const RecordedBytes& recorded, const std::string& config_text,
-                   const std::vector<RecordedLayer>& layers)
-    : files_(std::make_unique<Files>(folder, recorded, config_text, layers)) {}
+                   const std::vector<RecordedLayer>& layers, const std::optional<RecordedBytes>& recorded)
+    : impl_(std::make_unique<Impl>(folder, overwrite, config_text, layers, recorded)) {}
 
 Recorder::~Recorder() = default;
 
-RecordedBytes Recorder::sync() { return files_->sync(); }
+RecordedBytes Recorder::sync() { return impl_->sync(); }
 
-void Recorder::epoch(const EpochRecord& record) { files_->epoch(record); }
+void Recorder::epoch(const EpochRecord& record) { impl_->epoch(record); }
 
 void Recorder::degrees(std::size_t layer, const Degrees& before, const Degrees& after) {
-    files_->degrees(layer, before, after);
+    impl_->degrees(layer, before, after);
 }
 
-void Recorder::heat_maps(Index height, Index width, Index channels) { files_->heat_maps(height, width, channels); }
+void Recorder::heat_maps(Index height, Index width, Index channels) { impl_->heat_maps(height, width, channels); }
 
-const fs::path& Recorder::folder() const { return files_->folder(); }
+const fs::path& Recorder::folder() const { return impl_->folder(); }
 
 }  // namespace espalier

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,14 +27,11 @@ class Recorder {
 public:
     /// Creates the folder and its first files, all or nothing. An existing folder is taken only with `overwrite`: then
     /// the files of the old run are removed and no others, and a folder that holds other files and no config.toml is
-    /// refused. Throws UserError: usage for what is refused, io with path and reason for what cannot be written.
+    /// refused. With `recorded`, goes on with the run in the folder instead: its files are cut back to that. Throws
+    /// UserError: usage for what is refused or if another process writes there, io with path and reason for what cannot
+    /// be written or is shorter than recorded, checkpoint for a file that was not recorded.
     Recorder(const std::filesystem::path& folder, bool overwrite, const std::string& config_text,
-             std::vector<RecordedLayer> layers);
-    /// Goes on with the run in `folder`: its files are cut back to `recorded`. Throws UserError: usage if another
-    /// process writes there, io for what cannot be written or is shorter than recorded, checkpoint for a file that was
-    /// not.
-    Recorder(const std::filesystem::path& folder, const RecordedBytes& recorded, const std::string& config_text,
-             const std::vector<RecordedLayer>& layers);
+             const std::vector<RecordedLayer>& layers, const std::optional<RecordedBytes>& recorded = {});
     ~Recorder();
 
     /// Waits until all that was recorded is on the disk; returns how much that is.
@@ -52,8 +50,8 @@ public:
     [[nodiscard]] const std::filesystem::path& folder() const;
 
 private:
-    class Files;
-    std::unique_ptr<Files> files_;
+    class Impl;
+    std::unique_ptr<Impl> impl_;
 };
 
 }  // namespace espalier

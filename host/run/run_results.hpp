@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "espalier/experiment.hpp"
-#include "host/run/recorder.hpp"
+#include "host/run/epoch_record.hpp"
 
 namespace espalier {
 

@@ -21,6 +21,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr const char* edges_name = "edges.csv";
+constexpr const char* bins_name = "weights-bins.npy";
 
 std::string weights_name(std::size_t layer) { return "weights-layer" + std::to_string(layer + 1) + ".npy"; }
 
@@ -62,56 +63,24 @@ std::uint64_t following_bytes(Index num_inputs, Index num_outputs, Cell num_edge
     return cells > max_cells_followed ? 0 : 8 * num_edges + cells / 8 + 4 * std::uint64_t{num_outputs};
 }
 
-class TopologyRecords::Files {
+class TopologyRecords::Impl {
 public:
-    Files(const fs::path& folder, const Network& network, const RecordPlan& plan) : folder_(folder), plan_(plan) {
-        std::vector<float> borders;
-        for (std::size_t l = 0; l < network.layers.size(); ++l) {
-            const Layer& layer = network.layers[l];
-            lifetimes_.emplace_back();
-            if (is_followed(layer)) lifetimes_.back().emplace(*layer.topology);
-            reach_.push_back(reach_of(layer));
-            for (std::size_t b = 0; b <= weight_bins; ++b) {
-                borders.push_back(reach_.back() * (2 * static_cast<float>(b) / static_cast<float>(weight_bins) - 1));
-            }
-            weights_.emplace_back(folder / weights_name(l), NpyType::u4, std::vector<std::uint64_t>{weight_bins});
+    Impl(const fs::path& folder, const Network& network, const RecordPlan& plan,
+         const std::optional<RecordedBytes>& recorded, AllLifetimes lifetimes)
+        : folder_(folder), plan_(plan) {
+        if (recorded.has_value()) {
+            go_on(network, std::move(lifetimes));
+        } else {
+            begin(network);
         }
-        write_npy(folder / "weights-bins.npy", NpyType::f4, {network.layers.size(), weight_bins + 1}, borders.data());
-        edges_.emplace(folder / edges_name);
+        for (std::size_t l = 0; l < network.layers.size(); ++l) {
+            weights_.emplace_back(folder / weights_name(l), NpyType::u4, std::vector<std::uint64_t>{weight_bins},
+                                  bytes_to_keep(recorded, weights_name(l)));
+        }
+        edges_.emplace(OutputFile::growing(folder / edges_name, bytes_to_keep(recorded, edges_name)));
+        if (recorded.has_value()) return;
         edges_->append("epoch,layer,edges,born,lost,mean_age,from_birth,ever_active\n");
         count_weights(network);
-    }
-
-    Files(const fs::path& folder, const Network& network, const RecordPlan& plan, const RecordedBytes& recorded,
-          AllLifetimes lifetimes)
-        : folder_(folder), plan_(plan) {
-        if (lifetimes.size() != network.layers.size()) {
-            throw UserError(ExitCode::checkpoint, "the checkpoint follows the edges of " +
-                                                      std::to_string(lifetimes.size()) + " layers, the network has " +
-                                                      std::to_string(network.layers.size()));
-        }
-        const NpyArray borders = read_npy(folder / "weights-bins.npy");
-        if (borders.type != NpyType::f4 ||
-            borders.shape != std::vector<std::uint64_t>{network.layers.size(), weight_bins + 1}) {
-            throw UserError(ExitCode::checkpoint,
-                            (folder / "weights-bins.npy").string() + " does not belong to a network of these layers");
-        }
-        for (std::size_t l = 0; l < network.layers.size(); ++l) {
-            if (lifetimes[l].has_value() != is_followed(network.layers[l])) {
-                throw UserError(ExitCode::checkpoint,
-                                "the checkpoint and the network disagree on which layers' edges "
-                                "are followed");
-            }
-            lifetimes_.emplace_back();
-            if (lifetimes[l].has_value()) lifetimes_.back().emplace(lifetimes[l]->last, std::move(lifetimes[l]->lifetimes));
-            // the last border of a layer is its reach
-            float reach = 0;
-            std::memcpy(&reach, borders.data.data() + ((l + 1) * (weight_bins + 1) - 1) * sizeof reach, sizeof reach);
-            reach_.push_back(reach);
-            weights_.emplace_back(folder / weights_name(l), NpyType::u4, std::vector<std::uint64_t>{weight_bins},
-                                  recorded_bytes(recorded, weights_name(l)));
-        }
-        edges_.emplace(OutputFile::reopened(folder / edges_name, recorded_bytes(recorded, edges_name)));
     }
 
     void sync(RecordedBytes& bytes) {
@@ -125,9 +94,9 @@ public:
 
     [[nodiscard]] AllLifetimes lifetimes() const {
         AllLifetimes all;
-        for (const auto& history : lifetimes_) {
+        for (const auto& each : lifetimes_) {
             all.emplace_back();
-            if (history) all.back().emplace(LayerLifetimes{history->last(), history->lifetimes()});
+            if (each) all.back().emplace(LayerLifetimes{each->last(), each->lifetimes()});
         }
         return all;
     }
@@ -137,10 +106,10 @@ public:
         std::string lines;
         for (std::size_t l = 0; l < lifetimes_.size(); ++l) {
             if (!lifetimes_[l]) continue;
-            const EdgeStatistics look = lifetimes_[l]->observe(*network.layers[l].topology, epoch);
-            lines += number_text(epoch) + "," + number_text(l + 1) + "," + number_text(look.edges) + "," +
-                     number_text(look.born) + "," + number_text(look.lost) + "," + number_text(look.mean_age) + "," +
-                     number_text(look.from_birth) + "," + number_text(look.ever_active) + "\n";
+            const EdgeStatistics edges = lifetimes_[l]->observe(*network.layers[l].topology, epoch);
+            lines += number_text(epoch) + "," + number_text(l + 1) + "," + number_text(edges.edges) + "," +
+                     number_text(edges.born) + "," + number_text(edges.lost) + "," + number_text(edges.mean_age) + "," +
+                     number_text(edges.from_birth) + "," + number_text(edges.ever_active) + "\n";
         }
         if (!recorded) return;
         edges_->append(lines);
@@ -161,6 +130,46 @@ public:
     }
 
 private:
+    /// A new run: every edge is born now, and the weights' reach is that of the first ones.
+    void begin(const Network& network) {
+        std::vector<float> borders;
+        for (const Layer& layer : network.layers) {
+            lifetimes_.emplace_back();
+            if (is_followed(layer)) lifetimes_.back().emplace(*layer.topology);
+            reach_.push_back(reach_of(layer));
+            for (std::size_t b = 0; b <= weight_bins; ++b) {
+                borders.push_back(reach_.back() * (2 * static_cast<float>(b) / static_cast<float>(weight_bins) - 1));
+            }
+        }
+        write_npy(folder_ / bins_name, NpyType::f4, {network.layers.size(), weight_bins + 1}, borders.data());
+    }
+
+    /// A run that goes on: edges as a checkpoint held them, the weights' reach as its files say.
+    void go_on(const Network& network, AllLifetimes lifetimes) {
+        const std::size_t layers = network.layers.size();
+        if (lifetimes.size() != layers) {
+            throw UserError(ExitCode::checkpoint, "the checkpoint follows the edges of " +
+                                                      std::to_string(lifetimes.size()) + " layers, the network has " +
+                                                      std::to_string(layers));
+        }
+        const NpyArray borders = read_npy(folder_ / bins_name);
+        if (borders.type != NpyType::f4 || borders.shape != std::vector<std::uint64_t>{layers, weight_bins + 1}) {
+            throw UserError(ExitCode::checkpoint,
+                            (folder_ / bins_name).string() + " does not belong to a network of these layers");
+        }
+        for (std::size_t l = 0; l < layers; ++l) {
+            if (lifetimes[l].has_value() != is_followed(network.layers[l])) {
+                throw UserError(ExitCode::checkpoint,
+                                "the checkpoint and the network disagree on which layers' edges are followed");
+            }
+            auto& followed = lifetimes_.emplace_back();
+            if (lifetimes[l].has_value()) followed.emplace(lifetimes[l]->last, std::move(lifetimes[l]->lifetimes));
+            // the last border of a layer is its reach
+            float& reach = reach_.emplace_back();
+            std::memcpy(&reach, borders.data.data() + ((l + 1) * (weight_bins + 1) - 1) * sizeof reach, sizeof reach);
+        }
+    }
+
     void count_weights(const Network& network) {
         for (std::size_t l = 0; l < weights_.size(); ++l) {
             const auto counts = histogram(network.layers[l].weights, reach_[l]);
@@ -176,16 +185,14 @@ private:
     std::optional<OutputFile> edges_;
 };
 
-TopologyRecords::TopologyRecords(const fs::path& folder, const Network& network, const RecordPlan& plan)
-    : files_(std::make_unique<Files>(folder, network, plan)) {}
 TopologyRecords::TopologyRecords(const fs::path& folder, const Network& network, const RecordPlan& plan,
-                                 const RecordedBytes& recorded, AllLifetimes lifetimes)
-    : files_(std::make_unique<Files>(folder, network, plan, recorded, std::move(lifetimes))) {}
+                                 const std::optional<RecordedBytes>& recorded, AllLifetimes lifetimes)
+    : impl_(std::make_unique<Impl>(folder, network, plan, recorded, std::move(lifetimes))) {}
 TopologyRecords::~TopologyRecords() = default;
-void TopologyRecords::sync(RecordedBytes& bytes) { files_->sync(bytes); }
-AllLifetimes TopologyRecords::lifetimes() const { return files_->lifetimes(); }
-void TopologyRecords::epoch(std::uint32_t epoch, const Network& network) { files_->epoch(epoch, network); }
-void TopologyRecords::finish() { files_->finish(); }
+void TopologyRecords::sync(RecordedBytes& bytes) { impl_->sync(bytes); }
+AllLifetimes TopologyRecords::lifetimes() const { return impl_->lifetimes(); }
+void TopologyRecords::epoch(std::uint32_t epoch, const Network& network) { impl_->epoch(epoch, network); }
+void TopologyRecords::finish() { impl_->finish(); }
 
 bool is_topology_record(const std::string& name) {
     if (name == "edges.csv" || name == "survival.csv" || name == "weights-bins.npy") return true;

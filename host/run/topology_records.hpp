@@ -1,7 +1,6 @@
 // What a run folder holds of its edges and weights, epoch by epoch:
 //   edges.csv            a line per recorded epoch and sparse layer: edges, born and lost in that epoch, mean age,
-//   share
-//                        of the first edges still there, share of the cells that ever held an edge
+//                        share of the first edges still there, share of the cells that ever held an edge
 //   survival.csv         per layer and age: edges that faced another epoch, edges gone after it (a life table)
 //   weights-layer<n>.npy [records][bins] counts of weights, the first record before training
 //   weights-bins.npy     [layers][bins + 1] their borders; the outer bins also hold what lies beyond
@@ -52,12 +51,11 @@ struct RecordPlan {
 
 class TopologyRecords {
 public:
-    /// Creates the files in a run folder; `network` is the one to be trained. Throws UserError (io).
-    TopologyRecords(const std::filesystem::path& folder, const Network& network, const RecordPlan& plan);
-    /// Goes on with the files of a run: cut back to what a checkpoint `recorded`, with the lives it held. Throws
-    /// UserError: io, or checkpoint for what does not belong together.
+    /// Creates the files in a run folder; `network` is the one to be trained. With `recorded`, goes on with the files
+    /// of a run instead: cut back to what a checkpoint recorded, with the lifetimes it held. Throws UserError: io, or
+    /// checkpoint for what does not belong together.
     TopologyRecords(const std::filesystem::path& folder, const Network& network, const RecordPlan& plan,
-                    const RecordedBytes& recorded, AllLifetimes lifetimes);
+                    const std::optional<RecordedBytes>& recorded = {}, AllLifetimes lifetimes = {});
     ~TopologyRecords();
 
     /// Waits until all that was recorded is on the disk; adds the sizes of the files that grow.
@@ -71,8 +69,8 @@ public:
     void finish();
 
 private:
-    class Files;
-    std::unique_ptr<Files> files_;
+    class Impl;
+    std::unique_ptr<Impl> impl_;
 };
 
 /// True for the names above.

@@ -10,7 +10,7 @@
 namespace espalier {
 namespace {
 
-// Steps between two looks at the observer.
+// The most steps of one advance().
 constexpr std::uint32_t slice_steps = 64;
 
 using Clock = std::chrono::steady_clock;
@@ -23,22 +23,25 @@ bool all_finite(const std::vector<float>& values) {
 
 }  // namespace
 
-Trainer::Trainer(const Experiment& experiment, Backend& backend, const DataSet& data, const Network& network,
-                 TrainObserver& observer)
-    : experiment_(experiment),
+const Network& EpochEnd::network() {
+    if (!network_.has_value()) network_ = trainer_.network();
+    return *network_;
+}
+
+Trainer::Trainer(Experiment experiment, Backend& backend, const DataSet& data, const Network& network)
+    : experiment_(std::move(experiment)),
       backend_(backend),
-      observer_(observer),
       train_(backend, data, data.train),
       test_(backend, data, data.test),
-      model_(make_model(backend, experiment, network)),
-      new_weights_(experiment.new_weights == "initial" ? experiment.initial_weights
-                                                       : parse_rule<WeightLaw>(experiment.new_weights)),
-      decay_form_(experiment.decay_form == "default" ? default_decay_form(experiment.optimizer)
-                                                     : parse_rule<DecayForm>(experiment.decay_form)),
-      steps_per_epoch_((data.train.count() + experiment.batch - 1) / experiment.batch),
-      scalars_(backend, std::max<std::size_t>(1, experiment.layer_decay.size()) * steps_per_epoch_),
-      grow_(network.layers.size(), experiment.grow) {
-    if (!experiment.layer_decay.empty()) model_->set_scalars_stride(steps_per_epoch_);
+      model_(make_model(backend, experiment_, network)),
+      new_weights_(experiment_.new_weights == "initial" ? experiment_.initial_weights
+                                                       : parse_rule<WeightLaw>(experiment_.new_weights)),
+      decay_form_(experiment_.decay_form == "default" ? default_decay_form(experiment_.optimizer)
+                                                     : parse_rule<DecayForm>(experiment_.decay_form)),
+      steps_per_epoch_((data.train.count() + experiment_.batch - 1) / experiment_.batch),
+      scalars_(backend, std::max<std::size_t>(1, experiment_.layer_decay.size()) * steps_per_epoch_),
+      grow_(network.layers.size(), experiment_.grow) {
+    if (!experiment_.layer_decay.empty()) model_->set_scalars_stride(steps_per_epoch_);
     for (const Layer& layer : network.layers) edges_.push_back(static_cast<EdgeIndex>(layer.weights.size()));
 }
 
@@ -49,18 +52,23 @@ void Trainer::continue_from(TrainingProgress progress, std::vector<EpochRecord> 
     history_ = std::move(history);
 }
 
-bool Trainer::run() {
-    while (progress_.epoch < experiment_.epochs) {
-        if (progress_.step == 0) begin_epoch();
-        if (!train_epoch()) return false;
-        finish_epoch();
-        ++progress_.epoch;
-        progress_.step = 0;
-        history_.push_back(progress_.record);
-        observer_.on_epoch(progress_.record);
-        observer_.on_epoch_end(*this);
+bool Trainer::run(const std::function<bool()>& stop) {
+    while (!done()) {
+        if (stop && stop()) return false;
+        advance();
     }
     return true;
+}
+
+bool Trainer::advance() {
+    if (done()) return false;
+    if (progress_.step == 0) begin_epoch();
+    if (progress_.step < steps_per_epoch_) {
+        train_slice();
+    } else {
+        finish_epoch();
+    }
+    return !done();
 }
 
 void Trainer::begin_epoch() {
@@ -75,9 +83,12 @@ void Trainer::begin_epoch() {
     progress_.before = all_degrees();
 }
 
+/// Pruning comes before the test or after it as the experiment says (a published figure may be of the pruned network),
+/// regrowth always after both: new edges have learned nothing that could be tested.
 void Trainer::finish_epoch() {
     const std::uint32_t epoch = progress_.epoch;
     EpochRecord& record = progress_.record;
+    summarise_training();
     const bool each_epoch = evolves() && std::holds_alternative<EveryEpoch>(experiment_.cadence);
     const bool last = epoch + 1 == experiment_.epochs;
     const bool evolves_now = each_epoch && !(last && experiment_.last_epoch == LastEpoch::keep);
@@ -98,9 +109,25 @@ void Trainer::finish_epoch() {
     for (std::size_t l = 0; l < model_->num_layers(); ++l) {
         if (!model_->is_sparse(l)) continue;
         for (const EdgeIndex degree : after[sparse].outputs) record.edges += degree;
-        observer_.on_degrees(l, progress_.before[sparse], after[sparse]);
+        for (TrainObserver* each : observers_) each->on_degrees(epoch + 1, l, progress_.before[sparse], after[sparse]);
         ++sparse;
     }
+    ++progress_.epoch;
+    progress_.step = 0;
+    history_.push_back(record);
+    for (TrainObserver* each : observers_) each->on_epoch(record);
+    EpochEnd end(*this);
+    for (TrainObserver* each : observers_) each->on_epoch_end(end);
+}
+
+/// What the epoch's steps come to, in its record.
+void Trainer::summarise_training() {
+    const Metrics& metrics = progress_.metrics;
+    EpochRecord& record = progress_.record;
+    record.images_per_second = static_cast<double>(metrics.samples) / record.train_seconds;
+    record.train_loss = metrics.batch_loss_sum / static_cast<double>(metrics.batches);
+    record.train_accuracy =
+        static_cast<double>(metrics.correct) / (static_cast<double>(metrics.samples) * model_->answers_per_sample());
 }
 
 void Trainer::upload_scalars(std::uint32_t epoch) {
@@ -119,32 +146,25 @@ void Trainer::upload_scalars(std::uint32_t epoch) {
         }
     }
     scalars_.upload(scalars.data());
+    scalars_epoch_ = epoch;
 }
 
-bool Trainer::train_epoch() {
-    EpochRecord& record = progress_.record;
-    upload_scalars(progress_.epoch);
-    for (;;) {
-        if (observer_.stop()) return false;
-        if (progress_.step == steps_per_epoch_) break;
-        observer_.on_progress(progress_.epoch + 1, static_cast<double>(progress_.step) / steps_per_epoch_);
-        const auto start = Clock::now();
-        const std::uint32_t end = train_slice();
-        add_metrics(backend_.metrics(), progress_.step, end - progress_.step);
-        record.train_seconds += seconds_since(start);
-        progress_.step = end;
-    }
-    const Metrics& metrics = progress_.metrics;
-    record.images_per_second = static_cast<double>(metrics.samples) / record.train_seconds;
-    record.train_loss = metrics.batch_loss_sum / static_cast<double>(metrics.batches);
-    record.train_accuracy =
-        static_cast<double>(metrics.correct) / (static_cast<double>(metrics.samples) * model_->answers_per_sample());
-    return true;
+void Trainer::train_slice() {
+    const std::uint32_t epoch = progress_.epoch;
+    if (scalars_epoch_ != epoch) upload_scalars(epoch);
+    const double part = static_cast<double>(progress_.step) / steps_per_epoch_;
+    for (TrainObserver* each : observers_) each->on_progress(epoch + 1, part);
+    const auto start = Clock::now();
+    const std::uint32_t end = enqueue_slice();
+    add_metrics(backend_.metrics(), progress_.step, end - progress_.step);
+    progress_.record.train_seconds += seconds_since(start);
+    progress_.step = end;
 }
 
-/// Steps up to the next look or the next evolution, which run as one program; returns where they end. A slice depends
-/// on its first step alone, so a run that was stopped has the same slices as one that was not, and so the same sums.
-std::uint32_t Trainer::train_slice() {
+/// Steps up to the end of a slice or the next evolution, which run as one program; returns where they end. A slice
+/// depends on its first step alone, so a run that was stopped has the same slices as one that was not, and so the same
+/// sums.
+std::uint32_t Trainer::enqueue_slice() {
     const std::uint32_t done = progress_.step;
     const std::uint32_t before = progress_.epoch * steps_per_epoch_;
     std::uint32_t end = std::min(steps_per_epoch_, done + slice_steps);

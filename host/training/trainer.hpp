@@ -1,8 +1,10 @@
 // The training loop: epochs of steps, test passes, evolution, one record an epoch. Without a word of any device: all
-// work goes through Backend verbs, all output through the observer.
+// work goes through Backend verbs, all output through observers.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,61 +12,76 @@
 #include "espalier/experiment.hpp"
 #include "host/data/dataset.hpp"
 #include "host/models/model.hpp"
-#include "host/run/recorder.hpp"
+#include "host/run/epoch_record.hpp"
+#include "host/run/training_progress.hpp"
 
 namespace espalier {
 
-/// How far a run has come: with the experiment, the data and the network, all that decides what follows.
-struct TrainingProgress {
-    std::uint32_t epoch = 0;  // epochs done
-    std::uint32_t step = 0;   // steps done of the one begun, 0: none is begun
-    // of the epoch begun, meaningless otherwise:
-    Metrics metrics;
-    EpochRecord record;
-    std::vector<Degrees> before;  // of the sparse layers, at its start
-};
-
 class Trainer;
 
-/// What a training run tells as it goes.
+/// The moment after an epoch and its record, when a run may be saved: the trainer's progress() then says that no epoch
+/// is begun.
+class EpochEnd {
+public:
+    explicit EpochEnd(Trainer& trainer) : trainer_(trainer) {}
+    [[nodiscard]] const Trainer& trainer() const { return trainer_; }
+    /// The network as it stands: read back on the first call, one copy for all observers of this moment.
+    const Network& network();
+
+private:
+    Trainer& trainer_;
+    std::optional<Network> network_;
+};
+
+/// What a training run tells as it goes. Epochs count from 1, layers from 0.
 class TrainObserver {
 public:
     virtual ~TrainObserver() = default;
-    /// Inside epoch `epoch` (from 1), `part` of it done.
+    /// Inside epoch `epoch`, `part` of it done, in [0, 1).
     virtual void on_progress(std::uint32_t /*epoch*/, double /*part*/) {}
+    /// Degrees of a sparse layer around the evolution that ends an epoch.
+    virtual void on_degrees(std::uint32_t /*epoch*/, std::size_t /*layer*/, const Degrees& /*before*/,
+                            const Degrees& /*after*/) {}
     virtual void on_epoch(const EpochRecord& /*record*/) {}
-    /// Degrees of sparse layer `layer` (from 0) around an epoch's evolution.
-    virtual void on_degrees(std::size_t /*layer*/, const Degrees& /*before*/, const Degrees& /*after*/) {}
-    /// After every epoch and its record: the moment to read the network back and to save it, progress() included.
-    virtual void on_epoch_end(Trainer& /*trainer*/) {}
-    /// Polled between slices of steps; true ends the run.
-    virtual bool stop() { return false; }
+    /// After every epoch and its record.
+    virtual void on_epoch_end(EpochEnd& /*end*/) {}
 };
 
 class Trainer {
 public:
-    /// `experiment`, `backend` and `observer` must outlive the trainer; `network` must fit the experiment.
-    Trainer(const Experiment& experiment, Backend& backend, const DataSet& data, const Network& network,
-            TrainObserver& observer);
+    /// Copies the data to the backend and loads the network there; keeps a reference to the backend alone, which must
+    /// outlive the trainer. `network` must fit the experiment.
+    Trainer(Experiment experiment, Backend& backend, const DataSet& data, const Network& network);
+
+    /// Tells `observer`, which must outlive the trainer, from now on; observers are told in the order they were added.
+    void add_observer(TrainObserver& observer) { observers_.push_back(&observer); }
 
     /// Goes on where another trainer of the same experiment, data and network stood; `history` is what that one
     /// recorded.
     void continue_from(TrainingProgress progress, std::vector<EpochRecord> history);
 
-    /// Trains all epochs left. Returns false if the observer stopped it; network() and progress() then say all that
-    /// another trainer needs to go on to the same bits.
+    /// Trains all epochs left, asking `stop`, if there is one, before each piece of advance(). Returns false if it said
+    /// yes; network() and progress() then say all that another trainer needs to go on to the same bits.
     /// Throws UserError (nonfinite) naming epoch, step and layer when the loss is not finite.
-    bool run();
+    bool run(const std::function<bool()>& stop = {});
 
+    /// Does the next piece of the run: up to 64 steps, or the end of an epoch (test, evolution, record). Returns whether
+    /// anything is left to do. Throws as run() does.
+    bool advance();
+    [[nodiscard]] bool done() const { return progress_.epoch == experiment_.epochs; }
+
+    /// The network as it stands; waits for the backend.
     [[nodiscard]] Network network() { return model_->store(); }
+    [[nodiscard]] const Experiment& experiment() const { return experiment_; }
     [[nodiscard]] const TrainingProgress& progress() const { return progress_; }
     [[nodiscard]] const std::vector<EpochRecord>& history() const { return history_; }
 
 private:
     void begin_epoch();
-    bool train_epoch();
-    std::uint32_t train_slice();
+    void train_slice();
+    std::uint32_t enqueue_slice();
     void finish_epoch();
+    void summarise_training();
     void upload_scalars(std::uint32_t epoch);
     void test(EpochRecord& record);
     /// Adds a slice's metrics, in which step `first` was the first, to the epoch's.
@@ -81,15 +98,16 @@ private:
     void finish_evolution(std::uint32_t epoch);
     [[nodiscard]] std::vector<Degrees> all_degrees();
 
-    const Experiment& experiment_;
+    Experiment experiment_;
     Backend& backend_;
-    TrainObserver& observer_;
+    std::vector<TrainObserver*> observers_;
     UploadedSplit train_, test_;
     std::unique_ptr<Model> model_;
     WeightLaw new_weights_;
     DecayForm decay_form_;
     std::uint32_t steps_per_epoch_;
     Buffer<StepScalars> scalars_;   // [layers, or 1 if all decay alike][steps]
+    std::optional<std::uint32_t> scalars_epoch_;  // the epoch they are of
     std::vector<EdgeIndex> edges_;  // of each layer
     std::vector<GrowRule> grow_;    // of each layer's next regrowth
     TrainingProgress progress_;

@@ -18,8 +18,7 @@ int main() {
     experiment.learning_rate = Constant{0.05, 0};
 
     const auto backend = make_backend("cpu", 1);
-    TrainObserver observer;
-    Trainer trainer(experiment, *backend, data, initialize_network(experiment), observer);
+    Trainer trainer(experiment, *backend, data, initialize_network(experiment));
     trainer.run();
 
     const EpochRecord& last = trainer.history().back();

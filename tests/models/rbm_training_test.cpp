@@ -60,8 +60,7 @@ TEST(RbmTraining, VisibleBiasesHaveADecayOfTheirOwn) {
         experiment.batch = 100;
         experiment.epochs = 1;
         const auto backend = backend_for_test("cpu", 1);
-        TrainObserver silent;
-        Trainer trainer(experiment, *backend, data, born, silent);
+        Trainer trainer(experiment, *backend, data, born);
         ASSERT_TRUE(trainer.run());
         const Network network = trainer.network();
         for (std::size_t i = 0; i < 60; ++i) {
@@ -111,11 +110,8 @@ TEST_P(RbmOnCuda, LearnsAsOnTheCpu) {
 TEST(RbmTraining, GoesOnToTheSameBits) {
     class StopInside final : public TrainObserver {
     public:
-        void on_progress(std::uint32_t epoch, double part) override { reached_ = epoch == 3 && part > 0; }
-        bool stop() override { return reached_; }
-
-    private:
-        bool reached_ = false;
+        void on_progress(std::uint32_t epoch, double part) override { reached = epoch == 3 && part > 0; }
+        bool reached = false;
     };
     const DataSet data = binary_data(60, 500, 2);
     for (const bool persistent : {false, true}) {
@@ -125,12 +121,12 @@ TEST(RbmTraining, GoesOnToTheSameBits) {
         const Trained unbroken = train(experiment, data, 1);
         const auto backend = backend_for_test("cpu", 1);
         StopInside first_part;
-        Trainer first(experiment, *backend, data, initialize_network(experiment), first_part);
-        ASSERT_FALSE(first.run());
+        Trainer first(experiment, *backend, data, initialize_network(experiment));
+        first.add_observer(first_part);
+        ASSERT_FALSE(first.run([&] { return first_part.reached; }));
         ASSERT_EQ(first.progress().epoch, 2U);
         ASSERT_GT(first.progress().step, 0U);
-        TrainObserver observer;
-        Trainer second(experiment, *backend, data, first.network(), observer);
+        Trainer second(experiment, *backend, data, first.network());
         second.continue_from(first.progress(), first.history());
         ASSERT_TRUE(second.run());
         expect_same({second.network(), second.history()}, unbroken);

@@ -41,9 +41,8 @@ Trained trained(const OptionTexts& given) {
     validate(experiment);
     const DataSet data = load_dataset("synthetic", "", experiment.train_samples, experiment.test_samples);
     const auto backend = make_cpu_backend(1);
-    TrainObserver nobody;
     Trained result{initialize_network(experiment), {}, {}};
-    Trainer trainer(experiment, *backend, data, result.before, nobody);
+    Trainer trainer(experiment, *backend, data, result.before);
     EXPECT_TRUE(trainer.run());
     result.after = trainer.network();
     for (const EpochRecord& record : trainer.history()) result.edges.push_back(record.edges);

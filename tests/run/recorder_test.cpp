@@ -177,7 +177,7 @@ TEST(Recorder, GoesOnWhereACheckpointWasMade) {
     EXPECT_EQ(history[0].epoch, 1U);
     EXPECT_TRUE(std::isnan(history[0].test_loss));
 
-    Recorder recorder(folder, at_checkpoint, "seed = 1\n", two_layers);
+    Recorder recorder(folder, false, "seed = 1\n", two_layers, at_checkpoint);
     EXPECT_EQ(read_npy(folder / "connections.npy").shape, (std::vector<std::uint64_t>{1, 2, 6}));
     recorder.degrees(0, second, third);
     recorder.epoch(record);
@@ -194,11 +194,11 @@ TEST(Recorder, AHistoryTooShortToGoOnWith) {
         bytes = recorder.sync();
     }
     bytes["history.csv"] += 1;
-    const auto [code, message] = error_of([&] { Recorder(folder, bytes, "", two_layers); });
+    const auto [code, message] = error_of([&] { Recorder(folder, false, "", two_layers, bytes); });
     EXPECT_EQ(code, ExitCode::io);
     EXPECT_NE(message.find("history.csv"), std::string::npos) << message;
     bytes.erase("history.csv");
-    EXPECT_EQ(error_of([&] { Recorder(folder, bytes, "", two_layers); }).first, ExitCode::checkpoint);
+    EXPECT_EQ(error_of([&] { Recorder(folder, false, "", two_layers, bytes); }).first, ExitCode::checkpoint);
     EXPECT_EQ(error_of([&] { (void)read_history(folder / "history.jsonl", 5); }).first, ExitCode::checkpoint);
 }
 

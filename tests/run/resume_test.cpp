@@ -60,8 +60,9 @@ TEST_P(Resume, EqualsTheUnbrokenRunWhereverItWasStopped) {
     const Network born = initialize_network(experiment);
 
     KeepingObserver unbroken;
-    Trainer whole(experiment, *backend, data, born, unbroken);
-    ASSERT_TRUE(whole.run());
+    Trainer whole(experiment, *backend, data, born);
+    whole.add_observer(unbroken);
+    ASSERT_TRUE(whole.run(unbroken.stop()));
     const Network expected = whole.network();
     ASSERT_FALSE(same_arrays(expected, born));
 
@@ -73,15 +74,17 @@ TEST_P(Resume, EqualsTheUnbrokenRunWhereverItWasStopped) {
         KeepingObserver first(look);
         std::vector<EpochRecord> history;
         {
-            Trainer trainer(experiment, *backend, data, born, first);
-            ASSERT_FALSE(trainer.run());
+            Trainer trainer(experiment, *backend, data, born);
+            trainer.add_observer(first);
+            ASSERT_FALSE(trainer.run(first.stop()));
             history = trainer.history();
             save_checkpoint(file, {experiment, trainer.progress(), {}, {}, data.name, data.digest, "cpu", "cpu", {}},
                             trainer.network());
         }
         Checkpoint checkpoint = load_checkpoint(file);
         KeepingObserver second;
-        Trainer trainer(experiment, *backend, data, checkpoint.network, second);
+        Trainer trainer(experiment, *backend, data, checkpoint.network);
+        trainer.add_observer(second);
         trainer.continue_from(checkpoint.info.progress, history);
         ASSERT_TRUE(trainer.run());
 
@@ -100,10 +103,9 @@ TEST(Numbers, ANonfiniteLossNamesEpochStepAndLayer) {
     Experiment experiment = small_experiment();
     const auto backend = make_cpu_backend(1);
     const DataSet data = load_dataset(experiment.dataset, "", experiment.train_samples, experiment.test_samples);
-    KeepingObserver observer;
     Network network = initialize_network(experiment);
     network.layers[1].weights[0] = std::numeric_limits<float>::quiet_NaN();
-    Trainer trainer(experiment, *backend, data, network, observer);
+    Trainer trainer(experiment, *backend, data, network);
     try {
         trainer.run();
         FAIL() << "trained on";
@@ -116,7 +118,7 @@ TEST(Numbers, ANonfiniteLossNamesEpochStepAndLayer) {
     // Growing without bound: some step after the first.
     experiment.learning_rate = Constant{1e6, 0};
     experiment.loss = SoftmaxNll{};
-    Trainer wild(experiment, *backend, data, initialize_network(experiment), observer);
+    Trainer wild(experiment, *backend, data, initialize_network(experiment));
     try {
         wild.run();
         FAIL() << "trained on";

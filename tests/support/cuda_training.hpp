@@ -28,8 +28,7 @@ struct Trained {
 };
 
 inline Trained train(Backend& backend, const Experiment& experiment, const DataSet& data) {
-    TrainObserver silent;
-    Trainer trainer(experiment, backend, data, initialize_network(experiment), silent);
+    Trainer trainer(experiment, backend, data, initialize_network(experiment));
     trainer.run();
     return {trainer.network(), trainer.history()};
 }

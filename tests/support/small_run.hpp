@@ -33,10 +33,13 @@ inline Experiment small_experiment() {
 class KeepingObserver final : public TrainObserver {
 public:
     explicit KeepingObserver(int stop_at = -1) : stop_at_(stop_at) {}
-    void on_degrees(std::size_t layer, const Degrees& before, const Degrees& after) override {
+    void on_degrees(std::uint32_t, std::size_t layer, const Degrees& before, const Degrees& after) override {
         all_degrees.push_back({layer, before, after});
     }
-    bool stop() override { return looks++ == stop_at_; }
+    /// What run() asks.
+    std::function<bool()> stop() {
+        return [this] { return looks++ == stop_at_; };
+    }
 
     struct Recorded {
         std::size_t layer;

@@ -1,0 +1,99 @@
+#include "host/training/resume.hpp"
+
+#include "espalier/error.hpp"
+#include "host/data/dataset.hpp"
+#include "host/models/initialization.hpp"
+#include "host/options/option_table.hpp"
+#include "host/system/progress.hpp"
+
+namespace espalier {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+/// Refuses options other than the run's own; those of the machine may change.
+void expect_same_options(const Experiment& asked, const Experiment& run, const fs::path& checkpoint) {
+    for (const auto& option : experiment_options()) {
+        if (option.group == "Machine" || option.name == "data-dir" || option.name == "recipe") continue;
+        const std::string now = option.get(asked);
+        const std::string then = option.get(run);
+        if (now == then) continue;
+        throw UserError(ExitCode::usage, "cannot resume from " + checkpoint.string() + ": its run has " + option.name +
+                                             " = " + (then.empty() ? "none" : then) + ", asked for is " +
+                                             (now.empty() ? "none" : now) +
+                                             "; a run with other options is a new one (--init-from starts it from an "
+                                             "old one's network)");
+    }
+}
+
+}  // namespace
+
+std::optional<InterruptedRun> find_interrupted_run(const Experiment& experiment, const fs::path& folder,
+                                                   const RunPlace& place) {
+    if (place.resume == Resume::never) return std::nullopt;
+    Checkpoint checkpoint;
+    std::optional<FoundCheckpoint> found;
+    if (place.checkpoint.empty()) {
+        found = find_checkpoint(folder, checkpoint);
+    } else {
+        found = open_checkpoint(place.checkpoint, checkpoint);
+    }
+    if (!found.has_value()) {
+        if (place.resume == Resume::if_possible) return std::nullopt;
+        throw UserError(ExitCode::checkpoint, folder.string() + " holds no checkpoint to resume from");
+    }
+    expect_same_options(experiment, checkpoint.info.experiment, found->path);
+    return InterruptedRun{std::move(*found), std::move(checkpoint.info), std::move(checkpoint.network), {}};
+}
+
+bool may_restart(const fs::path& folder, const RunPlace& place) {
+    if (place.resume != Resume::if_possible || !fs::exists(folder)) return false;
+    if (!fs::exists(folder / "network.safetensors")) return true;
+    throw UserError(ExitCode::usage, folder.string() +
+                                         " holds a network but no checkpoint to resume from; pass "
+                                         "--overwrite to replace it, or choose another folder with --out");
+}
+
+void expect_resumable(const Experiment& experiment, const DataSet& data, InterruptedRun& run) {
+    const CheckpointInfo& info = run.info;
+    const auto refuse = [&](const std::string& what) {
+        throw UserError(ExitCode::checkpoint, run.found.path.string() + ": " + what);
+    };
+    if (info.dataset_digest != data.digest) {
+        refuse("its run saw other data: expected digest " + info.dataset_digest + ", found " + data.digest + " in " +
+               data.source);
+    }
+    fit_network(experiment, false, run.network);
+    const std::uint32_t steps = (data.train.count() + experiment.batch - 1) / experiment.batch;
+    const bool past_end = info.progress.epoch == experiment.epochs && info.progress.step > 0;
+    if (info.progress.step > steps || past_end) {
+        refuse("step " + std::to_string(info.progress.step) + " of epoch " + std::to_string(info.progress.epoch + 1) +
+               " lies beyond the run");
+    }
+    const auto recorded = info.recorded.find("history.jsonl");
+    run.history = read_history(run.found.run / "history.jsonl", recorded == info.recorded.end() ? 0 : recorded->second);
+    if (run.history.size() != info.progress.epoch) {
+        refuse("after epoch " + std::to_string(info.progress.epoch) + ", but history.jsonl holds " +
+               std::to_string(run.history.size()) + " epochs there");
+    }
+}
+
+void say_resumed(const InterruptedRun& run, const Backend& backend, Progress& progress) {
+    const FoundCheckpoint& found = run.found;
+    const CheckpointInfo& info = run.info;
+    for (const std::string& warning : found.warnings) progress.say("warning: " + warning);
+    const CheckpointPlace place{info.progress.epoch, info.progress.step};
+    const int forgotten = forget_newer(found.run, place);
+    progress.say("resuming from " + found.path.string() +
+                 (forgotten > 0 ? " (removed the " + std::to_string(forgotten) + " after it)" : ""));
+    const auto without_threads = [](const std::string& description) {
+        return description.substr(0, description.find(','));
+    };
+    if (without_threads(info.machine) != without_threads(backend.describe())) {
+        progress.say("warning: this run began on '" + info.machine + "' and goes on on '" + backend.describe() +
+                     "': from here on its bits differ from those of an unbroken run");
+    }
+}
+
+}  // namespace espalier

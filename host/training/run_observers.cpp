@@ -1,0 +1,54 @@
+#include "host/training/run_observers.hpp"
+
+#include <cstdio>
+
+#include "host/run/checkpoint_folder.hpp"
+#include "host/system/progress.hpp"
+
+namespace espalier {
+namespace {
+
+constexpr std::chrono::duration<double> between_checkpoints{60};
+
+}  // namespace
+
+void HistoryObserver::on_degrees(std::uint32_t epoch, std::size_t layer, const Degrees& before, const Degrees& after) {
+    if (is_recorded(epoch, plan_.every, plan_.epochs)) recorder_.degrees(layer, before, after);
+}
+
+void TopologyObserver::on_epoch_end(EpochEnd& end) {
+    records_.epoch(end.trainer().progress().epoch, end.network());
+}
+
+void Checkpointer::on_epoch_end(EpochEnd& end) {
+    const std::uint32_t epoch = end.trainer().progress().epoch;
+    const bool due =
+        every_ > 0 ? epoch % every_ == 0 : std::chrono::steady_clock::now() - last_ >= between_checkpoints;
+    if (keep_ == 0 || !due || end.trainer().done()) return;  // the last one is saved after the run
+    save(end.trainer(), end.network());
+}
+
+void Checkpointer::save(const Trainer& trainer, const Network& network) {
+    if (keep_ == 0) return;
+    info_.progress = trainer.progress();
+    info_.test_loss.reset();
+    if (info_.progress.step == 0 && !trainer.history().empty()) info_.test_loss = trainer.history().back().test_loss;
+    info_.recorded = recorder_.sync();
+    records_.sync(info_.recorded);
+    info_.lifetimes = records_.lifetimes();
+    add_checkpoint(recorder_.folder(), info_, network, keep_);
+    last_ = std::chrono::steady_clock::now();
+}
+
+void ProgressObserver::on_progress(std::uint32_t epoch, double part) { progress_.within(epoch, part); }
+
+void ProgressObserver::on_epoch(const EpochRecord& record) {
+    char line[160];
+    std::snprintf(line, sizeof line, "train %.4f %6.2f %%   test %.4f %6.2f %%   %.3f s   %llu replaced",
+                  record.train_loss, 100 * record.train_accuracy, record.test_loss, 100 * record.test_accuracy,
+                  record.train_seconds + record.test_seconds + record.evolution_seconds,
+                  static_cast<unsigned long long>(record.replaced_positive + record.replaced_negative));
+    progress_.epoch_done(record.epoch, line);
+}
+
+}  // namespace espalier

@@ -1,0 +1,73 @@
+// Who watches a training run on behalf of its folder and its user, each an observer of its own: what is recorded, when
+// checkpoints are made, what is shown.
+#pragma once
+
+#include <chrono>
+
+#include "host/run/checkpoint.hpp"
+#include "host/run/recorder.hpp"
+#include "host/run/topology_records.hpp"
+#include "host/training/run_training.hpp"
+#include "host/training/trainer.hpp"
+
+namespace espalier {
+
+class Progress;
+
+/// Writes the history, and the degrees of the epochs on record.
+class HistoryObserver final : public TrainObserver {
+public:
+    HistoryObserver(Recorder& recorder, const RecordPlan& plan) : recorder_(recorder), plan_(plan) {}
+    void on_degrees(std::uint32_t epoch, std::size_t layer, const Degrees& before, const Degrees& after) override;
+    void on_epoch(const EpochRecord& record) override { recorder_.epoch(record); }
+
+private:
+    Recorder& recorder_;
+    RecordPlan plan_;
+};
+
+/// Follows edges and weights.
+class TopologyObserver final : public TrainObserver {
+public:
+    explicit TopologyObserver(TopologyRecords& records) : records_(records) {}
+    void on_epoch_end(EpochEnd& end) override;
+
+private:
+    TopologyRecords& records_;
+};
+
+/// Makes a run's checkpoints: when they are due, and what stands in them. Comes after the observers that write records:
+/// a checkpoint says how far those have come.
+class Checkpointer final : public TrainObserver {
+public:
+    Checkpointer(const RunPlace& place, Recorder& recorder, TopologyRecords& records, CheckpointInfo info)
+        : every_(place.checkpoint_every),
+          keep_(place.keep),
+          recorder_(recorder),
+          records_(records),
+          info_(std::move(info)) {}
+
+    void on_epoch_end(EpochEnd& end) override;
+    void save(const Trainer& trainer, const Network& network);
+
+private:
+    std::uint32_t every_;
+    int keep_;
+    Recorder& recorder_;
+    TopologyRecords& records_;
+    CheckpointInfo info_;
+    std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
+};
+
+/// Shows the run's progress to its user.
+class ProgressObserver final : public TrainObserver {
+public:
+    explicit ProgressObserver(Progress& progress) : progress_(progress) {}
+    void on_progress(std::uint32_t epoch, double part) override;
+    void on_epoch(const EpochRecord& record) override;
+
+private:
+    Progress& progress_;
+};
+
+}  // namespace espalier
