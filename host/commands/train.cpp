@@ -5,6 +5,7 @@
 
 #include "espalier/error.hpp"
 #include "host/run/checkpoint_folder.hpp"
+#include "host/run/run_layout.hpp"
 #include "host/commands/command.hpp"
 #include "host/options/config_text.hpp"
 #include "host/commands/experiment_options.hpp"
@@ -64,7 +65,7 @@ Experiment resumed_experiment(const TrainArguments& arguments, RunPlace& place) 
     }
     place.folder = run;
     Experiment experiment;
-    const std::string config = (run / "config.toml").string();
+    const std::string config = (run / run_layout::config).string();
     apply(read_config_file(config), config, experiment);
     return experiment;
 }

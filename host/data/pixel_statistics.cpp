@@ -13,7 +13,6 @@
 namespace espalier {
 namespace {
 
-constexpr const char* file_name = "pixels.npy";
 
 PixelMap summed(const std::vector<double>& values, const ImageShape& shape) {
     PixelMap map{shape.height, shape.width, std::vector<double>(std::size_t{shape.height} * shape.width, 0.0)};
@@ -69,15 +68,14 @@ PixelStatistics pixel_statistics(const DataSet& data) {
     return statistics;
 }
 
-void write_pixel_statistics(const std::filesystem::path& folder, const PixelStatistics& statistics) {
+void write_pixel_statistics(const std::filesystem::path& path, const PixelStatistics& statistics) {
     std::vector<float> items(statistics.mean.begin(), statistics.mean.end());
     items.insert(items.end(), statistics.variance.begin(), statistics.variance.end());
     const ImageShape& shape = statistics.shape;
-    write_npy(folder / file_name, NpyType::f4, {2, shape.channels, shape.height, shape.width}, items.data());
+    write_npy(path, NpyType::f4, {2, shape.channels, shape.height, shape.width}, items.data());
 }
 
-PixelStatistics read_pixel_statistics(const std::filesystem::path& folder) {
-    const std::filesystem::path path = folder / file_name;
+PixelStatistics read_pixel_statistics(const std::filesystem::path& path) {
     const NpyArray array = read_npy(path);
     const auto too_long = [](std::uint64_t side) { return side == 0 || side > std::numeric_limits<Index>::max(); };
     if (array.type != NpyType::f4 || array.shape.size() != 4 || array.shape[0] != 2 ||

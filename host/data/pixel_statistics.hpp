@@ -24,10 +24,10 @@ struct PixelStatistics {
 /// Over all training samples; population variance.
 PixelStatistics pixel_statistics(const DataSet& data);
 
-/// Writes pixels.npy into a run folder. Throws UserError (io).
-void write_pixel_statistics(const std::filesystem::path& folder, const PixelStatistics& statistics);
+/// Writes such a file. Throws UserError (io).
+void write_pixel_statistics(const std::filesystem::path& path, const PixelStatistics& statistics);
 
-/// Reads pixels.npy. Throws UserError (data) with file, expected and found.
-PixelStatistics read_pixel_statistics(const std::filesystem::path& folder);
+/// Reads it back. Throws UserError (data) with file, expected and found.
+PixelStatistics read_pixel_statistics(const std::filesystem::path& path);
 
 }  // namespace espalier

@@ -5,7 +5,6 @@
 
 #include "espalier/error.hpp"
 #include "espalier/rule.hpp"
-#include "host/rbm/annealed_importance_sampling.hpp"
 #include "host/data/dataset.hpp"
 #include "host/data/pixel_statistics.hpp"
 
@@ -164,6 +163,15 @@ Network Rbm::store() {
 void add_rbm_layers(const Experiment& experiment, Network& network) {
     network.layers.push_back(carrier(experiment.layers.at(0), 1));
     fit_rbm_chains(experiment, network);
+}
+
+std::vector<double> base_biases(const std::vector<double>& means, double samples) {
+    std::vector<double> biases;
+    for (const double mean : means) {
+        const double smoothed = (mean * samples + 1) / (samples + 2);
+        biases.push_back(std::log(smoothed / (1 - smoothed)));
+    }
+    return biases;
 }
 
 void fit_visible_biases(const DataSet& data, Network& network) {

@@ -52,8 +52,8 @@ private:
 /// coins.
 void add_rbm_layers(const Experiment& experiment, Network& network);
 
-/// What `init-from` says for visible biases by fit_visible_biases().
-constexpr const char* init_from_data = "data";
+/// Visible biases of a machine without edges that fits units of these means; `samples` smooths means of 0 and 1.
+std::vector<double> base_biases(const std::vector<double>& means, double samples);
 
 /// Gives a new machine the visible biases that would fit the training data if it had no edges: its edges need not learn
 /// first which pixels are rarely on. Source: Hinton, "A practical guide to training restricted Boltzmann machines",

@@ -7,7 +7,6 @@
 
 #include "espalier/topology.hpp"
 #include "host/system/did_you_mean.hpp"
-#include "host/models/rbm.hpp"
 
 namespace espalier {
 namespace {

@@ -169,15 +169,6 @@ std::vector<double> inverse_temperatures(std::uint32_t steps) {
     return betas;
 }
 
-std::vector<double> base_biases(const std::vector<double>& means, double samples) {
-    std::vector<double> biases;
-    for (const double mean : means) {
-        const double smoothed = (mean * samples + 1) / (samples + 2);
-        biases.push_back(std::log(smoothed / (1 - smoothed)));
-    }
-    return biases;
-}
-
 AnnealingResult anneal(const RbmParameters& machine, const AnnealingOptions& options) {
     expects(options.chains >= 2, "two chains at least");
     const std::vector<double> base_bias = base_bias_of(machine, options);

@@ -31,9 +31,6 @@ AnnealingResult anneal(const RbmParameters& machine, const AnnealingOptions& opt
 /// first machine to the last, then `steps` Gibbs steps there.
 std::vector<float> sample_machine(const RbmParameters& machine, const AnnealingOptions& options, std::uint32_t steps);
 
-/// Visible biases of a machine without edges that fits units of these means; `samples` smooths means of 0 and 1.
-std::vector<double> base_biases(const std::vector<double>& means, double samples);
-
 /// The inverse temperatures 0 = first < ... < last = 1, of which 3.5 % reach 0.5 and 69 % lie above 0.9, as in the
 /// source.
 std::vector<double> inverse_temperatures(std::uint32_t steps);

@@ -9,6 +9,7 @@
 #include "host/data/dataset.hpp"
 #include "host/formats/heat_map.hpp"
 #include "host/data/pixel_statistics.hpp"
+#include "host/models/rbm.hpp"
 
 namespace espalier {
 namespace {
@@ -119,19 +120,19 @@ void draw_reconstructions(const std::filesystem::path& path, const RbmParameters
 
 }  // namespace
 
-void write_rbm_pictures(const std::filesystem::path& folder, const Network& network, const DataSet& data,
+void write_rbm_pictures(const RbmPictures& files, const Network& network, const DataSet& data,
                         std::uint64_t seed, int threads) {
     if (data.height == 1 || data.channels != 1) return;
     const RbmParameters machine = rbm_parameters(network);
-    draw_receptive_fields(folder / "receptive-fields.png", machine, data);
-    draw_reconstructions(folder / "reconstructions.png", machine, data);
+    draw_receptive_fields(files.receptive_fields, machine, data);
+    draw_reconstructions(files.reconstructions, machine, data);
     AnnealingOptions options{100, 200, seed, base_biases(pixel_statistics(data).mean, data.train.count()), threads};
     const std::vector<float> samples = sample_machine(machine, options, 100);
     Sheet sheet(data.height, data.width, options.chains);
     for (std::size_t s = 0; s < options.chains; ++s) {
         sheet.put(s, [&](std::size_t i) { return samples[s * machine.num_visible + i]; });
     }
-    sheet.write(folder / "samples.png", grey());
+    sheet.write(files.samples, grey());
 }
 
 }  // namespace espalier

@@ -7,6 +7,7 @@
 #include "espalier/random.hpp"
 #include "host/data/dataset.hpp"
 #include "host/data/pixel_statistics.hpp"
+#include "host/models/rbm.hpp"
 
 namespace espalier {
 namespace {

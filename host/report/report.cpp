@@ -7,6 +7,7 @@
 #include "espalier/error.hpp"
 #include "host/formats/output_file.hpp"
 #include "host/report/page.hpp"
+#include "host/run/run_layout.hpp"
 
 namespace espalier {
 namespace {
@@ -45,7 +46,7 @@ std::string shape_text(const ImageShape& shape) {
 /// Sentence about a run whose maps cannot stand beside the first one's; empty if they can.
 std::string shape_fault(const RunFolder& run, const RunFolder& first) {
     if (run.image == first.image) return {};
-    const fs::path file = run.path / (run.image_known ? "pixels.npy" : "config.toml");
+    const fs::path file = run.path / (run.image_known ? run_layout::pixels : run_layout::config);
     return file.string() + ": images of " + shape_text(run.image) + ", but those of " + first.path.string() + " are " +
            shape_text(first.image) + "; a report compares runs of one image shape, make it one of its own";
 }

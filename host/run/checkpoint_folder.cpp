@@ -7,6 +7,7 @@
 
 #include "espalier/error.hpp"
 #include "host/run/checkpoint.hpp"
+#include "host/run/run_layout.hpp"
 #include "host/formats/output_file.hpp"
 #include "host/formats/safetensors.hpp"
 
@@ -114,7 +115,7 @@ std::optional<CheckpointPlace> checkpoint_place(const fs::path& path) {
 std::vector<CheckpointFile> list_checkpoints(const fs::path& run) {
     std::vector<CheckpointFile> files;
     std::error_code none;
-    for (const auto& entry : fs::directory_iterator(run / checkpoints_name, none)) {
+    for (const auto& entry : fs::directory_iterator(run / run_layout::checkpoints, none)) {
         if (const auto place = checkpoint_place(entry.path())) files.push_back({entry.path(), *place});
     }
     std::sort(files.begin(), files.end(),
@@ -124,7 +125,7 @@ std::vector<CheckpointFile> list_checkpoints(const fs::path& run) {
 
 void add_checkpoint(const fs::path& run, const CheckpointInfo& info, const Network& network, int keep) {
     expects(keep > 0, "a checkpoint to be kept");
-    const fs::path folder = run / checkpoints_name;
+    const fs::path folder = run / run_layout::checkpoints;
     std::error_code failed;
     fs::create_directory(folder, failed);
     if (failed) throw_unwritable(folder, failed.value());
@@ -142,7 +143,7 @@ int forget_newer(const fs::path& run, const CheckpointPlace& place) {
         for (const auto& file : list_checkpoints(run)) {
             if (file.place > place && fs::remove(file.path)) ++forgotten;
         }
-        remove_unfinished_checkpoints(run / checkpoints_name);
+        remove_unfinished_checkpoints(run / run_layout::checkpoints);
     } catch (const fs::filesystem_error& failed) {
         throw_unwritable(failed.path1(), failed.code().value());
     }
@@ -150,7 +151,7 @@ int forget_newer(const fs::path& run, const CheckpointPlace& place) {
 }
 
 void remove_checkpoints(const fs::path& run) {
-    const fs::path folder = run / checkpoints_name;
+    const fs::path folder = run / run_layout::checkpoints;
     if (!fs::is_directory(folder)) return;
     remove_unfinished_checkpoints(folder);
     for (const auto& file : list_checkpoints(run)) fs::remove(file.path);
@@ -175,13 +176,13 @@ std::optional<FoundCheckpoint> find_checkpoint(const fs::path& run, Checkpoint& 
         }
     }
     throw UserError(ExitCode::checkpoint,
-                    "no checkpoint in " + (run / checkpoints_name).string() + " can be resumed from:" + faults);
+                    "no checkpoint in " + (run / run_layout::checkpoints).string() + " can be resumed from:" + faults);
 }
 
 fs::path run_of_checkpoint(const fs::path& file) {
     const fs::path folder = fs::absolute(file).lexically_normal().parent_path();
-    if (folder.filename() != checkpoints_name) {
-        throw UserError(ExitCode::checkpoint, file.string() + " does not lie in a run's folder '" + checkpoints_name +
+    if (folder.filename() != run_layout::checkpoints) {
+        throw UserError(ExitCode::checkpoint, file.string() + " does not lie in a run's folder '" + run_layout::checkpoints +
                                                   "', so there is no run to go on with; --init-from starts a new one "
                                                   "from its network");
     }

@@ -14,8 +14,6 @@ struct Checkpoint;
 struct CheckpointInfo;
 struct Network;
 
-constexpr const char* checkpoints_name = "checkpoints";
-
 /// Place of a checkpoint in the run, as its name says.
 struct CheckpointPlace {
     std::uint32_t epoch = 0, step = 0;

@@ -11,8 +11,8 @@
 #include "host/formats/npy.hpp"
 #include "host/formats/heat_map.hpp"
 #include "host/formats/output_file.hpp"
+#include "host/run/run_layout.hpp"
 #include "host/run/run_lock.hpp"
-#include "host/run/topology_records.hpp"
 
 namespace espalier {
 
@@ -20,38 +20,11 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr const char* csv_name = "history.csv";
-constexpr const char* jsonl_name = "history.jsonl";
-
-/// File of the degrees of one side of a layer (from 0).
-std::string degrees_name(std::size_t layer, bool inputs) {
-    if (layer == 0 && inputs) return "connections.npy";
-    return "degrees-layer" + std::to_string(layer + 1) + (inputs ? "-inputs" : "-outputs") + ".npy";
-}
-
-/// True for the names this program gives to files in a run folder: the only ones it ever removes.
-bool is_own_file(const fs::path& path) {
-    std::string name = path.filename().string();
-    if (is_temporary(path)) name.erase(name.rfind(".tmp-"));
-    for (const char* known : {"config.toml", "history.csv", "history.jsonl", "connections.npy", "connections-first.png",
-                              "connections-last.png", "network.safetensors", "pixels.npy", "report.html",
-                              "results.json", "receptive-fields.png", "reconstructions.png", "samples.png"}) {
-        if (name == known) return true;
-    }
-    if (is_topology_record(name)) return true;
-    if (name == RunLock::name) return true;
-    const std::string head = "degrees-layer";
-    if (!name.starts_with(head)) return false;
-    const auto dash = name.find_first_not_of("0123456789", head.size());
-    if (dash == std::string::npos || dash == head.size()) return false;
-    return name.substr(dash) == "-inputs.npy" || name.substr(dash) == "-outputs.npy";
-}
-
 void remove_own_files(const fs::path& folder) {
     remove_checkpoints(folder);
     std::vector<fs::path> own;
     for (const auto& entry : fs::directory_iterator(folder)) {
-        if (!entry.is_directory() && is_own_file(entry.path()) && entry.path().filename() != RunLock::name) {
+        if (!entry.is_directory() && run_layout::is_run_file(entry.path()) && entry.path().filename() != run_layout::lock) {
             own.push_back(entry.path());
         }
     }
@@ -62,17 +35,17 @@ void remove_own_files(const fs::path& folder) {
 void remove_unfinished_records(const fs::path& folder) {
     std::vector<fs::path> left;
     for (const auto& entry : fs::directory_iterator(folder)) {
-        if (is_temporary(entry.path()) && is_own_file(entry.path())) left.push_back(entry.path());
+        if (is_temporary(entry.path()) && run_layout::is_run_file(entry.path())) left.push_back(entry.path());
     }
     for (const auto& path : left) fs::remove(path);
 }
 
 /// Refuses to write into a folder that holds somebody's files and is no run folder.
 void expect_run_folder(const fs::path& folder) {
-    if (fs::exists(folder / "config.toml")) return;
+    if (fs::exists(folder / run_layout::config)) return;
     for (const auto& entry : fs::directory_iterator(folder)) {
-        if (is_own_file(entry.path())) continue;
-        if (entry.path().filename() == checkpoints_name && entry.is_directory()) continue;
+        if (run_layout::is_run_file(entry.path())) continue;
+        if (entry.path().filename() == run_layout::checkpoints && entry.is_directory()) continue;
         throw UserError(ExitCode::usage, folder.string() + " is not a run folder: it has no config.toml but holds " +
                                              entry.path().filename().string() +
                                              ", which --overwrite will not touch; choose another --out");
@@ -195,16 +168,16 @@ public:
          const std::vector<RecordedLayer>& layers, const std::optional<RecordedBytes>& recorded)
         : folder_(folder), guard_(folder, overwrite, recorded.has_value()) {
         const auto bytes = [&](const std::string& name) { return bytes_to_keep(recorded, name); };
-        write_atomically(folder / "config.toml",
+        write_atomically(folder / run_layout::config,
                          [&](OutputFile& file) { file.write(config_text.data(), config_text.size()); });
-        csv_.emplace(OutputFile::growing(folder / csv_name, bytes(csv_name)));
+        csv_.emplace(OutputFile::growing(folder / run_layout::history_csv, bytes(run_layout::history_csv)));
         if (!recorded.has_value()) csv_->append(csv_header());
-        jsonl_.emplace(OutputFile::growing(folder / jsonl_name, bytes(jsonl_name)));
+        jsonl_.emplace(OutputFile::growing(folder / run_layout::history_jsonl, bytes(run_layout::history_jsonl)));
         for (std::size_t l = 0; l < layers.size(); ++l) {
             inputs_.emplace_back();
             outputs_.emplace_back();
             if (!layers[l].sparse) continue;
-            const std::string in = degrees_name(l, true), out = degrees_name(l, false);
+            const std::string in = run_layout::degrees(l, true), out = run_layout::degrees(l, false);
             inputs_[l].emplace(folder / in, layers[l].num_inputs, layers[l].num_outputs, bytes(in));
             outputs_[l].emplace(folder / out, layers[l].num_outputs, layers[l].num_inputs, bytes(out));
         }
@@ -215,13 +188,13 @@ public:
     RecordedBytes sync() {
         csv_->sync();
         jsonl_->sync();
-        RecordedBytes bytes{{csv_name, csv_->size()}, {jsonl_name, jsonl_->size()}};
+        RecordedBytes bytes{{run_layout::history_csv, csv_->size()}, {run_layout::history_jsonl, jsonl_->size()}};
         for (std::size_t l = 0; l < inputs_.size(); ++l) {
             for (const bool inputs : {true, false}) {
                 auto& degrees = inputs ? inputs_[l] : outputs_[l];
                 if (!degrees.has_value()) continue;
                 degrees->file().sync();
-                bytes[degrees_name(l, inputs)] = degrees->file().bytes();
+                bytes[run_layout::degrees(l, inputs)] = degrees->file().bytes();
             }
         }
         return bytes;
@@ -249,8 +222,8 @@ public:
         const std::uint64_t highest =
             std::max(*std::max_element(first.begin(), first.end()), *std::max_element(last.begin(), last.end()));
         const Index zoom = fitting_zoom(height, width);
-        write_png(folder_ / "connections-first.png", heat_map(first, height, width, highest, zoom), viridis());
-        write_png(folder_ / "connections-last.png", heat_map(last, height, width, highest, zoom), viridis());
+        write_png(folder_ / run_layout::connections_first, heat_map(first, height, width, highest, zoom), viridis());
+        write_png(folder_ / run_layout::connections_last, heat_map(last, height, width, highest, zoom), viridis());
     }
 
     [[nodiscard]] const fs::path& folder() const { return folder_; }

@@ -9,6 +9,7 @@
 
 #include "espalier/error.hpp"
 #include "host/formats/output_file.hpp"
+#include "host/run/run_layout.hpp"
 
 namespace espalier {
 
@@ -45,7 +46,7 @@ int replace_contents(int file, const std::string& text) {
 
 }  // namespace
 
-RunLock::RunLock(const std::filesystem::path& folder) : path_(folder / name) {
+RunLock::RunLock(const std::filesystem::path& folder) : path_(folder / run_layout::lock) {
     for (;;) {
         file_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
         if (file_ < 0) throw_unwritable(path_, errno);

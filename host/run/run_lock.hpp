@@ -9,8 +9,6 @@ namespace espalier {
 
 class RunLock {
 public:
-    static constexpr const char* name = "run.lock";
-
     /// Throws UserError: usage naming the process that holds the folder, io if the file cannot be written.
     explicit RunLock(const std::filesystem::path& folder);
     RunLock(const RunLock&) = delete;

@@ -11,6 +11,7 @@
 #include "host/formats/network_file.hpp"
 #include "host/options/option_table.hpp"
 #include "host/models/rbm.hpp"
+#include "host/run/run_layout.hpp"
 #include "host/run/topology_records.hpp"
 
 namespace espalier {
@@ -95,7 +96,7 @@ Columns read_optional(const fs::path& path, const std::vector<std::string>& need
 }
 
 std::vector<WeightRecord> read_weights(const fs::path& folder, std::size_t layers) {
-    const fs::path bins = folder / "weights-bins.npy";
+    const fs::path bins = folder / run_layout::weight_borders;
     if (!fs::exists(bins)) return {};
     const NpyArray borders = read_npy(bins);
     if (borders.type != NpyType::f4 || borders.shape.size() != 2 || borders.shape[0] != layers ||
@@ -112,7 +113,7 @@ std::vector<WeightRecord> read_weights(const fs::path& folder, std::size_t layer
         for (std::size_t b = 0; b <= num_bins; ++b) {
             records[l].borders.push_back(item(borders, l * (num_bins + 1) + b, float{}));
         }
-        const fs::path path = folder / ("weights-layer" + std::to_string(l + 1) + ".npy");
+        const fs::path path = folder / run_layout::weight_counts(l);
         const NpyArray counts = read_npy(path);
         if (counts.type != NpyType::u4 || counts.shape.size() != 2 || counts.shape[1] != num_bins) {
             refuse(path, "expected counts [records][" + std::to_string(num_bins) + "] as weights-bins.npy says");
@@ -141,11 +142,8 @@ std::vector<DegreeRecord> read_degrees(const fs::path& folder, const Experiment&
     std::vector<DegreeRecord> records;
     for (std::size_t l = 0; l + 1 < experiment.layers.size(); ++l) {
         if (!is_sparse(experiment, l)) continue;
-        const std::string head = "degrees-layer" + std::to_string(l + 1);
-        const fs::path inputs = folder / (l == 0 ? "connections.npy" : head + "-inputs.npy");
-        const fs::path outputs = folder / (head + "-outputs.npy");
-        for (const fs::path& path : {inputs, outputs}) {
-            const bool of_inputs = path == inputs;
+        for (const bool of_inputs : {true, false}) {
+            const fs::path path = folder / run_layout::degrees(l, of_inputs);
             if (!fs::exists(path)) refuse(path, "is missing; layer " + std::to_string(l + 1) + " is sparse");
             records.emplace_back(path, l + 1, of_inputs, experiment.layers[of_inputs ? l : l + 1]);
             // Degrees are written before the epoch's line: one record more is a run caught in between.
@@ -171,10 +169,10 @@ ImageShape guessed_shape(const Experiment& experiment) {
 
 void read_image(RunFolder& run) {
     run.image = guessed_shape(run.experiment);
-    if (!fs::exists(run.path / "pixels.npy")) return;
-    run.pixels = read_pixel_statistics(run.path);
+    if (!fs::exists(run.path / run_layout::pixels)) return;
+    run.pixels = read_pixel_statistics(run.path / run_layout::pixels);
     if (run.pixels->shape.inputs() != run.experiment.layers.front()) {
-        refuse(run.path / "pixels.npy", "describes " + std::to_string(run.pixels->shape.inputs()) +
+        refuse(run.path / run_layout::pixels, "describes " + std::to_string(run.pixels->shape.inputs()) +
                                             " pixels, but the network has " +
                                             std::to_string(run.experiment.layers.front()) + " inputs");
     }
@@ -227,20 +225,20 @@ RunFolder read_run_folder(const fs::path& path) {
     if (run.name.empty()) run.name = fs::absolute(path).lexically_normal().parent_path().filename().string();
     if (!fs::exists(path)) refuse(path, "there is no such run folder");
     if (!fs::is_directory(path)) refuse(path, "is a file; a run folder is expected");
-    run.config = read_text(path / "config.toml");
-    run.experiment = read_config(path / "config.toml", run.config);
-    run.history = read_history(path / "history.csv");
+    run.config = read_text(path / run_layout::config);
+    run.experiment = read_config(path / run_layout::config, run.config);
+    run.history = read_history(path / run_layout::history_csv);
     run.recorded =
         recorded_epochs(static_cast<std::uint32_t>(run.epochs()), run.experiment.record_every, run.experiment.epochs);
     run.degrees = read_degrees(path, run.experiment, run.epochs());
-    run.edges = read_optional(path / "edges.csv", {"epoch", "layer", "mean_age", "from_birth", "ever_active"});
-    run.lifetimes = read_optional(path / "survival.csv", {"layer", "age", "at_risk", "lost"});
+    run.edges = read_optional(path / run_layout::edges, {"epoch", "layer", "mean_age", "from_birth", "ever_active"});
+    run.lifetimes = read_optional(path / run_layout::survival, {"layer", "age", "at_risk", "lost"});
     const std::size_t layers = run.experiment.layers.size() - 1;
     run.weights = read_weights(path, layers + rbm_carriers(run.experiment));
     if (!run.weights.empty()) run.weights.resize(layers);
     read_image(run);
     if (run.degrees.empty()) run.remarks.push_back("has no sparse layer: no topology to show");
-    const fs::path network = path / "network.safetensors";
+    const fs::path network = path / run_layout::network;
     if (fs::exists(network)) {
         run.network = load_network(network);
     } else {

@@ -21,9 +21,6 @@ struct RunResults {
     bool stopped = false;
 };
 
-/// What results_json() says of a finished run, in its folder. Written last.
-constexpr const char* results_file = "results.json";
-
 /// Median over the epochs of the training time of one, in seconds (evolution and tests not counted).
 double seconds_per_epoch(const std::vector<EpochRecord>& history);
 

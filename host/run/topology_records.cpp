@@ -13,17 +13,13 @@
 #include "host/formats/npy.hpp"
 #include "host/topology/edge_lifetimes.hpp"
 #include "host/formats/output_file.hpp"
+#include "host/run/run_layout.hpp"
 
 namespace espalier {
 
 namespace fs = std::filesystem;
 
 namespace {
-
-constexpr const char* edges_name = "edges.csv";
-constexpr const char* bins_name = "weights-bins.npy";
-
-std::string weights_name(std::size_t layer) { return "weights-layer" + std::to_string(layer + 1) + ".npy"; }
 
 /// Half the width of what the bins of a layer cover: room for weights that grow.
 float reach_of(const Layer& layer) {
@@ -74,10 +70,10 @@ public:
             begin(network);
         }
         for (std::size_t l = 0; l < network.layers.size(); ++l) {
-            weights_.emplace_back(folder / weights_name(l), NpyType::u4, std::vector<std::uint64_t>{weight_bins},
-                                  bytes_to_keep(recorded, weights_name(l)));
+            weights_.emplace_back(folder / run_layout::weight_counts(l), NpyType::u4, std::vector<std::uint64_t>{weight_bins},
+                                  bytes_to_keep(recorded, run_layout::weight_counts(l)));
         }
-        edges_.emplace(OutputFile::growing(folder / edges_name, bytes_to_keep(recorded, edges_name)));
+        edges_.emplace(OutputFile::growing(folder / run_layout::edges, bytes_to_keep(recorded, run_layout::edges)));
         if (recorded.has_value()) return;
         edges_->append("epoch,layer,edges,born,lost,mean_age,from_birth,ever_active\n");
         count_weights(network);
@@ -85,10 +81,10 @@ public:
 
     void sync(RecordedBytes& bytes) {
         edges_->sync();
-        bytes[edges_name] = edges_->size();
+        bytes[run_layout::edges] = edges_->size();
         for (std::size_t l = 0; l < weights_.size(); ++l) {
             weights_[l].sync();
-            bytes[weights_name(l)] = weights_[l].bytes();
+            bytes[run_layout::weight_counts(l)] = weights_[l].bytes();
         }
     }
 
@@ -126,7 +122,7 @@ public:
                         number_text(lifetimes_[l]->lifetimes().lost[age]) + "\n";
             }
         }
-        write_atomically(folder_ / "survival.csv", [&](OutputFile& file) { file.append(text); });
+        write_atomically(folder_ / run_layout::survival, [&](OutputFile& file) { file.append(text); });
     }
 
 private:
@@ -141,7 +137,7 @@ private:
                 borders.push_back(reach_.back() * (2 * static_cast<float>(b) / static_cast<float>(weight_bins) - 1));
             }
         }
-        write_npy(folder_ / bins_name, NpyType::f4, {network.layers.size(), weight_bins + 1}, borders.data());
+        write_npy(folder_ / run_layout::weight_borders, NpyType::f4, {network.layers.size(), weight_bins + 1}, borders.data());
     }
 
     /// A run that goes on: edges as a checkpoint held them, the weights' reach as its files say.
@@ -152,10 +148,10 @@ private:
                                                       std::to_string(lifetimes.size()) + " layers, the network has " +
                                                       std::to_string(layers));
         }
-        const NpyArray borders = read_npy(folder_ / bins_name);
+        const NpyArray borders = read_npy(folder_ / run_layout::weight_borders);
         if (borders.type != NpyType::f4 || borders.shape != std::vector<std::uint64_t>{layers, weight_bins + 1}) {
             throw UserError(ExitCode::checkpoint,
-                            (folder_ / bins_name).string() + " does not belong to a network of these layers");
+                            (folder_ / run_layout::weight_borders).string() + " does not belong to a network of these layers");
         }
         for (std::size_t l = 0; l < layers; ++l) {
             if (lifetimes[l].has_value() != is_followed(network.layers[l])) {
@@ -193,13 +189,5 @@ void TopologyRecords::sync(RecordedBytes& bytes) { impl_->sync(bytes); }
 AllLifetimes TopologyRecords::lifetimes() const { return impl_->lifetimes(); }
 void TopologyRecords::epoch(std::uint32_t epoch, const Network& network) { impl_->epoch(epoch, network); }
 void TopologyRecords::finish() { impl_->finish(); }
-
-bool is_topology_record(const std::string& name) {
-    if (name == "edges.csv" || name == "survival.csv" || name == "weights-bins.npy") return true;
-    const std::string head = "weights-layer", tail = ".npy";
-    if (!name.starts_with(head) || !name.ends_with(tail) || name.size() <= head.size() + tail.size()) return false;
-    const std::string number = name.substr(head.size(), name.size() - head.size() - tail.size());
-    return number.find_first_not_of("0123456789") == std::string::npos;
-}
 
 }  // namespace espalier

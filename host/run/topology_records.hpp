@@ -73,7 +73,4 @@ private:
     std::unique_ptr<Impl> impl_;
 };
 
-/// True for the names above.
-bool is_topology_record(const std::string& name);
-
 }  // namespace espalier

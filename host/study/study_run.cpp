@@ -18,6 +18,7 @@
 #include "host/options/config_text.hpp"
 #include "host/formats/output_file.hpp"
 #include "host/system/progress.hpp"
+#include "host/run/run_layout.hpp"
 #include "host/run/run_results.hpp"
 #include "host/system/signals.hpp"
 #include "host/system/child_process.hpp"
@@ -34,12 +35,12 @@ int allowed_cores() {
 
 /// The experiment that a run folder's config.toml describes; null if there is none that reads.
 std::optional<Experiment> recorded_experiment(const fs::path& folder) {
-    std::ifstream stream(folder / "config.toml", std::ios::binary);
+    std::ifstream stream(folder / run_layout::config, std::ios::binary);
     std::ostringstream text;
     if (!stream || !(text << stream.rdbuf())) return std::nullopt;
     try {
         Experiment experiment;
-        apply(parse_config(text.str(), "config.toml"), "config.toml", experiment);
+        apply(parse_config(text.str(), run_layout::config), run_layout::config, experiment);
         return experiment;
     } catch (const UserError&) {
         return std::nullopt;
@@ -57,7 +58,7 @@ std::string difference(const Experiment& found, const Experiment& wanted) {
 }
 
 bool is_finished(const fs::path& folder, const StudyCell& cell, bool overwrite) {
-    if (!fs::exists(folder / results_file)) return false;
+    if (!fs::exists(folder / run_layout::results)) return false;
     const auto found = recorded_experiment(folder);
     const std::string other = found ? difference(*found, cell.experiment) : "a config.toml that does not read";
     if (other.empty()) return true;
@@ -179,7 +180,7 @@ private:
         const StudyCell& cell = *worker.cell;
         const int code = worker.process->code();
         const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - worker.start;
-        const bool good = code == 0 && fs::exists(cell_folder(folder_, cell) / results_file);
+        const bool good = code == 0 && fs::exists(cell_folder(folder_, cell) / run_layout::results);
         if (!good && stop_signal() != 0) return;
         epochs_done_ += cell.experiment.epochs;
         ++num_done_;

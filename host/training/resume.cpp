@@ -4,6 +4,7 @@
 #include "host/data/dataset.hpp"
 #include "host/models/initialization.hpp"
 #include "host/options/option_table.hpp"
+#include "host/run/run_layout.hpp"
 #include "host/system/progress.hpp"
 
 namespace espalier {
@@ -49,7 +50,7 @@ std::optional<InterruptedRun> find_interrupted_run(const Experiment& experiment,
 
 bool may_restart(const fs::path& folder, const RunPlace& place) {
     if (place.resume != Resume::if_possible || !fs::exists(folder)) return false;
-    if (!fs::exists(folder / "network.safetensors")) return true;
+    if (!fs::exists(folder / run_layout::network)) return true;
     throw UserError(ExitCode::usage, folder.string() +
                                          " holds a network but no checkpoint to resume from; pass "
                                          "--overwrite to replace it, or choose another folder with --out");
@@ -71,8 +72,8 @@ void expect_resumable(const Experiment& experiment, const DataSet& data, Interru
         refuse("step " + std::to_string(info.progress.step) + " of epoch " + std::to_string(info.progress.epoch + 1) +
                " lies beyond the run");
     }
-    const auto recorded = info.recorded.find("history.jsonl");
-    run.history = read_history(run.found.run / "history.jsonl", recorded == info.recorded.end() ? 0 : recorded->second);
+    const auto recorded = info.recorded.find(run_layout::history_jsonl);
+    run.history = read_history(run.found.run / run_layout::history_jsonl, recorded == info.recorded.end() ? 0 : recorded->second);
     if (run.history.size() != info.progress.epoch) {
         refuse("after epoch " + std::to_string(info.progress.epoch) + ", but history.jsonl holds " +
                std::to_string(run.history.size()) + " epochs there");

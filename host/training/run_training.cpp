@@ -15,6 +15,7 @@
 #include "host/options/recipes.hpp"
 #include "host/rbm/pictures.hpp"
 #include "host/report/report.hpp"
+#include "host/run/run_layout.hpp"
 #include "host/system/progress.hpp"
 #include "host/system/signals.hpp"
 #include "host/system/version.hpp"
@@ -100,7 +101,9 @@ void draw_rbm(const Experiment& experiment, const Network& network, const fs::pa
     DataSet data =
         load_dataset(experiment.dataset, experiment.data_dir, experiment.train_samples, experiment.test_samples);
     use_as_units(data);
-    write_rbm_pictures(folder, network, data, experiment.seed, experiment.threads);
+    write_rbm_pictures({folder / run_layout::receptive_fields, folder / run_layout::reconstructions,
+                        folder / run_layout::samples},
+                       network, data, experiment.seed, experiment.threads);
 }
 
 void count_parameters(const Network& network, RunResults& results) {
@@ -140,7 +143,7 @@ RunStart choose_start(const Experiment& experiment, const RunPlace& place) {
             start.stopped = std::move(results);
             return start;
         }
-        file = results.run_dir / "network.safetensors";
+        file = results.run_dir / run_layout::network;
     }
     start.backend = make_backend(experiment, &start.remark);
     start.data =
@@ -165,7 +168,7 @@ struct RunRecords {
           topology(start.folder, start.network, plan, recorded(start),
                    start.resumed ? std::move(start.resumed->info.lifetimes) : AllLifetimes{}),
           progress(experiment.recipe.empty() ? start.data.name : experiment.recipe, experiment.epochs) {
-        write_pixel_statistics(recorder.folder(), pixel_statistics(start.data));
+        write_pixel_statistics(recorder.folder() / run_layout::pixels, pixel_statistics(start.data));
         if (!start.remark.empty()) progress.say(start.remark);
         if (experiment.spmm != Spmm::automatic && start.backend->name() == "cpu") {
             progress.say("spmm chooses between CUDA kernels; the CPU backend has one way to multiply and takes that");
@@ -223,13 +226,13 @@ TrainedRun train(const Experiment& experiment, const RunPlace& place, RunStart& 
 void close_run(const RunPlace& place, const DataSet& data, RunRecords& records, TrainedRun& run) {
     const Experiment& experiment = run.results.experiment;
     const fs::path& folder = run.results.run_dir;
-    save_network(folder / "network.safetensors", run.network, metadata(experiment, data, run.results.history));
+    save_network(folder / run_layout::network, run.network, metadata(experiment, data, run.results.history));
     if (!run.results.history.empty()) {
         if (experiment.model == ModelKind::rbm) draw_rbm(experiment, run.network, folder);
         run.network = {};  // the report reads its own
         try {
             records.recorder.heat_maps(data.height, data.width, data.channels);
-            write_report({folder}, folder / "report.html");
+            write_report({folder}, folder / run_layout::report);
         } catch (const UserError& error) {
             throw UserError(ExitCode::io, std::string("the run is saved, but not its report: ") + error.what());
         }
@@ -240,7 +243,7 @@ void close_run(const RunPlace& place, const DataSet& data, RunRecords& records, 
         return;
     }
     const std::string text = results_json(run.results) + "\n";
-    write_atomically(folder / results_file, [&](OutputFile& file) { file.append(text); });
+    write_atomically(folder / run_layout::results, [&](OutputFile& file) { file.append(text); });
 }
 
 }  // namespace

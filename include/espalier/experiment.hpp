@@ -35,6 +35,9 @@ enum class GraphUse { on, off };
 /// What is trained: a classifier, or a restricted Boltzmann machine (two widths: visible and hidden units).
 enum class ModelKind { mlp, rbm };
 
+/// What `init_from` says for the visible biases of an RBM that begin with the training data.
+constexpr const char* init_from_data = "data";
+
 struct Experiment {
     // what
     std::string recipe;
@@ -82,7 +85,8 @@ struct Experiment {
     std::uint64_t seed = 1;
     std::uint32_t train_samples = 0;  // 0: all
     std::uint32_t test_samples = 0;
-    std::string init_from;        // a network file to start from, or "recipe:NAME": the network that recipe ends with
+    std::string init_from;        // a network file to start from, "recipe:NAME": the network that recipe ends with, or
+                                  // init_from_data
     bool reset_optimizer = true;  // with init_from: start with fresh optimizer memory
     // machine
     std::string backend = "auto";

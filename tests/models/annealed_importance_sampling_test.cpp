@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "host/models/rbm.hpp"
 #include "host/rbm/scores.hpp"
 #include "small_rbm.hpp"
 

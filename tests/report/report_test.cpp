@@ -190,8 +190,8 @@ TEST(PixelStatistics, OfBytesAndFloatsAgreeAndSurviveTheFile) {
         EXPECT_NEAR(of_floats.variance[f], of_bytes.variance[f], 1e-14);
     }
     const TemporaryFolder temporary;
-    write_pixel_statistics(temporary.path(), of_bytes);
-    const PixelStatistics read = read_pixel_statistics(temporary.path());
+    write_pixel_statistics(temporary.path() / "pixels.npy", of_bytes);
+    const PixelStatistics read = read_pixel_statistics(temporary.path() / "pixels.npy");
     EXPECT_EQ(read.shape, (ImageShape{1, 2, 1}));
     EXPECT_FLOAT_EQ(static_cast<float>(read.variance[0]), static_cast<float>(of_bytes.variance[0]));
 }

@@ -11,7 +11,7 @@
 #include "file_size_limit.hpp"
 #include "host/run/checkpoint_folder.hpp"
 #include "host/formats/network_file.hpp"
-#include "host/run/run_lock.hpp"
+#include "host/run/run_layout.hpp"
 #include "same_network.hpp"
 #include "small_run.hpp"
 #include "temporary_folder.hpp"
@@ -73,7 +73,7 @@ protected:
         info.test_loss = test_loss;
         add_checkpoint(run_, info, example_network(), keep);
     }
-    std::vector<std::string> names() const { return names_in(run_ / checkpoints_name); }
+    std::vector<std::string> names() const { return names_in(run_ / run_layout::checkpoints); }
 
     TemporaryFolder temporary_;
     fs::path run_ = temporary_.path();
@@ -215,7 +215,7 @@ TEST_F(CheckpointTest, TheNewestThatVerifiesIsFound) {
     EXPECT_EQ(found->run, run_);
     EXPECT_TRUE(found->warnings.empty());
 
-    const fs::path folder = run_ / checkpoints_name;
+    const fs::path folder = run_ / run_layout::checkpoints;
     write_file(folder / "ckpt-3-5.safetensors", "");
     std::string flipped = text_of(folder / "ckpt-3.safetensors");
     flipped[flipped.size() - 100] ^= 1;
@@ -251,7 +251,7 @@ TEST_F(CheckpointTest, AHistoryThatIsGoneIsNoticed) {
 TEST_F(CheckpointTest, OneFileOfARunCanBeChosen) {
     for (std::uint32_t epoch = 1; epoch <= 2; ++epoch) add(epoch, 0, 0.5, 9);
     Checkpoint read;
-    const auto found = open_checkpoint(run_ / checkpoints_name / "ckpt-1.safetensors", read);
+    const auto found = open_checkpoint(run_ / run_layout::checkpoints / "ckpt-1.safetensors", read);
     EXPECT_EQ(read.info.progress.epoch, 1U);
     EXPECT_EQ(found.run, run_);
     save_checkpoint(file_, example_info(), example_network());
@@ -261,12 +261,12 @@ TEST_F(CheckpointTest, OneFileOfARunCanBeChosen) {
 
 TEST_F(CheckpointTest, RemovalTouchesNothingElse) {
     add(1, 0, 0.5, 9);
-    write_file(run_ / checkpoints_name / "ckpt-2.safetensors.tmp-77", "");
+    write_file(run_ / run_layout::checkpoints / "ckpt-2.safetensors.tmp-77", "");
     remove_checkpoints(run_);
-    EXPECT_FALSE(fs::exists(run_ / checkpoints_name));
+    EXPECT_FALSE(fs::exists(run_ / run_layout::checkpoints));
     remove_checkpoints(run_);  // nothing there
     add(1, 0, 0.5, 9);
-    write_file(run_ / checkpoints_name / "notes.txt", "mine");
+    write_file(run_ / run_layout::checkpoints / "notes.txt", "mine");
     remove_checkpoints(run_);
     EXPECT_THAT(names(), ElementsAre("notes.txt"));
 }
@@ -278,8 +278,8 @@ TEST_F(CheckpointTest, OneProcessHoldsARunFolder) {
     EXPECT_EQ(code, ExitCode::usage);
     EXPECT_THAT(message, HasSubstr("process " + std::to_string(getpid())));
     first.reset();
-    EXPECT_FALSE(fs::exists(run_ / RunLock::name));
-    write_file(run_ / RunLock::name, "999999999\n");  // its owner died
+    EXPECT_FALSE(fs::exists(run_ / run_layout::lock));
+    write_file(run_ / run_layout::lock, "999999999\n");  // its owner died
     const RunLock third(run_);
     EXPECT_EQ(third.stale_owner(), "999999999");
 }

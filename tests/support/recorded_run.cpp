@@ -130,7 +130,7 @@ std::filesystem::path record_run(const std::filesystem::path& folder, const Reco
         records->epoch(epoch, network);
     }
     if (records) records->finish();
-    if (options.pixels) write_pixel_statistics(folder, active_centre(options.image));
+    if (options.pixels) write_pixel_statistics(folder / "pixels.npy", active_centre(options.image));
     if (options.network) save_network(folder / "network.safetensors", small_network(options), {});
     return folder;
 }
