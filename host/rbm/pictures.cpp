@@ -5,11 +5,11 @@
 #include <numeric>
 
 #include "espalier/activation.hpp"
-#include "host/rbm/annealed_importance_sampling.hpp"
 #include "host/data/dataset.hpp"
-#include "host/formats/heat_map.hpp"
 #include "host/data/pixel_statistics.hpp"
+#include "host/formats/heat_map.hpp"
 #include "host/models/rbm.hpp"
+#include "host/rbm/annealed_importance_sampling.hpp"
 
 namespace espalier {
 namespace {
@@ -120,8 +120,8 @@ void draw_reconstructions(const std::filesystem::path& path, const RbmParameters
 
 }  // namespace
 
-void write_rbm_pictures(const RbmPictures& files, const Network& network, const DataSet& data,
-                        std::uint64_t seed, int threads) {
+void write_rbm_pictures(const RbmPictures& files, const Network& network, const DataSet& data, std::uint64_t seed,
+                        int threads) {
     if (data.height == 1 || data.channels != 1) return;
     const RbmParameters machine = rbm_parameters(network);
     draw_receptive_fields(files.receptive_fields, machine, data);

@@ -17,7 +17,7 @@ struct RbmPictures {
 };
 
 /// Draws nothing for data that are no images. `data` as use_as_units leaves them. Throws UserError (io).
-void write_rbm_pictures(const RbmPictures& files, const Network& network, const DataSet& data,
-                        std::uint64_t seed, int threads);
+void write_rbm_pictures(const RbmPictures& files, const Network& network, const DataSet& data, std::uint64_t seed,
+                        int threads);
 
 }  // namespace espalier

@@ -6,8 +6,8 @@
 #include <utility>
 
 #include "espalier/error.hpp"
-#include "host/options/config_text.hpp"
 #include "host/formats/network_file.hpp"
+#include "host/options/config_text.hpp"
 #include "host/options/option_table.hpp"
 #include "host/system/version.hpp"
 
@@ -51,8 +51,8 @@ std::string lifetimes_key(std::size_t layer, const std::string& rest) {
 }
 
 /// A layer's lives; the topology of the last look only if evolution went on since.
-void add_lifetimes(std::size_t layer, const LayerLifetimes& each, const Topology& now, const std::vector<std::uint64_t>& counts,
-               std::vector<TensorSource>& extra) {
+void add_lifetimes(std::size_t layer, const LayerLifetimes& each, const Topology& now,
+                   const std::vector<std::uint64_t>& counts, std::vector<TensorSource>& extra) {
     extra.push_back(whole_numbers<std::int64_t>(lifetimes_key(layer, "counts"), counts));
     extra.push_back(whole_numbers<std::int64_t>(lifetimes_key(layer, "ever"), each.lifetimes.ever));
     extra.push_back(whole_numbers<std::int64_t>(lifetimes_key(layer, "at_risk"), each.lifetimes.at_risk));

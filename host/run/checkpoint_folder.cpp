@@ -6,10 +6,10 @@
 #include <string_view>
 
 #include "espalier/error.hpp"
-#include "host/run/checkpoint.hpp"
-#include "host/run/run_layout.hpp"
 #include "host/formats/output_file.hpp"
 #include "host/formats/safetensors.hpp"
+#include "host/run/checkpoint.hpp"
+#include "host/run/run_layout.hpp"
 
 namespace espalier {
 
@@ -182,7 +182,8 @@ std::optional<FoundCheckpoint> find_checkpoint(const fs::path& run, Checkpoint& 
 fs::path run_of_checkpoint(const fs::path& file) {
     const fs::path folder = fs::absolute(file).lexically_normal().parent_path();
     if (folder.filename() != run_layout::checkpoints) {
-        throw UserError(ExitCode::checkpoint, file.string() + " does not lie in a run's folder '" + run_layout::checkpoints +
+        throw UserError(ExitCode::checkpoint, file.string() + " does not lie in a run's folder '" +
+                                                  run_layout::checkpoints +
                                                   "', so there is no run to go on with; --init-from starts a new one "
                                                   "from its network");
     }

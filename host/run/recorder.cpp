@@ -7,10 +7,10 @@
 #include <system_error>
 
 #include "espalier/error.hpp"
-#include "host/run/checkpoint_folder.hpp"
-#include "host/formats/npy.hpp"
 #include "host/formats/heat_map.hpp"
+#include "host/formats/npy.hpp"
 #include "host/formats/output_file.hpp"
+#include "host/run/checkpoint_folder.hpp"
 #include "host/run/run_layout.hpp"
 #include "host/run/run_lock.hpp"
 
@@ -24,7 +24,8 @@ void remove_own_files(const fs::path& folder) {
     remove_checkpoints(folder);
     std::vector<fs::path> own;
     for (const auto& entry : fs::directory_iterator(folder)) {
-        if (!entry.is_directory() && run_layout::is_run_file(entry.path()) && entry.path().filename() != run_layout::lock) {
+        if (!entry.is_directory() && run_layout::is_run_file(entry.path()) &&
+            entry.path().filename() != run_layout::lock) {
             own.push_back(entry.path());
         }
     }

@@ -31,9 +31,23 @@ std::string weight_counts(std::size_t layer) { return std::string(weights_head) 
 bool is_run_file(const std::filesystem::path& path) {
     std::string name = path.filename().string();
     if (is_temporary(path)) name.erase(name.rfind(".tmp-"));
-    const auto fixed = {config, lock,    history_csv,       history_jsonl,    edges,            pixels,          weight_borders,
-                        survival, network, connections_first, connections_last, receptive_fields, reconstructions, samples,
-                        report,   results, connections};
+    const auto fixed = {config,
+                        lock,
+                        history_csv,
+                        history_jsonl,
+                        edges,
+                        pixels,
+                        weight_borders,
+                        survival,
+                        network,
+                        connections_first,
+                        connections_last,
+                        receptive_fields,
+                        reconstructions,
+                        samples,
+                        report,
+                        results,
+                        connections};
     if (std::find(fixed.begin(), fixed.end(), name) != fixed.end()) return true;
     const std::string_view degrees_tail = after_layer(name, degrees_head);
     return degrees_tail == "-inputs.npy" || degrees_tail == "-outputs.npy" || after_layer(name, weights_head) == ".npy";

@@ -18,7 +18,7 @@ constexpr const char* history_jsonl = "history.jsonl";
 constexpr const char* edges = "edges.csv";
 
 // written once
-constexpr const char* pixels = "pixels.npy";               // what the data look like
+constexpr const char* pixels = "pixels.npy";                // what the data look like
 constexpr const char* weight_borders = "weights-bins.npy";  // of the bins that weight_counts() counts
 constexpr const char* survival = "survival.csv";
 constexpr const char* network = "network.safetensors";

@@ -7,10 +7,10 @@
 #include <sstream>
 
 #include "espalier/error.hpp"
-#include "host/options/config_text.hpp"
 #include "host/formats/network_file.hpp"
-#include "host/options/option_table.hpp"
 #include "host/models/rbm.hpp"
+#include "host/options/config_text.hpp"
+#include "host/options/option_table.hpp"
 #include "host/run/run_layout.hpp"
 #include "host/run/topology_records.hpp"
 
@@ -173,8 +173,8 @@ void read_image(RunFolder& run) {
     run.pixels = read_pixel_statistics(run.path / run_layout::pixels);
     if (run.pixels->shape.inputs() != run.experiment.layers.front()) {
         refuse(run.path / run_layout::pixels, "describes " + std::to_string(run.pixels->shape.inputs()) +
-                                            " pixels, but the network has " +
-                                            std::to_string(run.experiment.layers.front()) + " inputs");
+                                                  " pixels, but the network has " +
+                                                  std::to_string(run.experiment.layers.front()) + " inputs");
     }
     run.image = run.pixels->shape;
     run.image_known = true;

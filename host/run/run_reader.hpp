@@ -11,8 +11,8 @@
 #include "espalier/experiment.hpp"
 #include "espalier/layer.hpp"
 #include "espalier/topology_statistics.hpp"
-#include "host/formats/npy.hpp"
 #include "host/data/pixel_statistics.hpp"
+#include "host/formats/npy.hpp"
 
 namespace espalier {
 
@@ -46,12 +46,12 @@ struct RunFolder {
     std::string name;  // of the folder
     std::string config;
     Experiment experiment;
-    std::map<std::string, std::vector<double>> history;  // by column, one value an epoch
-    std::vector<std::uint32_t> recorded;                 // the epochs whose topology is on record
-    std::vector<DegreeRecord> degrees;                   // empty without sparse layers
-    std::map<std::string, std::vector<double>> edges;    // edges.csv by column; empty where there is none
-    std::map<std::string, std::vector<double>> lifetimes;    // survival.csv by column; empty until the run has ended
-    std::vector<WeightRecord> weights;                   // per layer; empty where there are none
+    std::map<std::string, std::vector<double>> history;    // by column, one value an epoch
+    std::vector<std::uint32_t> recorded;                   // the epochs whose topology is on record
+    std::vector<DegreeRecord> degrees;                     // empty without sparse layers
+    std::map<std::string, std::vector<double>> edges;      // edges.csv by column; empty where there is none
+    std::map<std::string, std::vector<double>> lifetimes;  // survival.csv by column; empty until the run has ended
+    std::vector<WeightRecord> weights;                     // per layer; empty where there are none
     ImageShape image;
     bool image_known = false;               // else guessed from the number of inputs
     std::optional<PixelStatistics> pixels;  // of the data

@@ -11,9 +11,9 @@
 #include "espalier/error.hpp"
 #include "espalier/rule.hpp"
 #include "host/formats/npy.hpp"
-#include "host/topology/edge_lifetimes.hpp"
 #include "host/formats/output_file.hpp"
 #include "host/run/run_layout.hpp"
+#include "host/topology/edge_lifetimes.hpp"
 
 namespace espalier {
 
@@ -70,7 +70,8 @@ public:
             begin(network);
         }
         for (std::size_t l = 0; l < network.layers.size(); ++l) {
-            weights_.emplace_back(folder / run_layout::weight_counts(l), NpyType::u4, std::vector<std::uint64_t>{weight_bins},
+            weights_.emplace_back(folder / run_layout::weight_counts(l), NpyType::u4,
+                                  std::vector<std::uint64_t>{weight_bins},
                                   bytes_to_keep(recorded, run_layout::weight_counts(l)));
         }
         edges_.emplace(OutputFile::growing(folder / run_layout::edges, bytes_to_keep(recorded, run_layout::edges)));
@@ -137,7 +138,8 @@ private:
                 borders.push_back(reach_.back() * (2 * static_cast<float>(b) / static_cast<float>(weight_bins) - 1));
             }
         }
-        write_npy(folder_ / run_layout::weight_borders, NpyType::f4, {network.layers.size(), weight_bins + 1}, borders.data());
+        write_npy(folder_ / run_layout::weight_borders, NpyType::f4, {network.layers.size(), weight_bins + 1},
+                  borders.data());
     }
 
     /// A run that goes on: edges as a checkpoint held them, the weights' reach as its files say.
@@ -150,8 +152,8 @@ private:
         }
         const NpyArray borders = read_npy(folder_ / run_layout::weight_borders);
         if (borders.type != NpyType::f4 || borders.shape != std::vector<std::uint64_t>{layers, weight_bins + 1}) {
-            throw UserError(ExitCode::checkpoint,
-                            (folder_ / run_layout::weight_borders).string() + " does not belong to a network of these layers");
+            throw UserError(ExitCode::checkpoint, (folder_ / run_layout::weight_borders).string() +
+                                                      " does not belong to a network of these layers");
         }
         for (std::size_t l = 0; l < layers; ++l) {
             if (lifetimes[l].has_value() != is_followed(network.layers[l])) {

@@ -14,8 +14,8 @@
 #include <vector>
 
 #include "espalier/layer.hpp"
-#include "host/topology/edge_lifetimes.hpp"
 #include "host/run/epoch_record.hpp"
+#include "host/topology/edge_lifetimes.hpp"
 
 namespace espalier {
 

@@ -10,8 +10,8 @@
 
 #include "host/backends.hpp"
 #include "host/data/dataset.hpp"
-#include "host/models/model.hpp"
 #include "host/models/initialization.hpp"
+#include "host/models/model.hpp"
 #include "host/run/topology_records.hpp"
 #include "host/training/run_training.hpp"
 

@@ -16,14 +16,11 @@ void HistoryObserver::on_degrees(std::uint32_t epoch, std::size_t layer, const D
     if (is_recorded(epoch, plan_.every, plan_.epochs)) recorder_.degrees(layer, before, after);
 }
 
-void TopologyObserver::on_epoch_end(EpochEnd& end) {
-    records_.epoch(end.trainer().progress().epoch, end.network());
-}
+void TopologyObserver::on_epoch_end(EpochEnd& end) { records_.epoch(end.trainer().progress().epoch, end.network()); }
 
 void Checkpointer::on_epoch_end(EpochEnd& end) {
     const std::uint32_t epoch = end.trainer().progress().epoch;
-    const bool due =
-        every_ > 0 ? epoch % every_ == 0 : std::chrono::steady_clock::now() - last_ >= between_checkpoints;
+    const bool due = every_ > 0 ? epoch % every_ == 0 : std::chrono::steady_clock::now() - last_ >= between_checkpoints;
     if (keep_ == 0 || !due || end.trainer().done()) return;  // the last one is saved after the run
     save(end.trainer(), end.network());
 }

@@ -101,9 +101,9 @@ void draw_rbm(const Experiment& experiment, const Network& network, const fs::pa
     DataSet data =
         load_dataset(experiment.dataset, experiment.data_dir, experiment.train_samples, experiment.test_samples);
     use_as_units(data);
-    write_rbm_pictures({folder / run_layout::receptive_fields, folder / run_layout::reconstructions,
-                        folder / run_layout::samples},
-                       network, data, experiment.seed, experiment.threads);
+    write_rbm_pictures(
+        {folder / run_layout::receptive_fields, folder / run_layout::reconstructions, folder / run_layout::samples},
+        network, data, experiment.seed, experiment.threads);
 }
 
 void count_parameters(const Network& network, RunResults& results) {
@@ -195,8 +195,15 @@ TrainedRun train(const Experiment& experiment, const RunPlace& place, RunStart& 
     HistoryObserver history(records.recorder, records.plan);
     TopologyObserver topology(records.topology);
     Checkpointer checkpointer(place, records.recorder, records.topology,
-                              {experiment, {}, {}, {}, start.data.name, start.data.digest, start.backend->name(),
-                               start.backend->describe(), {}});
+                              {experiment,
+                               {},
+                               {},
+                               {},
+                               start.data.name,
+                               start.data.digest,
+                               start.backend->name(),
+                               start.backend->describe(),
+                               {}});
     ProgressObserver progress(records.progress);
 
     Trainer trainer(experiment, *start.backend, start.data, start.network);

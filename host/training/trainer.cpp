@@ -35,9 +35,9 @@ Trainer::Trainer(Experiment experiment, Backend& backend, const DataSet& data, c
       test_(backend, data, data.test),
       model_(make_model(backend, experiment_, network)),
       new_weights_(experiment_.new_weights == "initial" ? experiment_.initial_weights
-                                                       : parse_rule<WeightLaw>(experiment_.new_weights)),
+                                                        : parse_rule<WeightLaw>(experiment_.new_weights)),
       decay_form_(experiment_.decay_form == "default" ? default_decay_form(experiment_.optimizer)
-                                                     : parse_rule<DecayForm>(experiment_.decay_form)),
+                                                      : parse_rule<DecayForm>(experiment_.decay_form)),
       steps_per_epoch_((data.train.count() + experiment_.batch - 1) / experiment_.batch),
       scalars_(backend, std::max<std::size_t>(1, experiment_.layer_decay.size()) * steps_per_epoch_),
       grow_(network.layers.size(), experiment_.grow) {
@@ -179,8 +179,7 @@ std::uint32_t Trainer::enqueue_slice() {
     backend_.run([&, done, end] {
         for (std::uint32_t s = done; s < end; ++s) {
             const std::uint32_t first = s * experiment_.batch;
-            model_->train_step(samples, first, std::min(experiment_.batch, samples.count - first),
-                                 scalars_.data() + s);
+            model_->train_step(samples, first, std::min(experiment_.batch, samples.count - first), scalars_.data() + s);
         }
     });
     return end;

@@ -65,8 +65,8 @@ public:
     /// Throws UserError (nonfinite) naming epoch, step and layer when the loss is not finite.
     bool run(const std::function<bool()>& stop = {});
 
-    /// Does the next piece of the run: up to 64 steps, or the end of an epoch (test, evolution, record). Returns whether
-    /// anything is left to do. Throws as run() does.
+    /// Does the next piece of the run: up to 64 steps, or the end of an epoch (test, evolution, record). Returns
+    /// whether anything is left to do. Throws as run() does.
     bool advance();
     [[nodiscard]] bool done() const { return progress_.epoch == experiment_.epochs; }
 
@@ -106,10 +106,10 @@ private:
     WeightLaw new_weights_;
     DecayForm decay_form_;
     std::uint32_t steps_per_epoch_;
-    Buffer<StepScalars> scalars_;   // [layers, or 1 if all decay alike][steps]
+    Buffer<StepScalars> scalars_;                 // [layers, or 1 if all decay alike][steps]
     std::optional<std::uint32_t> scalars_epoch_;  // the epoch they are of
-    std::vector<EdgeIndex> edges_;  // of each layer
-    std::vector<GrowRule> grow_;    // of each layer's next regrowth
+    std::vector<EdgeIndex> edges_;                // of each layer
+    std::vector<GrowRule> grow_;                  // of each layer's next regrowth
     TrainingProgress progress_;
     std::vector<EpochRecord> history_;
 };

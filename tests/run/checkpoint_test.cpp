@@ -9,8 +9,8 @@
 
 #include "espalier/error.hpp"
 #include "file_size_limit.hpp"
-#include "host/run/checkpoint_folder.hpp"
 #include "host/formats/network_file.hpp"
+#include "host/run/checkpoint_folder.hpp"
 #include "host/run/run_layout.hpp"
 #include "same_network.hpp"
 #include "small_run.hpp"
@@ -49,10 +49,11 @@ CheckpointInfo begun_info() {
     info.progress.before = {{{1, 2, 1, 1}, {2, 1, 2}}, {{1, 0, 1}, {0, 2}}};
     // Layer 1 has evolved since its last look, layer 2 has not, layer 3 is dense.
     const std::uint64_t all = ~std::uint64_t{0};
-    info.lifetimes = {
-        LayerLifetimes{Topology{4, 3, {0, 1, 3, 3}, {2, 0, 1}}, LifetimeState{3, 0, 3, {0, 1, 3}, {all}, {9, 5, 1}, {4, 0, 1}}},
-        LayerLifetimes{*example_network().layers[1].topology, LifetimeState{3, 0, 2, {0, 0}, {5}, {2, 2, 2}, {0, 0, 0}}},
-        std::nullopt};
+    info.lifetimes = {LayerLifetimes{Topology{4, 3, {0, 1, 3, 3}, {2, 0, 1}},
+                                     LifetimeState{3, 0, 3, {0, 1, 3}, {all}, {9, 5, 1}, {4, 0, 1}}},
+                      LayerLifetimes{*example_network().layers[1].topology,
+                                     LifetimeState{3, 0, 2, {0, 0}, {5}, {2, 2, 2}, {0, 0, 0}}},
+                      std::nullopt};
     return info;
 }
 

@@ -19,7 +19,9 @@ namespace {
 static_assert(std::is_constructible_v<Trainer, Experiment, Backend&, const DataSet&, const Network&>);
 static_assert(!std::is_constructible_v<Trainer, Experiment, Backend, const DataSet&, const Network&>);
 template <class Observer>
-constexpr bool can_observe = requires(Trainer& trainer) { trainer.add_observer(std::declval<Observer>()); };
+constexpr bool can_observe = requires(Trainer& trainer) {
+    trainer.add_observer(std::declval<Observer>());
+};
 static_assert(can_observe<TrainObserver&> && !can_observe<TrainObserver>);
 
 struct MadeRun {
