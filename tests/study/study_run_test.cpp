@@ -114,8 +114,8 @@ TEST_F(StudyRun, ASignalEndsItsRunsToo) {
 TEST_F(StudyRun, TheDocumentShowsTheCommittedResults) {
     const fs::path docs = fs::path(ESPALIER_SOURCE_DIR) / "docs";
     fs::copy(docs, folder_ / "docs", fs::copy_options::recursive);
-    EXPECT_EQ(run({"study", "--update", path("docs") + "/study.md"}).code, 0);
-    EXPECT_EQ(text_of(path("docs") + "/study.md"), text_of(docs / "study.md")) << "run espalier study --update on it";
+    EXPECT_EQ(run({"study", "--update", path("docs") + "/results/study.md"}).code, 0);
+    EXPECT_EQ(text_of(path("docs") + "/results/study.md"), text_of(docs / "results/study.md")) << "run espalier study --update on it";
     const Outcome none = run({"study", "--update", path("none.md")});
     EXPECT_EQ(none.code, 2);
     EXPECT_THAT(none.err, HasSubstr("none.md"));
