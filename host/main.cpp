@@ -9,7 +9,7 @@
 #include "host/commands/command.hpp"
 #include "host/system/did_you_mean.hpp"
 #include "host/system/signals.hpp"
-#include "host/system/version.hpp"
+#include "espalier/version.hpp"
 
 namespace {
 

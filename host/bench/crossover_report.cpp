@@ -7,7 +7,7 @@
 
 #include "host/report/assets.hpp"
 #include "host/report/svg_chart.hpp"
-#include "host/system/version.hpp"
+#include "espalier/version.hpp"
 
 namespace espalier {
 namespace {

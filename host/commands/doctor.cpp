@@ -14,7 +14,7 @@
 #include "host/backends.hpp"
 #include "host/commands/command.hpp"
 #include "host/data/catalog.hpp"
-#include "host/system/version.hpp"
+#include "espalier/version.hpp"
 
 namespace espalier {
 namespace {

@@ -8,7 +8,7 @@
 #include "host/formats/npz.hpp"
 #include "host/formats/output_file.hpp"
 #include "host/formats/safetensors.hpp"
-#include "host/system/version.hpp"
+#include "espalier/version.hpp"
 
 namespace espalier {
 

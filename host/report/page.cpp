@@ -9,7 +9,7 @@
 #include "host/formats/heat_map.hpp"
 #include "host/report/assets.hpp"
 #include "host/report/tables.hpp"
-#include "host/system/version.hpp"
+#include "espalier/version.hpp"
 
 namespace espalier {
 namespace {

@@ -9,7 +9,7 @@
 #include "host/formats/network_file.hpp"
 #include "host/options/config_text.hpp"
 #include "host/options/option_table.hpp"
-#include "host/system/version.hpp"
+#include "espalier/version.hpp"
 
 namespace espalier {
 

@@ -7,7 +7,7 @@
 #include "espalier/error.hpp"
 #include "host/options/recipes.hpp"
 #include "host/run/run_reader.hpp"
-#include "host/system/version.hpp"
+#include "espalier/version.hpp"
 
 namespace espalier {
 

@@ -1,7 +1,10 @@
-#include "host/system/version.hpp"
+#include "espalier/version.hpp"
 
 namespace espalier {
 
-std::string version() { return "espalier " ESPALIER_VERSION; }
+std::string version() {
+    return "espalier " + std::to_string(ESPALIER_VERSION_MAJOR) + "." + std::to_string(ESPALIER_VERSION_MINOR) + "." +
+           std::to_string(ESPALIER_VERSION_PATCH);
+}
 
 }  // namespace espalier

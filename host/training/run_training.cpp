@@ -18,7 +18,7 @@
 #include "host/run/run_layout.hpp"
 #include "host/system/progress.hpp"
 #include "host/system/signals.hpp"
-#include "host/system/version.hpp"
+#include "espalier/version.hpp"
 #include "host/training/resume.hpp"
 #include "host/training/run_observers.hpp"
 #include "host/training/trainer.hpp"

@@ -5,11 +5,9 @@
 #include <cstddef>
 
 #include "espalier/backend.hpp"
+#include "espalier/version.hpp"
 
 namespace espalier {
-
-/// Raised with every change of Backend or of what its verbs take, so that an old module is refused, not misread.
-inline constexpr int module_interface = 4;
 
 /// File name of the module and name of its one exported function.
 inline constexpr const char* cuda_module_name = "libespalier_cuda.so";
