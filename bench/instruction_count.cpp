@@ -12,8 +12,8 @@
 #include "host/bench/ceiling.hpp"
 #include "host/bench/product.hpp"
 #include "host/cpu/cpu_backend.hpp"
-#include "host/data/dataset.hpp"
-#include "host/models/initialization.hpp"
+#include "espalier/dataset.hpp"
+#include "espalier/initialize_network.hpp"
 #include "host/models/mlp.hpp"
 
 namespace espalier {

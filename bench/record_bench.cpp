@@ -14,7 +14,7 @@
 #include "host/bench/ceiling.hpp"
 #include "host/options/config_text.hpp"
 #include "host/cpu/cpu_backend.hpp"
-#include "host/models/initialization.hpp"
+#include "espalier/initialize_network.hpp"
 #include "host/models/mlp.hpp"
 #include "host/run/recorder.hpp"
 #include "host/run/run_reader.hpp"

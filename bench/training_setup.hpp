@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "espalier/backend.hpp"
-#include "host/data/dataset.hpp"
-#include "host/models/initialization.hpp"
+#include "espalier/dataset.hpp"
+#include "espalier/initialize_network.hpp"
 #include "host/models/mlp.hpp"
 
 namespace espalier {

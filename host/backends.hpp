@@ -1,4 +1,4 @@
-// Backends by name. The CPU backend is linked in; the CUDA backend is a module, a shared object opened at run time, so
+// How backends are found. The CPU backend is linked in; the CUDA backend is a module, a shared object opened at run time, so
 // the same program runs where there is no CUDA and can say why it is not used.
 #pragma once
 
@@ -7,18 +7,9 @@
 #include <string>
 #include <vector>
 
-#include "espalier/experiment.hpp"
-#include "espalier/module.hpp"
+#include "espalier/backends.hpp"
 
 namespace espalier {
-
-/// A backend ready for use: "cpu", "cuda" or "auto" (CUDA if it can be used, else the CPU). `threads` is the CPU's,
-/// 0 for one per allowed core, `cuda` CUDA's. `remark`, if given, receives why "auto" fell back, else an empty string.
-/// Throws UserError: usage for an unknown name, device with the reason when "cuda" cannot be used.
-std::unique_ptr<Backend> make_backend(const std::string& name, int threads, std::string* remark = nullptr,
-                                      const CudaOptions& cuda = {});
-/// The backend that an experiment asks for.
-std::unique_ptr<Backend> make_backend(const Experiment& experiment, std::string* remark = nullptr);
 
 /// What became of looking for the CUDA module.
 struct CudaModule {

@@ -8,7 +8,7 @@
 #include <memory>
 
 #include "espalier/error.hpp"
-#include "host/backends.hpp"
+#include "espalier/backends.hpp"
 #include "host/bench/crossover.hpp"
 #include "host/bench/crossover_report.hpp"
 #include "host/commands/command.hpp"

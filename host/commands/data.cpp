@@ -7,7 +7,7 @@
 #include "espalier/error.hpp"
 #include "host/commands/command.hpp"
 #include "host/data/catalog.hpp"
-#include "host/data/dataset.hpp"
+#include "espalier/dataset.hpp"
 #include "host/data/fetch.hpp"
 
 namespace espalier {

@@ -5,12 +5,12 @@
 #include <nlohmann/json.hpp>
 
 #include "espalier/error.hpp"
-#include "host/backends.hpp"
+#include "espalier/backends.hpp"
 #include "host/commands/command.hpp"
 #include "host/options/config_text.hpp"
-#include "host/data/dataset.hpp"
-#include "host/models/model.hpp"
-#include "host/formats/network_file.hpp"
+#include "espalier/dataset.hpp"
+#include "espalier/model.hpp"
+#include "espalier/network_file.hpp"
 #include "host/options/option_table.hpp"
 #include "host/models/rbm.hpp"
 #include "host/rbm/scores.hpp"

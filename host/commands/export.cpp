@@ -6,7 +6,7 @@
 #include "espalier/error.hpp"
 #include "host/commands/command.hpp"
 #include "host/formats/network_export.hpp"
-#include "host/formats/network_file.hpp"
+#include "espalier/network_file.hpp"
 
 namespace espalier {
 namespace {

@@ -9,7 +9,7 @@
 #include "espalier/topology.hpp"
 #include "host/commands/command.hpp"
 #include "host/formats/npy.hpp"
-#include "host/formats/network_file.hpp"
+#include "espalier/network_file.hpp"
 
 namespace espalier {
 namespace {

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "host/data/dataset.hpp"
+#include "espalier/dataset.hpp"
 
 namespace espalier {
 

@@ -7,7 +7,7 @@
 #include <optional>
 #include <string>
 
-#include "host/data/dataset.hpp"
+#include "espalier/dataset.hpp"
 
 namespace espalier {
 

@@ -1,4 +1,4 @@
-#include "host/data/dataset.hpp"
+#include "espalier/dataset.hpp"
 
 #include <algorithm>
 #include <charconv>

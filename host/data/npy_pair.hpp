@@ -5,7 +5,7 @@
 #include <filesystem>
 #include <string>
 
-#include "host/data/dataset.hpp"
+#include "espalier/dataset.hpp"
 
 namespace espalier {
 

@@ -7,7 +7,7 @@
 #include <string>
 
 #include "espalier/error.hpp"
-#include "host/data/dataset.hpp"
+#include "espalier/dataset.hpp"
 #include "host/formats/npy.hpp"
 
 namespace espalier {

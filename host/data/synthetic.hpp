@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <string>
 
-#include "host/data/dataset.hpp"
+#include "espalier/dataset.hpp"
 
 namespace espalier {
 

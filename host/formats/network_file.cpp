@@ -242,6 +242,10 @@ std::size_t number_of_layers(const SafetensorsFile& file) {
 
 }  // namespace
 
+void save_network(const std::filesystem::path& path, const Network& network, const NetworkMetadata& metadata) {
+    save_network(path, network, metadata, {});
+}
+
 void save_network(const std::filesystem::path& path, const Network& network, const NetworkMetadata& metadata,
                   const std::vector<TensorSource>& extra) {
     NetworkMetadata all = metadata;

@@ -1,36 +1,20 @@
-// Network files: one safetensors file, which PyTorch, JAX and NumPy users open with that format's standard library.
-// Layer n (from 1) is stored as layers.n.weight, .bias, .activation_parameters and optimizer memory as
-// layers.n.weight_state.k and so on, all F32; a sparse one also as layers.n.row_start and .column (CSR, I32, or I64
-// where an index needs it). __metadata__ holds the format's name and each layer's inputs, outputs and activation, and
-// layers.n.beside where a layer does not take the outputs of the one before (an RBM's biases).
-// The last tensor is the checksum of safetensors.hpp. Other tensors beside layers.* are left to other readers.
+// Network files with tensors beside the network's own, as checkpoints are; the public side is espalier/network_file.hpp.
 #pragma once
 
 #include <filesystem>
-#include <map>
-#include <string>
 #include <vector>
 
-#include "espalier/layer.hpp"
+#include "espalier/network_file.hpp"
 #include "host/formats/safetensors.hpp"
 
 namespace espalier {
 
-/// What a network file says besides the network; strings only, as the format wants. The keys "format", "layers" and
-/// "layers.*" are the format's own.
-using NetworkMetadata = std::map<std::string, std::string>;
-
-/// Writes the whole file or leaves the old one (write_atomically); equal arguments give equal bytes. Throws UserError:
-/// io with path and reason, nonfinite if a number is NaN or infinite. `extra` tensors are stored before the layers';
-/// their items should have 8 bytes, so that what follows stays aligned.
+/// Like save_network; `extra` tensors are stored before the layers'. Their items should have 8 bytes, so that what
+/// follows stays aligned.
 void save_network(const std::filesystem::path& path, const Network& network, const NetworkMetadata& metadata,
-                  const std::vector<TensorSource>& extra = {});
+                  const std::vector<TensorSource>& extra);
 
-/// Reads and checks everything (checksum if there is one, sizes before allocation, topology invariants, finite
-/// weights). Throws UserError (checkpoint) with file, offset, expected and found.
-Network load_network(const std::filesystem::path& path, NetworkMetadata* metadata = nullptr);
-
-/// The same from an open file whose checksum was looked after.
+/// Like load_network, from an open file whose checksum was looked after.
 Network read_network(const SafetensorsFile& file, NetworkMetadata* metadata = nullptr);
 
 }  // namespace espalier

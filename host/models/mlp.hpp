@@ -4,7 +4,7 @@
 
 #include <vector>
 
-#include "host/models/model.hpp"
+#include "espalier/model.hpp"
 
 namespace espalier {
 

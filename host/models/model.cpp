@@ -1,4 +1,4 @@
-#include "host/models/model.hpp"
+#include "espalier/model.hpp"
 
 #include <algorithm>
 

@@ -5,7 +5,7 @@
 
 #include "espalier/error.hpp"
 #include "espalier/rule.hpp"
-#include "host/data/dataset.hpp"
+#include "espalier/dataset.hpp"
 #include "host/data/pixel_statistics.hpp"
 
 namespace espalier {

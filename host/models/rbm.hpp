@@ -8,7 +8,7 @@
 // Tieleman, "Training restricted Boltzmann machines using approximations to the likelihood gradient", ICML 2008.
 #pragma once
 
-#include "host/models/model.hpp"
+#include "espalier/model.hpp"
 
 namespace espalier {
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "espalier/experiment.hpp"
+#include "espalier/options.hpp"
 
 namespace espalier {
 
@@ -34,9 +35,5 @@ void apply(const OptionTexts& texts, const std::string& source, Experiment& expe
 /// The options that make runs different experiments: all but the seed and the machine (folder of the data, backend,
 /// threads, what is recorded).
 OptionTexts experiment_texts(const Experiment& experiment);
-
-/// Checks what no single option can see (epsilon against the widths, momentum against the optimizer ...), before
-/// anything is allocated. Throws UserError (usage).
-void validate(const Experiment& experiment);
 
 }  // namespace espalier

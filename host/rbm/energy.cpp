@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "espalier/error.hpp"
-#include "host/data/dataset.hpp"
+#include "espalier/dataset.hpp"
 
 namespace espalier {
 namespace {

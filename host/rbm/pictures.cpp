@@ -5,7 +5,7 @@
 #include <numeric>
 
 #include "espalier/activation.hpp"
-#include "host/data/dataset.hpp"
+#include "espalier/dataset.hpp"
 #include "host/data/pixel_statistics.hpp"
 #include "host/formats/heat_map.hpp"
 #include "host/models/rbm.hpp"

@@ -5,7 +5,7 @@
 #include <numeric>
 
 #include "espalier/random.hpp"
-#include "host/data/dataset.hpp"
+#include "espalier/dataset.hpp"
 #include "host/data/pixel_statistics.hpp"
 #include "host/models/rbm.hpp"
 

@@ -13,7 +13,7 @@
 #include "espalier/layer.hpp"
 #include "host/run/epoch_record.hpp"
 #include "host/run/topology_records.hpp"
-#include "host/run/training_progress.hpp"
+#include "espalier/training_progress.hpp"
 
 namespace espalier {
 

@@ -1,4 +1,4 @@
-// What is recorded of one epoch, and its text forms: a line of history.csv and one of history.jsonl.
+// The text forms of an epoch's record: a line of history.csv and one of history.jsonl.
 #pragma once
 
 #include <cstdint>
@@ -8,19 +8,9 @@
 #include <string>
 #include <vector>
 
-namespace espalier {
+#include "espalier/epoch_record.hpp"
 
-struct EpochRecord {
-    std::uint32_t epoch = 0;                    // from 1
-    double train_loss = 0, train_accuracy = 0;  // running, while training; accuracies as fractions
-    double test_loss = 0, test_accuracy = 0;
-    double test_confidence = 0, test_wrong_confidence = 0;  // mean confidence of all and of the wrong test predictions
-    double train_seconds = 0, test_seconds = 0, evolution_seconds = 0;
-    double images_per_second = 0;
-    std::uint64_t edges = 0;  // sparse layers, after evolution
-    std::uint64_t replaced_positive = 0, replaced_negative = 0;
-    double learning_rate = 0, weight_decay = 0, zeta = 0;  // at the epoch's start
-};
+namespace espalier {
 
 /// Sizes of a run's files that grow, by name: how far its history went when a checkpoint was made.
 using RecordedBytes = std::map<std::string, std::uint64_t>;

@@ -7,7 +7,7 @@
 #include <sstream>
 
 #include "espalier/error.hpp"
-#include "host/formats/network_file.hpp"
+#include "espalier/network_file.hpp"
 #include "host/models/rbm.hpp"
 #include "host/options/config_text.hpp"
 #include "host/options/option_table.hpp"

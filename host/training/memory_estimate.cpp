@@ -8,10 +8,10 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "host/backends.hpp"
-#include "host/data/dataset.hpp"
-#include "host/models/initialization.hpp"
-#include "host/models/model.hpp"
+#include "espalier/backends.hpp"
+#include "espalier/dataset.hpp"
+#include "espalier/initialize_network.hpp"
+#include "espalier/model.hpp"
 #include "host/run/topology_records.hpp"
 #include "host/training/run_training.hpp"
 

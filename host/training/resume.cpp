@@ -1,8 +1,8 @@
 #include "host/training/resume.hpp"
 
 #include "espalier/error.hpp"
-#include "host/data/dataset.hpp"
-#include "host/models/initialization.hpp"
+#include "espalier/dataset.hpp"
+#include "espalier/initialize_network.hpp"
 #include "host/options/option_table.hpp"
 #include "host/run/run_layout.hpp"
 #include "host/system/progress.hpp"

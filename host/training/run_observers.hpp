@@ -8,7 +8,7 @@
 #include "host/run/recorder.hpp"
 #include "host/run/topology_records.hpp"
 #include "host/training/run_training.hpp"
-#include "host/training/trainer.hpp"
+#include "espalier/trainer.hpp"
 
 namespace espalier {
 

@@ -3,12 +3,12 @@
 #include <optional>
 
 #include "espalier/error.hpp"
-#include "host/backends.hpp"
-#include "host/data/dataset.hpp"
+#include "espalier/backends.hpp"
+#include "espalier/dataset.hpp"
 #include "host/data/pixel_statistics.hpp"
-#include "host/formats/network_file.hpp"
+#include "espalier/network_file.hpp"
 #include "host/formats/output_file.hpp"
-#include "host/models/initialization.hpp"
+#include "espalier/initialize_network.hpp"
 #include "host/models/rbm.hpp"
 #include "host/options/config_text.hpp"
 #include "host/options/option_table.hpp"
@@ -21,7 +21,7 @@
 #include "espalier/version.hpp"
 #include "host/training/resume.hpp"
 #include "host/training/run_observers.hpp"
-#include "host/training/trainer.hpp"
+#include "espalier/trainer.hpp"
 
 namespace espalier {
 namespace {

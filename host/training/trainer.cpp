@@ -1,11 +1,11 @@
-#include "host/training/trainer.hpp"
+#include "espalier/trainer.hpp"
 
 #include <algorithm>
 #include <chrono>
 #include <cmath>
 
 #include "espalier/error.hpp"
-#include "host/models/initialization.hpp"
+#include "espalier/initialize_network.hpp"
 
 namespace espalier {
 namespace {

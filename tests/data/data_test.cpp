@@ -10,7 +10,7 @@
 #include "host/cpu/cpu_backend.hpp"
 #include "host/data/catalog.hpp"
 #include "host/data/csv.hpp"
-#include "host/data/dataset.hpp"
+#include "espalier/dataset.hpp"
 #include "host/data/download.hpp"
 #include "host/data/fetch.hpp"
 #include "host/formats/sha256.hpp"

@@ -5,7 +5,7 @@
 #include "fuzz_file.hpp"
 #include "host/run/checkpoint.hpp"
 #include "host/formats/sha256.hpp"
-#include "host/formats/network_file.hpp"
+#include "espalier/network_file.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t size) {
     using namespace espalier;

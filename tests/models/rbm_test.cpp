@@ -8,7 +8,7 @@
 #include "backend_fixture.hpp"
 #include "espalier/bernoulli_units.hpp"
 #include "espalier/error.hpp"
-#include "host/models/initialization.hpp"
+#include "espalier/initialize_network.hpp"
 #include "host/rbm/energy.hpp"
 #include "small_rbm.hpp"
 

@@ -112,7 +112,7 @@ const RoomTable host_rooms{
     {"system", {}},
 };
 
-/// "host/run/recorder.cpp" lies in run, "host/backends.hpp" is a room of its own; empty outside host/.
+/// "host/run/recorder.cpp" lies in run, "espalier/backends.hpp" is a room of its own; empty outside host/.
 std::string host_room(const fs::path& path) {
     auto part = path.begin();
     if (part == path.end() || *part++ != "host" || part == path.end()) return "";
@@ -171,15 +171,15 @@ TEST(House, RoomsAreEnteredAsTheTableSays) {
 
 TEST(House, AnArrowThatRunsUpIsNamed) {
     EXPECT_THAT(
-        wrong_arrows(host_rooms, {{"host/run/checkpoint.hpp", "host/training/trainer.hpp"},
+        wrong_arrows(host_rooms, {{"host/run/checkpoint.hpp", "espalier/trainer.hpp"},
                                   {"host/options/option_table.cpp", "host/models/rbm.hpp"},
-                                  {"host/formats/npy.cpp", "host/backends.hpp"},
+                                  {"host/formats/npy.cpp", "espalier/backends.hpp"},
                                   {"host/attic/old.cpp", "host/run/recorder.hpp"},
                                   // and these are right:
                                   {"host/main.cpp", "host/commands/command.hpp"},
                                   {"host/run/recorder.cpp", "host/formats/npy.hpp"},
                                   {"host/run/recorder.cpp", "host/run/recorder.hpp"},
-                                  {"host/cpu/team.cpp", "host/system/version.hpp"},
+                                  {"host/cpu/team.cpp", "espalier/version.hpp"},
                                   {"host/cpu/team.cpp", "espalier/backend.hpp"}}),
         testing::ElementsAre("host/run/checkpoint.hpp includes host/training/trainer.hpp: run may not enter training",
                              "host/options/option_table.cpp includes host/models/rbm.hpp: options may not enter models",

@@ -14,7 +14,7 @@
 #include <sstream>
 
 #include "espalier/error.hpp"
-#include "host/data/dataset.hpp"
+#include "espalier/dataset.hpp"
 #include "host/formats/npy.hpp"
 #include "host/data/pixel_statistics.hpp"
 #include "host/report/page.hpp"

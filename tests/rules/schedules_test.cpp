@@ -6,10 +6,10 @@
 #include <cmath>
 
 #include "host/cpu/cpu_backend.hpp"
-#include "host/data/dataset.hpp"
-#include "host/models/initialization.hpp"
+#include "espalier/dataset.hpp"
+#include "espalier/initialize_network.hpp"
 #include "host/options/option_table.hpp"
-#include "host/training/trainer.hpp"
+#include "espalier/trainer.hpp"
 
 namespace espalier {
 namespace {

@@ -5,7 +5,7 @@
 #include <filesystem>
 
 #include "host/cpu/cpu_backend.hpp"
-#include "host/models/initialization.hpp"
+#include "espalier/initialize_network.hpp"
 #include "same_network.hpp"
 #include "small_run.hpp"
 #include "temporary_folder.hpp"

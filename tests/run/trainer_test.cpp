@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "host/cpu/cpu_backend.hpp"
-#include "host/models/initialization.hpp"
+#include "espalier/initialize_network.hpp"
 #include "same_network.hpp"
 #include "small_run.hpp"
 

@@ -5,7 +5,7 @@
 #include <limits>
 
 #include "espalier/error.hpp"
-#include "host/backends.hpp"
+#include "espalier/backends.hpp"
 
 namespace espalier {
 

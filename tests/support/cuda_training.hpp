@@ -2,9 +2,9 @@
 #pragma once
 
 #include "backend_fixture.hpp"
-#include "host/data/dataset.hpp"
-#include "host/models/initialization.hpp"
-#include "host/training/trainer.hpp"
+#include "espalier/dataset.hpp"
+#include "espalier/initialize_network.hpp"
+#include "espalier/trainer.hpp"
 
 namespace espalier {
 

@@ -6,7 +6,7 @@
 
 #include "espalier/layer.hpp"
 #include "espalier/random.hpp"
-#include "host/formats/network_file.hpp"
+#include "espalier/network_file.hpp"
 #include "host/data/pixel_statistics.hpp"
 #include "host/run/recorder.hpp"
 #include "host/run/topology_records.hpp"

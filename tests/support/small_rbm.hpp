@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "espalier/experiment.hpp"
-#include "host/data/dataset.hpp"
+#include "espalier/dataset.hpp"
 #include "test_layers.hpp"
 
 namespace espalier {

@@ -7,8 +7,8 @@
 
 #include "espalier/experiment.hpp"
 #include "host/run/checkpoint.hpp"
-#include "host/data/dataset.hpp"
-#include "host/training/trainer.hpp"
+#include "espalier/dataset.hpp"
+#include "espalier/trainer.hpp"
 
 namespace espalier {
 

@@ -1,4 +1,4 @@
-#include "host/models/initialization.hpp"
+#include "espalier/initialize_network.hpp"
 
 #include <numeric>
 

@@ -6,7 +6,7 @@
 
 #include "espalier/backend.hpp"
 #include "espalier/topology.hpp"
-#include "host/run/epoch_record.hpp"
+#include "espalier/epoch_record.hpp"
 
 namespace espalier {
 

@@ -10,10 +10,10 @@
 
 #include "espalier/backend.hpp"
 #include "espalier/experiment.hpp"
-#include "host/data/dataset.hpp"
-#include "host/models/model.hpp"
-#include "host/run/epoch_record.hpp"
-#include "host/run/training_progress.hpp"
+#include "espalier/dataset.hpp"
+#include "espalier/model.hpp"
+#include "espalier/epoch_record.hpp"
+#include "espalier/training_progress.hpp"
 
 namespace espalier {
 

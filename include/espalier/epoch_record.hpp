@@ -1,0 +1,20 @@
+// What is known of one epoch when it ends.
+#pragma once
+
+#include <cstdint>
+
+namespace espalier {
+
+struct EpochRecord {
+    std::uint32_t epoch = 0;                    // from 1
+    double train_loss = 0, train_accuracy = 0;  // running, while training; accuracies as fractions
+    double test_loss = 0, test_accuracy = 0;
+    double test_confidence = 0, test_wrong_confidence = 0;  // mean confidence of all and of the wrong test predictions
+    double train_seconds = 0, test_seconds = 0, evolution_seconds = 0;
+    double images_per_second = 0;
+    std::uint64_t edges = 0;  // sparse layers, after evolution
+    std::uint64_t replaced_positive = 0, replaced_negative = 0;
+    double learning_rate = 0, weight_decay = 0, zeta = 0;  // at the epoch's start
+};
+
+}  // namespace espalier

@@ -1,0 +1,29 @@
+// Network files: one safetensors file, which PyTorch, JAX and NumPy users open with that format's standard library.
+// Layer n (from 1) is stored as layers.n.weight, .bias, .activation_parameters and optimizer memory as
+// layers.n.weight_state.k and so on, all F32; a sparse one also as layers.n.row_start and .column (CSR, I32, or I64
+// where an index needs it). __metadata__ holds the format's name and each layer's inputs, outputs and activation, and
+// layers.n.beside where a layer does not take the outputs of the one before (an RBM's biases).
+// The last tensor is the SHA-256 of all before it. Other tensors beside layers.* are left to other readers.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+
+#include "espalier/layer.hpp"
+
+namespace espalier {
+
+/// What a network file says besides the network; strings only, as the format wants. The keys "format", "layers" and
+/// "layers.*" are the format's own.
+using NetworkMetadata = std::map<std::string, std::string>;
+
+/// Writes the whole file or leaves the old one; equal arguments give equal bytes. Throws UserError: io with path and
+/// reason, nonfinite if a number is NaN or infinite.
+void save_network(const std::filesystem::path& path, const Network& network, const NetworkMetadata& metadata = {});
+
+/// Reads and checks everything (checksum if there is one, sizes before allocation, topology invariants, finite
+/// weights). Throws UserError (checkpoint) with file, offset, expected and found.
+Network load_network(const std::filesystem::path& path, NetworkMetadata* metadata = nullptr);
+
+}  // namespace espalier
