@@ -69,9 +69,6 @@ struct CudaLayer final : DeviceLayer {
 /// A multiple of four: kernels read edges in groups of four.
 constexpr std::size_t padded_edges(std::size_t num_edges) { return (num_edges + 3) / 4 * 4; }
 
-/// Up to here a dense layer rides the sparse kernels; above, matrix products win.
-inline constexpr std::size_t small_dense_weights = 16384;
-
 /// As many edges as a layer may hold, so that a padded count still is an EdgeIndex.
 inline constexpr std::uint64_t max_edges = 0xfffffffcU;
 

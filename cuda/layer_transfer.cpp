@@ -64,18 +64,6 @@ void check_shape(const Layer& layer) {
     }
 }
 
-/// Every cell an edge.
-Topology full_topology(Index num_inputs, Index num_outputs) {
-    Topology topology{num_inputs, num_outputs, std::vector<EdgeIndex>(std::size_t{num_outputs} + 1), {}};
-    topology.column.resize(std::size_t{num_inputs} * num_outputs);
-    for (Index r = 0; r < num_outputs; ++r) {
-        topology.row_start[r + 1] = topology.row_start[r] + num_inputs;
-        const auto row = topology.column.begin() + topology.row_start[r];
-        std::iota(row, row + num_inputs, Index{0});
-    }
-    return topology;
-}
-
 /// How the layer multiplies, by the topology it begins with: later ones have no more edges.
 void plan_products(Memory& memory, const Topology& topology, const LayerUse& use, CudaLayer& layer) {
     const SpmmDevice device = spmm_device();

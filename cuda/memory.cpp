@@ -2,27 +2,17 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstdio>
 #include <string>
 
 #include "cuda/check.hpp"
 #include "cuda_calls.hpp"
 #include "espalier/error.hpp"
+#include "espalier/number_text.hpp"
 
 namespace espalier::cuda {
 namespace {
 
 constexpr std::size_t min_block = 256;
-
-std::string readable(std::size_t bytes) {
-    const char* const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
-    auto value = static_cast<double>(bytes);
-    int unit = 0;
-    for (; value >= 1024 && unit < 4; ++unit) value /= 1024;
-    char text[32];
-    std::snprintf(text, sizeof text, unit == 0 ? "%.0f %s" : "%.2f %s", value, units[unit]);
-    return text;
-}
 
 }  // namespace
 
@@ -48,11 +38,11 @@ void* Memory::allocate(std::size_t bytes) {
         std::size_t total = 0;
         if (cudaMemGetInfo(&free, &total) != cudaSuccess) static_cast<void>(cudaGetLastError());
         throw UserError(ExitCode::device,
-                        "the GPU is out of memory: " + readable(bytes) + " more were needed, " + readable(free) +
-                            " of its " + readable(total) + " are free, this run holds " + readable(held_) +
+                        "the GPU is out of memory: " + bytes_text(bytes, 2) + " more were needed, " + bytes_text(free, 2) +
+                            " of its " + bytes_text(total, 2) + " are free, this run holds " + bytes_text(held_, 2) +
                             ". A smaller --batch, --epsilon or --layers, a higher --sparsity or --backend cpu helps");
     }
-    check(error, "cudaMalloc of " + readable(bytes));
+    check(error, "cudaMalloc of " + bytes_text(bytes, 2));
     allocated_.emplace(memory, bytes);
     held_ += bytes;
     return memory;

@@ -396,15 +396,10 @@ Metrics CpuBackend::metrics() {
     wait();
     Metrics all;
     for (const Metrics& group : group_sums_) {
-        all.batch_loss_sum += group.batch_loss_sum;
-        all.sample_loss_sum += group.sample_loss_sum;
-        all.confidence_sum += group.confidence_sum;
-        all.wrong_confidence_sum += group.wrong_confidence_sum;
-        all.samples += group.samples;
-        all.correct += group.correct;
+        all.add_sums(group);
         all.first_nonfinite = std::min(all.first_nonfinite, group.first_nonfinite);
     }
-    all.batches = batches_;
+    all.batches = batches_;  // not the groups' sum: each of them counts every batch
     std::fill(group_sums_.begin(), group_sums_.end(), Metrics{});
     batches_ = 0;
     return all;

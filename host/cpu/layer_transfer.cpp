@@ -53,16 +53,6 @@ std::unique_ptr<CpuLayer> dense_layer(const Layer& layer, const LayerUse& use) {
     return result;
 }
 
-/// Every cell an edge.
-Topology full_topology(Index num_inputs, Index num_outputs) {
-    Topology topology{num_inputs, num_outputs, {0}, {}};
-    for (Index r = 0; r < num_outputs; ++r) {
-        for (Index c = 0; c < num_inputs; ++c) topology.column.push_back(c);
-        topology.row_start.push_back(topology.num_edges());
-    }
-    return topology;
-}
-
 std::unique_ptr<CpuLayer> sparse_layer(const Layer& layer, const Topology& topology, const LayerUse& use) {
     expects(topology.num_inputs == layer.num_inputs && topology.num_outputs == layer.num_outputs &&
                 topology.row_start.size() == std::size_t{layer.num_outputs} + 1,

@@ -9,9 +9,6 @@
 
 namespace espalier {
 
-/// Up to here a dense layer rides the sparse kernels; above, matrix products win.
-constexpr std::size_t small_dense_weights = 16384;
-
 /// The layout for `use`. Optimizer memory that the layer does not bring starts at 0.
 /// Throws UserError (device) when memory runs out, std::logic_error when arrays do not fit the layer's shape.
 std::unique_ptr<CpuLayer> layer_in_use(const Layer& layer, const LayerUse& use);

@@ -1,10 +1,10 @@
 #include "host/data/csv.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <string_view>
 
+#include "espalier/number_text.hpp"
 #include "host/formats/input_file.hpp"
 #include "host/data/labels.hpp"
 
@@ -23,10 +23,7 @@ std::string_view trimmed(std::string_view field) {
 
 std::optional<double> number(std::string_view field) {
     if (field.starts_with('+')) field.remove_prefix(1);
-    double value = 0;
-    const auto [end, fault] = std::from_chars(field.data(), field.data() + field.size(), value);
-    if (fault != std::errc{} || end != field.data() + field.size() || field.empty()) return std::nullopt;
-    return value;
+    return number_from<double>(field);
 }
 
 /// Calls `use(column, field)` for each field, columns counted from 1; returns their number.

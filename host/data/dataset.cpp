@@ -1,12 +1,12 @@
 #include "espalier/dataset.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <limits>
 #include <utility>
 
 #include "espalier/error.hpp"
+#include "espalier/number_text.hpp"
 #include "host/data/catalog.hpp"
 #include "host/data/cifar.hpp"
 #include "host/data/csv.hpp"
@@ -137,11 +137,10 @@ fs::path own_file(const std::string& name, const std::string& data_dir) {
 }
 
 LabelColumn parse_label_column(std::string_view text) {
-    std::size_t column = 0;
     if (text == "last") return std::nullopt;
     if (text == "first") return 1;
-    const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), column);
-    if (fault != std::errc{} || end != text.data() + text.size() || column == 0) {
+    const auto column = number_from<std::size_t>(text).value_or(0);
+    if (column == 0) {
         throw UserError(ExitCode::usage,
                         "csv: label=" + std::string(text) + " is none of first, last or a column from 1");
     }

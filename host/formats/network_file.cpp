@@ -1,7 +1,6 @@
 #include "host/formats/network_file.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <cstddef>
 #include <limits>
@@ -10,6 +9,7 @@
 #include <utility>
 
 #include "espalier/error.hpp"
+#include "espalier/number_text.hpp"
 
 namespace espalier {
 
@@ -140,9 +140,8 @@ private:
 
     Index width(const std::string& rest) {
         const std::string& written = text(rest);
-        Index value = 0;
-        const auto [end, error] = std::from_chars(written.data(), written.data() + written.size(), value);
-        if (error != std::errc{} || end != written.data() + written.size() || value == 0) {
+        const Index value = number_from<Index>(written).value_or(0);
+        if (value == 0) {
             file_.refuse("expected '" + key(rest) + "' to be a number of neurons, found '" + written + "'");
         }
         return value;
@@ -230,11 +229,10 @@ std::size_t number_of_layers(const SafetensorsFile& file) {
         file.refuse(std::string("expected the format '") + format_name + "', found " +
                     (format == metadata.end() ? "none; it is not a network of Espalier" : "'" + format->second + "'"));
     }
-    std::uint32_t count = 0;
     const auto layers = metadata.find(layers_key);
     const std::string written = layers == metadata.end() ? "" : layers->second;
-    const auto [end, error] = std::from_chars(written.data(), written.data() + written.size(), count);
-    if (error != std::errc{} || end != written.data() + written.size() || count == 0) {
+    const auto count = number_from<std::uint32_t>(written).value_or(0);
+    if (count == 0) {
         file.refuse("expected 'layers' to be a number of layers, found '" + written + "'");
     }
     return count;

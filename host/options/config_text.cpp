@@ -1,11 +1,11 @@
 #include "host/options/config_text.hpp"
 
 #include <CLI/CLI.hpp>
-#include <charconv>
 #include <fstream>
 #include <sstream>
 
 #include "espalier/error.hpp"
+#include "espalier/number_text.hpp"
 
 namespace espalier {
 namespace {
@@ -45,11 +45,6 @@ OptionTexts read_config_file(const std::string& path) {
 }
 
 std::string config_text(const Experiment& experiment) {
-    const auto is_number = [](const std::string& value) {
-        double number = 0;
-        const auto [end, fault] = std::from_chars(value.data(), value.data() + value.size(), number);
-        return fault == std::errc{} && end == value.data() + value.size();
-    };
     std::string text;
     std::string group;
     for (const auto& option : experiment_options()) {
@@ -57,7 +52,7 @@ std::string config_text(const Experiment& experiment) {
         if (value.empty()) continue;
         if (option.group != group) text += (text.empty() ? "# " : "\n# ") + option.group + "\n";
         group = option.group;
-        const bool plain = value == "true" || value == "false" || is_number(value);
+        const bool plain = value == "true" || value == "false" || number_from<double>(value);
         text += option.name + " = " + (plain ? value : "\"" + value + "\"") + "\n";
     }
     return text;

@@ -1,10 +1,10 @@
 #include "host/options/option_table.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <sstream>
 
+#include "espalier/number_text.hpp"
 #include "espalier/topology.hpp"
 #include "host/system/did_you_mean.hpp"
 
@@ -15,14 +15,13 @@ namespace {
 
 template <class Number>
 Number read_number(const std::string& text, double low, double high) {
-    Number value{};
-    const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (fault != std::errc{} || end != text.data() + text.size()) refuse("'" + text + "' is not a number");
-    const auto compared = static_cast<double>(value);
+    const std::optional<Number> value = number_from<Number>(text);
+    if (!value) refuse("'" + text + "' is not a number");
+    const auto compared = static_cast<double>(*value);
     if (!(compared >= low && compared <= high)) {
         refuse(text + " lies outside [" + number_text(low) + ", " + number_text(high) + "]");
     }
-    return value;
+    return *value;
 }
 
 template <class Number>

@@ -1,11 +1,11 @@
 #include "host/options/recipes.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <sstream>
 #include <utility>
 
 #include "espalier/error.hpp"
+#include "espalier/number_text.hpp"
 #include "host/options/config_text.hpp"
 #include "host/system/did_you_mean.hpp"
 
@@ -48,7 +48,7 @@ std::vector<Published> read_published() {
             } else if (columns[c] == "source") {
                 entry.source = cells[c];
             } else if (!cells[c].empty()) {
-                std::from_chars(cells[c].data(), cells[c].data() + cells[c].size(), entry.figures[columns[c]]);
+                entry.figures[columns[c]] = number_from<double>(cells[c]).value();
             }
         }
         all.push_back(entry);

@@ -32,19 +32,13 @@ RbmParameters::Edges edges_of(const std::vector<EdgeIndex>& start, const std::ve
     return {start, other, std::move(weights)};
 }
 
-Topology full(Index num_inputs, Index num_outputs) {
-    std::vector<Cell> cells(std::size_t{num_inputs} * num_outputs);
-    for (std::size_t i = 0; i < cells.size(); ++i) cells[i] = i;
-    return from_cells(num_inputs, num_outputs, cells);
-}
-
 }  // namespace
 
 RbmParameters rbm_parameters(const Network& network) {
     expects(network.layers.size() >= 2 && network.layers[1].num_inputs == network.layers[0].num_inputs,
             "a machine's layers");
     const Layer& layer = network.layers[0];
-    const Topology topology = layer.topology ? *layer.topology : full(layer.num_inputs, layer.num_outputs);
+    const Topology topology = layer.topology ? *layer.topology : full_topology(layer.num_inputs, layer.num_outputs);
     const TransposedView view = transposed(topology);
     std::vector<double> by_visible(view.slot.size());
     for (std::size_t e = 0; e < by_visible.size(); ++e) by_visible[e] = layer.weights[view.slot[e]];

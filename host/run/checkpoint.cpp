@@ -1,13 +1,13 @@
 #include "host/run/checkpoint.hpp"
 
-#include <charconv>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <utility>
 
 #include "espalier/error.hpp"
-#include "host/formats/network_file.hpp"
+#include "espalier/number_text.hpp"
 #include "host/options/config_text.hpp"
+#include "host/formats/network_file.hpp"
 #include "host/options/option_table.hpp"
 #include "espalier/version.hpp"
 
@@ -20,16 +20,10 @@ constexpr const char* schema = "1";
 
 /// The sums of the epoch begun, as one JSON object: numbers read back exactly.
 std::string begun_text(const TrainingProgress& progress) {
-    const Metrics& m = progress.metrics;
-    return nlohmann::ordered_json{{"batch_loss_sum", m.batch_loss_sum},
-                                  {"sample_loss_sum", m.sample_loss_sum},
-                                  {"confidence_sum", m.confidence_sum},
-                                  {"wrong_confidence_sum", m.wrong_confidence_sum},
-                                  {"batches", m.batches},
-                                  {"samples", m.samples},
-                                  {"correct", m.correct},
-                                  {"record", json_line(progress.record)}}
-        .dump();
+    nlohmann::ordered_json begun;
+    Metrics::for_each_sum([&](const char* name, auto sum) { begun[name] = progress.metrics.*sum; });
+    begun["record"] = json_line(progress.record);
+    return begun.dump();
 }
 
 std::string degrees_key(std::size_t layer, bool inputs) {
@@ -116,24 +110,22 @@ private:
     }
 
     std::uint32_t count(const std::string& key, std::uint32_t most) const {
-        std::uint32_t value = 0;
         const std::string& written = text(key);
-        const auto [end, error] = std::from_chars(written.data(), written.data() + written.size(), value);
-        if (error != std::errc{} || end != written.data() + written.size() || value > most) {
+        const auto value = number_from<std::uint32_t>(written);
+        if (!value || *value > most) {
             file_.refuse("expected '" + key + "' to be a number up to " + std::to_string(most) + ", found '" + written +
                          "'");
         }
-        return value;
+        return *value;
     }
 
     double number(const std::string& key) const {
-        double value = 0;
         const std::string& written = text(key);
-        const auto [end, error] = std::from_chars(written.data(), written.data() + written.size(), value);
-        if (error != std::errc{} || end != written.data() + written.size() || !std::isfinite(value)) {
+        const auto value = number_from<double>(written);
+        if (!value || !std::isfinite(*value)) {
             file_.refuse("expected '" + key + "' to be a number, found '" + written + "'");
         }
-        return value;
+        return *value;
     }
 
     nlohmann::json object(const std::string& key) const {
@@ -150,14 +142,7 @@ private:
                 file_.refuse("'begun' has no number '" + std::string(name) + "'");
             value = found->template get<std::remove_reference_t<decltype(value)>>();
         };
-        Metrics& m = progress.metrics;
-        read("batch_loss_sum", m.batch_loss_sum);
-        read("sample_loss_sum", m.sample_loss_sum);
-        read("confidence_sum", m.confidence_sum);
-        read("wrong_confidence_sum", m.wrong_confidence_sum);
-        read("batches", m.batches);
-        read("samples", m.samples);
-        read("correct", m.correct);
+        Metrics::for_each_sum([&](const char* name, auto sum) { read(name, progress.metrics.*sum); });
         const auto record = begun.find("record");
         if (record == begun.end() || !record->is_string()) file_.refuse("'begun' has no text 'record'");
         progress.record = parse_json_line(record->get<std::string>(), "'begun'");

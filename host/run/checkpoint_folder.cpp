@@ -1,14 +1,14 @@
 #include "host/run/checkpoint_folder.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <limits>
 #include <string_view>
 
 #include "espalier/error.hpp"
+#include "espalier/number_text.hpp"
+#include "host/run/checkpoint.hpp"
 #include "host/formats/output_file.hpp"
 #include "host/formats/safetensors.hpp"
-#include "host/run/checkpoint.hpp"
 #include "host/run/run_layout.hpp"
 
 namespace espalier {
@@ -21,24 +21,20 @@ constexpr std::string_view name_head = "ckpt-";
 constexpr std::string_view name_tail = ".safetensors";
 
 std::optional<std::uint32_t> whole_number(std::string_view text) {
-    std::uint32_t value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (text.empty() || error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
-    if (std::to_string(value) != text) return std::nullopt;
-    return value;
+    const auto value = number_from<std::uint32_t>(text);
+    return value && std::to_string(*value) == text ? value : std::nullopt;
 }
 
 /// The test loss a checkpoint says; infinite where it says none or cannot be read.
 double test_loss_of(const fs::path& path) {
-    double loss = std::numeric_limits<double>::infinity();
+    constexpr double none = std::numeric_limits<double>::infinity();
     try {
         const SafetensorsFile file(path);
         const auto found = file.metadata().find("test_loss");
-        if (found == file.metadata().end()) return loss;
-        std::from_chars(found->second.data(), found->second.data() + found->second.size(), loss);
+        return found == file.metadata().end() ? none : number_from<double>(found->second).value_or(none);
     } catch (const UserError&) {  // damaged: not the best
     }
-    return loss;
+    return none;
 }
 
 /// All files in the folder but the newest `keep` and the best.

@@ -1,6 +1,5 @@
 #include "host/run/run_reader.hpp"
 
-#include <charconv>
 #include <cmath>
 #include <cstring>
 #include <fstream>
@@ -8,9 +7,10 @@
 
 #include "espalier/error.hpp"
 #include "espalier/network_file.hpp"
-#include "host/models/rbm.hpp"
+#include "espalier/number_text.hpp"
 #include "host/options/config_text.hpp"
 #include "host/options/option_table.hpp"
+#include "host/models/rbm.hpp"
 #include "host/run/run_layout.hpp"
 #include "host/run/topology_records.hpp"
 
@@ -41,12 +41,9 @@ std::vector<std::string> split(const std::string& text, char separator) {
 }
 
 double read_number(const std::string& text, const fs::path& path, std::size_t line) {
-    double value = 0;
-    const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (fault != std::errc{} || end != text.data() + text.size()) {
-        refuse(path, "line " + std::to_string(line) + ": '" + text + "' is not a number");
-    }
-    return value;
+    const auto value = number_from<double>(text);
+    if (!value) refuse(path, "line " + std::to_string(line) + ": '" + text + "' is not a number");
+    return *value;
 }
 
 Experiment read_config(const fs::path& path, const std::string& text) {

@@ -2,7 +2,6 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <charconv>
 #include <filesystem>
 #include <fstream>
 #include <optional>
@@ -11,6 +10,7 @@
 #include <utility>
 
 #include "espalier/error.hpp"
+#include "espalier/number_text.hpp"
 #include "host/system/did_you_mean.hpp"
 #include "host/options/recipes.hpp"
 
@@ -100,10 +100,9 @@ Choices parse_given(const OptionTexts& given) {
 std::optional<std::uint32_t> take_count(Choices& choices, const std::string& name, const std::string& source) {
     Choice* choice = find(choices, name);
     if (choice == nullptr) return std::nullopt;
-    std::uint32_t count = 0;
     const std::string text = choice->values.size() == 1 ? choice->values.front() : "a list";
-    const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), count);
-    if (fault != std::errc{} || end != text.data() + text.size() || count == 0 || count > 10000) {
+    const auto count = number_from<std::uint32_t>(text).value_or(0);
+    if (count == 0 || count > 10000) {
         refuse_study(source + ": " + name + ": '" + text + "' is not a whole number from 1 to 10000");
     }
     choices.erase(choices.begin() + (choice - choices.data()));

@@ -1,6 +1,5 @@
 // The tables of a study: how its figures are rounded, what stands beside what.
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <cstdio>
 #include <optional>
@@ -8,6 +7,7 @@
 #include <system_error>
 
 #include "espalier/error.hpp"
+#include "espalier/number_text.hpp"
 #include "espalier/rule.hpp"
 #include "host/study/study_results.hpp"
 #include "host/study/study_statistics.hpp"
@@ -69,12 +69,6 @@ std::string learning_text(const RowResult& row) {
            std::to_string(contrasts.size()) + ")";
 }
 
-std::optional<double> as_number(const std::string& text) {
-    double value = 0;
-    const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), value);
-    return fault == std::errc{} && end == text.data() + text.size() ? std::optional(value) : std::nullopt;
-}
-
 /// The option in which alone the rows differ, if its values are numbers; else empty.
 std::string numeric_axis(const std::vector<RowResult>& rows) {
     std::string axis;
@@ -90,7 +84,7 @@ std::string numeric_axis(const std::vector<RowResult>& rows) {
     }
     const bool numbers = std::all_of(rows.begin(), rows.end(), [&](const RowResult& row) {
         const auto found = row.options.find(axis);
-        return found != row.options.end() && as_number(found->second).has_value();
+        return found != row.options.end() && number_from<double>(found->second).has_value();
     });
     return numbers ? axis : std::string{};
 }
@@ -197,7 +191,7 @@ std::string trend_sentence(const StudyResults& results) {
     std::map<double, std::vector<double>> by_value;
     for (const RowResult& row : results.rows) {
         if (auto contrasts = row.values("contrast"); !contrasts.empty()) {
-            by_value[*as_number(row.options.at(axis))] = std::move(contrasts);
+            by_value[*number_from<double>(row.options.at(axis))] = std::move(contrasts);
         }
     }
     if (by_value.size() < 3) return {};

@@ -12,6 +12,7 @@
 #include "espalier/dataset.hpp"
 #include "espalier/initialize_network.hpp"
 #include "espalier/model.hpp"
+#include "espalier/number_text.hpp"
 #include "host/run/topology_records.hpp"
 #include "host/training/run_training.hpp"
 
@@ -68,16 +69,6 @@ Cell expected_edges(const Experiment& experiment, std::size_t layer) {
     }
     const double cells = static_cast<double>(experiment.layers[layer]) * experiment.layers[layer + 1];
     return static_cast<Cell>(cells * -std::expm1(-static_cast<double>(edges) / cells));
-}
-
-std::string readable(std::uint64_t bytes) {
-    const char* const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
-    auto value = static_cast<double>(bytes);
-    int unit = 0;
-    for (; value >= 1024 && unit < 4; ++unit) value /= 1024;
-    char text[32];
-    std::snprintf(text, sizeof text, unit == 0 ? "%.0f %s" : "%.1f %s", value, units[unit]);
-    return text;
 }
 
 }  // namespace
@@ -143,7 +134,7 @@ std::string estimate_table(const MemoryEstimate& estimate) {
         const auto& layer = estimate.layers[l];
         std::snprintf(line, sizeof line, "layer %zu  %-16s %s %12llu edges  density %.4f  %s\n", l + 1,
                       layer.shape.c_str(), layer.sparse ? "sparse" : "dense ",
-                      static_cast<unsigned long long>(layer.edges), layer.density, readable(layer.bytes).c_str());
+                      static_cast<unsigned long long>(layer.edges), layer.density, bytes_text(layer.bytes, 1).c_str());
         text += line;
     }
     const std::pair<const char*, std::uint64_t> rows[] = {
@@ -161,7 +152,7 @@ std::string estimate_table(const MemoryEstimate& estimate) {
     text += line;
     for (const auto& [name, bytes] : rows) {
         if (bytes == 0) continue;
-        std::snprintf(line, sizeof line, "%-23s%s\n", name, readable(bytes).c_str());
+        std::snprintf(line, sizeof line, "%-23s%s\n", name, bytes_text(bytes, 1).c_str());
         text += line;
     }
     return text;

@@ -195,14 +195,7 @@ void Trainer::add_metrics(const Metrics& slice, std::uint32_t first, std::uint32
         }
         refuse_nonfinite(when + " of " + std::to_string(steps_per_epoch_), slice.batch_loss_sum);
     }
-    Metrics& all = progress_.metrics;
-    all.batch_loss_sum += slice.batch_loss_sum;
-    all.sample_loss_sum += slice.sample_loss_sum;
-    all.confidence_sum += slice.confidence_sum;
-    all.wrong_confidence_sum += slice.wrong_confidence_sum;
-    all.batches += slice.batches;
-    all.samples += slice.samples;
-    all.correct += slice.correct;
+    progress_.metrics.add_sums(slice);
 }
 
 void Trainer::test(EpochRecord& record) {

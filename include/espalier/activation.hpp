@@ -3,37 +3,13 @@
 #pragma once
 
 #include <cmath>
-#include <cstring>
 
 #include "espalier/host_device.hpp"
 #include "espalier/index.hpp"
+#include "espalier/portable_math.hpp"
 #include "espalier/rule.hpp"
 
 namespace espalier {
-
-/// exp(x) by range reduction and a polynomial in explicit fmaf (about 1 ulp): vectorisable, the same bits everywhere.
-ESPALIER_HOST_DEVICE inline float portable_exp(float x) {
-    x = x < -87.0F ? -87.0F : x;
-    x = x > 88.0F ? 88.0F : x;
-    // 1.5 * 2^23 rounds to the nearest integer
-    const float shifted = fmaf(x, 1.44269504F, 12582912.0F);
-    const float n = shifted - 12582912.0F;
-    float r = fmaf(n, -0.693145752F, x);
-    r = fmaf(n, -1.42860677e-6F, r);
-    float p = 1.37805939e-3F;
-    p = fmaf(p, r, 8.37312452e-3F);
-    p = fmaf(p, r, 4.16695364e-2F);
-    p = fmaf(p, r, 1.66664720e-1F);
-    p = fmaf(p, r, 4.99999851e-1F);
-    p = fmaf(p, r, 1.0F);
-    p = fmaf(p, r, 1.0F);
-    std::int32_t word = 0;
-    std::memcpy(&word, &shifted, sizeof word);
-    word = static_cast<std::int32_t>((static_cast<std::uint32_t>(word) + 127U) << 23);  // 2^n
-    float scale = 0;
-    std::memcpy(&scale, &word, sizeof scale);
-    return p * scale;
-}
 
 struct Identity {
     static constexpr std::string_view name = "identity";

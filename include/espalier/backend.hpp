@@ -12,6 +12,7 @@
 
 #include "espalier/bernoulli_units.hpp"
 #include "espalier/evolution_rules.hpp"
+#include "espalier/initialization.hpp"
 #include "espalier/layer.hpp"
 #include "espalier/loss.hpp"
 #include "espalier/optimizer.hpp"
@@ -71,6 +72,22 @@ struct Metrics {
     std::uint64_t correct = 0;
     /// Number, from 0, of the first batch whose loss is not finite; none, or a backend that does not say: the default.
     std::uint64_t first_nonfinite = ~std::uint64_t{0};
+
+    /// Calls use(name, pointer to member) for each of the sums.
+    template <class Use>
+    static void for_each_sum(const Use& use) {
+        use("batch_loss_sum", &Metrics::batch_loss_sum);
+        use("sample_loss_sum", &Metrics::sample_loss_sum);
+        use("confidence_sum", &Metrics::confidence_sum);
+        use("wrong_confidence_sum", &Metrics::wrong_confidence_sum);
+        use("batches", &Metrics::batches);
+        use("samples", &Metrics::samples);
+        use("correct", &Metrics::correct);
+    }
+    /// Adds the sums of another part of the same pass; what first_nonfinite counts from is for the caller to know.
+    void add_sums(const Metrics& more) {
+        for_each_sum([&](const char* /*name*/, auto sum) { this->*sum += more.*sum; });
+    }
 };
 
 /// What one pruning removed.

@@ -1,4 +1,4 @@
-// The rules of topology evolution: which edges go, which cells get new ones, what weight those are born with, when.
+// The rules of topology evolution: which edges to prune, where to grow new ones, and how often.
 #pragma once
 
 #include <cmath>
@@ -28,11 +28,11 @@ using PruneRule = std::variant<PruneBySign, PruneByMagnitude>;
 
 /// New edges in the place of those that went, uniformly at random among the missing cells.
 struct GrowRandom {
-    int allow_removed = 0;  // 1: cells whose edge was just removed may be drawn too
-    double share = 1;       // of the pruned edges that are replaced; below 1 the layer thins out
+    bool allow_removed = false;  // cells whose edge was just removed may be drawn too
+    double share = 1;            // of the pruned edges that are replaced; below 1 the layer thins out
     static constexpr std::string_view name = "random";
     static constexpr auto fields() {
-        return std::tuple{field("allow_removed", &GrowRandom::allow_removed, 0, 1),
+        return std::tuple{field("allow_removed", &GrowRandom::allow_removed),
                           field("share", &GrowRandom::share, 0, 1)};
     }
 };
@@ -43,12 +43,12 @@ struct GrowRandom {
 /// after 16 candidates for each new edge any missing cells are taken.
 struct GrowNearParents {
     int contest = 4;
-    int allow_removed = 0;  // as for GrowRandom
-    double share = 1;       // likewise
+    bool allow_removed = false;  // as for GrowRandom
+    double share = 1;            // likewise
     static constexpr std::string_view name = "parents";
     static constexpr auto fields() {
         return std::tuple{field("contest", &GrowNearParents::contest, 1, 64),
-                          field("allow_removed", &GrowNearParents::allow_removed, 0, 1),
+                          field("allow_removed", &GrowNearParents::allow_removed),
                           field("share", &GrowNearParents::share, 0, 1)};
     }
 };
@@ -58,71 +58,16 @@ struct GrowNearParents {
 /// so cells whose bits are high, about a third of all, are never taken. Here: random cells below the cut that is
 /// expected; after 16 candidates for each new edge any missing cells.
 struct GrowHashOrder {
-    int allow_removed = 0;  // as for GrowRandom
-    double share = 1;       // likewise
+    bool allow_removed = false;  // as for GrowRandom
+    double share = 1;            // likewise
     static constexpr std::string_view name = "hash-order";
     static constexpr auto fields() {
-        return std::tuple{field("allow_removed", &GrowHashOrder::allow_removed, 0, 1),
+        return std::tuple{field("allow_removed", &GrowHashOrder::allow_removed),
                           field("share", &GrowHashOrder::share, 0, 1)};
     }
 };
 
 using GrowRule = std::variant<GrowRandom, GrowNearParents, GrowHashOrder>;
-
-/// Normal, mean 0, standard deviation sqrt(2 / fan-in), where the fan-in is the width of the layer's input.
-struct HeNormal {
-    static constexpr std::string_view name = "he";
-    static constexpr auto fields() { return std::tuple{}; }
-    [[nodiscard]] ESPALIER_HOST_DEVICE float operator()(std::uint32_t bits, Index num_inputs) const {
-        return sqrtf(2.0F / static_cast<float>(num_inputs)) * espalier::normal(bits);
-    }
-};
-
-/// Normal, mean 0, of a given standard deviation.
-struct NormalWeights {
-    float std = 0.1F;
-    static constexpr std::string_view name = "normal";
-    static constexpr auto fields() { return std::tuple{field("std", &NormalWeights::std, 0, 1e6)}; }
-    [[nodiscard]] ESPALIER_HOST_DEVICE float operator()(std::uint32_t bits, Index /*num_inputs*/) const {
-        return std * espalier::normal(bits);
-    }
-};
-
-/// Uniform in +-1 / sqrt(num_inputs), PyTorch's nn.Linear default.
-struct UniformWeights {
-    static constexpr std::string_view name = "uniform";
-    static constexpr auto fields() { return std::tuple{}; }
-    [[nodiscard]] ESPALIER_HOST_DEVICE float operator()(std::uint32_t bits, Index num_inputs) const {
-        return symmetric_uniform(bits) / sqrtf(static_cast<float>(num_inputs));
-    }
-};
-
-struct ZeroWeights {
-    static constexpr std::string_view name = "zero";
-    static constexpr auto fields() { return std::tuple{}; }
-    [[nodiscard]] ESPALIER_HOST_DEVICE float operator()(std::uint32_t /*bits*/, Index /*num_inputs*/) const {
-        return 0;
-    }
-};
-
-using WeightLaw = std::variant<HeNormal, NormalWeights, UniformWeights, ZeroWeights>;
-
-/// How many cells of a layer hold an edge at birth: the count exactly, each cell by a coin of that density, or that
-/// many draws with replacement of which repeats fall away (as the original programs).
-struct ExactCount {
-    static constexpr std::string_view name = "exact";
-    static constexpr auto fields() { return std::tuple{}; }
-};
-struct BernoulliCells {
-    static constexpr std::string_view name = "bernoulli";
-    static constexpr auto fields() { return std::tuple{}; }
-};
-struct WithReplacement {
-    static constexpr std::string_view name = "replacement";
-    static constexpr auto fields() { return std::tuple{}; }
-};
-
-using BirthLaw = std::variant<ExactCount, BernoulliCells, WithReplacement>;
 
 /// When the sparse layers evolve.
 struct NeverEvolve {  // fixed random topology

@@ -9,6 +9,7 @@
 #include "espalier/activation.hpp"
 #include "espalier/evolution_rules.hpp"
 #include "espalier/index.hpp"
+#include "espalier/initialization.hpp"
 #include "espalier/loss.hpp"
 #include "espalier/optimizer.hpp"
 #include "espalier/schedule.hpp"

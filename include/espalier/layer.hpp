@@ -11,6 +11,10 @@
 
 namespace espalier {
 
+/// Up to so many weights every backend computes a dense layer by its sparse kernels, which beat the fixed cost of a matrix
+/// product; above, matrix products win.
+inline constexpr std::size_t small_dense_weights = 16384;
+
 struct Layer {
     Index num_inputs = 0;
     Index num_outputs = 0;

@@ -8,7 +8,7 @@
 #include "espalier/activation.hpp"
 #include "espalier/host_device.hpp"
 #include "espalier/index.hpp"
-#include "espalier/random.hpp"
+#include "espalier/portable_math.hpp"
 #include "espalier/rule.hpp"
 
 namespace espalier {

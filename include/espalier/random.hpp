@@ -5,10 +5,10 @@
 
 #include <cmath>
 #include <cstdint>
-#include <cstring>
 
 #include "espalier/host_device.hpp"
 #include "espalier/index.hpp"
+#include "espalier/portable_math.hpp"
 
 namespace espalier {
 
@@ -98,30 +98,6 @@ constexpr bool bernoulli(std::uint32_t bits, double probability) {
 ESPALIER_HOST_DEVICE inline float symmetric_uniform(std::uint32_t bits) {
     const int top = static_cast<int>(bits >> 8);  // 24 bits
     return (static_cast<float>(top - 8388608) + 0.5F) * (1.0F / 8388608.0F);
-}
-
-/// Natural logarithm of a positive normal float, to 1 ulp or so, in explicit fmaf: the same bits on every machine.
-/// NaN for NaN and infinity.
-ESPALIER_HOST_DEVICE inline float portable_log(float x) {
-    std::uint32_t word = 0;
-    std::memcpy(&word, &x, sizeof word);
-    const std::uint32_t shifted = word - 0x3f2aaaabU;  // mantissa into [2/3, 4/3)
-    const int exponent = static_cast<int>(shifted) >> 23;
-    word = (shifted & 0x007fffffU) + 0x3f2aaaabU;
-    float mantissa = 0;
-    std::memcpy(&mantissa, &word, sizeof mantissa);
-    const float f = mantissa - 1.0F;
-    float r = -0.130310059F;
-    r = fmaf(r, f, 0.140869141F);
-    r = fmaf(r, f, -0.121483512F);
-    r = fmaf(r, f, 0.139814854F);
-    r = fmaf(r, f, -0.166846126F);
-    r = fmaf(r, f, 0.200120345F);
-    r = fmaf(r, f, -0.249996200F);
-    r = fmaf(r, f, 0.333331972F);
-    r = fmaf(r, f, -0.5F);
-    r = fmaf(r * f, f, f);
-    return fmaf(static_cast<float>(exponent), 0.693147182F, r) + (x - x);  // + 0: else the bit tricks would hide a NaN
 }
 
 /// Standard normal from 32 bits by the inverse distribution function.

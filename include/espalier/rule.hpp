@@ -5,7 +5,7 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <tuple>
@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "espalier/error.hpp"
+#include "espalier/number_text.hpp"
 
 namespace espalier {
 
@@ -31,13 +32,10 @@ template <class Rule, class Value>
 constexpr Field<Rule, Value> field(std::string_view name, Value Rule::*member, double low, double high) {
     return {name, member, low, high};
 }
-
-/// Shortest text that reads back as the same number, whatever the locale.
-template <class Number>
-std::string number_text(Number value) {
-    std::array<char, 40> buffer{};
-    const auto end = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value).ptr;
-    return {buffer.data(), end};
+/// A switch, written 0 or 1 and read as 0, 1, false or true.
+template <class Rule>
+constexpr Field<Rule, bool> field(std::string_view name, bool Rule::*member) {
+    return {name, member, 0, 1};
 }
 
 /// Text form of a rule: its name, and its fields in parentheses if it has any.
@@ -80,19 +78,19 @@ inline std::string_view trimmed(std::string_view text) {
 template <class Rule, class Value>
 bool assign(Rule& rule, const Field<Rule, Value>& entry, std::string_view name, std::string_view value) {
     if (entry.name != name) return false;
-    Value parsed{};
-    const auto [end, fault] = std::from_chars(value.data(), value.data() + value.size(), parsed);
-    if (fault != std::errc{} || end != value.data() + value.size()) {
-        throw UserError(ExitCode::usage,
-                        std::string(Rule::name) + ": " + std::string(name) + "=" + std::string(value) +
-                            (std::is_integral_v<Value> ? " is not a whole number" : " is not a number"));
+    const std::optional<Value> parsed = number_from<Value>(value);
+    if (!parsed) {
+        throw UserError(ExitCode::usage, std::string(Rule::name) + ": " + std::string(name) + "=" + std::string(value) +
+                                             (std::is_same_v<Value, bool>   ? " is not 0, 1, false or true"
+                                              : std::is_integral_v<Value> ? " is not a whole number"
+                                                                          : " is not a number"));
     }
-    if (!(static_cast<double>(parsed) >= entry.low && static_cast<double>(parsed) <= entry.high)) {
+    if (!(static_cast<double>(*parsed) >= entry.low && static_cast<double>(*parsed) <= entry.high)) {
         throw UserError(ExitCode::usage, std::string(Rule::name) + ": " + std::string(name) + "=" + std::string(value) +
                                              " lies outside [" + number_text(static_cast<Value>(entry.low)) + ", " +
                                              number_text(static_cast<Value>(entry.high)) + "]");
     }
-    rule.*entry.member = parsed;
+    rule.*entry.member = *parsed;
     return true;
 }
 

@@ -95,10 +95,7 @@ inline double scheduled(const Schedule& schedule, double epoch, double epochs) {
 /// Reads a number or a rule's text.
 inline Schedule parse_schedule(std::string_view text) {
     const auto bare = detail::trimmed(text);
-    double value = 0;
-    const auto [end, fault] = std::from_chars(bare.data(), bare.data() + bare.size(), value);
-    const bool is_number = fault == std::errc{} && end == bare.data() + bare.size();
-    return parse_rule<Schedule>(is_number ? "constant(value=" + std::string(bare) + ")" : std::string(bare));
+    return parse_rule<Schedule>(number_from<double>(bare) ? "constant(value=" + std::string(bare) + ")" : std::string(bare));
 }
 
 /// A constant without warm-up prints as a bare number.

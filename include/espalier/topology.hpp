@@ -2,11 +2,12 @@
 // are sorted by cell = output * num_inputs + input. No cell occurs twice.
 #pragma once
 
+#include <numeric>
 #include <string>
 #include <vector>
 
-#include "espalier/evolution_rules.hpp"
 #include "espalier/index.hpp"
+#include "espalier/initialization.hpp"
 #include "espalier/random.hpp"
 
 namespace espalier {
@@ -49,6 +50,18 @@ std::string fault(const Topology& topology);
 
 /// Builds a topology from cells in ascending order, without repeats.
 Topology from_cells(Index num_inputs, Index num_outputs, const std::vector<Cell>& cells);
+
+/// The topology in which every cell holds an edge: a dense layer seen as a sparse one.
+inline Topology full_topology(Index num_inputs, Index num_outputs) {
+    Topology topology{num_inputs, num_outputs, std::vector<EdgeIndex>(std::size_t{num_outputs} + 1), {}};
+    topology.column.resize(std::size_t{num_inputs} * num_outputs);
+    for (Index r = 0; r < num_outputs; ++r) {
+        topology.row_start[r + 1] = topology.row_start[r] + num_inputs;
+        const auto row = topology.column.begin() + topology.row_start[r];
+        std::iota(row, row + num_inputs, Index{0});
+    }
+    return topology;
+}
 
 /// An Erdős–Rényi topology of about (ExactCount: exactly) `num_edges` edges; for WithReplacement that is the number of
 /// draws. Throws UserError (usage) when num_edges exceeds the number of cells, unless it counts draws.

@@ -123,7 +123,7 @@ void check_evolution(const Layer& before, const PruneRule& prune_rule, const Gro
     check_views(layer);
     const Layer after = layer_at_rest(layer);
     const Cell num_cells = before.topology->num_cells();
-    const Cell missing = num_cells - old_cells.size() + (grow.allow_removed != 0 ? gone.size() : 0);
+    const Cell missing = num_cells - old_cells.size() + (grow.allow_removed ? gone.size() : 0);
     RC_ASSERT(grown ==
               std::min(missing, static_cast<Cell>(std::lround(grow.share * static_cast<double>(gone.size())))));
     RC_ASSERT(after.weights.size() == before.weights.size() - gone.size() + grown);
@@ -140,7 +140,7 @@ void check_evolution(const Layer& before, const PruneRule& prune_rule, const Gro
     const Stream weights{seed, Purpose::new_weight, 3, 17};
     auto replaced = expected.begin();
     for (const auto& [cell, edge] : left) {
-        RC_ASSERT(grow.allow_removed != 0 || old_edges.count(cell) == 0U);
+        RC_ASSERT(grow.allow_removed || old_edges.count(cell) == 0U);
         RC_ASSERT(edge.first == std::get<NormalWeights>(law)(weights.bits(cell), before.num_inputs));
         RC_ASSERT(edge.second == (reset_state ? 0.0F : before.weight_state[0][*replaced]));
         ++replaced;
@@ -164,7 +164,7 @@ TEST(Evolution, ExactInEveryRespect) {
             check_evolution(layer, *rc::gen::elementOf(alternatives<PruneRule>()), grow, zeta,
                             *rc::gen::arbitrary<bool>(), *rc::gen::arbitrary<bool>(), 1, seed);
         };
-        const int allow_removed = *rc::gen::inRange(0, 2);
+        const bool allow_removed = *rc::gen::arbitrary<bool>();
         const double share = *rc::gen::element(1.0, 0.7, 0.0);
         switch (*rc::gen::inRange(0, 6)) {
             case 0:
@@ -183,7 +183,7 @@ TEST(Evolution, ExactInEveryRespect) {
 TEST(Evolution, ExactInLargerLayers) {
     for (const auto& [inputs, outputs] : {std::pair{1000U, 3U}, std::pair{3U, 2000U}, std::pair{200U, 300U}}) {
         for (const Cell edges : {Cell{inputs} * outputs / 30, Cell{inputs} * outputs / 2}) {
-            for (const int allow_removed : {0, 1}) {
+            for (const bool allow_removed : {false, true}) {
                 const Layer layer = distinct_layer(inputs, outputs, edges, 7);
                 ASSERT_NO_THROW(
                     check_evolution(layer, PruneBySign{}, GrowRandom{allow_removed}, 0.3, true, true, 1, 5));
@@ -257,13 +257,13 @@ TEST(Evolution, RemoveDropsThePrunedEdges) {
 }
 
 TEST(Evolution, AFullLayerGrowsNothingUnlessRemovedCellsCount) {
-    for (const int allow_removed : {0, 1}) {
+    for (const bool allow_removed : {false, true}) {
         const auto held = loaded(distinct_layer(6, 7, 42, 4), true);
         const std::uint32_t gone = prune(sparse(*held), PruneByMagnitude{}, 0.5, 1).total();
         EXPECT_EQ(gone, 21U);
         EXPECT_EQ(regrow(sparse(*held), GrowRandom{allow_removed}, HeNormal{}, true, 1, 0, 0, 1),
-                  allow_removed != 0 ? 21U : 0U);
-        EXPECT_EQ(sparse(*held).num_edges(), allow_removed != 0 ? 42U : 21U);
+                  allow_removed ? 21U : 0U);
+        EXPECT_EQ(sparse(*held).num_edges(), allow_removed ? 42U : 21U);
         ASSERT_NO_THROW(check_views(sparse(*held)));
     }
 }
@@ -308,12 +308,12 @@ TEST(Evolution, SameBitsForAnyNumberOfThreads) {
 /// All missing cells are equally likely to get an edge, whatever lies around them.
 TEST(Evolution, GrowthIsUniform) {
     constexpr int trials = 20000;
-    for (const int allow_removed : {0, 1}) {
+    for (const bool allow_removed : {false, true}) {
         Layer before = distinct_layer(9, 8, 25, 12);
         const auto expected = oracle_pruned(before.weights, PruneByMagnitude{}, 0.4);
         const auto old_cells = cells_of(*before.topology);
         std::set<Cell> blocked(old_cells.begin(), old_cells.end());
-        if (allow_removed != 0) {
+        if (allow_removed) {
             for (const EdgeIndex slot : expected) blocked.erase(old_cells[slot]);
         }
         std::set<Cell> kept(old_cells.begin(), old_cells.end());

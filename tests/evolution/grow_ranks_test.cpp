@@ -74,7 +74,7 @@ std::vector<Cell> drawn(const Policy& policy, const PrunedLayer& layer, const Ru
     change.pruned = layer.pruned.data();
     change.num_pruned = static_cast<EdgeIndex>(layer.pruned.size());
     change.num_grown = count;
-    change.allow_removed = rule.allow_removed != 0;
+    change.allow_removed = rule.allow_removed;
     TestScratch scratch;
     std::vector<Key> ranks(count);
     draw_candidates(policy, scratch, rule, layer.view(), layer.weights.data(), change,
@@ -84,7 +84,7 @@ std::vector<Cell> drawn(const Policy& policy, const PrunedLayer& layer, const Ru
 
 /// The rule's text, word for word.
 std::vector<Cell> expected(const PrunedLayer& layer, const GrowNearParents& rule, EdgeIndex count) {
-    const std::vector<Cell> missing = layer.missing(rule.allow_removed != 0);
+    const std::vector<Cell> missing = layer.missing(rule.allow_removed);
     const auto contest = static_cast<std::uint64_t>(rule.contest);
     const auto parent = [&](std::uint64_t number) {
         std::vector<EdgeIndex> drawn;
@@ -112,8 +112,8 @@ std::vector<Cell> expected(const PrunedLayer& layer, const GrowNearParents& rule
 TEST(GrowNearParents, TakesTheFirstCandidatesThatAreMissing) {
     for (const Cell edges : {Cell{30}, Cell{100}}) {
         const PrunedLayer layer(12, 10, edges, 3);
-        for (const int allow_removed : {0, 1}) {
-            const auto missing = static_cast<EdgeIndex>(layer.missing(allow_removed != 0).size());
+        for (const bool allow_removed : {false, true}) {
+            const auto missing = static_cast<EdgeIndex>(layer.missing(allow_removed).size());
             for (const int contest : {1, 4, 64}) {
                 for (const EdgeIndex count : {EdgeIndex{0}, EdgeIndex{1}, missing / 3, missing}) {
                     SCOPED_TRACE(std::to_string(edges) + " edges, " + std::to_string(count) + " new ones, contest " +
@@ -200,9 +200,9 @@ TEST(GrowHashOrder, TakesTheCellsThatTheProgramTakes) {
 
 TEST(GrowHashOrder, FillsALayer) {
     const PrunedLayer layer(12, 10, 100, 3);
-    for (const int allow_removed : {0, 1}) {
+    for (const bool allow_removed : {false, true}) {
         const GrowHashOrder rule{allow_removed};
-        const auto count = static_cast<EdgeIndex>(layer.missing(allow_removed != 0).size());
+        const auto count = static_cast<EdgeIndex>(layer.missing(allow_removed).size());
         const auto ranks = drawn<std::uint32_t>(thrust::seq, layer, rule, count);
         EXPECT_EQ(std::set<Cell>(ranks.begin(), ranks.end()).size(), count);
         EXPECT_EQ(ranks.back(), count - 1);

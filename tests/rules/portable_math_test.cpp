@@ -7,9 +7,10 @@
 
 #include "alternatives.hpp"
 #include "espalier/activation.hpp"
-#include "espalier/evolution_rules.hpp"
+#include "espalier/initialization.hpp"
 #include "espalier/loss.hpp"
 #include "espalier/optimizer.hpp"
+#include "espalier/portable_math.hpp"
 #include "oracle.hpp"
 #include "test_layers.hpp"
 

@@ -4,8 +4,8 @@
 
 #include <cstdint>
 
-#include "espalier/evolution_rules.hpp"
 #include "espalier/index.hpp"
+#include "espalier/initialization.hpp"
 #include "espalier/random.hpp"
 
 namespace espalier {

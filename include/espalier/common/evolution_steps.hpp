@@ -7,6 +7,7 @@
 #include "espalier/evolution_rules.hpp"
 #include "espalier/host_device.hpp"
 #include "espalier/index.hpp"
+#include "espalier/initialization.hpp"
 #include "espalier/random.hpp"
 
 namespace espalier {
@@ -267,7 +268,7 @@ inline constexpr EdgeIndex gone = ~EdgeIndex{0};
 /// just removed cells are among these. Returns how many are missing.
 template <class Rule, class Key>
 Cell plan_growth(const Rule& rule, const CsrView& old, Replacement<Key>& change) {
-    change.allow_removed = rule.allow_removed != 0;
+    change.allow_removed = rule.allow_removed;
     const Cell missing =
         Cell{old.num_inputs} * old.num_outputs - old.num_edges + (change.allow_removed ? change.num_pruned : 0);
     const auto wanted = static_cast<EdgeIndex>(rule.share * static_cast<double>(change.num_pruned) + 0.5);
