@@ -59,8 +59,9 @@ void require(bool holds, const Case& shape, const char* what) {
 }
 
 void evolve_once(SparseCpuLayer& layer, std::uint32_t event, int threads) {
-    benchmark::DoNotOptimize(prune(layer, PruneBySign{}, zeta, threads));
-    benchmark::DoNotOptimize(regrow(layer, GrowRandom{}, law, true, 1, 0, event, threads));
+    benchmark::DoNotOptimize(prune(layer, {PruneBySign{}, zeta}, threads));
+    const Regrowth regrowth{GrowRandom{}, law, true, {1, 0, event}};
+    benchmark::DoNotOptimize(replace(layer, &regrowth, threads));
 }
 
 /// One evolution, checked against what it must leave.
@@ -70,9 +71,10 @@ void verify(const Case& shape, int threads) {
     const auto negative = std::count_if(layer.weights.begin(), layer.weights.end(), [](float w) { return w < 0; });
     const auto positive = std::count_if(layer.weights.begin(), layer.weights.end(), [](float w) { return w > 0; });
     const auto quota = [](std::ptrdiff_t count) { return static_cast<EdgeIndex>(zeta * static_cast<double>(count)); };
-    const Pruned pruned = prune(layer, PruneBySign{}, zeta, threads);
+    const Pruned pruned = prune(layer, {PruneBySign{}, zeta}, threads);
     require(pruned.positive == quota(positive) && pruned.negative == quota(negative), shape, "shares pruned");
-    require(regrow(layer, GrowRandom{}, law, true, 1, 0, 0, threads) == pruned.total(), shape, "as many grown");
+    const Regrowth regrowth{GrowRandom{}, law, true, {1, 0, 0}};
+    require(replace(layer, &regrowth, threads) == pruned.total(), shape, "as many grown");
     const Topology topology{layer.num_inputs,
                             layer.num_outputs,
                             {layer.row_start.begin(), layer.row_start.end()},

@@ -51,8 +51,8 @@ void evolution(int calls) {
     std::uint32_t event = 0;
     measured_region(
         [&] {
-            static_cast<void>(backend->prune(*layer, PruneBySign{}, 0.3));
-            static_cast<void>(backend->regrow(*layer, GrowRandom{}, HeNormal{}, true, 1, 0, event++));
+            static_cast<void>(backend->prune(*layer, {PruneBySign{}, 0.3}));
+            static_cast<void>(backend->regrow(*layer, {GrowRandom{}, HeNormal{}, true, {1, 0, event++}}));
         },
         calls);
 }

@@ -98,8 +98,8 @@ void records(benchmark::State& state) {
         static_cast<void>(each);
         ++record.epoch;
         for (std::uint32_t l = 0; l < 2; ++l) {
-            static_cast<void>(backend->prune(perceptron.layer(l), PruneBySign{}, 0.3));
-            backend->regrow(perceptron.layer(l), GrowRandom{}, HeNormal{}, true, 1, l, record.epoch);
+            static_cast<void>(backend->prune(perceptron.layer(l), {PruneBySign{}, 0.3}));
+            backend->regrow(perceptron.layer(l), {GrowRandom{}, HeNormal{}, true, {1, l, record.epoch}});
         }
         const double start = wall_seconds();
         if (is_recorded(record.epoch, plan.every, plan.epochs)) {

@@ -9,12 +9,6 @@
 namespace espalier::cuda {
 namespace {
 
-TrainedArrays arrays_of(const TrainedArray& array) {
-    TrainedArrays arrays{array.values.data(), {nullptr, nullptr}};
-    for (std::size_t s = 0; s < array.states.size(); ++s) arrays.state[s] = array.states[s].data();
-    return arrays;
-}
-
 /// dy by the preactivation, in place; its sums over the batch into the layer's neuron_sums.
 void differentiate(cudaStream_t stream, const CudaLayer& layer, ConstActivations saved, Activations dy) {
     std::visit(
@@ -25,30 +19,6 @@ void differentiate(cudaStream_t stream, const CudaLayer& layer, ConstActivations
                    layer.neuron_sums.data());
         },
         layer.activation);
-}
-
-template <class Rule>
-void update(cudaStream_t stream, const Rule& rule, const CudaLayer& layer, ConstActivations x, ConstActivations dy,
-            const StepScalars* step) {
-    const auto update_from = [&](const TrainedArray& array, const float* gradient, std::size_t size) {
-        const auto count = static_cast<Index>(size);
-        launch(stream, update_parameters_kernel<backward_threads, Rule>, thread_grid(count, backward_threads),
-               backward_threads, rule, arrays_of(array), gradient, count, step);
-    };
-    if (layer.blas != nullptr) {
-        layer.blas->weight_gradient(dy, x, layer.weight_gradient.data());
-        update_from(layer.weights, layer.weight_gradient.data(), layer.num_edges);
-    } else if (layer.library.gradient != nullptr) {
-        layer.library.gradient->sample(dy, x);
-        update_from(layer.weights, layer.library.edge_gradient.data(), layer.num_edges);
-    } else {
-        launch(stream, update_edges_kernel<backward_threads, Rule>,
-               warp_grid(groups(layer.num_edges, warp_lanes), backward_threads), backward_threads, rule,
-               layer.row_start.data(), layer.column.data(), layer.num_edges, arrays_of(layer.weights), x, dy, step);
-    }
-    update_from(layer.bias, layer.neuron_sums.data(), layer.bias.values.size());
-    update_from(layer.activation_parameters, layer.neuron_sums.data() + layer.num_outputs,
-                layer.activation_parameters.values.size());
 }
 
 }  // namespace
@@ -88,7 +58,7 @@ void backward(cudaStream_t stream, const CudaLayer& layer, ConstActivations x, C
               Activations dx, const StepScalars* step) {
     differentiate(stream, layer, saved, dy);
     if (dx) input_gradient(stream, layer, dy, dx);  // by the weights from before the update
-    std::visit([&](const auto& rule) { update(stream, rule, layer, x, dy, step); }, layer.optimizer);
+    update(stream, layer, x, dy, step);
 }
 
 }  // namespace espalier::cuda

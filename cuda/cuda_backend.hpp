@@ -1,5 +1,5 @@
 // The CUDA backend: Backend's verbs on one stream of one device. Verbs enqueue kernels; what a program of verbs
-// enqueues is captured and replayed as a graph (program.hpp).
+// enqueues is captured and replayed as a graph (graph_cache.hpp).
 #pragma once
 
 #include <memory>

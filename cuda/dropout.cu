@@ -5,9 +5,9 @@
 
 namespace espalier::cuda {
 
-void dropout(cudaStream_t stream, const DropoutMask& mask, Activations values, const StepScalars* step) {
+void dropout(cudaStream_t stream, Activations values, float rate, const Stream& draws, const StepScalars* step) {
     launch(stream, dropout_kernel<dropout_threads>, warp_grid(values.rows, dropout_threads, values.tiles()),
-           dropout_threads, mask, values, step);
+           dropout_threads, DropoutMask(rate, draws), values, step);
 }
 
 }  // namespace espalier::cuda

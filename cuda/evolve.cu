@@ -1,6 +1,6 @@
-// Topology evolution on the device: the steps of espalier/common/evolve.hpp under Thrust's CUDA policy. All scratch memory is
-// borrowed; what the host reads back is the cut, a few counts and the signs of what went. New arrays are made in
-// scratch memory and copied to the layer's, whose addresses stay.
+// Topology evolution on the device: the steps of espalier/common/evolve.hpp under Thrust's CUDA policy. All scratch
+// memory is borrowed; what the host reads back is the cut, a few counts and the signs of what went. New arrays are made
+// in scratch memory and copied to the layer's, whose addresses stay.
 #include <thrust/gather.h>
 #include <thrust/scatter.h>
 #include <thrust/system/cuda/execution_policy.h>
@@ -13,9 +13,9 @@
 
 #include "cuda/check.hpp"
 #include "cuda/operations.hpp"
-#include "espalier/error.hpp"
 #include "espalier/common/evolve.hpp"
 #include "espalier/common/grow_ranks.hpp"
+#include "espalier/error.hpp"
 
 namespace espalier::cuda {
 
@@ -126,25 +126,25 @@ void draw_ranks(Device& device, const CudaLayer& layer, const Rule& rule, const 
 
 /// What goes and what comes; the ranks of the new cells are drawn.
 template <class Key>
-Replacement<Key> draw_replacement(Device& device, const CudaLayer& layer, const Regrowth& regrowth) {
+Replacement<Key> draw_replacement(Device& device, const CudaLayer& layer, const Regrowth* regrowth) {
     Replacement<Key> change;
     change.pruned = layer.pruned_slots();
     change.num_pruned = layer.num_pruned;
-    if (regrowth.grow == nullptr) return change;
+    if (regrowth == nullptr) return change;
     std::visit(
         [&](const auto& rule) {
             const Cell missing = plan_growth(rule, csr_of_layer(layer), change);
             if (change.num_grown == 0) return;
             auto* ranks = device.take<Key>(change.num_grown);
-            draw_ranks(device, layer, rule, change, missing, regrowth.stream(Purpose::grow), ranks);
+            draw_ranks(device, layer, rule, change, missing, regrowth->event.stream(Purpose::grow), ranks);
             change.ranks = ranks;
         },
-        *regrowth.grow);
+        regrowth->rule);
     return change;
 }
 
 template <class Key>
-EdgeIndex evolve(Device& device, CudaLayer& layer, const Regrowth& regrowth) {
+EdgeIndex replace(Device& device, CudaLayer& layer, const Regrowth* regrowth) {
     const auto change = draw_replacement<Key>(device, layer, regrowth);
     const CsrView old = csr_of_layer(layer);
     const EdgeIndex num_edges = change.num_edges(old);
@@ -159,17 +159,17 @@ EdgeIndex evolve(Device& device, CudaLayer& layer, const Regrowth& regrowth) {
     carry(device, evolved.origin, num_edges, moved, layer.weights.values.data());
     for (const auto& state : layer.weights.states) {
         carry(device, evolved.origin, num_edges, moved, state.data());
-        if (!regrowth.reset_state) continue;  // the new edge inherits
+        if (regrowth != nullptr && !regrowth->reset_state) continue;  // the new edge inherits
         thrust::for_each_n(device.policy(), evolved.grown_slots, num_grown, evolution::ClearAt{state.data()});
     }
     if (num_grown > 0) {
         auto* born = device.take<float>(num_grown);
         std::visit(
             [&](const auto& law) {
-                born_weights(device.policy(), law, regrowth.stream(Purpose::new_weight), layer.num_inputs,
+                born_weights(device.policy(), law, regrowth->event.stream(Purpose::new_weight), layer.num_inputs,
                              evolved.grown_cells, num_grown, born);
             },
-            *regrowth.law);
+            regrowth->new_weights);
         thrust::scatter(device.policy(), born, born + num_grown, evolved.grown_slots, layer.weights.values.data());
     }
     if (num_edges != layer.num_edges) ++layer.versions;
@@ -190,12 +190,12 @@ void rebuild_views(cudaStream_t stream, Memory& memory, CudaLayer& layer) {
     refresh_products(stream, layer);
 }
 
-Pruned prune(cudaStream_t stream, Memory& memory, CudaLayer& layer, const PruneRule& rule, double zeta) {
+Pruned prune(cudaStream_t stream, Memory& memory, CudaLayer& layer, const Pruning& pruning) {
     Device device(stream, memory);
-    const PruneOrder order = std::visit([](const auto& each) { return prune_order(each); }, rule);
+    const PruneOrder order = std::visit([](const auto& each) { return prune_order(each); }, pruning.rule);
     const EdgeIndex num_edges = layer.num_edges;
     float* const weights = layer.weights.values.data();
-    const PruneCut cut = cut_by_sorting(device.policy(), device, weights, num_edges, order, zeta);
+    const PruneCut cut = cut_by_sorting(device.policy(), device, weights, num_edges, order, pruning.zeta);
     auto* slots = device.take<EdgeIndex>(num_edges);
     const EdgeIndex count = pruned_slots(device.policy(), weights, num_edges, order, cut, slots);
     layer.pruned = Borrowed(memory, count * sizeof(EdgeIndex));
@@ -204,22 +204,20 @@ Pruned prune(cudaStream_t stream, Memory& memory, CudaLayer& layer, const PruneR
         device.policy(), slots, slots + count, evolution::SignOf{weights}, evolution::Signs{}, evolution::AddSigns{});
     thrust::for_each_n(device.policy(), slots, count, evolution::ClearAt{weights});
     layer.num_pruned = count;
-    layer.is_pruned = true;
     return {signs.positive, signs.negative, signs.zero};
 }
 
-EdgeIndex evolve(cudaStream_t stream, Memory& memory, CudaLayer& layer, const Regrowth& regrowth) {
+EdgeIndex replace(cudaStream_t stream, Memory& memory, CudaLayer& layer, const Regrowth* regrowth) {
     EdgeIndex num_grown = 0;
     {
         Device device(stream, memory);
         const bool narrow = Cell{layer.num_inputs} * layer.num_outputs <= std::numeric_limits<std::uint32_t>::max();
         num_grown =
-            narrow ? evolve<std::uint32_t>(device, layer, regrowth) : evolve<std::uint64_t>(device, layer, regrowth);
+            narrow ? replace<std::uint32_t>(device, layer, regrowth) : replace<std::uint64_t>(device, layer, regrowth);
     }
     rebuild_views(stream, memory, layer);
     layer.pruned = {};
     layer.num_pruned = 0;
-    layer.is_pruned = false;
     return num_grown;
 }
 

@@ -8,8 +8,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "cuda/products/blas.hpp"
 #include "cuda/memory.hpp"
+#include "cuda/products/blas.hpp"
 #include "cuda/products/product.hpp"
 #include "espalier/activation.hpp"
 #include "espalier/backend.hpp"
@@ -28,10 +28,7 @@ struct CudaLayer final : DeviceLayer {
     std::uint64_t id = 0;        // no other layer's of this backend
     std::uint32_t versions = 0;  // grows with every change that no recorded program outlives, as of num_edges
 
-    Index num_inputs = 0;
-    Index num_outputs = 0;
     EdgeIndex num_edges = 0;
-    bool is_dense = false;
     Blas* blas = nullptr;  // of a large dense layer, which has weights [num_outputs][num_inputs] and no topology
     Activation activation;
     Optimizer optimizer;
@@ -60,7 +57,6 @@ struct CudaLayer final : DeviceLayer {
     // Chosen by prune() until regrow() or remove(): canonical slots, ascending, whose weights are 0.
     Borrowed pruned;
     EdgeIndex num_pruned = 0;
-    bool is_pruned = false;
 
     [[nodiscard]] bool by_input() const { return column_start.size() > 0; }
     [[nodiscard]] const EdgeIndex* pruned_slots() const { return static_cast<const EdgeIndex*>(pruned.data()); }

@@ -1,7 +1,6 @@
 #include "cuda/layer_transfer.hpp"
 
 #include <algorithm>
-#include <numeric>
 
 #include "cuda/check.hpp"
 #include "cuda/device.hpp"
@@ -31,31 +30,16 @@ Array<T> zeros(cudaStream_t stream, Memory& memory, std::size_t size) {
 /// Parameters with their optimizer memory, or zeros where the layer brings none.
 TrainedArray trained(cudaStream_t stream, Memory& memory, const std::vector<float>& values,
                      const std::vector<std::vector<float>>& states, std::size_t num_states, std::size_t size) {
-    expects(states.empty() || states.size() == num_states, "as many state arrays as the optimizer has");
     TrainedArray result;
     result.values = uploaded(stream, memory, values, size);
     for (std::size_t s = 0; s < num_states; ++s) {
-        expects(states.empty() || states[s].size() == values.size(), "state arrays of their parameters' shape");
         result.states.push_back(states.empty() ? zeros<float>(stream, memory, size)
                                                : uploaded(stream, memory, states[s], size));
     }
     return result;
 }
 
-void check_shape(const Layer& layer) {
-    const std::size_t parameters =
-        static_cast<std::size_t>(num_parameters(layer.activation)) * std::size_t{layer.num_outputs};
-    expects(layer.bias.size() == layer.num_outputs, "a bias per output");
-    expects(layer.activation_parameters.size() == parameters, "the activation's parameters per output");
-    const Cell cells = Cell{layer.num_inputs} * layer.num_outputs;
-    if (layer.topology) {
-        expects(layer.topology->num_inputs == layer.num_inputs && layer.topology->num_outputs == layer.num_outputs &&
-                    layer.topology->row_start.size() == std::size_t{layer.num_outputs} + 1,
-                "a topology of the layer's shape");
-        expects(layer.weights.size() == layer.topology->column.size(), "a weight per edge");
-    } else {
-        expects(layer.weights.size() == cells, "a weight per cell of a dense layer");
-    }
+void refuse_too_many_edges(const Layer& layer) {
     if (layer.weights.size() > max_edges) {
         throw UserError(ExitCode::device,
                         "a layer of " + std::to_string(layer.num_inputs) + " x " + std::to_string(layer.num_outputs) +
@@ -115,13 +99,13 @@ template std::vector<std::uint32_t> downloaded(cudaStream_t, const std::uint32_t
 
 std::unique_ptr<CudaLayer> layer_in_use(cudaStream_t stream, Memory& memory, const Layer& layer, const LayerUse& use,
                                         Blas* blas, SparseLibrary* library) {
-    check_shape(layer);
+    refuse_too_many_edges(layer);
     const auto states = static_cast<std::size_t>(num_states(use.optimizer));
     auto result = std::make_unique<CudaLayer>();
     result->num_inputs = layer.num_inputs;
     result->num_outputs = layer.num_outputs;
     result->num_edges = static_cast<EdgeIndex>(layer.weights.size());
-    result->is_dense = !layer.topology;
+    result->is_sparse = layer.topology.has_value();
     result->activation = layer.activation;
     result->optimizer = use.optimizer;
     result->weights =
@@ -130,10 +114,10 @@ std::unique_ptr<CudaLayer> layer_in_use(cudaStream_t stream, Memory& memory, con
     result->activation_parameters = trained(stream, memory, layer.activation_parameters, layer.activation_state, states,
                                             layer.activation_parameters.size());
     result->neuron_sums = Array<float>(memory, layer.num_outputs + layer.activation_parameters.size());
-    if (result->is_dense && blas != nullptr) {
+    if (!result->is_sparse && blas != nullptr) {
         result->blas = blas;
         result->weight_gradient = Array<float>(memory, layer.weights.size());
-    } else if (result->is_dense) {
+    } else if (!result->is_sparse) {
         add_topology(stream, memory, full_topology(layer.num_inputs, layer.num_outputs), use, library, *result);
     } else {
         add_topology(stream, memory, *layer.topology, use, library, *result);
@@ -147,7 +131,7 @@ Layer layer_at_rest(cudaStream_t stream, const CudaLayer& layer) {
     result.num_inputs = layer.num_inputs;
     result.num_outputs = layer.num_outputs;
     result.activation = layer.activation;
-    if (!layer.is_dense) {
+    if (layer.is_sparse) {
         result.topology.emplace();
         result.topology->num_inputs = layer.num_inputs;
         result.topology->num_outputs = layer.num_outputs;

@@ -10,7 +10,7 @@
 namespace espalier::cuda {
 
 /// Waits. Optimizer memory that the layer does not bring starts at 0. Throws UserError (device) when memory runs out or
-/// the layer has too many edges, std::logic_error when arrays do not fit the layer's shape. `blas` null: a dense layer
+/// the layer has too many edges. `blas` null: a dense layer
 /// holds every cell as an edge; `library` null: our kernels multiply.
 std::unique_ptr<CudaLayer> layer_in_use(cudaStream_t stream, Memory& memory, const Layer& layer, const LayerUse& use,
                                         Blas* blas, SparseLibrary* library);

@@ -38,8 +38,9 @@ void* Memory::allocate(std::size_t bytes) {
         std::size_t total = 0;
         if (cudaMemGetInfo(&free, &total) != cudaSuccess) static_cast<void>(cudaGetLastError());
         throw UserError(ExitCode::device,
-                        "the GPU is out of memory: " + bytes_text(bytes, 2) + " more were needed, " + bytes_text(free, 2) +
-                            " of its " + bytes_text(total, 2) + " are free, this run holds " + bytes_text(held_, 2) +
+                        "the GPU is out of memory: " + bytes_text(bytes, 2) + " more were needed, " +
+                            bytes_text(free, 2) + " of its " + bytes_text(total, 2) + " are free, this run holds " +
+                            bytes_text(held_, 2) +
                             ". A smaller --batch, --epsilon or --layers, a higher --sparsity or --backend cpu helps");
     }
     check(error, "cudaMalloc of " + bytes_text(bytes, 2));

@@ -7,7 +7,6 @@
 #include "cuda/layer.hpp"
 #include "cuda_calls.hpp"
 #include "espalier/backend.hpp"
-#include "espalier/common/dropout_mask.hpp"
 
 namespace espalier::cuda {
 
@@ -19,11 +18,15 @@ Metrics metrics_of(const void* sums);
 void gather(cudaStream_t stream, const Samples& samples, const BatchChoice& choice, Activations x, std::int32_t* labels,
             const StepScalars* step);
 void forward(cudaStream_t stream, const CudaLayer& layer, ConstActivations x, Activations saved, Activations y);
-void dropout(cudaStream_t stream, const DropoutMask& mask, Activations values, const StepScalars* step);
+/// `draws`: their event is the step's.
+void dropout(cudaStream_t stream, Activations values, float rate, const Stream& draws, const StepScalars* step);
 void loss(cudaStream_t stream, const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz,
           MetricSums* sums);
 void backward(cudaStream_t stream, const CudaLayer& layer, ConstActivations x, ConstActivations saved, Activations dy,
               Activations dx, const StepScalars* step);
+/// Weights, biases and activation parameters, given dy by the preactivation and the layer's neuron_sums.
+void update(cudaStream_t stream, const CudaLayer& layer, ConstActivations x, ConstActivations dy,
+            const StepScalars* step);
 /// dx = W^T dy.
 void input_gradient(cudaStream_t stream, const CudaLayer& layer, ConstActivations dy, Activations dx);
 void transposed(cudaStream_t stream, const CudaLayer& layer, const CudaLayer& offsets, ConstActivations y,
@@ -38,20 +41,9 @@ void degrees(cudaStream_t stream, const CudaLayer& layer, EdgeIndex* outputs, Ed
 /// Fills row_order and, if the layer has it, the view by input from row_start and column.
 void rebuild_views(cudaStream_t stream, Memory& memory, CudaLayer& layer);
 
-Pruned prune(cudaStream_t stream, Memory& memory, CudaLayer& layer, const PruneRule& rule, double zeta);
-
-/// What takes the place of pruned edges; nothing when `grow` is null.
-struct Regrowth {
-    const GrowRule* grow = nullptr;
-    const WeightLaw* law = nullptr;
-    bool reset_state = true;
-    std::uint64_t seed = 0;
-    std::uint32_t layer = 0;
-    std::uint32_t event = 0;
-    [[nodiscard]] Stream stream(Purpose purpose) const { return {seed, purpose, layer, event}; }
-};
-/// Replaces or drops the pruned edges; returns how many were grown.
-EdgeIndex evolve(cudaStream_t stream, Memory& memory, CudaLayer& layer, const Regrowth& regrowth);
+Pruned prune(cudaStream_t stream, Memory& memory, CudaLayer& layer, const Pruning& pruning);
+/// Replaces the pruned edges, or drops them where `regrowth` is null; returns how many were grown.
+EdgeIndex replace(cudaStream_t stream, Memory& memory, CudaLayer& layer, const Regrowth* regrowth);
 
 /// An address by which the runtime finds out whether this module has code for the device.
 const void* some_kernel();

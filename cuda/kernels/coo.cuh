@@ -6,6 +6,7 @@
 
 #include "cuda/kernels/backward.cuh"
 #include "cuda/kernels/forward.cuh"
+#include "cuda/kernels/update.cuh"
 
 namespace espalier::cuda {
 

@@ -3,44 +3,19 @@
 #include <cstring>
 #include <string>
 
-#include "espalier/error.hpp"
 #include "host/cpu/backward_by_blocks.hpp"
-#include "host/cpu/dense.hpp"
-#include "host/cpu/evolution/evolve.hpp"
-#include "host/cpu/operations.hpp"
-#include "host/cpu/layer_transfer.hpp"
-#include "host/cpu/team.hpp"
 #include "host/cpu/backward_by_tiles.hpp"
+#include "host/cpu/batch_parts.hpp"
+#include "host/cpu/dense.hpp"
+#include "host/cpu/evolution/degrees.hpp"
+#include "host/cpu/evolution/evolve.hpp"
+#include "host/cpu/layer_transfer.hpp"
+#include "host/cpu/operations.hpp"
+#include "host/cpu/team.hpp"
 
 namespace espalier {
 
 namespace {
-
-/// Calls work(tile, range of rows) for the member's part of a batch: whole tiles where they can be dealt out evenly,
-/// else a piece of the rows of every tile. Row ranges begin at multiples of `granule`.
-template <class Work>
-void for_tile_rows(const TeamMember& member, Index tiles, Index rows, Index granule, const Work& work) {
-    if (whole_tiles(tiles, member.count)) {
-        const Range own = share(member, tiles);
-        for (Index tile = own.begin; tile < own.end; ++tile) work(tile, Range{0, rows});
-        return;
-    }
-    const Range own = share(member, (rows + granule - 1) / granule);
-    const Range piece{std::min(own.begin * granule, rows), std::min(own.end * granule, rows)};
-    for (Index tile = 0; tile < tiles && piece.begin < piece.end; ++tile) work(tile, piece);
-}
-
-/// Calls work(tile, first lane) for the member's groups of 16 lanes of a batch.
-template <class Work>
-void for_lane_groups(const TeamMember& member, Index tiles, const Work& work) {
-    constexpr Index groups = cpu_lanes / 16;
-    Range own = share(member, tiles * groups);
-    if (whole_tiles(tiles, member.count)) {
-        const Range whole = share(member, tiles);
-        own = {whole.begin * groups, whole.end * groups};
-    }
-    for (Index i = own.begin; i < own.end; ++i) work(i / groups, i % groups * 16);
-}
 
 void add_offsets(const float* offsets, Activations x, Index tile, Range rows) {
     for (Index r = rows.begin; r < rows.end; ++r) {
@@ -51,15 +26,8 @@ void add_offsets(const float* offsets, Activations x, Index tile, Range rows) {
 
 CpuLayer& as_cpu(DeviceLayer& layer) { return dynamic_cast<CpuLayer&>(layer); }
 const CpuLayer& as_cpu(const DeviceLayer& layer) { return dynamic_cast<const CpuLayer&>(layer); }
-
-const SparseCpuLayer& as_sparse(const DeviceLayer& layer) {
-    const auto* sparse = dynamic_cast<const SparseCpuLayer*>(&layer);
-    expects(sparse != nullptr && !sparse->is_dense, "a sparse layer");
-    return *sparse;
-}
-SparseCpuLayer& as_sparse(DeviceLayer& layer) {
-    return const_cast<SparseCpuLayer&>(as_sparse(static_cast<const DeviceLayer&>(layer)));
-}
+SparseCpuLayer& as_sparse(DeviceLayer& layer) { return dynamic_cast<SparseCpuLayer&>(layer); }
+const SparseCpuLayer& as_sparse(const DeviceLayer& layer) { return dynamic_cast<const SparseCpuLayer&>(layer); }
 
 class CpuBackend final : public Backend {
 public:
@@ -88,7 +56,6 @@ public:
         return cpu_layer_bytes(shape, use, zeta);
     }
 
-    [[nodiscard]] std::unique_ptr<DeviceLayer> load(const Layer& layer, const LayerUse& use) override;
     [[nodiscard]] Layer store(const DeviceLayer& layer) override {
         wait();
         return layer_at_rest(as_cpu(layer));
@@ -96,38 +63,6 @@ public:
     void reset_state(DeviceLayer& layer) override {
         wait();
         clear_state(as_cpu(layer));
-    }
-
-    void gather(const Samples& samples, const BatchChoice& choice, Activations x, std::int32_t* labels,
-                const StepScalars* step) override;
-    void forward(const DeviceLayer& layer, ConstActivations x, Activations saved, Activations y) override;
-    void dropout(Activations values, float rate, std::uint64_t seed, std::uint32_t layer,
-                 const StepScalars* step) override;
-    void loss(const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz) override;
-    void backward(DeviceLayer& layer, ConstActivations x, ConstActivations saved, Activations dy, Activations dx,
-                  const StepScalars* step) override;
-
-    void transposed(const DeviceLayer& layer, const DeviceLayer& offsets, ConstActivations y, Activations x) override;
-    void sample(const UnitDraw& draw, ConstActivations values, Activations means, Activations states,
-                const StepScalars* step) override;
-    void score_reconstruction(ConstActivations probabilities, ConstActivations data) override;
-
-    Pruned prune(DeviceLayer& layer, const PruneRule& rule, double zeta) override {
-        wait();
-        return espalier::prune(as_sparse(layer), rule, zeta, team_.threads());
-    }
-    std::uint32_t regrow(DeviceLayer& layer, const GrowRule& rule, const WeightLaw& law, bool reset_state,
-                         std::uint64_t seed, std::uint32_t layer_number, std::uint32_t event) override {
-        wait();
-        return espalier::regrow(as_sparse(layer), rule, law, reset_state, seed, layer_number, event, team_.threads());
-    }
-    void remove(DeviceLayer& layer) override {
-        wait();
-        espalier::remove(as_sparse(layer), team_.threads());
-    }
-    [[nodiscard]] Degrees degrees(const DeviceLayer& layer) override {
-        wait();
-        return espalier::degrees(as_sparse(layer));
     }
 
     [[nodiscard]] Metrics metrics() override;
@@ -140,6 +75,34 @@ public:
         const std::unique_ptr<CpuBackend, decltype(clear)> guard(this, clear);
         tile_backward_.enqueue_updates();
         if (!queue_.empty()) team_.run(queue_);
+    }
+
+protected:
+    [[nodiscard]] std::unique_ptr<DeviceLayer> do_load(const Layer& layer, const LayerUse& use) override;
+    void do_gather(const Samples& samples, const BatchChoice& choice, Activations x, std::int32_t* labels,
+                   const StepScalars* step) override;
+    void do_forward(const DeviceLayer& layer, ConstActivations x, Activations saved, Activations y) override;
+    void do_dropout(Activations values, float rate, std::uint64_t seed, std::uint32_t layer,
+                    const StepScalars* step) override;
+    void do_loss(const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz) override;
+    void do_backward(DeviceLayer& layer, ConstActivations x, ConstActivations saved, Activations dy, Activations dx,
+                     const StepScalars* step) override;
+    void do_transposed(const DeviceLayer& layer, const DeviceLayer& offsets, ConstActivations y,
+                       Activations x) override;
+    void do_sample(const UnitDraw& draw, ConstActivations values, Activations means, Activations states,
+                   const StepScalars* step) override;
+    void do_score_reconstruction(ConstActivations probabilities, ConstActivations data) override;
+    Pruned do_prune(DeviceLayer& layer, const Pruning& pruning) override {
+        wait();
+        return espalier::prune(as_sparse(layer), pruning, team_.threads());
+    }
+    std::uint32_t do_replace(DeviceLayer& layer, const Regrowth* regrowth) override {
+        wait();
+        return espalier::replace(as_sparse(layer), regrowth, team_.threads());
+    }
+    [[nodiscard]] Degrees do_degrees(const DeviceLayer& layer) override {
+        wait();
+        return espalier::degrees(as_sparse(layer));
     }
 
 private:
@@ -184,11 +147,11 @@ private:
 void CpuBackend::wait_before_release() noexcept {
     try {
         wait();
-    } catch (...) {  // the work that failed was never asked about
+    } catch (...) {  // nobody waits for this work any more, so its error is dropped
     }
 }
 
-std::unique_ptr<DeviceLayer> CpuBackend::load(const Layer& layer, const LayerUse& use) {
+std::unique_ptr<DeviceLayer> CpuBackend::do_load(const Layer& layer, const LayerUse& use) {
     wait();
     auto result = layer_in_use(layer, use);
     std::size_t scratch = backward_scratch(*result);
@@ -200,11 +163,8 @@ std::unique_ptr<DeviceLayer> CpuBackend::load(const Layer& layer, const LayerUse
     return result;
 }
 
-void CpuBackend::gather(const Samples& samples, const BatchChoice& choice, Activations x, std::int32_t* labels,
-                        const StepScalars* step) {
-    expects(choice.size == x.batch && x.rows == samples.features, "a buffer of the batch's and the samples' shape");
-    expects(std::uint64_t{choice.first} + choice.size <= samples.count, "a batch within the samples");
-    expects(step != nullptr || !choice.shuffled, "the epoch of a shuffled order");
+void CpuBackend::do_gather(const Samples& samples, const BatchChoice& choice, Activations x, std::int32_t* labels,
+                           const StepScalars* step) {
     enqueue(x.tiles(), [=](const TeamMember& member) {
         const std::uint32_t epoch = choice.shuffled ? step->epoch : 0;
         for_tile_rows(member, x.tiles(), x.rows, 128, [&](Index tile, Range features) {
@@ -213,11 +173,7 @@ void CpuBackend::gather(const Samples& samples, const BatchChoice& choice, Activ
     });
 }
 
-void CpuBackend::forward(const DeviceLayer& layer, ConstActivations x, Activations saved, Activations y) {
-    const CpuLayer& any = as_cpu(layer);
-    expects(x.rows == any.num_inputs && y.rows == any.num_outputs && x.batch == y.batch,
-            "x and y of the layer's shape");
-    expects(!saved || (saved.rows == y.rows && saved.batch == y.batch), "saved of the shape of y");
+void CpuBackend::do_forward(const DeviceLayer& layer, ConstActivations x, Activations saved, Activations y) {
     if (const auto* dense = dynamic_cast<const DenseCpuLayer*>(&layer)) return forward_dense(*dense, x, saved, y);
     const auto* sparse = dynamic_cast<const SparseCpuLayer*>(&layer);
     enqueue(x.tiles(), [=](const TeamMember& member) {
@@ -243,10 +199,8 @@ void CpuBackend::forward_dense(const DenseCpuLayer& layer, ConstActivations x, A
     });
 }
 
-void CpuBackend::dropout(Activations values, float rate, std::uint64_t seed, std::uint32_t layer,
-                         const StepScalars* step) {
-    expects(rate >= 0 && rate < 1, "a dropout rate in [0, 1)");
-    expects(step != nullptr, "the step of a dropout mask");
+void CpuBackend::do_dropout(Activations values, float rate, std::uint64_t seed, std::uint32_t layer,
+                            const StepScalars* step) {
     enqueue_beside_updates(values.tiles(), [=](const TeamMember& member) {
         const Stream stream{seed, Purpose::dropout, layer, step->step};
         for_tile_rows(member, values.tiles(), values.rows, 1,
@@ -254,8 +208,7 @@ void CpuBackend::dropout(Activations values, float rate, std::uint64_t seed, std
     });
 }
 
-void CpuBackend::loss(const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz) {
-    expects(!dz || (dz.rows == z.rows && dz.batch == z.batch), "dz of the shape of z");
+void CpuBackend::do_loss(const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz) {
     enqueue_scores(z.tiles(),
                    [=](Index tile, Index lane, Metrics& sums) { loss_lanes(loss, z, labels, dz, tile, lane, sums); });
 }
@@ -275,20 +228,14 @@ void CpuBackend::enqueue_scores(Index tiles, const Work& work) {
     });
 }
 
-void CpuBackend::score_reconstruction(ConstActivations probabilities, ConstActivations data) {
-    expects(probabilities.rows == data.rows && probabilities.batch == data.batch, "probabilities of the data's shape");
+void CpuBackend::do_score_reconstruction(ConstActivations probabilities, ConstActivations data) {
     enqueue_scores(data.tiles(), [=](Index tile, Index lane, Metrics& sums) {
         reconstruction_lanes(probabilities, data, tile, lane, sums);
     });
 }
 
-void CpuBackend::sample(const UnitDraw& draw, ConstActivations values, Activations means, Activations states,
-                        const StepScalars* step) {
-    for (const Activations& written : {means, states}) {
-        expects(!written || (written.rows == values.rows && written.batch == values.batch),
-                "means, states of one shape");
-    }
-    expects(step != nullptr || !states, "the step of drawn states");
+void CpuBackend::do_sample(const UnitDraw& draw, ConstActivations values, Activations means, Activations states,
+                           const StepScalars* step) {
     enqueue_beside_updates(values.tiles(), [=](const TeamMember& member) {
         const BernoulliUnits units(draw, step != nullptr ? step->step : 0);
         for_tile_rows(member, values.tiles(), values.rows, 1,
@@ -296,14 +243,9 @@ void CpuBackend::sample(const UnitDraw& draw, ConstActivations values, Activatio
     });
 }
 
-void CpuBackend::transposed(const DeviceLayer& layer, const DeviceLayer& offsets, ConstActivations y, Activations x) {
-    const CpuLayer& any = as_cpu(layer);
-    const CpuLayer& added = as_cpu(offsets);
-    expects(x.rows == any.num_inputs && y.rows == any.num_outputs && x.batch == y.batch,
-            "x and y of the layer's shape");
-    expects(added.num_inputs == x.rows && added.num_outputs == 1, "offsets from the layer's inputs to 1");
+void CpuBackend::do_transposed(const DeviceLayer& layer, const DeviceLayer& offsets, ConstActivations y,
+                               Activations x) {
     const auto* sparse_offsets = dynamic_cast<const SparseCpuLayer*>(&offsets);
-    expects(sparse_offsets == nullptr || sparse_offsets->is_dense, "dense offsets");
     const float* offset = sparse_offsets != nullptr ? sparse_offsets->weights.data()
                                                     : dynamic_cast<const DenseCpuLayer&>(offsets).weights.data();
     if (const auto* dense = dynamic_cast<const DenseCpuLayer*>(&layer)) {
@@ -318,7 +260,6 @@ void CpuBackend::transposed(const DeviceLayer& layer, const DeviceLayer& offsets
         });
     }
     const auto* sparse = dynamic_cast<const SparseCpuLayer*>(&layer);
-    expects(sparse->by_input(), "a layer loaded with needs_input_gradient");
     enqueue(x.tiles(), [=](const TeamMember& member) {
         if (whole_tiles(x.tiles(), member.count)) {
             for_tile_rows(member, x.tiles(), x.rows, 1,
@@ -336,25 +277,18 @@ void CpuBackend::enqueue_neurons(CpuLayer& layer, ConstActivations saved, Activa
     });
 }
 
-void CpuBackend::backward(DeviceLayer& layer, ConstActivations x, ConstActivations saved, Activations dy,
-                          Activations dx, const StepScalars* step) {
-    CpuLayer& any = as_cpu(layer);
-    expects(x.rows == any.num_inputs && dy.rows == any.num_outputs && x.batch == dy.batch,
-            "x and dy of the layer's shape");
-    expects(saved.rows == dy.rows && saved.batch == dy.batch, "saved of the shape of dy");
-    expects(!dx || (dx.rows == x.rows && dx.batch == x.batch), "dx of the shape of x");
-    expects(step != nullptr, "the scalars of a step");
+void CpuBackend::do_backward(DeviceLayer& layer, ConstActivations x, ConstActivations saved, Activations dy,
+                             Activations dx, const StepScalars* step) {
     if (auto* sparse = dynamic_cast<SparseCpuLayer*>(&layer)) {
         backward_sparse(*sparse, x, saved, dy, dx, step);
     } else {
-        enqueue_neurons(any, saved, dy, step);
+        enqueue_neurons(as_cpu(layer), saved, dy, step);
         backward_dense(dynamic_cast<DenseCpuLayer&>(layer), x, dy, dx, step);
     }
 }
 
 void CpuBackend::backward_sparse(SparseCpuLayer& layer, ConstActivations x, ConstActivations saved, Activations dy,
                                  Activations dx, const StepScalars* step) {
-    expects(layer.by_input() || !dx, "a layer loaded with needs_input_gradient where dx is given");
     if (TileBackward::suits(layer, x, team_.threads())) {
         if (queue_.size() >= max_queued) wait();
         return tile_backward_.enqueue(layer, x, saved, dy, dx, step);

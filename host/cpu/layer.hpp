@@ -31,13 +31,12 @@ struct CpuLayer : DeviceLayer {
         if (before_destruction) before_destruction();
     }
 
-    Index num_inputs = 0;
-    Index num_outputs = 0;
     Activation activation;
     Optimizer optimizer;
     NeuronParameters neurons;
 };
 
+/// A sparse layer, or a dense one of at most small_dense_weights, in which every cell is an edge.
 struct SparseCpuLayer final : CpuLayer {
     ~SparseCpuLayer() override { end_use(); }
 
@@ -53,9 +52,6 @@ struct SparseCpuLayer final : CpuLayer {
     AlignedVector<float> input_weights;     // num_edges; always equal to weights[slot[e]]
 
     std::vector<AlignedVector<float>> state;  // [num_states][num_edges] in update order
-
-    /// A small dense layer: every cell is an edge, the sparse kernels beat the fixed cost of a matrix product.
-    bool is_dense = false;
 
     /// Canonical slots chosen by prune() whose edges still hold their cells (with weight 0), ascending.
     std::vector<EdgeIndex> pruned;

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "espalier/error.hpp"
-
 namespace espalier {
 
 namespace {
@@ -17,10 +15,8 @@ void assign(const From& from, To& to) {
 template <class Array>
 void assign_states(const std::vector<std::vector<float>>& from, std::size_t num_states, std::size_t count,
                    std::vector<Array>& to) {
-    expects(from.empty() || from.size() == num_states, "as many state arrays as the optimizer has");
     to.resize(num_states);
     for (std::size_t s = 0; s < num_states; ++s) {
-        expects(from.empty() || from[s].size() == count, "state arrays of their parameters' shape");
         if (from.empty()) {
             to[s].assign(count, 0.0F);
         } else {
@@ -33,8 +29,6 @@ void assign_neurons(const Layer& layer, const LayerUse& use, CpuLayer& result) {
     const auto states = static_cast<std::size_t>(num_states(use.optimizer));
     const std::size_t parameters =
         static_cast<std::size_t>(num_parameters(layer.activation)) * std::size_t{layer.num_outputs};
-    expects(layer.bias.size() == layer.num_outputs, "a bias per output");
-    expects(layer.activation_parameters.size() == parameters, "the activation's parameters per output");
     result.num_inputs = layer.num_inputs;
     result.num_outputs = layer.num_outputs;
     result.activation = layer.activation;
@@ -54,9 +48,6 @@ std::unique_ptr<CpuLayer> dense_layer(const Layer& layer, const LayerUse& use) {
 }
 
 std::unique_ptr<CpuLayer> sparse_layer(const Layer& layer, const Topology& topology, const LayerUse& use) {
-    expects(topology.num_inputs == layer.num_inputs && topology.num_outputs == layer.num_outputs &&
-                topology.row_start.size() == std::size_t{layer.num_outputs} + 1,
-            "a topology of the layer's shape");
     auto result = std::make_unique<SparseCpuLayer>();
     result->num_inputs = layer.num_inputs;
     result->num_outputs = layer.num_outputs;
@@ -77,7 +68,7 @@ std::unique_ptr<CpuLayer> sparse_layer(const Layer& layer, const Topology& topol
 
 Layer sparse_at_rest(const SparseCpuLayer& layer) {
     Layer result;
-    if (!layer.is_dense) {
+    if (layer.is_sparse) {
         result.topology.emplace();
         result.topology->num_inputs = layer.num_inputs;
         result.topology->num_outputs = layer.num_outputs;
@@ -123,18 +114,13 @@ void build_input_view(SparseCpuLayer& layer) {
 std::unique_ptr<CpuLayer> layer_in_use(const Layer& layer, const LayerUse& use) {
     std::unique_ptr<CpuLayer> result;
     if (layer.topology) {
-        expects(layer.weights.size() == layer.topology->column.size(), "a weight per edge");
         result = sparse_layer(layer, *layer.topology, use);
     } else {
-        const std::size_t cells = std::size_t{layer.num_inputs} * layer.num_outputs;
-        expects(layer.weights.size() == cells, "a weight per cell of a dense layer");
-        if (cells <= small_dense_weights) {
-            result = sparse_layer(layer, full_topology(layer.num_inputs, layer.num_outputs), use);
-            static_cast<SparseCpuLayer&>(*result).is_dense = true;
-        } else {
-            result = dense_layer(layer, use);
-        }
+        result = layer.weights.size() <= small_dense_weights
+                     ? sparse_layer(layer, full_topology(layer.num_inputs, layer.num_outputs), use)
+                     : dense_layer(layer, use);
     }
+    result->is_sparse = layer.topology.has_value();
     assign_neurons(layer, use, *result);
     return result;
 }

@@ -10,7 +10,7 @@
 namespace espalier {
 
 /// The layout for `use`. Optimizer memory that the layer does not bring starts at 0.
-/// Throws UserError (device) when memory runs out, std::logic_error when arrays do not fit the layer's shape.
+/// Throws UserError (device) when memory runs out.
 std::unique_ptr<CpuLayer> layer_in_use(const Layer& layer, const LayerUse& use);
 
 Layer layer_at_rest(const CpuLayer& layer);

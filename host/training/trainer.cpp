@@ -96,7 +96,7 @@ void Trainer::finish_epoch() {
     if (!experiment_.zero_before_test) test(record);
     const auto start = Clock::now();
     if (evolves_now) {
-        for (std::size_t l = 0; l < model_->num_layers(); ++l) prune(l, epoch + 1.0, record);
+        for (std::size_t l = 0; l < model_->num_layers(); ++l) prune(l, epoch + 1.0, epoch, record);
     }
     record.evolution_seconds += seconds_since(start);
     if (experiment_.zero_before_test) test(record);
@@ -244,15 +244,15 @@ bool Trainer::evolves_at(std::size_t layer, std::uint32_t step) const {
 
 void Trainer::evolve(std::size_t layer, double epoch_time, std::uint32_t event, EpochRecord& record) {
     const auto start = Clock::now();
-    prune(layer, epoch_time, record);
+    prune(layer, epoch_time, event, record);
     regrow(layer, event);
     record.evolution_seconds += seconds_since(start);
 }
 
-void Trainer::prune(std::size_t layer, double epoch_time, EpochRecord& record) {
+void Trainer::prune(std::size_t layer, double epoch_time, std::uint32_t event, EpochRecord& record) {
     if (!model_->is_sparse(layer)) return;
     const double zeta = scheduled(experiment_.zeta, epoch_time, experiment_.epochs);
-    const Pruned pruned = backend_.prune(model_->layer(layer), experiment_.prune, zeta);
+    const Pruned pruned = backend_.prune(model_->layer(layer), {experiment_.prune, zeta, event_of(layer, event)});
     record.replaced_positive += pruned.positive;
     record.replaced_negative += pruned.negative;
     grow_[layer] = grow_rule(layer, pruned.total(), epoch_time);
@@ -273,8 +273,8 @@ GrowRule Trainer::grow_rule(std::size_t layer, EdgeIndex pruned, double epoch_ti
 void Trainer::regrow(std::size_t layer, std::uint32_t event) {
     if (!model_->is_sparse(layer)) return;
     edges_[layer] +=
-        backend_.regrow(model_->layer(layer), grow_[layer], new_weights_, experiment_.reset_state != ResetState::none,
-                        experiment_.seed, static_cast<std::uint32_t>(layer), event);
+        backend_.regrow(model_->layer(layer), {grow_[layer], new_weights_, experiment_.reset_state != ResetState::none,
+                                               event_of(layer, event)});
 }
 
 void Trainer::finish_evolution(std::uint32_t epoch) {

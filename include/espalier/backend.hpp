@@ -1,6 +1,11 @@
-// The seam: what a backend does for the driver. Verbs enqueue; only store, degrees, prune/regrow's counts, metrics and
-// wait() wait. A verb is added for a new kind of computation, never for a new rule. Chosen at run time; the driver
-// holds no other knowledge of devices.
+// The seam: what a backend does for the driver, which holds no other knowledge of devices. Chosen at run time. A verb
+// is added for a new kind of computation, never for a new rule.
+//
+// Verbs enqueue and return. Those that give something back or take memory of the caller's wait for all that was
+// enqueued before them: upload, download, load, store, prune, regrow, remove, degrees, metrics and wait itself.
+//
+// The public verbs check their arguments, once for all backends, and throw std::logic_error where a caller is wrong; a
+// backend implements the protected ones, whose arguments are right.
 #pragma once
 
 #include <cstddef>
@@ -22,13 +27,18 @@
 
 namespace espalier {
 
-/// A layer in a backend's own memory and layout.
-class DeviceLayer {
-public:
+/// A layer in a backend's own memory and layout, which the backend derives from this. Here stands what the seam checks.
+struct DeviceLayer {
     DeviceLayer() = default;
     DeviceLayer(const DeviceLayer&) = delete;
     DeviceLayer& operator=(const DeviceLayer&) = delete;
     virtual ~DeviceLayer() = default;
+
+    Index num_inputs = 0;
+    Index num_outputs = 0;
+    bool is_sparse = false;           // has a topology, which may evolve
+    bool has_input_gradient = false;  // was loaded with needs_input_gradient
+    bool is_pruned = false;           // from prune() to regrow() or remove()
 };
 
 /// Samples as bytes or floats, row-major [sample][feature], in backend memory; x = (value * scale - mean) / deviation
@@ -90,12 +100,36 @@ struct Metrics {
     }
 };
 
+/// Tells the draws of one evolution of one layer from those of every other. `event` counts evolutions of the layer.
+struct EvolutionEvent {
+    std::uint64_t seed = 0;
+    std::uint32_t layer = 0;
+    std::uint32_t event = 0;
+    [[nodiscard]] Stream stream(Purpose purpose) const { return {seed, purpose, layer, event}; }
+};
+
+/// Which edges to prune.
+struct Pruning {
+    PruneRule rule;
+    double zeta = 0;  // the share of the edges, in [0, 1]
+    EvolutionEvent event = {};
+};
+
 /// What one pruning removed.
 struct Pruned {
     std::uint32_t positive = 0;
     std::uint32_t negative = 0;
     std::uint32_t zero = 0;
     [[nodiscard]] std::uint32_t total() const { return positive + negative + zero; }
+};
+
+/// What takes the place of pruned edges.
+struct Regrowth {
+    GrowRule rule;
+    WeightLaw new_weights;
+    bool reset_state =
+        true;  // false: a new edge inherits the optimizer's memory of the edge it replaces, as in EvolNet
+    EvolutionEvent event = {};
 };
 
 /// How a layer will be used, so that a backend can choose its layout.
@@ -120,6 +154,8 @@ struct LayerBytes {
     std::uint64_t evolving = 0;  // on top of that, at most, while it evolves
 };
 
+/// One device's memory and arithmetic. Calls come from one thread at a time. Every verb may throw UserError (device)
+/// where the device or its memory fails. A backend outlives its layers and buffers.
 class Backend {
 public:
     Backend() = default;
@@ -131,7 +167,7 @@ public:
     [[nodiscard]] virtual std::string name() const = 0;
     /// One line for logs: instruction set and threads, or device and driver.
     [[nodiscard]] virtual std::string describe() const = 0;
-    /// Samples per activation tile.
+    /// Samples per activation tile. All activations below must have tiles of so many.
     [[nodiscard]] virtual Index lanes() const = 0;
 
     // Memory. Uninitialised; upload and download wait.
@@ -146,66 +182,87 @@ public:
     [[nodiscard]] virtual LayerBytes layer_bytes(const LayerShape& shape, const LayerUse& use, double zeta) const = 0;
 
     // Layers.
-    [[nodiscard]] virtual std::unique_ptr<DeviceLayer> load(const Layer& layer, const LayerUse& use) = 0;
+    /// Optimizer memory that the layer does not bring starts at 0.
+    [[nodiscard]] std::unique_ptr<DeviceLayer> load(const Layer& layer, const LayerUse& use);
     [[nodiscard]] virtual Layer store(const DeviceLayer& layer) = 0;
     /// Resets the optimizer's memory to 0.
     virtual void reset_state(DeviceLayer& layer) = 0;
 
-    // A step. x: [num_inputs] rows, y, saved, dy: [num_outputs] rows.
+    // A step. x, dx: [num_inputs] rows; y, saved, dy: [num_outputs] rows; each as many samples as the others.
     /// Gathers, normalises and transposes a batch; lanes past it become 0 and their labels -1.
     /// `step` (backend memory) may be null when the order is not shuffled.
-    virtual void gather(const Samples& samples, const BatchChoice& choice, Activations x, std::int32_t* labels,
-                        const StepScalars* step) = 0;
+    void gather(const Samples& samples, const BatchChoice& choice, Activations x, std::int32_t* labels,
+                const StepScalars* step);
     /// y = activation(W x + b). `saved` receives what the activation's derivative needs (output or preactivation);
     /// it may be y itself when that is the output, and is empty for evaluation.
-    virtual void forward(const DeviceLayer& layer, ConstActivations x, Activations saved, Activations y) = 0;
-    /// Multiplies by an inverted-dropout mask: value * keep / (1 - rate). The mask is a pure function of (seed, layer,
-    /// step->step, neuron, sample), so the backward pass calls it again on the gradient.
-    virtual void dropout(Activations values, float rate, std::uint64_t seed, std::uint32_t layer,
-                         const StepScalars* step) = 0;
+    void forward(const DeviceLayer& layer, ConstActivations x, Activations saved, Activations y);
+    /// Multiplies by an inverted-dropout mask: value * keep / (1 - rate), rate in [0, 1). The mask is a pure function
+    /// of (seed, layer, step->step, neuron, sample), so the backward pass calls it again on the gradient.
+    void dropout(Activations values, float rate, std::uint64_t seed, std::uint32_t layer, const StepScalars* step);
     /// Adds the batch to the metrics; writes the gradient by z of the batch's mean loss into dz unless dz is empty.
-    virtual void loss(const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz) = 0;
+    void loss(const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz);
     /// Given dy, the gradient by this layer's output: turns it in place into the gradient by the preactivation, writes
     /// the gradient by the input into dx unless dx is empty, and updates weights, bias and activation parameters.
-    /// dx uses the weights from before the update.
-    virtual void backward(DeviceLayer& layer, ConstActivations x, ConstActivations saved, Activations dy,
-                          Activations dx, const StepScalars* step) = 0;
+    /// dx uses the weights from before the update, and wants a layer loaded with needs_input_gradient.
+    void backward(DeviceLayer& layer, ConstActivations x, ConstActivations saved, Activations dy, Activations dx,
+                  const StepScalars* step);
 
     // Restricted Boltzmann machines: a layer's products in both directions, units drawn, reconstructions scored.
-    /// x = W^T y + b, the way back of `forward`; b: the weights of `offsets`, a dense layer from num_inputs to 1. Needs
+    /// x = W^T y + b, the way back of `forward`; b: the weights of `offsets`, a dense layer from num_inputs to 1. Wants
     /// a layer loaded with needs_input_gradient.
-    virtual void transposed(const DeviceLayer& layer, const DeviceLayer& offsets, ConstActivations y,
-                            Activations x) = 0;
+    void transposed(const DeviceLayer& layer, const DeviceLayer& offsets, ConstActivations y, Activations x);
     /// Bernoulli units, p being sigmoid(values), or the values themselves where they are probabilities already:
     /// writes p * draw.scale into `means` (may be `values`) and draws 0 or 1 into `states`; either may be empty. Lanes
     /// past the batch become 0, up to the tile's end. `step` may be null without states.
-    virtual void sample(const UnitDraw& draw, ConstActivations values, Activations means, Activations states,
-                        const StepScalars* step) = 0;
+    void sample(const UnitDraw& draw, ConstActivations values, Activations means, Activations states,
+                const StepScalars* step);
     /// Adds a batch of reconstructed probabilities to the metrics. A sample's loss is the mean over its units of
     /// (probability - data)^2; `correct` counts units on the data's side of 1/2, confidence is max(p, 1 - p) by unit.
-    virtual void score_reconstruction(ConstActivations probabilities, ConstActivations data) = 0;
+    void score_reconstruction(ConstActivations probabilities, ConstActivations data);
 
-    // Evolution. prune() chooses the edges and sets their weights to 0; they keep their cells until regrow() replaces
-    // all of them or remove() drops them.
-    virtual Pruned prune(DeviceLayer& layer, const PruneRule& rule, double zeta) = 0;
-    /// Grows the rule's share of as many edges as were pruned; returns how many (fewer only when no missing cell is
-    /// left). `reset_state`
-    /// false keeps the optimizer memory of a replaced edge's slot, as EvolNet does.
-    virtual std::uint32_t regrow(DeviceLayer& layer, const GrowRule& rule, const WeightLaw& law, bool reset_state,
-                                 std::uint64_t seed, std::uint32_t layer_number, std::uint32_t event) = 0;
-    virtual void remove(DeviceLayer& layer) = 0;
-    [[nodiscard]] virtual Degrees degrees(const DeviceLayer& layer) = 0;
+    // Evolution of a sparse layer.
+    /// Chooses edges and sets their weights to 0; they keep their cells until regrow() replaces them or remove() drops
+    /// them, one of which must come before the next prune().
+    Pruned prune(DeviceLayer& layer, const Pruning& pruning);
+    /// Replaces the pruned edges by round(share * pruned) new ones, share being the grow rule's. Returns how many were
+    /// grown: fewer only if the layer has no empty cell left.
+    std::uint32_t regrow(DeviceLayer& layer, const Regrowth& regrowth);
+    void remove(DeviceLayer& layer);
+    [[nodiscard]] Degrees degrees(const DeviceLayer& layer);
 
     /// Waits and returns the sums since the last call.
     [[nodiscard]] virtual Metrics metrics() = 0;
+    /// Waits for all that was enqueued, and throws what went wrong in it.
     virtual void wait() = 0;
     /// Runs a sequence of verbs that may come again: on the CPU, calls it; a device backend may call it twice, once to
     /// learn what it holds, and replay what it recorded when the same verbs come with the same arguments. So a program
     /// does nothing but call verbs.
     virtual void run(const std::function<void()>& program) { program(); }
+
+protected:
+    // What the verbs of these names do, after their checks.
+    [[nodiscard]] virtual std::unique_ptr<DeviceLayer> do_load(const Layer& layer, const LayerUse& use) = 0;
+    virtual void do_gather(const Samples& samples, const BatchChoice& choice, Activations x, std::int32_t* labels,
+                           const StepScalars* step) = 0;
+    virtual void do_forward(const DeviceLayer& layer, ConstActivations x, Activations saved, Activations y) = 0;
+    virtual void do_dropout(Activations values, float rate, std::uint64_t seed, std::uint32_t layer,
+                            const StepScalars* step) = 0;
+    virtual void do_loss(const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz) = 0;
+    virtual void do_backward(DeviceLayer& layer, ConstActivations x, ConstActivations saved, Activations dy,
+                             Activations dx, const StepScalars* step) = 0;
+    virtual void do_transposed(const DeviceLayer& layer, const DeviceLayer& offsets, ConstActivations y,
+                               Activations x) = 0;
+    virtual void do_sample(const UnitDraw& draw, ConstActivations values, Activations means, Activations states,
+                           const StepScalars* step) = 0;
+    virtual void do_score_reconstruction(ConstActivations probabilities, ConstActivations data) = 0;
+    virtual Pruned do_prune(DeviceLayer& layer, const Pruning& pruning) = 0;
+    /// regrow(), and with null remove(): the pruned edges go and nothing takes their place.
+    virtual std::uint32_t do_replace(DeviceLayer& layer, const Regrowth* regrowth) = 0;
+    [[nodiscard]] virtual Degrees do_degrees(const DeviceLayer& layer) = 0;
 };
 
-/// Uninitialised, move-only memory of a backend. No element access: upload and download.
+/// `size` Ts in a backend's memory: uninitialised, move-only, released with the buffer. No element access: upload and
+/// download, which wait.
 template <class T>
 class Buffer {
 public:
@@ -226,6 +283,7 @@ public:
 
     [[nodiscard]] T* data() const { return data_; }
     [[nodiscard]] std::size_t size() const { return size_; }
+    /// From and to size() elements of host memory.
     void upload(const T* from) { backend_->upload(data_, from, size_ * sizeof(T)); }
     void download(T* to) const { backend_->download(to, data_, size_ * sizeof(T)); }
 

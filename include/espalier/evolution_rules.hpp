@@ -32,8 +32,7 @@ struct GrowRandom {
     double share = 1;            // of the pruned edges that are replaced; below 1 the layer thins out
     static constexpr std::string_view name = "random";
     static constexpr auto fields() {
-        return std::tuple{field("allow_removed", &GrowRandom::allow_removed),
-                          field("share", &GrowRandom::share, 0, 1)};
+        return std::tuple{field("allow_removed", &GrowRandom::allow_removed), field("share", &GrowRandom::share, 0, 1)};
     }
 };
 

@@ -39,6 +39,8 @@ enum class ModelKind { mlp, rbm };
 /// What `init_from` says for the visible biases of an RBM that begin with the training data.
 constexpr const char* init_from_data = "data";
 
+/// A run as its options say it. Defaults are those of the options; validate() of the driver says what does not go
+/// together.
 struct Experiment {
     // what
     std::string recipe;

@@ -11,10 +11,11 @@
 
 namespace espalier {
 
-/// Up to so many weights every backend computes a dense layer by its sparse kernels, which beat the fixed cost of a matrix
-/// product; above, matrix products win.
+/// Up to so many weights the backends compute a dense layer by their sparse kernels, which beat a matrix product's
+/// fixed cost; above, matrix products win.
 inline constexpr std::size_t small_dense_weights = 16384;
 
+/// One layer's shape, parameters and optimizer memory.
 struct Layer {
     Index num_inputs = 0;
     Index num_outputs = 0;
@@ -32,6 +33,7 @@ struct Layer {
     [[nodiscard]] std::size_t num_weights() const { return weights.size(); }
 };
 
+/// Layers from the inputs to the outputs: the outputs of one are the inputs of the next.
 struct Network {
     std::vector<Layer> layers;
 };

@@ -81,7 +81,7 @@ bool assign(Rule& rule, const Field<Rule, Value>& entry, std::string_view name, 
     const std::optional<Value> parsed = number_from<Value>(value);
     if (!parsed) {
         throw UserError(ExitCode::usage, std::string(Rule::name) + ": " + std::string(name) + "=" + std::string(value) +
-                                             (std::is_same_v<Value, bool>   ? " is not 0, 1, false or true"
+                                             (std::is_same_v<Value, bool> ? " is not 0, 1, false or true"
                                               : std::is_integral_v<Value> ? " is not a whole number"
                                                                           : " is not a number"));
     }

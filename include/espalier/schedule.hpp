@@ -95,7 +95,8 @@ inline double scheduled(const Schedule& schedule, double epoch, double epochs) {
 /// Reads a number or a rule's text.
 inline Schedule parse_schedule(std::string_view text) {
     const auto bare = detail::trimmed(text);
-    return parse_rule<Schedule>(number_from<double>(bare) ? "constant(value=" + std::string(bare) + ")" : std::string(bare));
+    return parse_rule<Schedule>(number_from<double>(bare) ? "constant(value=" + std::string(bare) + ")"
+                                                          : std::string(bare));
 }
 
 /// A constant without warm-up prints as a bare number.

@@ -12,6 +12,7 @@
 
 namespace espalier {
 
+/// Which cells of a layer of num_inputs x num_outputs hold an edge (CSR). fault() says what breaks an invariant.
 struct Topology {
     Index num_inputs = 0;
     Index num_outputs = 0;
@@ -30,6 +31,7 @@ struct TransposedView {
     std::vector<EdgeIndex> slot;          // num_edges
 };
 
+/// The edges one by one, in canonical order.
 struct CooEdges {
     std::vector<Index> row;
     std::vector<Index> column;

@@ -92,7 +92,10 @@ private:
     [[nodiscard]] bool evolves() const { return experiment_.topology == TopologyKind::set; }
     [[nodiscard]] bool evolves_at(std::size_t layer, std::uint32_t step) const;
     void evolve(std::size_t layer, double epoch_time, std::uint32_t event, EpochRecord& record);
-    void prune(std::size_t layer, double epoch_time, EpochRecord& record);
+    [[nodiscard]] EvolutionEvent event_of(std::size_t layer, std::uint32_t event) const {
+        return {experiment_.seed, static_cast<std::uint32_t>(layer), event};
+    }
+    void prune(std::size_t layer, double epoch_time, std::uint32_t event, EpochRecord& record);
     [[nodiscard]] GrowRule grow_rule(std::size_t layer, EdgeIndex pruned, double epoch_time) const;
     void regrow(std::size_t layer, std::uint32_t event);
     void finish_evolution(std::uint32_t epoch);

@@ -113,15 +113,15 @@ TEST_F(CudaOnHost, AProgramIsCapturedWhenItComesAgainAndThenReplayed) {
     // evolution keeps addresses and shapes ...
     for (auto* each : {&one, &other}) {
         Backend& backend = each == &one ? *cuda : *plain;
-        backend.prune(each->layer(), PruneBySign{}, 0.3);
-        backend.regrow(each->layer(), GrowRandom{}, HeNormal{}, true, 1, 0, 0);
+        backend.prune(each->layer(), {PruneBySign{}, 0.3});
+        backend.regrow(each->layer(), {GrowRandom{}, HeNormal{}, true, {1, 0, 0}});
     }
     both();
     EXPECT_EQ(captures_and_launches(), Two(1, 3));
     // ... until edges are removed: then it is another program
     for (auto* each : {&one, &other}) {
         Backend& backend = each == &one ? *cuda : *plain;
-        backend.prune(each->layer(), PruneBySign{}, 0.3);
+        backend.prune(each->layer(), {PruneBySign{}, 0.3});
         backend.remove(each->layer());
     }
     both();
@@ -167,10 +167,10 @@ Layer all_that_allocates(bool graph) {
     const auto cuda = backend_for_test("cuda_on_host", 1, options);
     OneLayer one(*cuda);
     for (int time = 0; time < 3; ++time) cuda->run([&] { one.step(); });
-    cuda->prune(one.layer(), PruneBySign{}, 0.3);
+    cuda->prune(one.layer(), {PruneBySign{}, 0.3});
     static_cast<void>(cuda->degrees(one.layer()));
-    cuda->regrow(one.layer(), GrowRandom{}, HeNormal{}, true, 1, 0, 0);
-    cuda->prune(one.layer(), PruneByMagnitude{}, 0.7);
+    cuda->regrow(one.layer(), {GrowRandom{}, HeNormal{}, true, {1, 0, 0}});
+    cuda->prune(one.layer(), {PruneByMagnitude{}, 0.7});
     cuda->remove(one.layer());
     static_cast<void>(cuda->metrics());
     return one.stored();
@@ -210,8 +210,8 @@ TEST_F(CudaOnHost, ScratchMemoryIsKeptAndGivenUpWhenMemoryIsShort) {
     TestRandom random(6);
     const auto layer = cuda->load(test_layer({100, 90, 0.3, 1}, Relu{}, 1, random), {true, Momentum{}});
     const auto evolve = [&](std::uint32_t event) {
-        cuda->prune(*layer, PruneBySign{}, 0.3);
-        cuda->regrow(*layer, GrowRandom{}, HeNormal{}, true, 1, 0, event);
+        cuda->prune(*layer, {PruneBySign{}, 0.3});
+        cuda->regrow(*layer, {GrowRandom{}, HeNormal{}, true, {1, 0, event}});
     };
     for (std::uint32_t event = 0; event < 3; ++event) evolve(event);
     cuda_on_host::count_afresh();
@@ -315,10 +315,10 @@ TEST_F(CudaOnHost, RefusesWhatItCannotDo) {
     const auto cuda = make();
     TestRandom random(7);
     const auto dense = cuda->load(test_layer({5, 4, -1, 1}, Relu{}, 0, random), {true, Sgd{}});
-    EXPECT_THROW(cuda->prune(*dense, PruneBySign{}, 0.3), std::logic_error);
+    EXPECT_THROW(cuda->prune(*dense, {PruneBySign{}, 0.3}), std::logic_error);
     const auto sparse = cuda->load(test_layer({5, 4, 0.5, 1}, Relu{}, 0, random), {false, Sgd{}});
-    cuda->prune(*sparse, PruneBySign{}, 0.3);
-    EXPECT_THROW(cuda->prune(*sparse, PruneBySign{}, 0.3), std::logic_error);
+    cuda->prune(*sparse, {PruneBySign{}, 0.3});
+    EXPECT_THROW(cuda->prune(*sparse, {PruneBySign{}, 0.3}), std::logic_error);
     const DeviceMatrix x(*cuda, oracle::Matrix(5, 3, 1));
     const DeviceMatrix y(*cuda, oracle::Matrix(4, 3, 1));
     const auto now = device_scalars(*cuda, {});

@@ -45,8 +45,8 @@ void expect_same_evolution(Backend& cuda, const Layer& layer, const Evolution& w
     const auto other = cuda.load(layer, use);
     for (std::uint32_t event = 0; event < 3; ++event) {
         SCOPED_TRACE("evolution " + std::to_string(event));
-        const Pruned expected = cpu->prune(*one, what.prune, what.zeta);
-        const Pruned found = cuda.prune(*other, what.prune, what.zeta);
+        const Pruned expected = cpu->prune(*one, {what.prune, what.zeta, {7, 3, event}});
+        const Pruned found = cuda.prune(*other, {what.prune, what.zeta, {7, 3, event}});
         EXPECT_EQ(found.positive, expected.positive);
         EXPECT_EQ(found.negative, expected.negative);
         EXPECT_EQ(found.zero, expected.zero);
@@ -55,8 +55,8 @@ void expect_same_evolution(Backend& cuda, const Layer& layer, const Evolution& w
             cpu->remove(*one);
             cuda.remove(*other);
         } else {
-            EXPECT_EQ(cuda.regrow(*other, what.grow, what.law, what.reset_state, 7, 3, event),
-                      cpu->regrow(*one, what.grow, what.law, what.reset_state, 7, 3, event));
+            const Regrowth regrowth{what.grow, what.law, what.reset_state, {7, 3, event}};
+            EXPECT_EQ(cuda.regrow(*other, regrowth), cpu->regrow(*one, regrowth));
         }
         const Layer after = cpu->store(*one);
         expect_identical(cuda.store(*other), after);
@@ -77,7 +77,7 @@ TEST_P(CudaEvolution, EvolvesToTheBitAsTheCpu) {
                     const Layer layer = evolving_layer(shape, values, random);
                     expect_same_evolution(backend(), layer, {prune, HeNormal{}, zeta, GrowRandom{}, true, true, false});
                     expect_same_evolution(backend(), layer,
-                                          {prune, HeNormal{}, zeta, GrowRandom{1}, false, false, true});
+                                          {prune, HeNormal{}, zeta, GrowRandom{true}, false, false, true});
                 }
             }
         }
@@ -102,7 +102,7 @@ TEST_P(CudaEvolution, GrowsByEveryRuleAsTheCpu) {
             expect_same_evolution(backend(), layer, {PruneBySign{}, HeNormal{}, 0.4, grow, true, true, false});
         }
         expect_same_evolution(backend(), layer,
-                              {PruneBySign{}, HeNormal{}, 0.4, GrowNearParents{1, 1, 0.6}, true, false, false});
+                              {PruneBySign{}, HeNormal{}, 0.4, GrowNearParents{1, true, 0.6}, true, false, false});
     }
 }
 
@@ -115,7 +115,7 @@ TEST_P(CudaEvolution, EvolvesALayerOfMoreCellsThan32BitsCount) {
         random_topology(layer.num_inputs, layer.num_outputs, 500, ExactCount{}, Stream{1, Purpose::topology, 0, 0});
     layer.bias.assign(layer.num_outputs, 0.0F);
     for (int e = 0; e < 500; ++e) layer.weights.push_back(static_cast<float>(e - 250) / 64);
-    expect_same_evolution(backend(), layer, {PruneBySign{}, HeNormal{}, 0.4, GrowRandom{1}, true, true, false});
+    expect_same_evolution(backend(), layer, {PruneBySign{}, HeNormal{}, 0.4, GrowRandom{true}, true, true, false});
 }
 
 TEST_P(CudaEvolution, NaNWeightsArePrunedAsOnTheCpu) {
@@ -127,8 +127,8 @@ TEST_P(CudaEvolution, NaNWeightsArePrunedAsOnTheCpu) {
     for (const auto& prune : alternatives<PruneRule>()) {
         const auto one = cpu->load(layer, {true, Momentum{}});
         const auto other = backend().load(layer, {true, Momentum{}});
-        const Pruned expected = cpu->prune(*one, prune, 1);
-        const Pruned found = backend().prune(*other, prune, 1);
+        const Pruned expected = cpu->prune(*one, {prune, 1});
+        const Pruned found = backend().prune(*other, {prune, 1});
         EXPECT_EQ(found.positive, expected.positive);
         EXPECT_EQ(found.negative, expected.negative);
         EXPECT_EQ(found.zero, expected.zero);

@@ -87,8 +87,8 @@ TEST_P(CudaParity, TopologiesOfRandomShapes) {
         for (std::size_t e = 0; e < layer.weights.size(); ++e) layer.weight_state[0][e] = static_cast<float>(e);
         const auto evolved = [&](Backend& each) {
             const auto device = each.load(layer, {true, Momentum{}});
-            static_cast<void>(each.prune(*device, prune, zeta));
-            static_cast<void>(each.regrow(*device, grow, law, reset_state, seed, 1, 2));
+            static_cast<void>(each.prune(*device, {prune, zeta}));
+            static_cast<void>(each.regrow(*device, {grow, law, reset_state, {seed, 1, 2}}));
             return std::pair(each.store(*device), each.degrees(*device));
         };
         const auto [want, want_degrees] = evolved(*cpu);

@@ -39,11 +39,11 @@ Trained train(const Layer& layer, Index batch, const LayerUse& use, bool remove 
     };
     step();
     if (layer.is_sparse()) {
-        backend->prune(*device, PruneBySign{}, 0.3);
+        backend->prune(*device, {PruneBySign{}, 0.3});
         if (remove) {
             backend->remove(*device);
         } else {
-            backend->regrow(*device, GrowRandom{}, HeNormal{}, true, 1, 0, 0);
+            backend->regrow(*device, {GrowRandom{}, HeNormal{}, true, {1, 0, 0}});
         }
         step();
     }
@@ -133,8 +133,8 @@ TEST_F(CudaProducts, TheFirstLayerNeedsNoInputGradient) {
         const auto now = device_scalars(*backend, {});
         backend->forward(*device, x, y, y);
         backend->backward(*device, x, y, gradient, {}, now.data());
-        backend->prune(*device, PruneBySign{}, 0.3);
-        backend->regrow(*device, GrowRandom{}, HeNormal{}, true, 1, 0, 0);
+        backend->prune(*device, {PruneBySign{}, 0.3});
+        backend->regrow(*device, {GrowRandom{}, HeNormal{}, true, {1, 0, 0}});
         backend->forward(*device, x, y, y);
         const std::vector<float> after = backend->store(*device).weights;
         if (weights.empty()) weights = after;

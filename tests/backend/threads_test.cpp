@@ -87,9 +87,9 @@ Outcome train(int threads, const std::vector<Layer>& layers, const Data& data, c
         outcome.epochs.push_back(backend->metrics());
         for (std::size_t l = 0; l < layers.size(); ++l) {
             if (!layers[l].is_sparse()) continue;
-            outcome.evolved.push_back(backend->prune(*device[l], run.prune, 0.3).total());
+            outcome.evolved.push_back(backend->prune(*device[l], {run.prune, 0.3}).total());
             outcome.evolved.push_back(
-                backend->regrow(*device[l], GrowRandom{}, HeNormal{}, run.reset_state, 5, Index(l), epoch));
+                backend->regrow(*device[l], {GrowRandom{}, HeNormal{}, run.reset_state, {5, Index(l), epoch}}));
         }
     }
     for (const auto& layer : device) outcome.layers.push_back(backend->store(*layer));
@@ -165,8 +165,8 @@ TEST(Threads, EvolutionOfALargeLayer) {
         const auto backend = backend_for_test("cpu", threads);
         const auto device = backend->load(layer, {true, Momentum{}});
         for (std::uint32_t event = 0; event < 3; ++event) {
-            backend->prune(*device, PruneBySign{}, 0.3);
-            backend->regrow(*device, GrowRandom{}, HeNormal{}, true, 5, 0, event);
+            backend->prune(*device, {PruneBySign{}, 0.3});
+            backend->regrow(*device, {GrowRandom{}, HeNormal{}, true, {5, 0, event}});
         }
         return backend->store(*device);
     };

@@ -48,6 +48,9 @@ std::unique_ptr<CpuLayer> loaded(const Layer& layer, bool by_input) {
     return layer_in_use(layer, LayerUse{by_input, Momentum{}});
 }
 SparseCpuLayer& sparse(CpuLayer& layer) { return dynamic_cast<SparseCpuLayer&>(layer); }
+std::uint32_t regrow(SparseCpuLayer& layer, const Regrowth& regrowth, int threads) {
+    return replace(layer, &regrowth, threads);
+}
 
 /// weight and state of every edge by its cell
 std::map<Cell, std::pair<float, float>> by_cell(const Layer& layer) {
@@ -105,7 +108,7 @@ void check_evolution(const Layer& before, const PruneRule& prune_rule, const Gro
     const auto held = loaded(before, by_input);
     SparseCpuLayer& layer = sparse(*held);
     const auto expected = oracle_pruned(before.weights, prune_rule, zeta);
-    const Pruned pruned = prune(layer, prune_rule, zeta, threads);
+    const Pruned pruned = prune(layer, {prune_rule, zeta}, threads);
     RC_ASSERT(layer.pruned == expected);
     RC_ASSERT(pruned.total() == expected.size());
     check_views(layer);
@@ -119,7 +122,7 @@ void check_evolution(const Layer& before, const PruneRule& prune_rule, const Gro
     }
 
     const WeightLaw law = NormalWeights{};
-    const std::uint32_t grown = regrow(layer, grow, law, reset_state, seed, 3, 17, threads);
+    const std::uint32_t grown = regrow(layer, {grow, law, reset_state, {seed, 3, 17}}, threads);
     check_views(layer);
     const Layer after = layer_at_rest(layer);
     const Cell num_cells = before.topology->num_cells();
@@ -211,13 +214,13 @@ TEST(Evolution, PruneTakesTiesInOrderAndLeavesZeros) {
     layer.weights = weights;
     layer.bias.assign(1, 0.0F);
     auto held = loaded(layer, true);
-    const Pruned by_sign = prune(sparse(*held), PruneBySign{}, 0.5, 1);
+    const Pruned by_sign = prune(sparse(*held), {PruneBySign{}, 0.5}, 1);
     EXPECT_EQ(by_sign.positive, 2U);
     EXPECT_EQ(by_sign.negative, 2U);
     EXPECT_EQ(by_sign.zero, 0U);
     EXPECT_EQ(sparse(*held).pruned, (std::vector<EdgeIndex>{0, 1, 3, 5}));
     held = loaded(layer, true);
-    const Pruned by_magnitude = prune(sparse(*held), PruneByMagnitude{}, 0.5, 1);
+    const Pruned by_magnitude = prune(sparse(*held), {PruneByMagnitude{}, 0.5}, 1);
     EXPECT_EQ(by_magnitude.positive, 2U);
     EXPECT_EQ(by_magnitude.negative, 1U);
     EXPECT_EQ(by_magnitude.zero, 2U);
@@ -232,12 +235,15 @@ TEST(Evolution, QuotaIsTruncatedInDouble) {
 }
 
 TEST(Evolution, PruneWantsZetaInRangeAndRegrowthBetween) {
-    const auto held = loaded(distinct_layer(5, 5, 10, 1), true);
-    EXPECT_THROW(prune(sparse(*held), PruneBySign{}, -0.1, 1), std::logic_error);
-    EXPECT_THROW(prune(sparse(*held), PruneBySign{}, 1.1, 1), std::logic_error);
-    EXPECT_THROW(prune(sparse(*held), PruneBySign{}, std::numeric_limits<double>::quiet_NaN(), 1), std::logic_error);
-    prune(sparse(*held), PruneBySign{}, 0.5, 1);
-    EXPECT_THROW(prune(sparse(*held), PruneBySign{}, 0.5, 1), std::logic_error);
+    const auto backend = make_cpu_backend(1);
+    const auto layer = backend->load(distinct_layer(5, 5, 10, 1), {true, Momentum{}});
+    EXPECT_THROW(backend->prune(*layer, {PruneBySign{}, -0.1}), std::logic_error);
+    EXPECT_THROW(backend->prune(*layer, {PruneBySign{}, 1.1}), std::logic_error);
+    EXPECT_THROW(backend->prune(*layer, {PruneBySign{}, std::numeric_limits<double>::quiet_NaN()}), std::logic_error);
+    backend->prune(*layer, {PruneBySign{}, 0.5});
+    EXPECT_THROW(backend->prune(*layer, {PruneBySign{}, 0.5}), std::logic_error);
+    backend->remove(*layer);
+    EXPECT_GT(backend->prune(*layer, {PruneBySign{}, 0.5}).total(), 0U);
 }
 
 TEST(Evolution, RemoveDropsThePrunedEdges) {
@@ -245,8 +251,8 @@ TEST(Evolution, RemoveDropsThePrunedEdges) {
         const Layer before = distinct_layer(20, 30, 200, 4);
         const auto held = loaded(before, by_input);
         const auto expected = oracle_pruned(before.weights, PruneBySign{}, 0.3);
-        prune(sparse(*held), PruneBySign{}, 0.3, 1);
-        remove(sparse(*held), 1);
+        prune(sparse(*held), {PruneBySign{}, 0.3}, 1);
+        replace(sparse(*held), nullptr, 1);
         ASSERT_NO_THROW(check_views(sparse(*held)));
         const Layer after = layer_at_rest(*held);
         auto edges = by_cell(before);
@@ -259,9 +265,9 @@ TEST(Evolution, RemoveDropsThePrunedEdges) {
 TEST(Evolution, AFullLayerGrowsNothingUnlessRemovedCellsCount) {
     for (const bool allow_removed : {false, true}) {
         const auto held = loaded(distinct_layer(6, 7, 42, 4), true);
-        const std::uint32_t gone = prune(sparse(*held), PruneByMagnitude{}, 0.5, 1).total();
+        const std::uint32_t gone = prune(sparse(*held), {PruneByMagnitude{}, 0.5}, 1).total();
         EXPECT_EQ(gone, 21U);
-        EXPECT_EQ(regrow(sparse(*held), GrowRandom{allow_removed}, HeNormal{}, true, 1, 0, 0, 1),
+        EXPECT_EQ(regrow(sparse(*held), {GrowRandom{allow_removed}, HeNormal{}, true, {1, 0, 0}}, 1),
                   allow_removed ? 21U : 0U);
         EXPECT_EQ(sparse(*held).num_edges(), allow_removed ? 42U : 21U);
         ASSERT_NO_THROW(check_views(sparse(*held)));
@@ -295,8 +301,8 @@ TEST(Evolution, SameBitsForAnyNumberOfThreads) {
         for (const int threads : {1, 2, 3}) {
             const auto held = loaded(before, true);
             for (std::uint32_t event = 0; event < 3; ++event) {
-                prune(sparse(*held), PruneBySign{}, 0.3, threads);
-                regrow(sparse(*held), GrowRandom{}, HeNormal{}, reset_state, 1, 0, event, threads);
+                prune(sparse(*held), {PruneBySign{}, 0.3}, threads);
+                regrow(sparse(*held), {GrowRandom{}, HeNormal{}, reset_state, {1, 0, event}}, threads);
             }
             const auto words = words_of(sparse(*held));
             if (first.empty()) first = words;
@@ -322,9 +328,9 @@ TEST(Evolution, GrowthIsUniform) {
         std::map<std::pair<Cell, Cell>, double> pairs;
         for (int trial = 0; trial < trials; ++trial) {
             const auto held = loaded(before, false);
-            prune(sparse(*held), PruneByMagnitude{}, 0.4, 1);
-            regrow(sparse(*held), GrowRandom{allow_removed}, HeNormal{}, true, 77, 1, static_cast<std::uint32_t>(trial),
-                   1);
+            prune(sparse(*held), {PruneByMagnitude{}, 0.4}, 1);
+            regrow(sparse(*held),
+                   {GrowRandom{allow_removed}, HeNormal{}, true, {77, 1, static_cast<std::uint32_t>(trial)}}, 1);
             std::vector<Cell> grown;
             for (const Cell cell : cells_of(*layer_at_rest(*held).topology)) {
                 if (kept.count(cell) == 0) grown.push_back(cell);
@@ -361,18 +367,18 @@ TEST(Evolution, ThroughTheBackend) {
     const auto backend = make_cpu_backend(2);
     const Layer before = distinct_layer(100, 50, 600, 2);
     const auto layer = backend->load(before, LayerUse{true, Momentum{}});
-    const Pruned pruned = backend->prune(*layer, PruneBySign{}, 0.3);
+    const Pruned pruned = backend->prune(*layer, {PruneBySign{}, 0.3});
     const Layer zeroed = backend->store(*layer);
     EXPECT_EQ(zeroed.topology->column, before.topology->column);
     EXPECT_EQ(std::count(zeroed.weights.begin(), zeroed.weights.end(), 0.0F), pruned.total());
-    EXPECT_EQ(backend->regrow(*layer, GrowRandom{}, HeNormal{}, true, 5, 0, 1), pruned.total());
+    EXPECT_EQ(backend->regrow(*layer, {GrowRandom{}, HeNormal{}, true, {5, 0, 1}}), pruned.total());
     const Layer after = backend->store(*layer);
     EXPECT_EQ(fault(*after.topology), "");
     EXPECT_EQ(after.weights.size(), 600U);
     EXPECT_EQ(std::count(after.weight_state[0].begin(), after.weight_state[0].end(), 0.0F), pruned.total());
     EXPECT_EQ(backend->degrees(*layer).inputs, degrees(*after.topology).inputs);
     EXPECT_EQ(backend->degrees(*layer).outputs, degrees(*after.topology).outputs);
-    backend->prune(*layer, PruneByMagnitude{}, 0.5);
+    backend->prune(*layer, {PruneByMagnitude{}, 0.5});
     backend->remove(*layer);
     EXPECT_EQ(backend->store(*layer).weights.size(), 300U);
 }

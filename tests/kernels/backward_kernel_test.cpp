@@ -1,6 +1,7 @@
 // Backward kernels against plain double loops: gradient by the preactivation, input gradient, updates of edges and
 // neurons by every optimizer.
 #include "cuda/kernels/backward.cuh"
+#include "cuda/kernels/update.cuh"
 
 #include <algorithm>
 

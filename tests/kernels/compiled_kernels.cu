@@ -9,9 +9,10 @@
 #include "cuda/kernels/dropout.cuh"
 #include "cuda/kernels/forward.cuh"
 #include "cuda/kernels/gather.cuh"
+#include "cuda/kernels/gibbs.cuh"
 #include "cuda/kernels/loss.cuh"
 #include "cuda/kernels/panel.cuh"
-#include "cuda/kernels/gibbs.cuh"
+#include "cuda/kernels/update.cuh"
 
 namespace espalier::cuda {
 
@@ -34,8 +35,7 @@ void add_activations(Addresses& addresses, const std::variant<Rules...>* /*type*
 
 template <class... Rules>
 void add_optimizers(Addresses& addresses, const std::variant<Rules...>* /*type*/) {
-    add(addresses, update_edges_kernel<backward_threads, Rules>...,
-        update_parameters_kernel<backward_threads, Rules>...);
+    add(addresses, update_edges_kernel<update_threads, Rules>..., update_parameters_kernel<update_threads, Rules>...);
 }
 
 template <class... Rules>

@@ -34,58 +34,59 @@ public:
     LayerBytes layer_bytes(const LayerShape& shape, const LayerUse& use, double zeta) const override {
         return right_->layer_bytes(shape, use, zeta);
     }
-    std::unique_ptr<DeviceLayer> load(const Layer& layer, const LayerUse& use) override {
-        return right_->load(layer, use);
-    }
     Layer store(const DeviceLayer& layer) override {
         Layer stored = right_->store(layer);
         if (fault_ == Fault::update) stored.weights.front() += 0.01F;
         return stored;
     }
     void reset_state(DeviceLayer& layer) override { right_->reset_state(layer); }
-    void gather(const Samples& samples, const BatchChoice& choice, Activations x, std::int32_t* labels,
-                const StepScalars* step) override {
+    Metrics metrics() override { return right_->metrics(); }
+    void wait() override { right_->wait(); }
+
+protected:
+    std::unique_ptr<DeviceLayer> do_load(const Layer& layer, const LayerUse& use) override {
+        return right_->load(layer, use);
+    }
+    void do_gather(const Samples& samples, const BatchChoice& choice, Activations x, std::int32_t* labels,
+                   const StepScalars* step) override {
         right_->gather(samples, choice, x, labels, step);
     }
-    void forward(const DeviceLayer& layer, ConstActivations x, Activations saved, Activations y) override {
+    void do_forward(const DeviceLayer& layer, ConstActivations x, Activations saved, Activations y) override {
         right_->forward(layer, x, saved, y);
         right_->wait();
         if (fault_ == Fault::forward) y.at(0, y.batch - 1) += 0.01F;
     }
-    void dropout(Activations values, float rate, std::uint64_t seed, std::uint32_t layer,
-                 const StepScalars* step) override {
+    void do_dropout(Activations values, float rate, std::uint64_t seed, std::uint32_t layer,
+                    const StepScalars* step) override {
         right_->dropout(values, rate, seed, layer, step);
     }
-    void loss(const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz) override {
+    void do_loss(const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz) override {
         right_->loss(loss, z, labels, dz);
     }
-    void backward(DeviceLayer& layer, ConstActivations x, ConstActivations saved, Activations dy, Activations dx,
-                  const StepScalars* step) override {
+    void do_backward(DeviceLayer& layer, ConstActivations x, ConstActivations saved, Activations dy, Activations dx,
+                     const StepScalars* step) override {
         right_->backward(layer, x, saved, dy, dx, step);
         right_->wait();
         if (fault_ == Fault::input_gradient) dx.at(0, 0) += 0.01F;
     }
-    void transposed(const DeviceLayer& layer, const DeviceLayer& offsets, ConstActivations y, Activations x) override {
+    void do_transposed(const DeviceLayer& layer, const DeviceLayer& offsets, ConstActivations y,
+                       Activations x) override {
         right_->transposed(layer, offsets, y, x);
     }
-    void sample(const UnitDraw& draw, ConstActivations values, Activations means, Activations states,
-                const StepScalars* step) override {
+    void do_sample(const UnitDraw& draw, ConstActivations values, Activations means, Activations states,
+                   const StepScalars* step) override {
         right_->sample(draw, values, means, states, step);
     }
-    void score_reconstruction(ConstActivations probabilities, ConstActivations data) override {
+    void do_score_reconstruction(ConstActivations probabilities, ConstActivations data) override {
         right_->score_reconstruction(probabilities, data);
     }
-    Pruned prune(DeviceLayer& layer, const PruneRule& rule, double zeta) override {
-        return right_->prune(layer, rule, zeta);
+    Pruned do_prune(DeviceLayer& layer, const Pruning& pruning) override { return right_->prune(layer, pruning); }
+    std::uint32_t do_replace(DeviceLayer& layer, const Regrowth* regrowth) override {
+        if (regrowth != nullptr) return right_->regrow(layer, *regrowth);
+        right_->remove(layer);
+        return 0;
     }
-    std::uint32_t regrow(DeviceLayer& layer, const GrowRule& rule, const WeightLaw& law, bool reset_state,
-                         std::uint64_t seed, std::uint32_t layer_number, std::uint32_t event) override {
-        return right_->regrow(layer, rule, law, reset_state, seed, layer_number, event);
-    }
-    void remove(DeviceLayer& layer) override { right_->remove(layer); }
-    Degrees degrees(const DeviceLayer& layer) override { return right_->degrees(layer); }
-    Metrics metrics() override { return right_->metrics(); }
-    void wait() override { right_->wait(); }
+    Degrees do_degrees(const DeviceLayer& layer) override { return right_->degrees(layer); }
 
 private:
     std::unique_ptr<Backend> right_;

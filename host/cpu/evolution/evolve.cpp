@@ -11,17 +11,16 @@
 #include <memory>
 #include <numeric>
 
-#include "espalier/error.hpp"
 #include "espalier/common/evolve.hpp"
 #include "espalier/common/grow_ranks.hpp"
-#include "host/cpu/evolution/random_draws.hpp"
-#include "host/cpu/memory.hpp"
 #include "host/cpu/evolution/merge_edges.hpp"
 #include "host/cpu/evolution/prune_cut.hpp"
+#include "host/cpu/evolution/prune_scan.hpp"
 #include "host/cpu/evolution/radix_sort.hpp"
+#include "host/cpu/evolution/random_draws.hpp"
 #include "host/cpu/evolution/scatter.hpp"
 #include "host/cpu/evolution/scratch.hpp"
-#include "host/cpu/evolution/prune_scan.hpp"
+#include "host/cpu/memory.hpp"
 
 namespace espalier {
 
@@ -54,17 +53,6 @@ CsrView csr_of_layer(const SparseCpuLayer& layer) {
     return {layer.num_inputs, layer.num_outputs, layer.num_edges(), layer.row_start.data(), layer.column.data()};
 }
 
-/// What an evolution puts in the place of the pruned edges; nothing when `grow` is null.
-struct Regrowth {
-    const GrowRule* grow = nullptr;
-    const WeightLaw* law = nullptr;
-    bool reset_state = true;
-    std::uint64_t seed = 0;
-    std::uint32_t layer = 0;
-    std::uint32_t event = 0;
-    [[nodiscard]] Stream stream(Purpose purpose) const { return {seed, purpose, layer, event}; }
-};
-
 /// The new edges, in canonical order.
 template <class Key>
 struct NewEdges {
@@ -83,7 +71,7 @@ void carry(const Policy& policy, const EdgeIndex* from, EdgeIndex count, float* 
 }
 
 template <class T>
-void replace(AlignedVector<T>& values, const T* by, EdgeIndex count) {
+void overwrite(AlignedVector<T>& values, const T* by, EdgeIndex count) {
     values.resize(count);
     std::copy(by, by + count, values.begin());
 }
@@ -200,12 +188,12 @@ void evolve_by_input(SparseCpuLayer& layer, const AlignedVector<EdgeIndex>& colu
         merge_input(layer, static_cast<std::size_t>(input), destination, groups, grown.slots, result);
     }
     layer.column_start = column_start;
-    replace(layer.row, result.row, num_edges);
-    replace(layer.slot, result.slot, num_edges);
-    replace(layer.input_weights, result.weights, num_edges);
+    overwrite(layer.row, result.row, num_edges);
+    overwrite(layer.slot, result.slot, num_edges);
+    overwrite(layer.input_weights, result.weights, num_edges);
     scatter(born, result.grown_place, 0, grown.count, layer.input_weights.data());
     for (std::size_t s = 0; s < layer.state.size(); ++s) {
-        replace(layer.state[s], result.states[s], num_edges);
+        overwrite(layer.state[s], result.states[s], num_edges);
         float* state = layer.state[s].data();
         if (!grown.states.empty()) {
             scatter(grown.states[s], result.grown_place, 0, grown.count, state);
@@ -242,7 +230,7 @@ Key* draw_ranks(const SparseCpuLayer& layer, const Rule& rule, const Replacement
 
 /// The pruned edges, and the ranks of the new cells among the missing ones; both ended as Merge wants it.
 template <class Key>
-Replacement<Key> draw_replacement(const SparseCpuLayer& layer, const Regrowth& regrowth, CpuScratch& scratch) {
+Replacement<Key> draw_replacement(const SparseCpuLayer& layer, const Regrowth* regrowth, CpuScratch& scratch) {
     Replacement<Key> change;
     change.num_pruned = static_cast<EdgeIndex>(layer.pruned.size());
     auto* pruned = scratch.take<EdgeIndex>(std::size_t{change.num_pruned} + 1);
@@ -253,10 +241,10 @@ Replacement<Key> draw_replacement(const SparseCpuLayer& layer, const Regrowth& r
         const Cell missing = plan_growth(rule, csr_of_layer(layer), change);
         ranks = scratch.take<Key>(std::size_t{change.num_grown} + 1);
         if (change.num_grown == 0) return;
-        ranks = draw_ranks(layer, rule, change, missing, regrowth.stream(Purpose::grow), scratch, ranks);
+        ranks = draw_ranks(layer, rule, change, missing, regrowth->event.stream(Purpose::grow), scratch, ranks);
     };
-    if (regrowth.grow != nullptr) {
-        std::visit(draw, *regrowth.grow);
+    if (regrowth != nullptr) {
+        std::visit(draw, regrowth->rule);
     } else {
         ranks = scratch.take<Key>(1);
     }
@@ -266,7 +254,7 @@ Replacement<Key> draw_replacement(const SparseCpuLayer& layer, const Regrowth& r
 }
 
 template <class Key, class Policy>
-EdgeIndex evolve(const Policy& policy, SparseCpuLayer& layer, const Regrowth& regrowth, int threads) {
+EdgeIndex replace(const Policy& policy, SparseCpuLayer& layer, const Regrowth* regrowth, int threads) {
     CpuScratch scratch;
     const auto change = draw_replacement<Key>(layer, regrowth, scratch);
     const CsrView old = csr_of_layer(layer);
@@ -283,7 +271,8 @@ EdgeIndex evolve(const Policy& policy, SparseCpuLayer& layer, const Regrowth& re
                                scratch.take<EdgeIndex>(grown_room)};
     grown.cells = evolved.grown_cells;
     grown.slots = evolved.grown_slots;
-    if (!regrowth.reset_state && layer.by_input()) {
+    const bool inherits = regrowth != nullptr && !regrowth->reset_state;
+    if (inherits && layer.by_input()) {
         auto* places = scratch.take<EdgeIndex>(grown.count);
         update_places(layer, change.pruned, grown.count, places);
         for (const auto& state : layer.state) {
@@ -299,18 +288,18 @@ EdgeIndex evolve(const Policy& policy, SparseCpuLayer& layer, const Regrowth& re
     auto* born = scratch.take<float>(grown.count);
     carry(policy, evolved.origin, num_edges, moved, layer.weights);
     if (grown.count > 0) {
-        draw_weights(*regrowth.law, regrowth.stream(Purpose::new_weight), layer.num_inputs, grown.cells, 0, grown.count,
-                     born);
+        draw_weights(regrowth->new_weights, regrowth->event.stream(Purpose::new_weight), layer.num_inputs, grown.cells,
+                     0, grown.count, born);
         for (EdgeIndex i = 0; i < grown.count; ++i) layer.weights[grown.slots[i]] = born[i];
     }
-    replace(layer.column, evolved.column, num_edges);
+    overwrite(layer.column, evolved.column, num_edges);
     if (layer.by_input()) {
         const auto column_start = new_column_start(layer, evolved.column, num_edges);
         evolve_by_input(layer, column_start, destination, grown, born, threads);
     } else {
         for (auto& state : layer.state) {
             carry(policy, evolved.origin, num_edges, moved, state);
-            if (!regrowth.reset_state) continue;
+            if (inherits) continue;
             for (EdgeIndex i = 0; i < grown.count; ++i) state[grown.slots[i]] = 0;
         }
     }
@@ -318,27 +307,17 @@ EdgeIndex evolve(const Policy& policy, SparseCpuLayer& layer, const Regrowth& re
     return grown.count;
 }
 
-EdgeIndex evolve(SparseCpuLayer& layer, const Regrowth& regrowth, int threads) {
-    const bool narrow = Cell{layer.num_inputs} * layer.num_outputs <= std::numeric_limits<std::uint32_t>::max();
-    return with_policy(layer.num_edges(), threads, [&](const auto& policy, int team) {
-        return narrow ? evolve<std::uint32_t>(policy, layer, regrowth, team)
-                      : evolve<std::uint64_t>(policy, layer, regrowth, team);
-    });
-}
-
 }  // namespace
 
-Pruned prune(SparseCpuLayer& layer, const PruneRule& rule, double zeta, int threads) {
-    expects(zeta >= 0 && zeta <= 1, "zeta in [0, 1]");
-    expects(layer.pruned.empty(), "regrow() or remove() after each prune()");
-    const PruneOrder order = std::visit([](const auto& each) { return prune_order(each); }, rule);
+Pruned prune(SparseCpuLayer& layer, const Pruning& pruning, int threads) {
+    const PruneOrder order = std::visit([](const auto& each) { return prune_order(each); }, pruning.rule);
     const EdgeIndex num_edges = layer.num_edges();
     with_policy(num_edges, threads, [&](const auto& policy, int team) {
         CpuScratch scratch;
         const float* weights = layer.weights.data();
         auto* slots = scratch.take<EdgeIndex>(num_edges);
         const PruneCut cut = resolve_ties(policy, weights, num_edges, order,
-                                          cut_by_counting(weights, num_edges, order, zeta, team), slots);
+                                          cut_by_counting(weights, num_edges, order, pruning.zeta, team), slots);
         const EdgeIndex count = cut_slots(weights, num_edges, order, cut, slots, team);
         layer.pruned.assign(slots, slots + count);
         if (layer.by_input()) {
@@ -359,22 +338,12 @@ Pruned prune(SparseCpuLayer& layer, const PruneRule& rule, double zeta, int thre
     return result;
 }
 
-std::uint32_t regrow(SparseCpuLayer& layer, const GrowRule& rule, const WeightLaw& law, bool reset_state,
-                     std::uint64_t seed, std::uint32_t layer_number, std::uint32_t event, int threads) {
-    return evolve(layer, Regrowth{&rule, &law, reset_state, seed, layer_number, event}, threads);
-}
-
-void remove(SparseCpuLayer& layer, int threads) { evolve(layer, Regrowth{}, threads); }
-
-Degrees degrees(const SparseCpuLayer& layer) {
-    Degrees result;
-    result.outputs.resize(layer.num_outputs);
-    for (Index row = 0; row < layer.num_outputs; ++row) {
-        result.outputs[row] = layer.row_start[row + 1] - layer.row_start[row];
-    }
-    result.inputs.assign(layer.num_inputs, 0);
-    for (const Index column : layer.column) ++result.inputs[column];
-    return result;
+std::uint32_t replace(SparseCpuLayer& layer, const Regrowth* regrowth, int threads) {
+    const bool narrow = Cell{layer.num_inputs} * layer.num_outputs <= std::numeric_limits<std::uint32_t>::max();
+    return with_policy(layer.num_edges(), threads, [&](const auto& policy, int team) {
+        return narrow ? replace<std::uint32_t>(policy, layer, regrowth, team)
+                      : replace<std::uint64_t>(policy, layer, regrowth, team);
+    });
 }
 
 }  // namespace espalier

@@ -9,13 +9,9 @@
 
 namespace espalier {
 
-Pruned prune(SparseCpuLayer& layer, const PruneRule& rule, double zeta, int threads);
+Pruned prune(SparseCpuLayer& layer, const Pruning& pruning, int threads);
 
-std::uint32_t regrow(SparseCpuLayer& layer, const GrowRule& rule, const WeightLaw& law, bool reset_state,
-                     std::uint64_t seed, std::uint32_t layer_number, std::uint32_t event, int threads);
-
-void remove(SparseCpuLayer& layer, int threads);
-
-Degrees degrees(const SparseCpuLayer& layer);
+/// Backend's regrow(), or with null its remove().
+std::uint32_t replace(SparseCpuLayer& layer, const Regrowth* regrowth, int threads);
 
 }  // namespace espalier

@@ -1,4 +1,4 @@
-// Loss and dropout. z, dz: [tile][classes][64], labels [tile][64]. Scores are summed per group of 16 lanes in double,
+// Loss. z, dz: [tile][classes][64], labels [tile][64]. Scores are summed per group of 16 lanes in double,
 // in lane order, so that the sums do not depend on who computes which group.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "host/cpu/kernels/loss.cpp"
@@ -9,10 +9,9 @@
 #include <algorithm>
 #include <cmath>
 
-#include "espalier/common/dropout_mask.hpp"
 #include "espalier/error.hpp"
-#include "host/cpu/operations.hpp"
 #include "host/cpu/kernels/simd-inl.hpp"
+#include "host/cpu/operations.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace espalier::HWY_NAMESPACE {
@@ -24,7 +23,7 @@ HWY_NOINLINE HWY_FLATTEN void score_lanes_of(const Rule& rule, const float* z, c
                                              Index classes, Index used, float scale,
                                              SampleScore (&scores)[score_lanes]) {
     if (used > 0) {
-        Index label[score_lanes] = {};  // the lanes past the batch are scored too, for nobody
+        Index label[score_lanes] = {};  // padding lanes are scored as well; their results are ignored
         for (Index lane = 0; lane < used; ++lane) label[lane] = static_cast<Index>(labels[lane]);
         rule.score(z, dz, classes, tile_lanes, label, scale, scores);
     }
@@ -63,19 +62,6 @@ void LossLanes(const Loss& loss, ConstActivations z, const std::int32_t* labels,
     sums.samples += used;
 }
 
-void DropoutRows(Activations values, float rate, const Stream& stream, Index tile, Range rows) {
-    const DropoutMask mask(rate, stream);
-    const Index used = values.used(tile);
-    for (Index r = rows.begin; r < rows.end; ++r) {
-        float* row = values.row(tile, r);
-        for (Index lane = 0; lane < used; lane += 4) {
-            float factor[4];
-            mask.factors(r, tile * tile_lanes + lane, factor);
-            for (Index i = 0; i < 4; ++i) row[lane + i] *= factor[i];
-        }
-    }
-}
-
 }  // namespace espalier::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -83,15 +69,10 @@ HWY_AFTER_NAMESPACE();
 namespace espalier {
 
 HWY_EXPORT(LossLanes);
-HWY_EXPORT(DropoutRows);
 
 void loss_lanes(const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz, Index tile,
                 Index first_lane, Metrics& sums) {
     HWY_DYNAMIC_DISPATCH(LossLanes)(loss, z, labels, dz, tile, first_lane, sums);
-}
-
-void dropout_rows(Activations values, float rate, const Stream& stream, Index tile, Range rows) {
-    HWY_DYNAMIC_DISPATCH(DropoutRows)(values, rate, stream, tile, rows);
 }
 
 }  // namespace espalier

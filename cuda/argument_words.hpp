@@ -1,0 +1,94 @@
+// Arguments of verbs as words: equal words if and only if a kernel would do the same. Structs are taken apart by
+// structured bindings, which name every member or do not compile, so that none can be forgotten.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <tuple>
+#include <type_traits>
+#include <variant>
+#include <vector>
+
+#include "cuda/layer.hpp"
+#include "espalier/backend.hpp"
+
+namespace espalier::cuda {
+
+using ArgumentWords = std::vector<std::uint64_t>;
+
+template <class Scalar>
+void add_words(ArgumentWords& words, const Scalar& value)
+    requires(std::is_scalar_v<Scalar>)
+{
+    std::uint64_t word = 0;
+    std::memcpy(&word, &value, sizeof value);
+    words.push_back(word);
+}
+
+template <class Item, std::size_t count>
+void add_words(ArgumentWords& words, const Item (&values)[count]) {
+    for (const Item& value : values) add_words(words, value);
+}
+
+/// A layer's addresses stay; `versions` tells when something else changed that no recorded program outlives.
+inline void add_words(ArgumentWords& words, const CudaLayer& layer) {
+    add_words(words, layer.id);
+    add_words(words, layer.versions);
+}
+
+template <class T>
+void add_words(ArgumentWords& words, const TiledView<T>& view) {
+    const auto& [data, rows, batch, lanes] = view;
+    static_cast<void>(lanes);  // the backend's: the seam has seen to it
+    add_words(words, data);
+    add_words(words, std::uint64_t{rows} << 32 | batch);
+}
+
+inline void add_words(ArgumentWords& words, const Samples& samples) {
+    const auto& [bytes, floats, labels, count, features, channels, factor, offset] = samples;
+    add_words(words, bytes);
+    add_words(words, floats);
+    add_words(words, labels);
+    add_words(words, count);
+    add_words(words, features);
+    add_words(words, channels);
+    add_words(words, factor);
+    add_words(words, offset);
+}
+
+inline void add_words(ArgumentWords& words, const BatchChoice& choice) {
+    const auto& [first, size, shuffled, seed] = choice;
+    add_words(words, first);
+    add_words(words, size);
+    add_words(words, shuffled);
+    add_words(words, seed);
+}
+
+inline void add_words(ArgumentWords& words, const UnitDraw& draw) {
+    const auto& [seed, number, probabilities, scale] = draw;
+    add_words(words, seed);
+    add_words(words, number);
+    add_words(words, probabilities);
+    add_words(words, scale);
+}
+
+inline void add_words(ArgumentWords& words, const Stream& stream) {
+    const auto& [seed, purpose, layer, event] = stream;
+    add_words(words, seed);
+    add_words(words, purpose);
+    add_words(words, layer);
+    add_words(words, event);
+}
+
+/// A rule: which one, and its fields.
+template <class... Rules>
+void add_words(ArgumentWords& words, const std::variant<Rules...>& rule) {
+    add_words(words, rule.index());
+    std::visit(
+        [&](const auto& each) {
+            std::apply([&](const auto&... field) { (add_words(words, each.*field.member), ...); }, each.fields());
+        },
+        rule);
+}
+
+}  // namespace espalier::cuda

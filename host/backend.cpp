@@ -1,0 +1,142 @@
+// The checks of the seam: what every verb wants of its arguments, whatever the backend.
+#include "espalier/backend.hpp"
+
+#include "espalier/error.hpp"
+
+namespace espalier {
+namespace {
+
+bool same_shape(ConstActivations a, ConstActivations b) {
+    return a.rows == b.rows && a.batch == b.batch && a.lanes == b.lanes;
+}
+
+void expect_states(const std::vector<std::vector<float>>& states, std::size_t num_states, std::size_t parameters) {
+    expects(states.empty() || states.size() == num_states, "as many state arrays as the optimizer has");
+    for (const auto& state : states) expects(state.size() == parameters, "state arrays of their parameters' shape");
+}
+
+void expect_consistent(const Layer& layer, const LayerUse& use) {
+    const std::size_t outputs = layer.num_outputs;
+    const std::size_t parameters = static_cast<std::size_t>(num_parameters(layer.activation)) * outputs;
+    const auto states = static_cast<std::size_t>(num_states(use.optimizer));
+    expects(layer.bias.size() == outputs, "a bias per output");
+    expects(layer.activation_parameters.size() == parameters, "the activation's parameters per output");
+    if (layer.topology) {
+        expects(layer.topology->num_inputs == layer.num_inputs && layer.topology->num_outputs == layer.num_outputs &&
+                    layer.topology->row_start.size() == outputs + 1,
+                "a topology of the layer's shape");
+        expects(layer.weights.size() == layer.topology->column.size(), "a weight per edge");
+    } else {
+        expects(layer.weights.size() == layer.num_inputs * outputs, "a weight per cell of a dense layer");
+    }
+    expect_states(layer.weight_state, states, layer.weights.size());
+    expect_states(layer.bias_state, states, outputs);
+    expect_states(layer.activation_state, states, parameters);
+}
+
+/// x and y of the layer's shape, of one batch and in tiles of the backend's.
+void expect_tiles(const Backend& backend, const DeviceLayer& layer, ConstActivations x, ConstActivations y) {
+    expects(x.rows == layer.num_inputs && y.rows == layer.num_outputs, "activations of the layer's shape");
+    expects(x.lanes == backend.lanes() && y.lanes == backend.lanes(), "tiles of the backend's width");
+    expects(x.batch == y.batch && x.batch > 0, "activations of one batch");
+}
+
+}  // namespace
+
+std::unique_ptr<DeviceLayer> Backend::load(const Layer& layer, const LayerUse& use) {
+    expect_consistent(layer, use);
+    auto result = do_load(layer, use);
+    result->has_input_gradient = use.needs_input_gradient;
+    return result;
+}
+
+void Backend::gather(const Samples& samples, const BatchChoice& choice, Activations x, std::int32_t* labels,
+                     const StepScalars* step) {
+    expects(x.lanes == lanes() && x.batch > 0, "tiles of the backend's width");
+    expects(choice.size == x.batch && x.rows == samples.features, "a buffer of the batch's and the samples' shape");
+    expects(std::uint64_t{choice.first} + choice.size <= samples.count, "a batch within the samples");
+    expects(step != nullptr || !choice.shuffled, "the epoch of a shuffled order");
+    do_gather(samples, choice, x, labels, step);
+}
+
+void Backend::forward(const DeviceLayer& layer, ConstActivations x, Activations saved, Activations y) {
+    expect_tiles(*this, layer, x, y);
+    expects(!saved || same_shape(saved, y), "saved of the shape of y");
+    do_forward(layer, x, saved, y);
+}
+
+void Backend::dropout(Activations values, float rate, std::uint64_t seed, std::uint32_t layer,
+                      const StepScalars* step) {
+    expects(values.lanes == lanes() && values.batch > 0, "tiles of the backend's width");
+    expects(rate >= 0 && rate < 1, "a dropout rate in [0, 1)");
+    expects(step != nullptr, "the step of a dropout mask");
+    do_dropout(values, rate, seed, layer, step);
+}
+
+void Backend::loss(const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz) {
+    expects(z.lanes == lanes() && z.batch > 0, "tiles of the backend's width");
+    expects(!dz || same_shape(dz, z), "dz of the shape of z");
+    do_loss(loss, z, labels, dz);
+}
+
+void Backend::backward(DeviceLayer& layer, ConstActivations x, ConstActivations saved, Activations dy, Activations dx,
+                       const StepScalars* step) {
+    expect_tiles(*this, layer, x, dy);
+    expects(same_shape(saved, dy), "saved of the shape of dy");
+    expects(!dx || same_shape(dx, x), "dx of the shape of x");
+    expects(!dx || layer.has_input_gradient, "a layer loaded with needs_input_gradient where dx is given");
+    expects(step != nullptr, "the scalars of a step");
+    do_backward(layer, x, saved, dy, dx, step);
+}
+
+void Backend::transposed(const DeviceLayer& layer, const DeviceLayer& offsets, ConstActivations y, Activations x) {
+    expect_tiles(*this, layer, x, y);
+    expects(!offsets.is_sparse && offsets.num_inputs == x.rows && offsets.num_outputs == 1,
+            "dense offsets from the layer's inputs to 1");
+    expects(layer.has_input_gradient, "a layer loaded with needs_input_gradient");
+    do_transposed(layer, offsets, y, x);
+}
+
+void Backend::sample(const UnitDraw& draw, ConstActivations values, Activations means, Activations states,
+                     const StepScalars* step) {
+    expects(values.lanes == lanes() && values.batch > 0, "tiles of the backend's width");
+    expects(!means || same_shape(means, values), "means of the shape of the values");
+    expects(!states || same_shape(states, values), "states of the shape of the values");
+    expects(step != nullptr || !states, "the step of drawn states");
+    do_sample(draw, values, means, states, step);
+}
+
+void Backend::score_reconstruction(ConstActivations probabilities, ConstActivations data) {
+    expects(data.lanes == lanes() && data.batch > 0, "tiles of the backend's width");
+    expects(same_shape(probabilities, data), "probabilities of the data's shape");
+    do_score_reconstruction(probabilities, data);
+}
+
+Pruned Backend::prune(DeviceLayer& layer, const Pruning& pruning) {
+    expects(layer.is_sparse, "a sparse layer");
+    expects(pruning.zeta >= 0 && pruning.zeta <= 1, "zeta in [0, 1]");
+    expects(!layer.is_pruned, "regrow() or remove() after each prune()");
+    const Pruned pruned = do_prune(layer, pruning);
+    layer.is_pruned = true;
+    return pruned;
+}
+
+std::uint32_t Backend::regrow(DeviceLayer& layer, const Regrowth& regrowth) {
+    expects(layer.is_sparse, "a sparse layer");
+    const std::uint32_t grown = do_replace(layer, &regrowth);
+    layer.is_pruned = false;
+    return grown;
+}
+
+void Backend::remove(DeviceLayer& layer) {
+    expects(layer.is_sparse, "a sparse layer");
+    do_replace(layer, nullptr);
+    layer.is_pruned = false;
+}
+
+Degrees Backend::degrees(const DeviceLayer& layer) {
+    expects(layer.is_sparse, "a sparse layer");
+    return do_degrees(layer);
+}
+
+}  // namespace espalier
