@@ -10,6 +10,7 @@
 #include "host/commands/command.hpp"
 #include "host/formats/npy.hpp"
 #include "espalier/network_file.hpp"
+#include "host/formats/safetensors.hpp"
 
 namespace espalier {
 namespace {

@@ -19,7 +19,7 @@ void set_option(Experiment& experiment, const std::string& name, const std::stri
     apply({{name, value}}, "option", experiment);
 }
 
-std::string option_text(const Experiment& experiment, const std::string& name) {
+std::string option_value(const Experiment& experiment, const std::string& name) {
     const auto& table = experiment_options();
     const auto found = std::find_if(table.begin(), table.end(), [&](const auto& option) { return option.name == name; });
     if (found != table.end()) return found->get(experiment);

@@ -21,7 +21,7 @@ std::vector<OptionInfo> known_options();
 void set_option(Experiment& experiment, const std::string& name, const std::string& value);
 
 /// An option's value as text that set_option reads back. Throws UserError (usage) for an unknown name.
-std::string option_text(const Experiment& experiment, const std::string& name);
+std::string option_value(const Experiment& experiment, const std::string& name);
 
 /// The experiment of a recipe, "experiment-1". Throws UserError (usage) for an unknown name.
 Experiment recipe_experiment(const std::string& name);
