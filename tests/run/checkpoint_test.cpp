@@ -12,6 +12,7 @@
 #include "host/formats/network_file.hpp"
 #include "host/run/checkpoint_folder.hpp"
 #include "host/run/run_layout.hpp"
+#include "host/run/run_lock.hpp"
 #include "same_network.hpp"
 #include "small_run.hpp"
 #include "temporary_folder.hpp"

@@ -18,9 +18,9 @@ struct ResumeCase {
     std::function<void(Experiment&)> change;
 };
 
-class Resume : public testing::TestWithParam<ResumeCase> {};
+class ResumeTest : public testing::TestWithParam<ResumeCase> {};
 
-INSTANTIATE_TEST_SUITE_P(Rules, Resume,
+INSTANTIATE_TEST_SUITE_P(Rules, ResumeTest,
                          testing::Values(ResumeCase{"EveryEpoch", [](Experiment&) {}},
                                          ResumeCase{"EverySteps", [](Experiment& e) { e.cadence = EverySteps{41}; }},
                                          ResumeCase{"ByChance", [](Experiment& e) { e.cadence = ByChance{0.02}; }},
@@ -52,7 +52,7 @@ INSTANTIATE_TEST_SUITE_P(Rules, Resume,
                                                     }}),
                          [](const auto& chosen) { return chosen.param.name; });
 
-TEST_P(Resume, EqualsTheUnbrokenRunWhereverItWasStopped) {
+TEST_P(ResumeTest, EqualsTheUnbrokenRunWhereverItWasStopped) {
     Experiment experiment = small_experiment();
     GetParam().change(experiment);
     const auto backend = make_cpu_backend(experiment.threads);
