@@ -192,12 +192,13 @@ void rebuild_views(cudaStream_t stream, Memory& memory, CudaLayer& layer) {
 
 Pruned prune(cudaStream_t stream, Memory& memory, CudaLayer& layer, const Pruning& pruning) {
     Device device(stream, memory);
-    const PruneOrder order = std::visit([](const auto& each) { return prune_order(each); }, pruning.rule);
     const EdgeIndex num_edges = layer.num_edges;
     float* const weights = layer.weights.values.data();
-    const PruneCut cut = cut_by_sorting(device.policy(), device, weights, num_edges, order, pruning.zeta);
+    const auto [scores, order] = prune_scores(device.policy(), device, pruning.rule, csr_of_layer(layer), weights,
+                                              pruning.event.stream(Purpose::prune));
+    const PruneCut cut = cut_by_sorting(device.policy(), device, scores, num_edges, order, pruning.zeta);
     auto* slots = device.take<EdgeIndex>(num_edges);
-    const EdgeIndex count = pruned_slots(device.policy(), weights, num_edges, order, cut, slots);
+    const EdgeIndex count = pruned_slots(device.policy(), scores, num_edges, order, cut, slots);
     layer.pruned = Borrowed(memory, count * sizeof(EdgeIndex));
     device.copy(static_cast<EdgeIndex*>(layer.pruned.data()), slots, count);
     const evolution::Signs signs = thrust::transform_reduce(

@@ -9,14 +9,14 @@ namespace espalier::cuda {
 namespace {
 
 TrainedArrays arrays_of(const TrainedArray& array) {
-    TrainedArrays arrays{array.values.data(), {nullptr, nullptr}};
+    TrainedArrays arrays{array.values.data(), {}};
     for (std::size_t s = 0; s < array.states.size(); ++s) arrays.state[s] = array.states[s].data();
     return arrays;
 }
 
 template <class Rule>
 void update_by(cudaStream_t stream, const Rule& rule, const CudaLayer& layer, ConstActivations x, ConstActivations dy,
-            const StepScalars* step) {
+               const StepScalars* step) {
     const auto update_from = [&](const TrainedArray& array, const float* gradient, std::size_t size) {
         const auto count = static_cast<Index>(size);
         launch(stream, update_parameters_kernel<update_threads, Rule>, thread_grid(count, update_threads),

@@ -10,30 +10,29 @@ namespace espalier::cuda {
 
 inline constexpr int backward_threads = 256;
 
+/// Sums over the batch per neuron: of the gradients by its bias and by its activation's parameters.
 template <class Rule>
-inline constexpr int num_neuron_sums = 1;
-template <>
-inline constexpr int num_neuron_sums<SRelu> = 1 + SRelu::num_parameters;
+inline constexpr int num_neuron_sums = 1 + Rule::num_parameters;
 
-/// dy by the preactivation in place; sums[0][neuron] its sum over the batch (the bias gradient), for SReLU
-/// sums[1 .. 4][neuron] the gradients by its parameters. A warp owns a neuron in all tiles. Grid: x covers the neurons.
+/// dy by the preactivation in place; sums[0][neuron] its sum over the batch (the bias gradient), then
+/// sums[1 + p][neuron] the gradients by its activation's parameters. A warp owns a neuron in all tiles. Grid: x covers
+/// the neurons.
 template <int block_threads, class Rule>
 __global__ void __launch_bounds__(block_threads)
     differentiate_kernel(Rule rule, const float* activation_parameters, ConstActivations saved, Activations dy,
                          float* sums) {
     const Index neuron = warp_of_grid<block_threads>();
     if (neuron >= dy.rows) return;  // all lanes of the warp alike
-    const Rule own = of_neuron(rule, activation_parameters, neuron, dy.rows);
+    const Rule own = for_neuron(rule, activation_parameters, neuron, dy.rows);
     float own_sums[num_neuron_sums<Rule>] = {};
     for (Index tile = 0; tile < dy.tiles(); ++tile) {
         const float4 s = load4(lane_samples(saved, tile, neuron));
         float4 g = load4(lane_samples(dy, tile, neuron));
-        if constexpr (num_neuron_sums < Rule >> 1) {
+        if constexpr (Rule::num_parameters > 0) {
             const auto add = [&](float z, float by_output) {
-                float d[SRelu::num_parameters];
+                float d[Rule::num_parameters];
                 own.parameter_derivatives(z, d);
-                for (int p = 0; p < SRelu::num_parameters; ++p)
-                    own_sums[p + 1] = fmaf(by_output, d[p], own_sums[p + 1]);
+                for (int p = 0; p < Rule::num_parameters; ++p) own_sums[p + 1] = fmaf(by_output, d[p], own_sums[p + 1]);
             };
             add(s.x, g.x);
             add(s.y, g.y);

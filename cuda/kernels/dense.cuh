@@ -19,7 +19,7 @@ __global__ void __launch_bounds__(block_threads)
     const float bias = biases[neuron];
     float4 z = load4(lane_samples(y, tile, neuron));
     z = make_float4(z.x + bias, z.y + bias, z.z + bias, z.w + bias);
-    const Rule own = of_neuron(rule, activation_parameters, neuron, y.rows);
+    const Rule own = for_neuron(rule, activation_parameters, neuron, y.rows);
     const float4 out = make_float4(own.value(z.x), own.value(z.y), own.value(z.z), own.value(z.w));
     store4(lane_samples(y, tile, neuron), out);
     if (saved.data != nullptr && saved.data != y.data) {

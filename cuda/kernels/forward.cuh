@@ -30,7 +30,7 @@ struct OutputRows {
     /// The lane's samples of the preactivation, from sample `offset` of the tile.
     template <int values>
     __device__ void finish(Index tile, Index row, Index offset, const float (&z)[values]) const {
-        const Rule own = of_neuron(rule, layer.activation_parameters, row, y.rows);
+        const Rule own = for_neuron(rule, layer.activation_parameters, row, y.rows);
         float out[values];
         ESPALIER_UNROLL
         for (int v = 0; v < values; ++v) out[v] = own.value(z[v]);

@@ -13,20 +13,24 @@ inline constexpr int update_threads = 256;
 /// Parameters and their optimizer memory, shaped alike; state[s] is read for s below the rule's num_states.
 struct TrainedArrays {
     float* value;
-    float* state[2];
+    float* state[max_states];
 };
 
 template <class Rule>
 __device__ void update_at(const Rule& rule, const TrainedArrays& arrays, std::size_t at, float gradient,
                           const UpdateStep& step) {
     OptimizerState<Rule::num_states> state{};
-    if constexpr (Rule::num_states > 0) state[0] = arrays.state[0][at];
-    if constexpr (Rule::num_states > 1) state[1] = arrays.state[1][at];
+    if constexpr (Rule::num_states > 0) {
+        ESPALIER_UNROLL
+        for (int s = 0; s < Rule::num_states; ++s) state[s] = arrays.state[s][at];
+    }
     float value = arrays.value[at];
     update_parameter(rule, value, gradient, state, step);
     arrays.value[at] = value;
-    if constexpr (Rule::num_states > 0) arrays.state[0][at] = state[0];
-    if constexpr (Rule::num_states > 1) arrays.state[1][at] = state[1];
+    if constexpr (Rule::num_states > 0) {
+        ESPALIER_UNROLL
+        for (int s = 0; s < Rule::num_states; ++s) arrays.state[s][at] = state[s];
+    }
 }
 
 /// Updates `count` parameters from gradients in memory: biases, activation parameters. A thread owns a parameter.

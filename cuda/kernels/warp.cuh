@@ -1,8 +1,6 @@
 // What the kernels share: a tile of activations is 128 samples wide, so that each lane of a warp owns four of them.
 #pragma once
 
-#include <type_traits>
-
 #include "cuda/portable.cuh"
 #include "espalier/activation.hpp"
 #include "espalier/index.hpp"
@@ -55,16 +53,6 @@ template <class T>
 __device__ T sum_of_warp(T value) {
     for (int offset = warp_lanes / 2; offset > 0; offset /= 2) value += __shfl_xor_sync(full_warp, value, offset);
     return value;
-}
-
-/// The activation as one neuron has it: SReLU's parameters are trained per neuron.
-template <class Rule>
-__device__ Rule of_neuron(const Rule& rule, const float* parameters, Index neuron, Index num_neurons) {
-    if constexpr (std::is_same_v<Rule, SRelu>) {
-        return SRelu::of_neuron(parameters, neuron, num_neurons);
-    } else {
-        return rule;
-    }
 }
 
 }  // namespace espalier::cuda

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "host/cpu/operations.hpp"
 #include "host/cpu/evolution/scatter.hpp"
+#include "host/cpu/operations.hpp"
 
 namespace espalier {
 
@@ -41,8 +41,8 @@ void sum_tiles(Index tiles, float* sum, float* term, std::size_t count, const Ma
 
 /// Where the state arrays begin for parameter `index`.
 template <class Array>
-std::array<float*, 2> states_at(std::vector<Array>& states, std::size_t index) {
-    std::array<float*, 2> result{};
+StateArrays states_at(std::vector<Array>& states, std::size_t index) {
+    StateArrays result{};
     for (std::size_t s = 0; s < states.size(); ++s) result[s] = states[s].data() + index;
     return result;
 }

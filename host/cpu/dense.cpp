@@ -42,7 +42,7 @@ void dense_update(DenseCpuLayer& layer, ConstActivations x, ConstActivations dy,
                     x.row(tile, 0), blas(cpu_lanes), tile == 0 ? 0.0F : 1.0F, scratch, blas(layer.num_inputs));
     }
     const std::size_t first = std::size_t{outputs.begin} * layer.num_inputs;
-    std::array<float*, 2> states{};
+    StateArrays states{};
     for (std::size_t s = 0; s < layer.state.size(); ++s) states[s] = layer.state[s].data() + first;
     update_parameters(layer.optimizer, layer.weights.data() + first, scratch, states,
                       std::size_t{rows} * layer.num_inputs, step);

@@ -49,9 +49,12 @@ void row_gradients(const SparseCpuLayer& layer, ConstActivations x, ConstActivat
 /// sum[i] += term[i]
 void add_floats(float* sum, const float* term, std::size_t count);
 
+/// Where an optimizer's memory of some parameters begins, one array per state; null beyond its num_states.
+using StateArrays = std::array<float*, max_states>;
+
 /// Updates `count` parameters, `states` being the optimizer's arrays for them.
-void update_parameters(const Optimizer& optimizer, float* parameters, const float* gradient,
-                       const std::array<float*, 2>& states, std::size_t count, const UpdateStep& step);
+void update_parameters(const Optimizer& optimizer, float* parameters, const float* gradient, const StateArrays& states,
+                       std::size_t count, const UpdateStep& step);
 
 /// Gathers features `features` of one tile; the lanes past the batch become 0. Who has feature 0 also writes the tile's
 /// labels, -1 past the batch.

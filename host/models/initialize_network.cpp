@@ -32,17 +32,6 @@ std::vector<Cell> cells_of(const Topology& topology) {
     return cells;
 }
 
-/// Activation parameters at birth, [parameter][neuron].
-std::vector<float> born_parameters(const Activation& activation, Index num_outputs) {
-    const auto* srelu = std::get_if<SRelu>(&activation);
-    if (srelu == nullptr) return {};
-    std::vector<float> parameters;
-    for (const float value : {srelu->left_threshold, srelu->left_slope, srelu->right_threshold, srelu->right_slope}) {
-        parameters.insert(parameters.end(), num_outputs, value);
-    }
-    return parameters;
-}
-
 Activation activation_of(const Experiment& experiment, std::size_t layer) {
     const bool last = layer + 2 == experiment.layers.size();
     return last ? Activation{Identity{}} : in_layer(experiment.activation, static_cast<Index>(layer));
@@ -85,7 +74,7 @@ Network initialize_network(const Experiment& experiment) {
         layer.num_inputs = experiment.layers[l];
         layer.num_outputs = experiment.layers[l + 1];
         layer.activation = activation_of(experiment, l);
-        layer.activation_parameters = born_parameters(layer.activation, layer.num_outputs);
+        layer.activation_parameters = initial_parameters(layer.activation, layer.num_outputs);
         const Stream weights{experiment.seed, Purpose::initial_weight, number, 0};
         const Stream biases{experiment.seed, Purpose::initial_bias, number, 0};
         const bool sparse = is_sparse_layer(experiment, l);

@@ -89,9 +89,10 @@ void Trainer::finish_epoch() {
     const std::uint32_t epoch = progress_.epoch;
     EpochRecord& record = progress_.record;
     summarise_training();
-    const bool each_epoch = evolves() && std::holds_alternative<EveryEpoch>(experiment_.cadence);
+    const EvolutionMoment now{true, epoch, (epoch + 1) * steps_per_epoch_,
+                              Stream{experiment_.seed, Purpose::evolve, 0, epoch}};
     const bool last = epoch + 1 == experiment_.epochs;
-    const bool evolves_now = each_epoch && !(last && experiment_.last_epoch == LastEpoch::keep);
+    const bool evolves_now = evolves() && due(experiment_.cadence, now) && !(last && experiment_.last_epoch == LastEpoch::keep);
 
     if (!experiment_.zero_before_test) test(record);
     const auto start = Clock::now();
@@ -232,14 +233,8 @@ void Trainer::refuse_nonfinite(const std::string& when, double loss) {
 
 bool Trainer::evolves_at(std::size_t layer, std::uint32_t step) const {
     if (!model_->is_sparse(layer)) return false;
-    if (const auto* steps = std::get_if<EverySteps>(&experiment_.cadence)) {
-        return step > 0 && step % static_cast<std::uint32_t>(steps->n) == 0;
-    }
-    if (const auto* chance = std::get_if<ByChance>(&experiment_.cadence)) {
-        const Stream stream{experiment_.seed, Purpose::evolve, static_cast<std::uint32_t>(layer), step};
-        return bernoulli(stream.bits(0), chance->probability);
-    }
-    return false;
+    const Stream draws{experiment_.seed, Purpose::evolve, static_cast<std::uint32_t>(layer), step};
+    return due(experiment_.cadence, {false, step / steps_per_epoch_, step, draws});
 }
 
 void Trainer::evolve(std::size_t layer, double epoch_time, std::uint32_t event, EpochRecord& record) {

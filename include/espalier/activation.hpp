@@ -1,5 +1,9 @@
 // Activations: y = value(z) elementwise. The derivative is taken from what the forward pass saved: the output y
 // where that determines it (`saves_input` false), else the preactivation z.
+//
+// An activation may have `num_parameters` parameters trained per neuron, laid out [parameter][neuron]. Its first fields
+// are then their initial values; of_neuron() gives the activation with one neuron's, parameter_derivatives() the
+// derivatives of y by them.
 #pragma once
 
 #include <cmath>
@@ -14,6 +18,7 @@ namespace espalier {
 struct Identity {
     static constexpr std::string_view name = "identity";
     static constexpr bool saves_input = false;
+    static constexpr int num_parameters = 0;
     static constexpr auto fields() { return std::tuple{}; }
     [[nodiscard]] ESPALIER_HOST_DEVICE float value(float z) const { return z; }
     [[nodiscard]] ESPALIER_HOST_DEVICE float derivative(float /*y*/) const { return 1.0F; }
@@ -22,6 +27,7 @@ struct Identity {
 struct Relu {
     static constexpr std::string_view name = "relu";
     static constexpr bool saves_input = false;
+    static constexpr int num_parameters = 0;
     static constexpr auto fields() { return std::tuple{}; }
     [[nodiscard]] ESPALIER_HOST_DEVICE float value(float z) const { return z < 0 ? 0.0F : z; }  // a NaN passes
     [[nodiscard]] ESPALIER_HOST_DEVICE float derivative(float y) const { return y > 0 ? 1.0F : 0.0F; }
@@ -31,6 +37,7 @@ struct LeakyRelu {
     float slope = 0.01F;
     static constexpr std::string_view name = "leaky-relu";
     static constexpr bool saves_input = false;
+    static constexpr int num_parameters = 0;
     static constexpr auto fields() { return std::tuple{field("slope", &LeakyRelu::slope, 0, 1)}; }
     [[nodiscard]] ESPALIER_HOST_DEVICE float value(float z) const { return z > 0 ? z : slope * z; }
     [[nodiscard]] ESPALIER_HOST_DEVICE float derivative(float y) const { return y > 0 ? 1.0F : slope; }
@@ -42,15 +49,16 @@ struct AllRelu {
     float slope = 0.6F;
     static constexpr std::string_view name = "all-relu";
     static constexpr bool saves_input = true;
+    static constexpr int num_parameters = 0;
     static constexpr auto fields() { return std::tuple{field("slope", &AllRelu::slope, -1, 1)}; }
     [[nodiscard]] ESPALIER_HOST_DEVICE float value(float z) const { return z > 0 ? z : slope * z; }
     [[nodiscard]] ESPALIER_HOST_DEVICE float derivative(float z) const { return z > 0 ? 1.0F : slope; }
+    [[nodiscard]] AllRelu in_layer(Index layer) const { return {layer % 2 == 1 ? -slope : slope}; }
 };
 
-/// SReLU with four trained parameters per neuron (layout [parameter][neuron]): t_left, a_left, t_right, a_right.
+/// SReLU with four trained parameters per neuron: t_left, a_left, t_right, a_right.
 /// y = t_right + a_right (z - t_right) above t_right, t_left + a_left (z - t_left) below t_left, z between.
 /// Source: Jin et al., "Deep learning with S-shaped rectified linear activation units", AAAI 2016, eq. 3.
-/// The fields are the values at birth.
 struct SRelu {
     float left_threshold = 0.0F;
     float left_slope = 0.2F;
@@ -80,9 +88,7 @@ struct SRelu {
         d[2] = z >= right_threshold ? 1.0F - right_slope : 0.0F;
         d[3] = z >= right_threshold ? z - right_threshold : 0.0F;
     }
-    /// The same activation with the trained parameters of one neuron.
-    [[nodiscard]] ESPALIER_HOST_DEVICE static SRelu of_neuron(const float* parameters, Index neuron,
-                                                              Index num_neurons) {
+    [[nodiscard]] ESPALIER_HOST_DEVICE SRelu of_neuron(const float* parameters, Index neuron, Index num_neurons) const {
         SRelu result;
         result.left_threshold = parameters[neuron];
         result.left_slope = parameters[num_neurons + neuron];
@@ -95,6 +101,7 @@ struct SRelu {
 struct Sigmoid {
     static constexpr std::string_view name = "sigmoid";
     static constexpr bool saves_input = false;
+    static constexpr int num_parameters = 0;
     static constexpr auto fields() { return std::tuple{}; }
     [[nodiscard]] ESPALIER_HOST_DEVICE float value(float z) const { return 1.0F / (1.0F + portable_exp(-z)); }
     [[nodiscard]] ESPALIER_HOST_DEVICE float derivative(float y) const { return y * (1.0F - y); }
@@ -103,6 +110,7 @@ struct Sigmoid {
 struct Tanh {
     static constexpr std::string_view name = "tanh";
     static constexpr bool saves_input = false;
+    static constexpr int num_parameters = 0;
     static constexpr auto fields() { return std::tuple{}; }
     [[nodiscard]] ESPALIER_HOST_DEVICE float value(float z) const {
         // 1 - 2 / (1 + e^{2z}) loses digits near 0; there the odd series is exact enough
@@ -123,13 +131,44 @@ inline bool saves_input(const Activation& activation) {
 
 /// Trained parameters per neuron, 0 for most activations.
 inline int num_parameters(const Activation& activation) {
-    return std::holds_alternative<SRelu>(activation) ? SRelu::num_parameters : 0;
+    return std::visit([](const auto& rule) { return rule.num_parameters; }, activation);
 }
 
-/// The activation as layer `layer` (counted from 0) uses it: All-ReLU alternates its slope's sign.
-inline Activation in_layer(Activation activation, Index layer) {
-    if (auto* rule = std::get_if<AllRelu>(&activation); rule != nullptr && layer % 2 == 1) rule->slope = -rule->slope;
-    return activation;
+/// Their initial values for a layer, [num_parameters][num_neurons]: the activation's first fields.
+inline std::vector<float> initial_parameters(const Activation& activation, Index num_neurons) {
+    std::vector<float> parameters;
+    const auto add = [&](const auto& rule) {
+        const auto wanted = static_cast<std::size_t>(rule.num_parameters) * num_neurons;
+        const auto add_field = [&](const auto& field) {
+            if (parameters.size() < wanted) parameters.insert(parameters.end(), num_neurons, rule.*field.member);
+        };
+        std::apply([&](const auto&... fields) { (add_field(fields), ...); }, rule.fields());
+    };
+    std::visit(add, activation);
+    return parameters;
+}
+
+/// The activation as neuron `neuron` of `num_neurons` has it.
+template <class Rule>
+ESPALIER_HOST_DEVICE Rule for_neuron(const Rule& rule, const float* parameters, Index neuron, Index num_neurons) {
+    if constexpr (Rule::num_parameters > 0) {
+        return rule.of_neuron(parameters, neuron, num_neurons);
+    } else {
+        return rule;
+    }
+}
+
+/// The activation as layer `layer` (counted from 0) uses it: its own in_layer(), if it has one.
+inline Activation in_layer(const Activation& activation, Index layer) {
+    return std::visit(
+        [&](const auto& rule) -> Activation {
+            if constexpr (requires { rule.in_layer(layer); }) {
+                return rule.in_layer(layer);
+            } else {
+                return rule;
+            }
+        },
+        activation);
 }
 
 }  // namespace espalier

@@ -1,8 +1,8 @@
 // The rules of topology evolution: which edges to prune, where to grow new ones, and how often.
 #pragma once
 
-#include <cmath>
 #include <cstdint>
+#include <cstring>
 
 #include "espalier/host_device.hpp"
 #include "espalier/index.hpp"
@@ -11,20 +11,70 @@
 
 namespace espalier {
 
+/// Edges in the order in which a prune rule takes them, by ascending 32-bit keys. Of each group, the keys first..last,
+/// the share zeta goes; edges of equal keys fall in canonical order. A key is a weight's bits under a mask: as integers
+/// the bits of a float ascend with its magnitude, positive numbers first.
+struct PruneOrder {
+    static constexpr int max_groups = 2;
+    std::uint32_t mask = 0xffffffffU;  // key = bits & mask
+    int num_groups = 0;
+    std::uint32_t first[max_groups] = {};
+    std::uint32_t last[max_groups] = {};
+
+    [[nodiscard]] ESPALIER_HOST_DEVICE std::uint32_t operator()(float weight) const {
+        std::uint32_t bits = 0;
+        std::memcpy(&bits, &weight, sizeof bits);
+        return bits & mask;
+    }
+};
+
+/// What a prune rule may look at of an edge.
+struct PruneCandidate {
+    float weight;
+    Index input;
+    Index output;
+    Index num_inputs;
+    Index num_outputs;
+    Stream draws;  // of this pruning
+
+    /// Random bits of the edge's own.
+    [[nodiscard]] ESPALIER_HOST_DEVICE std::uint32_t random_bits() const {
+        return draws.bits(Cell{output} * num_inputs + input);
+    }
+};
+
+// A prune rule has either an order() of the weights' bits or a key() of whatever it looks at: the int(zeta * edges)
+// edges of the least keys then go.
+
 /// The int(zeta * count) smallest positive weights go and as large a share of the negative ones nearest zero.
 /// Weights of exactly 0 stay. Ties fall in canonical order. Source: the SparseNet notebooks.
 struct PruneBySign {
     static constexpr std::string_view name = "sign";
     static constexpr auto fields() { return std::tuple{}; }
+    /// Zeros (0x00000000 and 0x80000000) belong to neither group.
+    [[nodiscard]] static constexpr PruneOrder order() {
+        return {0xffffffffU, 2, {0x00000001U, 0x80000001U}, {0x7fffffffU, 0xffffffffU}};
+    }
 };
 
 /// The int(zeta * edges) weights of least magnitude go, zeros first, ties in canonical order.
 struct PruneByMagnitude {
     static constexpr std::string_view name = "magnitude";
     static constexpr auto fields() { return std::tuple{}; }
+    [[nodiscard]] static constexpr PruneOrder order() { return {0x7fffffffU, 1, {0, 0}, {0x7fffffffU, 0}}; }
 };
 
-using PruneRule = std::variant<PruneBySign, PruneByMagnitude>;
+/// int(zeta * edges) edges go, whatever their weights, each set of so many as likely as any other: the control that
+/// tells what choosing by weight is worth.
+struct PruneRandom {
+    static constexpr std::string_view name = "random";
+    static constexpr auto fields() { return std::tuple{}; }
+    [[nodiscard]] ESPALIER_HOST_DEVICE std::uint32_t key(const PruneCandidate& edge) const {
+        return edge.random_bits();
+    }
+};
+
+using PruneRule = std::variant<PruneBySign, PruneByMagnitude, PruneRandom>;
 
 /// New edges in the place of those that went, uniformly at random among the missing cells.
 struct GrowRandom {
@@ -68,27 +118,48 @@ struct GrowHashOrder {
 
 using GrowRule = std::variant<GrowRandom, GrowNearParents, GrowHashOrder>;
 
+/// A moment at which a cadence is asked whether evolution is due: before a training step, for each sparse layer, or
+/// after an epoch, once for all of them.
+struct EvolutionMoment {
+    bool epoch_ended = false;
+    std::uint32_t epoch = 0;  // from 0: the one that the step belongs to or that ended
+    std::uint32_t step = 0;   // from 0 over the whole run: the one that comes
+    Stream draws = {};        // of this layer and moment
+};
+
 /// When the sparse layers evolve.
 struct NeverEvolve {  // fixed random topology
     static constexpr std::string_view name = "never";
     static constexpr auto fields() { return std::tuple{}; }
+    [[nodiscard]] bool due(const EvolutionMoment& /*moment*/) const { return false; }
 };
 struct EveryEpoch {
     static constexpr std::string_view name = "epoch";
     static constexpr auto fields() { return std::tuple{}; }
+    [[nodiscard]] bool due(const EvolutionMoment& moment) const { return moment.epoch_ended; }
 };
 struct EverySteps {
     int n = 100;
     static constexpr std::string_view name = "steps";
     static constexpr auto fields() { return std::tuple{field("n", &EverySteps::n, 1, 1e9)}; }
+    [[nodiscard]] bool due(const EvolutionMoment& moment) const {
+        return !moment.epoch_ended && moment.step > 0 && moment.step % static_cast<std::uint32_t>(n) == 0;
+    }
 };
 /// Before every training step each layer evolves with this probability (EvolNet).
 struct ByChance {
     double probability = 0.025;
     static constexpr std::string_view name = "chance";
     static constexpr auto fields() { return std::tuple{field("probability", &ByChance::probability, 0, 1)}; }
+    [[nodiscard]] bool due(const EvolutionMoment& moment) const {
+        return !moment.epoch_ended && bernoulli(moment.draws.bits(0), probability);
+    }
 };
 
 using Cadence = std::variant<NeverEvolve, EveryEpoch, EverySteps, ByChance>;
+
+inline bool due(const Cadence& cadence, const EvolutionMoment& moment) {
+    return std::visit([&](const auto& rule) { return rule.due(moment); }, cadence);
+}
 
 }  // namespace espalier

@@ -1,9 +1,12 @@
 // Optimizers: one scalar update per parameter, called by the backends' fused kernels for weights and biases alike.
-// Each has `num_states` floats of memory per parameter, which start at 0.
+// Each has `num_states` floats of memory per parameter, which start at 0. An optimizer whose arithmetic changes from
+// step to step has a prepare(), which is called once a step, on the host.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstdint>
 
 #include "espalier/host_device.hpp"
 #include "espalier/rule.hpp"
@@ -32,8 +35,8 @@ struct UpdateStep {
     float learning_rate = 0;
     float coupled_decay = 0;  // added to the gradient, times w
     float shrink = 0;         // taken from the weight, times w
-    float correction1 = 1;    // 1 / (1 - beta1^t), Adam
-    float correction2 = 1;    // 1 / (1 - beta2^t), Adam
+    float correction1 = 1;    // these two are for the optimizer's prepare(): Adam's 1 / (1 - beta1^t)
+    float correction2 = 1;    // and 1 / (1 - beta2^t)
     float coupled_l1 = 0;     // added to the gradient, times the weight's sign
     float shrink_l1 = 0;      // taken from the weight, times its sign
 };
@@ -104,6 +107,11 @@ struct Adam {
         return std::tuple{field("beta1", &Adam::beta1, 0, 0.99999), field("beta2", &Adam::beta2, 0, 0.999999),
                           field("epsilon", &Adam::epsilon, 0, 1)};
     }
+    /// The bias corrections of step t, counted from 1.
+    void prepare(UpdateStep& step, std::uint64_t t) const {
+        step.correction1 = static_cast<float>(1.0 / (1.0 - std::pow(beta1, static_cast<double>(t))));
+        step.correction2 = static_cast<float>(1.0 / (1.0 - std::pow(beta2, static_cast<double>(t))));
+    }
     ESPALIER_HOST_DEVICE void operator()(float& w, float g, OptimizerState<2>& state, const UpdateStep& step) const {
         state[0] = beta1 * state[0] + (1.0F - beta1) * g;
         state[1] = beta2 * state[1] + (1.0F - beta2) * g * g;
@@ -144,6 +152,16 @@ inline int num_states(const Optimizer& optimizer) {
     return std::visit([](const auto& rule) { return rule.num_states; }, optimizer);
 }
 
+namespace detail {
+template <class... Rules>
+constexpr std::size_t max_states_of(const std::variant<Rules...>* /*type*/) {
+    return std::max({std::size_t{0}, static_cast<std::size_t>(Rules::num_states)...});
+}
+}  // namespace detail
+
+/// States of the optimizer that has most.
+inline constexpr std::size_t max_states = detail::max_states_of(static_cast<const Optimizer*>(nullptr));
+
 /// The decay form an optimizer uses unless told otherwise.
 inline DecayForm default_decay_form(const Optimizer& optimizer) {
     return std::visit(
@@ -166,10 +184,7 @@ inline UpdateStep update_step(const Optimizer& optimizer, const DecayForm& form,
     }
     std::visit(
         [&](const auto& rule) {
-            if constexpr (requires { rule.beta1; }) {
-                step.correction1 = static_cast<float>(1.0 / (1.0 - std::pow(rule.beta1, static_cast<double>(t))));
-                step.correction2 = static_cast<float>(1.0 / (1.0 - std::pow(rule.beta2, static_cast<double>(t))));
-            }
+            if constexpr (requires { rule.prepare(step, t); }) rule.prepare(step, t);
         },
         optimizer);
     return step;

@@ -29,6 +29,7 @@ enum class Purpose : std::uint32_t {
     annealing = 13,    // chains of annealed importance sampling
     gibbs_start = 14,  // where Gibbs chains begin
     binary_data = 15,  // data drawn with their values as probabilities
+    prune = 16,        // which edges a rule that draws prunes
 };
 
 struct RandomBlock {

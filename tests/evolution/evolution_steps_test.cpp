@@ -42,15 +42,17 @@ TEST(EvolutionSteps, CutsAndViewsAgreeWithThoseBySorting) {
             const std::uint32_t bits = ties ? (stream.bits(i) & 0xc0c00000U) : stream.bits(i);
             std::memcpy(&weights[i], &bits, sizeof bits);
         }
+        const Topology one_row = full_topology(count, 1);
+        const CsrView edges{count, 1, count, one_row.row_start.data(), one_row.column.data()};
         for (const PruneRule& rule : alternatives<PruneRule>()) {
-            const PruneOrder order = std::visit([](const auto& each) { return prune_order(each); }, rule);
             VectorScratch scratch;
-            const PruneCut sorted = cut_by_sorting(thrust::seq, scratch, weights.data(), count, order, zeta);
+            const auto [scores, order] = prune_scores(thrust::omp::par, scratch, rule, edges, weights.data(), stream);
+            const PruneCut sorted = cut_by_sorting(thrust::seq, scratch, scores, count, order, zeta);
             std::vector<EdgeIndex> slots(count);
-            slots.resize(pruned_slots(thrust::omp::par, weights.data(), count, order, sorted, slots.data()));
+            slots.resize(pruned_slots(thrust::omp::par, scores, count, order, sorted, slots.data()));
             RC_ASSERT(slots.size() == sorted.total());
             for (const int threads : {1, 3}) {
-                const PruneCut counted = cut_by_counting(weights.data(), count, order, zeta, threads);
+                const PruneCut counted = cut_by_counting(scores, count, order, zeta, threads);
                 for (int group = 0; group < order.num_groups; ++group) {
                     RC_ASSERT(counted.quota[group] == sorted.quota[group]);
                     if (sorted.quota[group] == 0) continue;
@@ -59,8 +61,8 @@ TEST(EvolutionSteps, CutsAndViewsAgreeWithThoseBySorting) {
                     RC_ASSERT(counted.ties_taken[group] == sorted.ties_taken[group]);
                 }
                 std::vector<EdgeIndex> own(count);
-                const PruneCut resolved = resolve_ties(thrust::seq, weights.data(), count, order, counted, own.data());
-                own.resize(cut_slots(weights.data(), count, order, resolved, own.data(), threads));
+                const PruneCut resolved = resolve_ties(thrust::seq, scores, count, order, counted, own.data());
+                own.resize(cut_slots(scores, count, order, resolved, own.data(), threads));
                 RC_ASSERT(own == slots);
             }
         }

@@ -61,23 +61,33 @@ std::map<Cell, std::pair<float, float>> by_cell(const Layer& layer) {
 }
 
 /// The slots a rule takes, straight from its definition.
-std::vector<EdgeIndex> oracle_pruned(const std::vector<float>& weights, const PruneRule& rule, double zeta) {
+std::vector<EdgeIndex> oracle_pruned(const Layer& layer, const PruneRule& rule, double zeta,
+                                     const EvolutionEvent& event = {}) {
+    std::vector<double> magnitude(layer.weights.begin(), layer.weights.end());
+    for (double& each : magnitude) each = std::abs(each);
+    std::vector<double> drawn;
+    const Stream draws = event.stream(Purpose::prune);
+    for (const Cell cell : cells_of(*layer.topology)) drawn.push_back(draws.bits(cell));
     std::vector<EdgeIndex> pruned;
-    const auto take_least = [&](const auto& belongs) {
+    const auto take_least = [&](const std::vector<double>& size, const auto& belongs) {
         std::vector<EdgeIndex> slots;
-        for (EdgeIndex slot = 0; slot < weights.size(); ++slot) {
-            if (belongs(weights[slot])) slots.push_back(slot);
+        for (EdgeIndex slot = 0; slot < layer.weights.size(); ++slot) {
+            if (belongs(layer.weights[slot])) slots.push_back(slot);
         }
-        std::stable_sort(slots.begin(), slots.end(),
-                         [&](EdgeIndex a, EdgeIndex b) { return std::abs(weights[a]) < std::abs(weights[b]); });
+        std::stable_sort(slots.begin(), slots.end(), [&](EdgeIndex a, EdgeIndex b) { return size[a] < size[b]; });
         const auto quota = static_cast<std::ptrdiff_t>(zeta * static_cast<double>(slots.size()));
         pruned.insert(pruned.end(), slots.begin(), slots.begin() + quota);
     };
+    const auto all = [](float /*w*/) { return true; };
     if (std::holds_alternative<PruneBySign>(rule)) {
-        take_least([](float w) { return w > 0; });
-        take_least([](float w) { return w < 0; });
+        take_least(magnitude, [](float w) { return w > 0; });
+        take_least(magnitude, [](float w) { return w < 0; });
+    } else if (std::holds_alternative<PruneByMagnitude>(rule)) {
+        take_least(magnitude, all);
+    } else if (std::holds_alternative<PruneRandom>(rule)) {
+        take_least(drawn, all);
     } else {
-        take_least([](float /*w*/) { return true; });
+        throw std::logic_error("the oracle does not know this prune rule");
     }
     std::sort(pruned.begin(), pruned.end());
     return pruned;
@@ -107,8 +117,9 @@ void check_evolution(const Layer& before, const PruneRule& prune_rule, const Gro
                      bool by_input, int threads, std::uint64_t seed) {
     const auto held = loaded(before, by_input);
     SparseCpuLayer& layer = sparse(*held);
-    const auto expected = oracle_pruned(before.weights, prune_rule, zeta);
-    const Pruned pruned = prune(layer, {prune_rule, zeta}, threads);
+    const EvolutionEvent event{seed, 3, 17};
+    const auto expected = oracle_pruned(before, prune_rule, zeta, event);
+    const Pruned pruned = prune(layer, {prune_rule, zeta, event}, threads);
     RC_ASSERT(layer.pruned == expected);
     RC_ASSERT(pruned.total() == expected.size());
     check_views(layer);
@@ -122,7 +133,7 @@ void check_evolution(const Layer& before, const PruneRule& prune_rule, const Gro
     }
 
     const WeightLaw law = NormalWeights{};
-    const std::uint32_t grown = regrow(layer, {grow, law, reset_state, {seed, 3, 17}}, threads);
+    const std::uint32_t grown = regrow(layer, {grow, law, reset_state, event}, threads);
     check_views(layer);
     const Layer after = layer_at_rest(layer);
     const Cell num_cells = before.topology->num_cells();
@@ -250,7 +261,7 @@ TEST(Evolution, RemoveDropsThePrunedEdges) {
     for (const bool by_input : {false, true}) {
         const Layer before = distinct_layer(20, 30, 200, 4);
         const auto held = loaded(before, by_input);
-        const auto expected = oracle_pruned(before.weights, PruneBySign{}, 0.3);
+        const auto expected = oracle_pruned(before, PruneBySign{}, 0.3);
         prune(sparse(*held), {PruneBySign{}, 0.3}, 1);
         replace(sparse(*held), nullptr, 1);
         ASSERT_NO_THROW(check_views(sparse(*held)));
@@ -301,7 +312,8 @@ TEST(Evolution, SameBitsForAnyNumberOfThreads) {
         for (const int threads : {1, 2, 3}) {
             const auto held = loaded(before, true);
             for (std::uint32_t event = 0; event < 3; ++event) {
-                prune(sparse(*held), {PruneBySign{}, 0.3}, threads);
+                const PruneRule rule = event == 1 ? PruneRule(PruneRandom{}) : PruneRule(PruneBySign{});
+                prune(sparse(*held), {rule, 0.3, {1, 0, event}}, threads);
                 regrow(sparse(*held), {GrowRandom{}, HeNormal{}, reset_state, {1, 0, event}}, threads);
             }
             const auto words = words_of(sparse(*held));
@@ -311,12 +323,43 @@ TEST(Evolution, SameBitsForAnyNumberOfThreads) {
     }
 }
 
+/// Every edge is as likely to go as any other, whatever its weight, and pairs of edges are independent but for the
+/// count.
+TEST(Evolution, RandomPruningIsUniform) {
+    constexpr int trials = 20000;
+    constexpr int edges = 25;
+    constexpr int pruned = 10;
+    const Layer before = distinct_layer(9, 8, edges, 12);
+    std::vector<double> count(edges, 0);
+    std::map<std::pair<EdgeIndex, EdgeIndex>, double> pairs;
+    for (std::uint32_t trial = 0; trial < trials; ++trial) {
+        const auto held = loaded(before, trial % 2 == 0);
+        ASSERT_EQ(prune(sparse(*held), {PruneRandom{}, 0.4, {77, 1, trial}}, 1).total(), EdgeIndex{pruned});
+        const auto& slots = sparse(*held).pruned;
+        for (std::size_t i = 0; i < slots.size(); ++i) {
+            count[slots[i]] += 1;
+            for (std::size_t j = 0; j < i; ++j) pairs[{slots[j], slots[i]}] += 1;
+        }
+    }
+    constexpr double share = static_cast<double>(pruned) / edges;
+    double chi_square = 0;
+    for (const double times : count) chi_square += std::pow(times - trials * share, 2) / (trials * share * (1 - share));
+    EXPECT_NEAR(chi_square, edges, 4.5 * std::sqrt(2.0 * edges));
+    constexpr double pair_share = share * (pruned - 1) / (edges - 1);
+    double worst = 0;
+    for (const auto& [pair, times] : pairs) {
+        worst = std::max(worst, std::abs(times - trials * pair_share) / std::sqrt(trials * pair_share));
+    }
+    EXPECT_EQ(pairs.size(), std::size_t{edges * (edges - 1) / 2});
+    EXPECT_LT(worst, 5);
+}
+
 /// All missing cells are equally likely to get an edge, whatever lies around them.
 TEST(Evolution, GrowthIsUniform) {
     constexpr int trials = 20000;
     for (const bool allow_removed : {false, true}) {
         Layer before = distinct_layer(9, 8, 25, 12);
-        const auto expected = oracle_pruned(before.weights, PruneByMagnitude{}, 0.4);
+        const auto expected = oracle_pruned(before, PruneByMagnitude{}, 0.4);
         const auto old_cells = cells_of(*before.topology);
         std::set<Cell> blocked(old_cells.begin(), old_cells.end());
         if (allow_removed) {

@@ -30,7 +30,7 @@ void check_differentiate(const SparseCase& layer, const Rule& rule) {
     const auto found_sums = d_sums.read();
     for (const float each : d_dy.beyond()) ASSERT_EQ(each, 0.0F) << "gradients past the batch stay 0";
     for (Index n = 0; n < layer.outputs; ++n) {
-        const Rule own = of_neuron(rule, parameters.data(), n, layer.outputs);
+        const Rule own = for_neuron(rule, parameters.data(), n, layer.outputs);
         std::vector<double> sums(num_sums);
         for (Index s = 0; s < layer.batch; ++s) {
             const float expected = dy(n, s) * own.derivative(saved(n, s));

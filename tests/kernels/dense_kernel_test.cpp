@@ -27,7 +27,7 @@ void check_activate(const Rule& rule, Index rows, Index batch, Saved where) {
     const Matrix found = y.read();
     const Matrix kept = apart.read();
     for (Index n = 0; n < rows; ++n) {
-        const Rule own = of_neuron(rule, parameters.data(), n, rows);
+        const Rule own = for_neuron(rule, parameters.data(), n, rows);
         for (Index s = 0; s < batch; ++s) {
             const float z = product(n, s) + biases[n];
             ASSERT_EQ(found(n, s), own.value(z)) << "neuron " << n << " sample " << s;

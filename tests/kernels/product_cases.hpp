@@ -79,7 +79,7 @@ void check_forward(const SparseCase& layer, const Rule& rule, const Run& run) {
     const ForwardResult evaluated = forward_of(device, rule, x, false, run);
     EXPECT_EQ(evaluated.y.values, found.y.values) << layer.name;
     for (Index r = 0; r < layer.outputs; ++r) {
-        const Rule own = of_neuron(rule, parameters.data(), r, layer.outputs);
+        const Rule own = for_neuron(rule, parameters.data(), r, layer.outputs);
         for (Index s = 0; s < layer.batch; ++s) {
             double z = static_cast<double>(device.host_bias[r]);
             double size = std::abs(z);

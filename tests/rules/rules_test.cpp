@@ -192,6 +192,57 @@ TEST(Rules, NumbersPrintShortestAndReadBackExactly) {
     }
 }
 
+TEST(Rules, ASwitchIsWritten0Or1AndReadAsAWordToo) {
+    EXPECT_EQ(rule_text(GrowRandom{true}), "random(allow_removed=1,share=1)");
+    EXPECT_EQ(rule_text(GrowRandom{}), "random(allow_removed=0,share=1)");
+    const auto allows = [](const char* text) { return std::get<GrowRandom>(parse_rule<GrowRule>(text)).allow_removed; };
+    EXPECT_TRUE(allows("random(allow_removed=1)"));
+    EXPECT_TRUE(allows("random(allow_removed=true)"));
+    EXPECT_FALSE(allows("random(allow_removed=0)"));
+    EXPECT_FALSE(allows("random(allow_removed=false)"));
+    for (const char* wrong : {"2", "-1", "yes", "", "01", "1.0"}) {
+        EXPECT_THAT(usage_error<GrowRule>("random(allow_removed=" + std::string(wrong) + ")"),
+                    HasSubstr("allow_removed=" + std::string(wrong) + " is not 0, 1, false or true"));
+    }
+}
+
+TEST(Rules, NumbersAreReadWholeOrNotAtAll) {
+    EXPECT_EQ(number_from<int>("-12"), -12);
+    EXPECT_EQ(number_from<std::uint32_t>("4294967295"), 4294967295U);
+    EXPECT_EQ(number_from<double>("1e3"), 1000.0);
+    for (const char* text : {"", " 1", "1 ", "1x", "+1", "0x10", "4294967296", "-1"}) {
+        EXPECT_FALSE(number_from<std::uint32_t>(text).has_value()) << "'" << text << "'";
+    }
+    EXPECT_FALSE(number_from<double>("1,5").has_value());
+    EXPECT_FALSE(number_from<double>("1e999").has_value());
+}
+
+TEST(Rules, BytesAreNamedInTheLargestUnitThatFits) {
+    EXPECT_EQ(bytes_text(0, 1), "0 bytes");
+    EXPECT_EQ(bytes_text(1023, 2), "1023 bytes");
+    EXPECT_EQ(bytes_text(1536, 1), "1.5 KiB");
+    EXPECT_EQ(bytes_text(std::uint64_t{5} << 50, 2), "5120.00 TiB");
+}
+
+TEST(Rules, CadencesAreDueAsTheySay) {
+    const auto before = [](std::uint32_t step) {
+        return EvolutionMoment{false, step / 50, step, Stream{5, Purpose::evolve, 1, step}};
+    };
+    const EvolutionMoment after_epoch{true, 0, 50, Stream{5, Purpose::evolve, 0, 0}};
+    EXPECT_TRUE(due(EveryEpoch{}, after_epoch));
+    EXPECT_FALSE(due(EverySteps{50}, after_epoch));
+    EXPECT_FALSE(due(ByChance{1}, after_epoch));
+    EXPECT_FALSE(due(NeverEvolve{}, after_epoch));
+    int by_chance = 0;
+    for (std::uint32_t step = 0; step < 4000; ++step) {
+        EXPECT_FALSE(due(EveryEpoch{}, before(step)));
+        EXPECT_FALSE(due(NeverEvolve{}, before(step)));
+        EXPECT_EQ(due(EverySteps{41}, before(step)), step == 0 ? false : step % 41 == 0) << step;
+        by_chance += due(ByChance{0.25}, before(step)) ? 1 : 0;
+    }
+    EXPECT_NEAR(by_chance, 1000, 4.5 * std::sqrt(4000 * 0.25 * 0.75));
+}
+
 double at(const std::string& text, double epoch, double epochs) {
     return scheduled(parse_schedule(text), epoch, epochs);
 }

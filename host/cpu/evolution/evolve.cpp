@@ -21,6 +21,7 @@
 #include "host/cpu/evolution/scatter.hpp"
 #include "host/cpu/evolution/scratch.hpp"
 #include "host/cpu/memory.hpp"
+#include "host/cpu/operations.hpp"
 
 namespace espalier {
 
@@ -124,21 +125,30 @@ GroupedByInput group_by_input(const SparseCpuLayer& layer, const NewEdges<Key>& 
 /// The CSC view after an evolution, and where its edges come from; arrays in scratch memory.
 struct NewByInput {
     const EdgeIndex* column_start;
-    Index* row;                    // [num_edges]
-    EdgeIndex* slot;               // [num_edges]
-    float* weights;                // [num_edges], whatever it is for a new edge
-    std::array<float*, 2> states;  // likewise, as many as the layer has
-    EdgeIndex* grown_place;        // [number of new edges]
+    Index* row;              // [num_edges]
+    EdgeIndex* slot;         // [num_edges]
+    float* weights;          // [num_edges], whatever it is for a new edge
+    StateArrays states;      // likewise, as many as the layer has
+    EdgeIndex* grown_place;  // [number of new edges]
 };
 
+/// Calls body<number of states>() with the number as a constant.
+template <std::size_t num_states = 0, class Body>
+void with_num_states(std::size_t wanted, const Body& body) {
+    if constexpr (num_states < max_states) {
+        if (wanted > num_states) return with_num_states<num_states + 1>(wanted, body);
+    }
+    body.template operator()<num_states>();
+}
+
 /// Merges the kept and the new edges of one input. Kept edges stay in order, so only the new ones need sorting.
+template <std::size_t num_states>
 void merge_input(const SparseCpuLayer& layer, std::size_t input, const EdgeIndex* destination,
                  const GroupedByInput& groups, const EdgeIndex* grown_slots, const NewByInput& result) {
     const Index* const old_row = layer.row.data();
     const EdgeIndex* const old_slot = layer.slot.data();
     const float* const old_weight = layer.input_weights.data();
-    const std::size_t num_states = layer.state.size();
-    std::array<const float*, 2> old_state{};
+    std::array<const float*, num_states> old_state{};
     for (std::size_t s = 0; s < num_states; ++s) old_state[s] = layer.state[s].data();
     const EdgeIndex end = result.column_start[input + 1];
     EdgeIndex out = result.column_start[input];
@@ -160,8 +170,7 @@ void merge_input(const SparseCpuLayer& layer, std::size_t input, const EdgeIndex
         result.row[out] = row;
         result.slot[out] = moved_to;
         result.weights[out] = old_weight[old];
-        if (num_states > 0) result.states[0][out] = old_state[0][old];
-        if (num_states > 1) result.states[1][out] = old_state[1][old];
+        for (std::size_t s = 0; s < num_states; ++s) result.states[s][out] = old_state[s][old];
         out += moved_to == gone ? 0 : 1;
     }
     while (next < last) put_new();
@@ -182,11 +191,13 @@ void evolve_by_input(SparseCpuLayer& layer, const AlignedVector<EdgeIndex>& colu
                       {},
                       scratch.take<EdgeIndex>(grown.count)};
     for (std::size_t s = 0; s < layer.state.size(); ++s) result.states[s] = scratch.take<float>(num_edges);
-    const auto inputs = static_cast<std::int64_t>(layer.num_inputs);
+    with_num_states(layer.state.size(), [&]<std::size_t num_states>() {
+        const auto inputs = static_cast<std::int64_t>(layer.num_inputs);
 #pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
-    for (std::int64_t input = 0; input < inputs; ++input) {
-        merge_input(layer, static_cast<std::size_t>(input), destination, groups, grown.slots, result);
-    }
+        for (std::int64_t input = 0; input < inputs; ++input) {
+            merge_input<num_states>(layer, static_cast<std::size_t>(input), destination, groups, grown.slots, result);
+        }
+    });
     layer.column_start = column_start;
     overwrite(layer.row, result.row, num_edges);
     overwrite(layer.slot, result.slot, num_edges);
@@ -310,18 +321,24 @@ EdgeIndex replace(const Policy& policy, SparseCpuLayer& layer, const Regrowth* r
 }  // namespace
 
 Pruned prune(SparseCpuLayer& layer, const Pruning& pruning, int threads) {
-    const PruneOrder order = std::visit([](const auto& each) { return prune_order(each); }, pruning.rule);
     const EdgeIndex num_edges = layer.num_edges();
     with_policy(num_edges, threads, [&](const auto& policy, int team) {
         CpuScratch scratch;
         const float* weights = layer.weights.data();
+        const auto [scores, order] = prune_scores(policy, scratch, pruning.rule, csr_of_layer(layer), weights,
+                                                  pruning.event.stream(Purpose::prune));
         auto* slots = scratch.take<EdgeIndex>(num_edges);
-        const PruneCut cut = resolve_ties(policy, weights, num_edges, order,
-                                          cut_by_counting(weights, num_edges, order, pruning.zeta, team), slots);
-        const EdgeIndex count = cut_slots(weights, num_edges, order, cut, slots, team);
+        const PruneCut cut = resolve_ties(policy, scores, num_edges, order,
+                                          cut_by_counting(scores, num_edges, order, pruning.zeta, team), slots);
+        const EdgeIndex count = cut_slots(scores, num_edges, order, cut, slots, team);
         layer.pruned.assign(slots, slots + count);
-        if (layer.by_input()) {
+        if (!layer.by_input()) return;
+        if (scores == weights) {  // the copy by input holds the same bits, in which the cut can be seen again
             clear_cut({weights, order, cut}, layer.slot.data(), num_edges, layer.input_weights.data());
+        } else {
+            auto* places = scratch.take<EdgeIndex>(count);
+            update_places(layer, slots, count, places);
+            for (EdgeIndex i = 0; i < count; ++i) layer.input_weights[places[i]] = 0;
         }
     });
     Pruned result;

@@ -1,25 +1,25 @@
 // Part of backward.cpp, compiled once per instruction set: the step from the gradient by a neuron's output to that by
 // its preactivation, and the gradients of bias and activation parameters that follow from it.
-#include "host/cpu/operations.hpp"
 #include "host/cpu/kernels/simd-inl.hpp"
+#include "host/cpu/operations.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace espalier::HWY_NAMESPACE {
 
 /// One pass over one row: dy becomes the gradient by the preactivation. Returns its sum over the vectors of the pass;
-/// SReLU's parameter gradients are added to sums[1..4], `stride` floats apart.
+/// the gradients by the activation's parameters are added to sums[1], sums[2] ..., `stride` floats apart.
 template <int V, class Rule>
 HWY_INLINE Vector differentiate(const Rule& rule, const float* HWY_RESTRICT saved, float* HWY_RESTRICT dy, float* sums,
                                 std::size_t stride) {
     constexpr Index lanes = V * vector_lanes;
-    if constexpr (std::is_same_v<Rule, SRelu>) {
-        alignas(64) float terms[SRelu::num_parameters][lanes];
+    if constexpr (Rule::num_parameters > 0) {
+        alignas(64) float terms[Rule::num_parameters][lanes];
         for (Index i = 0; i < lanes; ++i) {
-            float by_parameter[SRelu::num_parameters];
+            float by_parameter[Rule::num_parameters];
             rule.parameter_derivatives(saved[i], by_parameter);
-            for (int p = 0; p < SRelu::num_parameters; ++p) terms[p][i] = dy[i] * by_parameter[p];
+            for (int p = 0; p < Rule::num_parameters; ++p) terms[p][i] = dy[i] * by_parameter[p];
         }
-        for (int p = 0; p < SRelu::num_parameters; ++p) {
+        for (int p = 0; p < Rule::num_parameters; ++p) {
             sums[static_cast<std::size_t>(p + 1) * stride] += sum_floats(terms[p], lanes);
         }
     }

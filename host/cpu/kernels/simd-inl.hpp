@@ -105,14 +105,5 @@ HWY_INLINE float sum_floats(const float* values, Index count) {
     return hn::GetLane(hn::SumOfLanes(d, sum));
 }
 
-/// An activation as neuron `neuron` uses it: SReLU has trained parameters, the others are the same for all.
-template <class Rule>
-HWY_INLINE Rule for_neuron(const Rule& rule, const float* /*parameters*/, Index /*neuron*/, Index /*num_neurons*/) {
-    return rule;
-}
-HWY_INLINE SRelu for_neuron(const SRelu& /*rule*/, const float* parameters, Index neuron, Index num_neurons) {
-    return SRelu::of_neuron(parameters, neuron, num_neurons);
-}
-
 }  // namespace espalier::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

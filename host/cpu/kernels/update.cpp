@@ -6,29 +6,32 @@
 // clang-format off: in this order
 #include "hwy/foreach_target.h"
 // clang-format on
-#include "host/cpu/operations.hpp"
 #include "host/cpu/kernels/simd-inl.hpp"
+#include "host/cpu/operations.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace espalier::HWY_NAMESPACE {
 
-template <class Rule>
-HWY_NOINLINE void update_all(const Rule& rule, float* HWY_RESTRICT w, const float* HWY_RESTRICT g,
-                             float* HWY_RESTRICT state0, float* HWY_RESTRICT state1, std::size_t count,
-                             const UpdateStep step) {
+/// `states`: one array for each of the rule's.
+template <class Rule, class... State>
+HWY_NOINLINE void update_all(const Rule& rule, float* HWY_RESTRICT w, const float* HWY_RESTRICT g, std::size_t count,
+                             const UpdateStep step, State* HWY_RESTRICT... states) {
     for (std::size_t i = 0; i < count; ++i) {
-        OptimizerState<Rule::num_states> state;
-        if constexpr (Rule::num_states > 0) state[0] = state0[i];
-        if constexpr (Rule::num_states > 1) state[1] = state1[i];
-        update_parameter(rule, w[i], g[i], state, step);
-        if constexpr (Rule::num_states > 0) state0[i] = state[0];
-        if constexpr (Rule::num_states > 1) state1[i] = state[1];
+        OptimizerState<Rule::num_states> own{states[i]...};
+        update_parameter(rule, w[i], g[i], own, step);
+        [[maybe_unused]] std::size_t s = 0;
+        ((states[i] = own[s++]), ...);
     }
 }
 
-void UpdateParameters(const Optimizer& optimizer, float* w, const float* g, const std::array<float*, 2>& states,
+void UpdateParameters(const Optimizer& optimizer, float* w, const float* g, const StateArrays& states,
                       std::size_t count, const UpdateStep& step) {
-    std::visit([&](const auto& rule) { update_all(rule, w, g, states[0], states[1], count, step); }, optimizer);
+    std::visit(
+        [&]<class Rule>(const Rule& rule) {
+            [&]<std::size_t... s>(std::index_sequence<s...>) { update_all(rule, w, g, count, step, states[s]...); }
+            (std::make_index_sequence<Rule::num_states>());
+        },
+        optimizer);
 }
 
 void AddFloats(float* HWY_RESTRICT sum, const float* HWY_RESTRICT term, std::size_t count) {
@@ -44,8 +47,8 @@ namespace espalier {
 HWY_EXPORT(UpdateParameters);
 HWY_EXPORT(AddFloats);
 
-void update_parameters(const Optimizer& optimizer, float* parameters, const float* gradient,
-                       const std::array<float*, 2>& states, std::size_t count, const UpdateStep& step) {
+void update_parameters(const Optimizer& optimizer, float* parameters, const float* gradient, const StateArrays& states,
+                       std::size_t count, const UpdateStep& step) {
     HWY_DYNAMIC_DISPATCH(UpdateParameters)(optimizer, parameters, gradient, states, count, step);
 }
 

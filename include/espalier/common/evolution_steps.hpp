@@ -14,28 +14,6 @@ namespace espalier {
 
 // ---- which edges go
 
-/// Weights in the order in which a prune rule takes them: ascending keys, in at most two groups of which each loses its
-/// share. A float's bits as an integer ascend with its magnitude, positive numbers first.
-struct PruneOrder {
-    static constexpr int max_groups = 2;
-    std::uint32_t mask = 0xffffffffU;  // key = bits & mask
-    int num_groups = 0;
-    std::uint32_t first[max_groups] = {};  // a group is the keys first..last
-    std::uint32_t last[max_groups] = {};
-
-    [[nodiscard]] ESPALIER_HOST_DEVICE std::uint32_t operator()(float weight) const {
-        std::uint32_t bits = 0;
-        std::memcpy(&bits, &weight, sizeof bits);
-        return bits & mask;
-    }
-};
-
-/// Zeros (0x00000000 and 0x80000000) belong to neither sign.
-inline PruneOrder prune_order(const PruneBySign& /*rule*/) {
-    return {0xffffffffU, 2, {0x00000001U, 0x80000001U}, {0x7fffffffU, 0xffffffffU}};
-}
-inline PruneOrder prune_order(const PruneByMagnitude& /*rule*/) { return {0x7fffffffU, 1, {0, 0}, {0x7fffffffU, 0}}; }
-
 /// Per group: `quota` edges go, those with keys below the threshold and the first of those with just that key.
 struct PruneCut {
     EdgeIndex quota[PruneOrder::max_groups] = {};
@@ -358,14 +336,6 @@ struct NewRowStart {
     }
 };
 
-template <class Key, class Law>
-struct BornWeight {
-    Law law;
-    Stream stream;
-    Index num_inputs;
-    ESPALIER_HOST_DEVICE float operator()(Key cell) const { return law(stream.bits(cell), num_inputs); }
-};
-
 struct RowOfSlot {
     const EdgeIndex* row_start;
     Index num_outputs;
@@ -373,6 +343,31 @@ struct RowOfSlot {
         const EdgeIndex* const start = row_start;
         return partition_point(0, num_outputs, [start, slot](Index i) { return start[i + 1] <= slot; });
     }
+};
+
+/// A prune rule's key of the edge in a slot, as a float of just those bits, so that keys are ordered as weights are.
+template <class Rule>
+struct PruneKey {
+    Rule rule;
+    CsrView edges;
+    const float* weights;
+    Stream draws;
+    ESPALIER_HOST_DEVICE float operator()(EdgeIndex slot) const {
+        const Index output = RowOfSlot{edges.row_start, edges.num_outputs}(slot);
+        const std::uint32_t key = rule.key(
+            PruneCandidate{weights[slot], edges.column[slot], output, edges.num_inputs, edges.num_outputs, draws});
+        float bits = 0;
+        std::memcpy(&bits, &key, sizeof bits);
+        return bits;
+    }
+};
+
+template <class Key, class Law>
+struct BornWeight {
+    Law law;
+    Stream stream;
+    Index num_inputs;
+    ESPALIER_HOST_DEVICE float operator()(Key cell) const { return law(stream.bits(cell), num_inputs); }
 };
 
 }  // namespace detail

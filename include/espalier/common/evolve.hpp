@@ -18,11 +18,37 @@
 #include <thrust/transform.h>
 #include <thrust/transform_reduce.h>
 
+#include <type_traits>
+#include <variant>
+
 #include "espalier/common/evolution_steps.hpp"
 #include "espalier/index.hpp"
 #include "espalier/random.hpp"
 
 namespace espalier {
+
+/// What a prune rule orders: the weights, or keys of its own that it made for this once.
+struct PruneScores {
+    const float* values = nullptr;  // [num_edges], by canonical slot
+    PruneOrder order;
+};
+
+template <class Policy, class Scratch>
+PruneScores prune_scores(const Policy& policy, Scratch& scratch, const PruneRule& rule, const CsrView& edges,
+                         const float* weights, const Stream& draws) {
+    const auto of_rule = [&](const auto& each) -> PruneScores {
+        if constexpr (requires { each.order(); }) {
+            return {weights, each.order()};
+        } else {
+            auto* keys = scratch.template take<float>(edges.num_edges);
+            const thrust::counting_iterator<EdgeIndex> slots(0);
+            const detail::PruneKey<std::decay_t<decltype(each)>> key{each, edges, weights, draws};
+            thrust::transform(policy, slots, slots + edges.num_edges, keys, key);
+            return {keys, {0xffffffffU, 1, {0, 0}, {0xffffffffU, 0}}};
+        }
+    };
+    return std::visit(of_rule, rule);
+}
 
 /// The cut of `count` weights by sorting all their keys.
 template <class Policy, class Scratch>
