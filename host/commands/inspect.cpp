@@ -72,6 +72,12 @@ Json describe_network(const std::string& path) {
     }
     described["sparse_edges"] = edges;
     described["layers"] = layers;
+    if (network.model.empty()) return described;
+    described["model"] = network.model;
+    described["arrays"] = Json::object();
+    for (const NamedArray& array : network.arrays) {
+        described["arrays"][array.name] = {{"shape", array.shape}, {"optimizer_states", array.state.size()}};
+    }
     return described;
 }
 

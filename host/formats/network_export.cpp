@@ -68,6 +68,14 @@ TensorSource raw(const std::string& name, const std::string& type, std::vector<s
     return {name, type, std::move(shape), [items, bytes](OutputFile& file) { file.write(items, bytes); }};
 }
 
+/// NAME.npy of what the model has besides its layers.
+void write_arrays(const Network& network, const fs::path& folder, std::vector<fs::path>& files) {
+    for (const NamedArray& array : network.arrays) {
+        files.push_back(folder / (array.name + ".npy"));
+        write_npy(files.back(), NpyType::f4, array.shape, array.values.data());
+    }
+}
+
 }  // namespace
 
 void export_safetensors(const Network& network, const fs::path& file) {
@@ -100,6 +108,10 @@ void export_safetensors(const Network& network, const fs::path& file) {
                                  layer.activation_parameters.data(), parameters * rows * sizeof(float)));
         }
     }
+    for (const NamedArray& array : network.arrays) {
+        narrow.push_back(raw(array.name, "F32", array.shape, array.values.data(), array.values.size() * sizeof(float)));
+    }
+    if (!network.model.empty()) metadata["model"] = network.model;
     wide.insert(wide.end(), narrow.begin(), narrow.end());  // wide items first: all stay aligned
     write_safetensors(file, metadata, wide);
 }
@@ -122,6 +134,7 @@ std::vector<fs::path> export_scipy(const Network& network, const fs::path& folde
         files.push_back(layer_file(folder, l, "-bias.npy"));
         write_npy(files.back(), NpyType::f4, {layer.num_outputs}, layer.bias.data());
     }
+    write_arrays(network, folder, files);
     return files;
 }
 
@@ -146,6 +159,7 @@ std::vector<fs::path> export_npy(const Network& network, const fs::path& folder)
         files.push_back(layer_file(folder, l, "-bias.npy"));
         write_npy(files.back(), NpyType::f4, {layer.num_outputs}, layer.bias.data());
     }
+    write_arrays(network, folder, files);
     return files;
 }
 

@@ -91,29 +91,29 @@ Network initialize_network(const Experiment& experiment) {
                            layer.num_outputs);
         network.layers.push_back(std::move(layer));
     }
-    if (experiment.model == ModelKind::rbm) add_rbm_layers(experiment, network);
+    if (experiment.model == ModelKind::rbm) add_rbm_arrays(experiment, network);
     return network;
 }
 
 void fit_network(const Experiment& experiment, bool reset_optimizer, Network& network) {
     const auto refuse = [](const std::string& message) { throw UserError(ExitCode::checkpoint, message); };
+    const auto expect_states = [&](std::size_t held) {
+        const auto states = static_cast<std::size_t>(num_states(experiment.optimizer));
+        if (held == states) return;
+        refuse("the network to start from holds " + std::to_string(held) + " optimizer arrays per weight, " +
+               rule_text(experiment.optimizer) + " needs " + std::to_string(states) + "; pass --reset-optimizer true");
+    };
     const bool is_rbm = experiment.model == ModelKind::rbm;
     if (is_rbm) {
         fit_rbm_chains(experiment, network);
         const std::string fault = rbm_fault(experiment, network);
         if (!fault.empty()) refuse("the network to start from is not the experiment's machine: " + fault);
     }
-    std::vector<Index> widths;
-    for (const Layer& layer : network.layers) {
-        if (is_rbm && widths.size() == 2) break;
-        if (!widths.empty() && widths.back() != layer.num_inputs) {
-            refuse("layer " + std::to_string(widths.size()) + " of the network to start from has " +
-                   std::to_string(layer.num_inputs) + " inputs, the layer before it " + std::to_string(widths.back()) +
-                   " outputs: they are a restricted Boltzmann machine's (--model rbm)");
-        }
-        if (widths.empty()) widths.push_back(layer.num_inputs);
-        widths.push_back(layer.num_outputs);
+    if (!is_rbm && network.model == rbm_model) {
+        refuse("the network to start from is a restricted Boltzmann machine (--model rbm)");
     }
+    std::vector<Index> widths{network.layers.front().num_inputs};
+    for (const Layer& layer : network.layers) widths.push_back(layer.num_outputs);
     const auto text = [](const std::vector<Index>& all) {
         return std::accumulate(all.begin(), all.end(), std::string{}, [](const std::string& sum, Index width) {
             return sum + (sum.empty() ? "" : "-") + std::to_string(width);
@@ -124,21 +124,25 @@ void fit_network(const Experiment& experiment, bool reset_optimizer, Network& ne
     }
     for (std::size_t l = 0; l < network.layers.size(); ++l) {
         Layer& layer = network.layers[l];
-        if (l + 1 < widths.size() && layer.is_sparse() != is_sparse_layer(experiment, l)) {
+        if (layer.is_sparse() != is_sparse_layer(experiment, l)) {
             refuse("layer " + std::to_string(l + 1) + " of the network to start from is " +
                    (layer.is_sparse() ? "sparse, the experiment wants it dense"
                                       : "dense, the experiment wants it sparse"));
         }
-        const auto states = static_cast<std::size_t>(num_states(experiment.optimizer));
         if (reset_optimizer) {
             layer.weight_state.clear();
             layer.bias_state.clear();
             layer.activation_state.clear();
-        } else if (layer.weight_state.size() != states && !(is_rbm && l == 2)) {  // chains are not trained
-            refuse("the network to start from holds " + std::to_string(layer.weight_state.size()) +
-                   " optimizer arrays per weight, " + rule_text(experiment.optimizer) + " needs " +
-                   std::to_string(states) + "; pass --reset-optimizer true");
+        } else {
+            expect_states(layer.weight_state.size());
         }
+    }
+    if (!is_rbm) return;
+    NamedArray& biases = *network.array(visible_bias_array);
+    if (reset_optimizer) {
+        biases.state.clear();
+    } else {
+        expect_states(biases.state.size());
     }
 }
 

@@ -48,7 +48,8 @@ void Mlp::train_step(const Samples& samples, std::uint32_t first, Index size, co
         const Activations gradient = view(between_[l].gradient, l + 1, size);
         if (dropout_ > 0 && l < last) backend().dropout(gradient, dropout_, seed_, static_cast<std::uint32_t>(l), step);
         backend().backward(layer(l), input_of(l), saved_of(l), gradient,
-                           l > 0 ? view(between_[l - 1].gradient, l, size) : Activations{}, step + scalars_stride() * l);
+                           l > 0 ? view(between_[l - 1].gradient, l, size) : Activations{},
+                           step + scalars_stride() * l);
     }
 }
 

@@ -11,19 +11,38 @@
 namespace espalier {
 namespace {
 
-/// A dense layer whose weights are not products' factors but something of each input.
-Layer carrier(Index num_inputs, Index num_outputs) {
+/// The visible biases as a backend trains them.
+Layer layer_of_biases(const NamedArray& biases) {
     Layer layer;
-    layer.num_inputs = num_inputs;
-    layer.num_outputs = num_outputs;
+    layer.num_inputs = static_cast<Index>(biases.values.size());
+    layer.num_outputs = 1;
     layer.activation = Identity{};
-    layer.weights.assign(std::size_t{num_inputs} * num_outputs, 0.0F);
-    layer.bias.assign(num_outputs, 0.0F);
+    layer.weights = biases.values;
+    layer.bias = {0};  // of no use to anyone
+    layer.weight_state = biases.state;
+    layer.bias_state.assign(biases.state.size(), {0});
     return layer;
 }
 
-std::string shape_text(const Layer& layer) {
-    return std::to_string(layer.num_inputs) + " to " + std::to_string(layer.num_outputs);
+NamedArray visible_biases(Index num_visible) {
+    return {visible_bias_array, {num_visible}, std::vector<float>(num_visible, 0.0F), {}};
+}
+
+NamedArray chains_of(Index num_chains, Index num_hidden) {
+    return {chains_array, {num_chains, num_hidden}, std::vector<float>(std::size_t{num_chains} * num_hidden), {}};
+}
+
+/// What is wrong with one of a machine's arrays.
+std::string array_fault(const Network& network, const std::string& name, const std::vector<std::uint64_t>& shape) {
+    const auto text = [](const std::vector<std::uint64_t>& extents) {
+        std::string written;
+        for (const std::uint64_t each : extents) written += (written.empty() ? "" : " x ") + std::to_string(each);
+        return written;
+    };
+    const NamedArray* array = network.array(name);
+    if (array == nullptr) return "it has no array '" + name + "'";
+    if (array->shape == shape) return {};
+    return "its array '" + name + "' is " + text(array->shape) + ", the experiment's " + text(shape);
 }
 
 }  // namespace
@@ -39,7 +58,8 @@ Rbm::Rbm(Backend& backend, const Experiment& experiment, const Network& network)
       num_chains_(experiment.batch) {
     expects(rbm_fault(experiment, network).empty(), "a machine of the experiment's shape");
     load(network.layers[hidden], {true, experiment.optimizer, experiment.spmm, experiment.batch});
-    load(network.layers[visible_bias], {false, experiment.optimizer, experiment.spmm, experiment.batch});
+    load(layer_of_biases(*network.array(visible_bias_array)),
+         {false, experiment.optimizer, experiment.spmm, experiment.batch});
     const auto halves = [&](Index rows) {
         // zeros: the lanes behind the data's last sample are inside the batch of both halves
         Buffer<float> buffer(backend, 2 * std::size_t{tiles(test_batch())} * rows * backend.lanes());
@@ -59,9 +79,9 @@ Rbm::Rbm(Backend& backend, const Experiment& experiment, const Network& network)
     chain_ = activations(num_hidden_);
     std::vector<float> states(chain_.size(), 0.0F);
     const Activations chains{states.data(), num_hidden_, num_chains_, backend.lanes()};
-    const Layer& stored = network.layers.back();
+    const std::vector<float>& stored = network.array(chains_array)->values;
     for (Index c = 0; c < num_chains_; ++c) {
-        for (Index j = 0; j < num_hidden_; ++j) chains.at(j, c) = stored.weights[std::size_t{c} * num_hidden_ + j];
+        for (Index j = 0; j < num_hidden_; ++j) chains.at(j, c) = stored[std::size_t{c} * num_hidden_ + j];
     }
     chain_.upload(states.data());
 }
@@ -149,19 +169,25 @@ void Rbm::evaluate(const Samples& samples) {
 
 Network Rbm::store() {
     Network network = Model::store();
+    network.model = rbm_model;
+    Layer& biases = network.layers.at(visible_bias);
+    network.arrays.push_back(
+        {visible_bias_array, {num_visible_}, std::move(biases.weights), std::move(biases.weight_state)});
+    network.layers.resize(visible_bias);
     if (!persistent_) return network;
     std::vector<float> states(chain_.size());
     chain_.download(states.data());
     const Activations chains{states.data(), num_hidden_, num_chains_, backend().lanes()};
-    Layer& stored = network.layers.emplace_back(carrier(num_hidden_, num_chains_));
+    std::vector<float>& stored = network.arrays.emplace_back(chains_of(num_chains_, num_hidden_)).values;
     for (Index c = 0; c < num_chains_; ++c) {
-        for (Index j = 0; j < num_hidden_; ++j) stored.weights[std::size_t{c} * num_hidden_ + j] = chains.at(j, c);
+        for (Index j = 0; j < num_hidden_; ++j) stored[std::size_t{c} * num_hidden_ + j] = chains.at(j, c);
     }
     return network;
 }
 
-void add_rbm_layers(const Experiment& experiment, Network& network) {
-    network.layers.push_back(carrier(experiment.layers.at(0), 1));
+void add_rbm_arrays(const Experiment& experiment, Network& network) {
+    network.model = rbm_model;
+    network.arrays = {visible_biases(experiment.layers.at(0))};
     fit_rbm_chains(experiment, network);
 }
 
@@ -176,54 +202,44 @@ std::vector<double> base_biases(const std::vector<double>& means, double samples
 
 void fit_visible_biases(const DataSet& data, Network& network) {
     const std::vector<double> biases = base_biases(pixel_statistics(data).mean, data.train.count());
-    expects(network.layers.size() >= 2 && network.layers[1].num_inputs == biases.size(),
-            "a machine of the data's width");
-    network.layers[1].weights.assign(biases.begin(), biases.end());
+    NamedArray* array = network.array(visible_bias_array);
+    expects(array != nullptr && array->values.size() == biases.size(), "a machine of the data's width");
+    array->values.assign(biases.begin(), biases.end());
 }
 
 void fit_rbm_chains(const Experiment& experiment, Network& network) {
     const Index num_hidden = experiment.layers.at(1);
-    const bool fits = experiment.persistent && network.layers.size() == 3 &&
-                      network.layers.back().num_inputs == num_hidden &&
-                      network.layers.back().num_outputs == experiment.batch;
-    if (fits || network.layers.size() < 2) return;
-    network.layers.resize(2);
-    if (!experiment.persistent) return;
-    Layer& chains = network.layers.emplace_back(carrier(num_hidden, experiment.batch));
+    if (experiment.persistent && array_fault(network, chains_array, {experiment.batch, num_hidden}).empty()) return;
+    std::erase_if(network.arrays, [](const NamedArray& each) { return each.name == chains_array; });
+    if (!experiment.persistent || network.model != rbm_model) return;
+    NamedArray chains = chains_of(experiment.batch, num_hidden);
     const Stream stream{experiment.seed, Purpose::gibbs_start, 0, 0};
-    for (std::size_t i = 0; i < chains.weights.size(); ++i) {
-        chains.weights[i] = bernoulli(stream.bits(i), 0.5) ? 1.0F : 0.0F;
+    for (std::size_t i = 0; i < chains.values.size(); ++i) {
+        chains.values[i] = bernoulli(stream.bits(i), 0.5) ? 1.0F : 0.0F;
     }
-}
-
-std::size_t rbm_carriers(const Experiment& experiment) {
-    if (experiment.model != ModelKind::rbm) return 0;
-    return experiment.persistent ? 2 : 1;
+    network.arrays.push_back(std::move(chains));
 }
 
 std::string rbm_fault(const Experiment& experiment, const Network& network) {
     const Index num_visible = experiment.layers.at(0);
     const Index num_hidden = experiment.layers.at(1);
-    const std::size_t expected = 1 + rbm_carriers(experiment);
-    if (network.layers.size() != expected) {
-        return std::to_string(network.layers.size()) + " layers where a machine " +
-               (experiment.persistent ? "with" : "without") + " persistent chains has " + std::to_string(expected);
+    if (network.model != rbm_model) return "it is no restricted Boltzmann machine";
+    if (network.layers.size() != 1) {
+        return "it has " + std::to_string(network.layers.size()) + " layers, a machine has one";
     }
-    const std::pair<Index, Index> shapes[] = {
-        {num_visible, num_hidden}, {num_visible, 1}, {num_hidden, experiment.batch}};
-    for (std::size_t l = 0; l < expected; ++l) {
-        const Layer& layer = network.layers[l];
-        if (layer.num_inputs != shapes[l].first || layer.num_outputs != shapes[l].second) {
-            return "layer " + std::to_string(l + 1) + " goes from " + shape_text(layer) + ", a machine's from " +
-                   shape_text(carrier(shapes[l].first, shapes[l].second));
-        }
-        if (!std::holds_alternative<Identity>(layer.activation)) {
-            return "layer " + std::to_string(l + 1) + " has the activation " + rule_text(layer.activation) +
-                   ", a machine's are linear";
-        }
-        if (l > 0 && layer.is_sparse()) return "layer " + std::to_string(l + 1) + " is sparse";
+    const Layer& layer = network.layers[0];
+    if (layer.num_inputs != num_visible || layer.num_outputs != num_hidden) {
+        return "it goes from " + std::to_string(layer.num_inputs) + " to " + std::to_string(layer.num_outputs) +
+               " units, the experiment's from " + std::to_string(num_visible) + " to " + std::to_string(num_hidden);
     }
-    return {};
+    if (!std::holds_alternative<Identity>(layer.activation)) {
+        return "its layer has the activation " + rule_text(layer.activation) + ", a machine's is linear";
+    }
+    std::string fault = array_fault(network, visible_bias_array, {num_visible});
+    if (fault.empty() && experiment.persistent) {
+        fault = array_fault(network, chains_array, {experiment.batch, num_hidden});
+    }
+    return fault;
 }
 
 void use_as_units(DataSet& data) {

@@ -1,8 +1,8 @@
-// A restricted Boltzmann machine of Bernoulli units on a backend, trained by contrastive divergence. Its network is a
-// layer from the visible to the hidden units (linear: the backend's units turn fields into probabilities; the bias is
-// the hidden units') and a dense layer from the visible units to 1 whose weights are the visible biases, so that
-// energy(v, h) = -(layer 2)(v) - sum of h * (layer 1)(v). With persistent chains a third one, dense from the hidden
-// units to as many outputs as there are chains, holds the chains' hidden states where weights would be.
+// A restricted Boltzmann machine of Bernoulli units on a backend, trained by contrastive divergence. Its network is one
+// layer from the visible to the hidden units (linear: the backend's units turn fields into probabilities; the bias c is
+// the hidden units') and the array of the visible biases b, so that
+//   energy(v, h) = -b.v - h.(W v + c);
+// with persistent chains also the array of the chains' hidden states.
 // Both gradients are a backward pass over a batch of twice the samples: the data with the signals -p/B and the model's
 // samples with +p/B. Sources: Hinton, "Training products of experts by minimizing contrastive divergence", 2002, and
 // Tieleman, "Training restricted Boltzmann machines using approximations to the likelihood gradient", ICML 2008.
@@ -13,6 +13,11 @@
 namespace espalier {
 
 struct DataSet;
+
+/// What a machine's network is called, and its arrays.
+constexpr const char* rbm_model = "rbm";
+constexpr const char* visible_bias_array = "visible_bias";  // [visible units], trained
+constexpr const char* chains_array = "chains";              // [chains][hidden units], states 0 or 1
 
 class Rbm final : public Model {
 public:
@@ -26,6 +31,8 @@ public:
     [[nodiscard]] Network store() override;
 
 private:
+    // On the backend the visible biases are the weights of a dense layer from the visible units to one output, so that
+    // the verbs of any layer train them.
     enum LayerNumber : std::size_t { hidden = 0, visible_bias = 1 };
     /// `batch` samples of one phase: the data's in the first half of a buffer, the model's behind them.
     [[nodiscard]] Activations view(const Buffer<float>& buffer, Index rows, Index batch, Index tiles_before = 0) const;
@@ -48,9 +55,8 @@ private:
     Buffer<std::int32_t> labels_;
 };
 
-/// A machine at birth behind its first layer: visible biases 0 and, with persistent chains, hidden states by fair
-/// coins.
-void add_rbm_layers(const Experiment& experiment, Network& network);
+/// What a new machine has besides its layer: visible biases 0 and, with persistent chains, hidden states by fair coins.
+void add_rbm_arrays(const Experiment& experiment, Network& network);
 
 /// Visible biases of a machine without edges that fits units of these means; `samples` smooths means of 0 and 1.
 std::vector<double> base_biases(const std::vector<double>& means, double samples);
@@ -60,11 +66,8 @@ std::vector<double> base_biases(const std::vector<double>& means, double samples
 /// 2012, section 8.
 void fit_visible_biases(const DataSet& data, Network& network);
 
-/// Makes or drops the chains' layer of a loaded machine as the experiment wants it.
+/// Makes or drops the chains of a loaded machine as the experiment wants them.
 void fit_rbm_chains(const Experiment& experiment, Network& network);
-
-/// Layers of an experiment's network that are no layers of its widths: a machine's behind the first.
-std::size_t rbm_carriers(const Experiment& experiment);
 
 /// What is wrong with a network as a machine of `experiment`'s widths, in words; empty if nothing is.
 std::string rbm_fault(const Experiment& experiment, const Network& network);

@@ -5,6 +5,7 @@
 
 #include "espalier/error.hpp"
 #include "espalier/dataset.hpp"
+#include "host/models/rbm.hpp"
 
 namespace espalier {
 namespace {
@@ -35,9 +36,10 @@ RbmParameters::Edges edges_of(const std::vector<EdgeIndex>& start, const std::ve
 }  // namespace
 
 RbmParameters rbm_parameters(const Network& network) {
-    expects(network.layers.size() >= 2 && network.layers[1].num_inputs == network.layers[0].num_inputs,
-            "a machine's layers");
+    const NamedArray* biases = network.array(visible_bias_array);
+    expects(network.layers.size() == 1 && biases != nullptr, "a machine's network");
     const Layer& layer = network.layers[0];
+    expects(biases->values.size() == layer.num_inputs, "a bias of every visible unit");
     const Topology topology = layer.topology ? *layer.topology : full_topology(layer.num_inputs, layer.num_outputs);
     const TransposedView view = transposed(topology);
     std::vector<double> by_visible(view.slot.size());
@@ -47,7 +49,7 @@ RbmParameters rbm_parameters(const Network& network) {
     machine.num_hidden = layer.num_outputs;
     machine.by_hidden = edges_of(topology.row_start, topology.column, {layer.weights.begin(), layer.weights.end()});
     machine.by_visible = edges_of(view.column_start, view.row, std::move(by_visible));
-    machine.visible_bias.assign(network.layers[1].weights.begin(), network.layers[1].weights.end());
+    machine.visible_bias.assign(biases->values.begin(), biases->values.end());
     machine.hidden_bias.assign(layer.bias.begin(), layer.bias.end());
     return machine;
 }

@@ -10,7 +10,6 @@
 #include "espalier/number_text.hpp"
 #include "host/options/config_text.hpp"
 #include "host/options/option_table.hpp"
-#include "host/models/rbm.hpp"
 #include "host/run/run_layout.hpp"
 #include "host/run/topology_records.hpp"
 
@@ -92,12 +91,13 @@ Columns read_optional(const fs::path& path, const std::vector<std::string>& need
     return fs::exists(path) ? read_columns(path, needed) : Columns{};
 }
 
-std::vector<WeightRecord> read_weights(const fs::path& folder, std::size_t layers) {
+/// `more_rows`: RBMs of version 0.1 also have some of their visible biases and chains.
+std::vector<WeightRecord> read_weights(const fs::path& folder, std::size_t layers, bool more_rows) {
     const fs::path bins = folder / run_layout::weight_borders;
     if (!fs::exists(bins)) return {};
     const NpyArray borders = read_npy(bins);
-    if (borders.type != NpyType::f4 || borders.shape.size() != 2 || borders.shape[0] != layers ||
-        borders.shape[1] < 2) {
+    if (borders.type != NpyType::f4 || borders.shape.size() != 2 || borders.shape[0] < layers ||
+        (borders.shape[0] > layers && !more_rows) || borders.shape[1] < 2) {
         refuse(bins, "expected the borders of the bins of " + std::to_string(layers) + " layers as float32");
     }
     const auto item = [](const NpyArray& array, std::size_t place, auto number) {
@@ -231,8 +231,7 @@ RunFolder read_run_folder(const fs::path& path) {
     run.edges = read_optional(path / run_layout::edges, {"epoch", "layer", "mean_age", "from_birth", "ever_active"});
     run.lifetimes = read_optional(path / run_layout::survival, {"layer", "age", "at_risk", "lost"});
     const std::size_t layers = run.experiment.layers.size() - 1;
-    run.weights = read_weights(path, layers + rbm_carriers(run.experiment));
-    if (!run.weights.empty()) run.weights.resize(layers);
+    run.weights = read_weights(path, layers, run.experiment.model == ModelKind::rbm);
     read_image(run);
     if (run.degrees.empty()) run.remarks.push_back("has no sparse layer: no topology to show");
     const fs::path network = path / run_layout::network;

@@ -151,7 +151,10 @@ private:
                                                       std::to_string(layers));
         }
         const NpyArray borders = read_npy(folder_ / run_layout::weight_borders);
-        if (borders.type != NpyType::f4 || borders.shape != std::vector<std::uint64_t>{layers, weight_bins + 1}) {
+        // RBMs of version 0.1 also have rows of their visible biases and chains
+        const bool as_wide = borders.shape.size() == 2 && borders.shape[1] == weight_bins + 1;
+        if (borders.type != NpyType::f4 || !as_wide || borders.shape[0] < layers ||
+            (borders.shape[0] > layers && network.model.empty())) {
             throw UserError(ExitCode::checkpoint, (folder_ / run_layout::weight_borders).string() +
                                                       " does not belong to a network of these layers");
         }

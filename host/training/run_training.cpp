@@ -109,12 +109,9 @@ void draw_rbm(const Experiment& experiment, const Network& network, const fs::pa
 void count_parameters(const Network& network, RunResults& results) {
     for (const Layer& layer : network.layers) {
         if (layer.is_sparse()) results.edges += layer.weights.size();
-        if (results.experiment.model == ModelKind::rbm && &layer != network.layers.data()) {
-            results.parameters += layer.num_inputs;  // the visible biases; of what follows nothing is trained
-            break;
-        }
         results.parameters += layer.weights.size() + layer.bias.size() + layer.activation_parameters.size();
     }
+    if (const NamedArray* biases = network.array(visible_bias_array)) results.parameters += biases->values.size();
 }
 
 /// Of a new run: drawn, drawn and fitted to the data, or loaded from `file`.

@@ -222,6 +222,9 @@ void Trainer::refuse_nonfinite(const std::string& when, double loss) {
             layers += (layers.empty() ? "" : ", ") + std::to_string(l + 1);
         }
     }
+    for (const NamedArray& array : network.arrays) {
+        if (!all_finite(array.values)) layers += (layers.empty() ? "" : ", ") + array.name;
+    }
     throw UserError(ExitCode::nonfinite,
                     "epoch " + std::to_string(progress_.epoch + 1) + ", " + when + ": the loss is " +
                         std::to_string(loss) + "; " +

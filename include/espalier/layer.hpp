@@ -2,7 +2,11 @@
 // kernels want and store them back into this one; network files hold exactly this.
 #pragma once
 
+#include <cstdint>
 #include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "espalier/activation.hpp"
@@ -33,9 +37,30 @@ struct Layer {
     [[nodiscard]] std::size_t num_weights() const { return weights.size(); }
 };
 
-/// Layers from the inputs to the outputs: the outputs of one are the inputs of the next.
+/// What a model has besides its layers.
+struct NamedArray {
+    std::string name;
+    std::vector<std::uint64_t> shape;
+    std::vector<float> values;              // row by row
+    std::vector<std::vector<float>> state;  // optimizer memory, one array per state, shaped as the values
+};
+
+/// A model's parameters and its optimizer memory. Layers follow each other, each taking the outputs of the one before.
 struct Network {
     std::vector<Layer> layers;
+    std::vector<NamedArray> arrays = {};
+    std::string model = {};  // what it is if layers do not say it all ("rbm"); empty: a perceptron
+
+    /// The array of that name, or null.
+    [[nodiscard]] const NamedArray* array(std::string_view name) const {
+        for (const NamedArray& each : arrays) {
+            if (each.name == name) return &each;
+        }
+        return nullptr;
+    }
+    [[nodiscard]] NamedArray* array(std::string_view name) {
+        return const_cast<NamedArray*>(std::as_const(*this).array(name));
+    }
 };
 
 }  // namespace espalier

@@ -1,8 +1,10 @@
 // Network files: one safetensors file, which PyTorch, JAX and NumPy users open with that format's standard library.
 // Layer n (from 1) is stored as layers.n.weight, .bias, .activation_parameters and optimizer memory as
 // layers.n.weight_state.k and so on, all F32; a sparse one also as layers.n.row_start and .column (CSR, I32, or I64
-// where an index needs it). __metadata__ holds the format's name and each layer's inputs, outputs and activation, and
-// layers.n.beside where a layer does not take the outputs of the one before (an RBM's biases).
+// where an index needs it). __metadata__ holds the format's name, espalier-network-1, and each layer's inputs, outputs
+// and activation. A model that is more than its layers (an RBM) has the format espalier-network-2: __metadata__ says
+// "model" and "arrays", the names of its arrays, which are stored as arrays.NAME and arrays.NAME_state.k. Version 0.1
+// stored an RBM's arrays as layers marked layers.n.beside; such files are read as if they were of today.
 // The last tensor is the SHA-256 of all before it. Other tensors beside layers.* are left to other readers.
 #pragma once
 
@@ -14,8 +16,8 @@
 
 namespace espalier {
 
-/// What a network file says besides the network; strings only, as the format wants. The keys "format", "layers" and
-/// "layers.*" are the format's own.
+/// What a network file says besides the network; strings only, as the format wants. The keys "format", "layers",
+/// "layers.*", "model", "arrays" and "arrays.*" are the format's own.
 using NetworkMetadata = std::map<std::string, std::string>;
 
 /// Writes the whole file or leaves the old one; equal arguments give equal bytes. Throws UserError: io with path and

@@ -189,7 +189,10 @@ TEST_F(NetworkFile, HostileHeaders) {
 TEST_F(NetworkFile, HeadersThatContradictTheNetwork) {
     using Header = nlohmann::ordered_json;
     const std::pair<std::function<void(Header&)>, std::string> cases[] = {
-        {[](Header& h) { h["__metadata__"]["format"] = "espalier-network-2"; }, "expected the format"},
+        {[](Header& h) { h["__metadata__"]["format"] = "espalier-network-3"; }, "expected the format"},
+        {[](Header& h) { h["__metadata__"]["format"] = "espalier-network-2"; }, "expected 'model'"},
+        {[](Header& h) { h["__metadata__"]["model"] = "rbm"; }, "belongs to no layer"},
+        {[](Header& h) { h["__metadata__"]["layers.2.beside"] = "true"; }, "restricted Boltzmann machine"},
         {[](Header& h) { h["__metadata__"]["layers"] = "0"; }, "a number of layers"},
         {[](Header& h) { h["__metadata__"]["layers"] = "4294967295"; }, "layers.4.inputs"},
         {[](Header& h) { h["__metadata__"]["layers"] = "2"; }, "belongs to no layer"},
@@ -237,6 +240,31 @@ TEST_F(NetworkFile, WideIndicesAndForeignTensorsAreAccepted) {
     broken[1].write = raw(negative);
     write_safetensors(path_, metadata, broken);
     EXPECT_NE(network_refusal(path_).find("found -1"), std::string::npos);
+}
+
+TEST_F(NetworkFile, HoldsWhatAModelHasBesidesItsLayers) {
+    Network network = example_network();
+    network.model = "rbm";
+    network.arrays = {{"visible_bias", {4}, numbers(4, 1), {numbers(4, 9), numbers(4, 19)}},
+                      {"chains", {2, 3}, numbers(6, 2), {}}};
+    save_network(path_, network, {{"mine", "x"}});
+    NetworkMetadata metadata;
+    EXPECT_TRUE(same_arrays(load_network(path_, &metadata), network));
+    EXPECT_EQ(metadata, (NetworkMetadata{{"mine", "x"}})) << "the format's own keys are not the caller's";
+    const SafetensorsFile file(path_);
+    EXPECT_EQ(file.metadata().at("format"), "espalier-network-2");
+    EXPECT_EQ(file.metadata().at("model"), "rbm");
+    EXPECT_EQ(file.tensors().at("arrays.chains").shape, (std::vector<std::uint64_t>{2, 3}));
+    EXPECT_TRUE(file.tensors().contains("arrays.visible_bias_state.1"));
+
+    network.arrays[1].values[5] = std::nanf("");
+    try {
+        save_network(path_, network, {});
+        ADD_FAILURE() << "saved";
+    } catch (const UserError& error) {
+        EXPECT_EQ(error.code(), ExitCode::nonfinite);
+        EXPECT_NE(std::string(error.what()).find("chains[5] is nan"), std::string::npos) << error.what();
+    }
 }
 
 TEST_F(NetworkFile, NonfiniteWeightsAreNeitherReadNorWritten) {

@@ -20,7 +20,7 @@ double log_partition_by_hand(const Network& network) {
         for (std::size_t h = 0; h < std::size_t{1} << layer.num_outputs; ++h) {
             double exponent = 0;
             for (std::size_t i = 0; i < layer.num_inputs; ++i) {
-                exponent += (v >> i & 1) != 0 ? network.layers[1].weights[i] : 0.0F;
+                exponent += (v >> i & 1) != 0 ? visible_biases_of(network)[i] : 0.0F;
             }
             for (std::size_t j = 0; j < layer.num_outputs; ++j) {
                 if ((h >> j & 1) == 0) continue;
@@ -57,7 +57,7 @@ TEST(FreeEnergy, IsTheLogOfTheSumOverHiddenStates) {
         for (std::size_t h = 0; h < 32; ++h) {
             double exponent = 0;
             for (std::size_t i = 0; i < 6; ++i) {
-                exponent += static_cast<double>(network.layers[1].weights[i]) * data.test.floats[s * 6 + i];
+                exponent += static_cast<double>(visible_biases_of(network)[i]) * data.test.floats[s * 6 + i];
                 for (std::size_t j = 0; j < 5; ++j) {
                     if ((h >> j & 1) != 0) exponent += layer.weights.values[j * 6 + i] * data.test.floats[s * 6 + i];
                 }
@@ -152,7 +152,7 @@ TEST(Annealing, ItsStandardErrorIsTrue) {
 
 TEST(Annealing, ABaseThatFitsBetterErrsLess) {
     Network network = small_rbm(10, 8, 0.5, 1, 7);
-    for (float& bias : network.layers[1].weights) bias = -4;
+    for (float& bias : visible_biases_of(network)) bias = -4;
     const RbmParameters machine = rbm_parameters(network);
     AnnealingOptions options{100, 20, 1, {}, 1};
     const double without = anneal(machine, options).standard_error;

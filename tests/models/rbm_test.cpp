@@ -27,7 +27,7 @@ struct OracleRbm {
 
     explicit OracleRbm(const Network& network)
         : layer(oracle::dense(network.layers[0], 0)),
-          visible_bias(network.layers[1].weights.begin(), network.layers[1].weights.end()) {}
+          visible_bias(visible_biases_of(network).begin(), visible_biases_of(network).end()) {}
 
     [[nodiscard]] double weight(std::size_t j, std::size_t i) const {
         return layer.weights.values[j * layer.num_inputs + i];
@@ -170,7 +170,7 @@ TEST_P(RbmTest, PersistentChainsGoOn) {
         OracleRbm oracle(network);
         oracle::Matrix state(23, c.batch);
         for (std::size_t s = 0; s < c.batch; ++s) {
-            for (std::size_t j = 0; j < 23; ++j) state(j, s) = network.layers[2].weights[s * 23 + j];
+            for (std::size_t j = 0; j < 23; ++j) state(j, s) = network.array(chains_array)->values[s * 23 + j];
         }
         for (std::uint32_t t = 0; t < 3; ++t) {
             const Index size = t == 1 && c.batch > 3 ? c.batch - 3 : c.batch;
@@ -184,7 +184,7 @@ TEST_P(RbmTest, PersistentChainsGoOn) {
             expect_machine(stored, oracle, 1e-6);
             for (std::size_t s = 0; s < c.batch; ++s) {
                 for (std::size_t j = 0; j < 23; ++j) {
-                    ASSERT_EQ(stored.layers[2].weights[s * 23 + j], static_cast<float>(state(j, s))) << s << ' ' << j;
+                    ASSERT_EQ(stored.array(chains_array)->values[s * 23 + j], static_cast<float>(state(j, s))) << s << ' ' << j;
                 }
             }
         }
@@ -324,15 +324,24 @@ TEST(RbmNetwork, SaysWhatDoesNotFit) {
     Network network = small_rbm(12, 9, 0.5, 1, 1);
     EXPECT_EQ(rbm_fault(experiment, network), "");
     Network other = network;
-    other.layers.pop_back();
-    EXPECT_NE(rbm_fault(experiment, other), "");
+    other.model = "";
+    EXPECT_NE(rbm_fault(experiment, other).find("no restricted"), std::string::npos);
+    other = network;
+    other.layers.push_back(other.layers[0]);
+    EXPECT_NE(rbm_fault(experiment, other).find("2 layers"), std::string::npos);
+    other = network;
+    other.arrays.clear();
+    EXPECT_NE(rbm_fault(experiment, other).find("no array 'visible_bias'"), std::string::npos);
+    other = network;
+    other.arrays[0].shape = {11};
+    EXPECT_NE(rbm_fault(experiment, other).find("is 11, the experiment's 12"), std::string::npos);
     other = network;
     other.layers[0].activation = Sigmoid{};
     EXPECT_NE(rbm_fault(experiment, other).find("sigmoid"), std::string::npos);
     EXPECT_NE(rbm_fault(experiment, small_rbm(12, 8, 0.5, 1, 1)).find("12 to 8"), std::string::npos);
     Experiment persistent = experiment;
     persistent.persistent = true;
-    EXPECT_NE(rbm_fault(persistent, network), "");
+    EXPECT_NE(rbm_fault(persistent, network).find("'chains'"), std::string::npos);
     fit_network(persistent, true, network);  // makes the chains that are missing
     EXPECT_EQ(rbm_fault(persistent, network), "");
     fit_network(experiment, true, network);  // and drops those that nobody wants
@@ -350,7 +359,7 @@ TEST(RbmNetwork, BeginsWithTheDatasMeansWithoutEdges) {
         data.train.floats[4 * s + 1] = s % 4 == 0 ? 1.0F : 0.0F;
     }
     fit_visible_biases(data, network);
-    const std::vector<float>& biases = network.layers[1].weights;
+    const std::vector<float>& biases = visible_biases_of(network);
     EXPECT_NEAR(logistic(biases[0]), 1.0 / 1002, 1e-6) << "never on, smoothed";
     EXPECT_NEAR(logistic(biases[1]), 0.25, 1e-3);
 }

@@ -5,6 +5,7 @@
 #include "espalier/dataset.hpp"
 #include "espalier/initialize_network.hpp"
 #include "espalier/trainer.hpp"
+#include "same_network.hpp"
 
 namespace espalier {
 
@@ -42,6 +43,7 @@ inline void expect_same(const Trained& got, const Trained& want) {
         EXPECT_EQ(got.history[e].edges, want.history[e].edges);
         EXPECT_EQ(got.history[e].replaced_positive, want.history[e].replaced_positive);
     }
+    ASSERT_TRUE(same_arrays(got.network, want.network));
     for (std::size_t l = 0; l < want.network.layers.size(); ++l) {
         expect_identical(got.network.layers[l], want.network.layers[l]);
     }

@@ -52,7 +52,14 @@ inline bool same_bits(const std::vector<std::vector<float>>& a, const std::vecto
 
 /// Everything a file's data section holds is equal, bit for bit.
 inline bool same_arrays(const Network& a, const Network& b) {
-    if (a.layers.size() != b.layers.size()) return false;
+    if (a.layers.size() != b.layers.size() || a.arrays.size() != b.arrays.size() || a.model != b.model) return false;
+    for (std::size_t i = 0; i < a.arrays.size(); ++i) {
+        const NamedArray& x = a.arrays[i];
+        const NamedArray& y = b.arrays[i];
+        if (x.name != y.name || x.shape != y.shape || !same_bits(x.values, y.values) || !same_bits(x.state, y.state)) {
+            return false;
+        }
+    }
     for (std::size_t l = 0; l < a.layers.size(); ++l) {
         const Layer& x = a.layers[l];
         const Layer& y = b.layers[l];

@@ -5,6 +5,7 @@
 
 #include "espalier/experiment.hpp"
 #include "espalier/dataset.hpp"
+#include "host/models/rbm.hpp"
 #include "test_layers.hpp"
 
 namespace espalier {
@@ -15,9 +16,15 @@ inline Network small_rbm(Index visible, Index hidden, double density, double wei
     Network network;
     network.layers.push_back(test_layer({visible, hidden, density, 1}, Identity{}, 0, random));
     for (float& weight : network.layers[0].weights) weight *= static_cast<float>(weight_range);
-    network.layers.push_back(test_layer({visible, 1, -1, 1}, Identity{}, 0, random));
-    network.layers[1].bias[0] = 0;
+    network.model = rbm_model;
+    network.arrays = {
+        {visible_bias_array, {visible}, test_layer({visible, 1, -1, 1}, Identity{}, 0, random).weights, {}}};
     return network;
+}
+
+inline std::vector<float>& visible_biases_of(Network& network) { return network.array(visible_bias_array)->values; }
+inline const std::vector<float>& visible_biases_of(const Network& network) {
+    return network.array(visible_bias_array)->values;
 }
 
 inline Experiment small_rbm_experiment(Index visible, Index hidden) {
