@@ -44,7 +44,7 @@ std::string lifetimes_key(std::size_t layer, const std::string& rest) {
     return "lives." + std::to_string(layer + 1) + "." + rest;
 }
 
-/// A layer's lives; the topology of the last look only if evolution went on since.
+/// A layer's lifetimes; the topology they were last observed at only if evolution went on since.
 void add_lifetimes(std::size_t layer, const LayerLifetimes& each, const Topology& now,
                    const std::vector<std::uint64_t>& counts, std::vector<TensorSource>& extra) {
     extra.push_back(whole_numbers<std::int64_t>(lifetimes_key(layer, "counts"), counts));

@@ -1,6 +1,6 @@
 // A checkpoint: a network file (network_file.hpp) that also says how far its run had come, so that the run can go on to
 // the same bits. Beside the layers: __metadata__ with schema, epoch, step, seed, the resolved experiment, the data's
-// digest, backend and the sizes of the history files; the lives of sparse layers' edges (lives.n.*); inside an epoch
+// digest, backend and the sizes of the history files; the lifetimes of sparse layers' edges (lives.n.*); inside an epoch
 // also that epoch's sums so far ("begun") and its first degrees (before.n.inputs, .outputs).
 #pragma once
 

@@ -16,7 +16,7 @@
 
 namespace espalier {
 
-/// Degrees of one side of a sparse layer at every recorded moment: 0 is the birth, m > 0 comes after record m's
+/// Degrees of one side of a sparse layer at every recorded moment: 0 is the new network, m > 0 comes after record m's
 /// evolution. (What a record holds as "before" equals the moment before it.)
 class DegreeRecord {
 public:
@@ -64,7 +64,7 @@ struct RunFolder {
     [[nodiscard]] const DegreeRecord* connections() const;
     /// The map of connections per pixel at a moment.
     [[nodiscard]] PixelMap map_at(std::uint64_t moment) const;
-    /// The epoch a moment follows; 0 is the birth.
+    /// The epoch a moment follows; 0 for the new network.
     [[nodiscard]] double epoch_of(std::uint64_t moment) const;
 };
 

@@ -27,7 +27,7 @@ constexpr bool is_recorded(std::uint32_t epoch, std::uint32_t every, std::uint32
 /// The recorded ones of the first `done` epochs.
 std::vector<std::uint32_t> recorded_epochs(std::uint32_t done, std::uint32_t every, std::uint32_t epochs);
 
-/// Edges of larger layers have no lives in the records: a bit per cell is all that may cost.
+/// Edges of larger layers are not followed: a bit per cell is all that may cost.
 constexpr Cell max_cells_followed = Cell{1} << 24;
 
 /// Memory that following a layer's edges takes, 0 for one that is not followed.
@@ -35,7 +35,7 @@ std::uint64_t following_bytes(Index num_inputs, Index num_outputs, Cell num_edge
 
 constexpr std::size_t weight_bins = 128;
 
-/// The lives of a layer's edges up to the last look, and the topology it saw.
+/// The lifetimes of a layer's edges so far, and the topology they were last observed at.
 struct LayerLifetimes {
     Topology last;
     LifetimeState lifetimes;

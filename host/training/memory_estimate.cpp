@@ -61,7 +61,7 @@ std::uint64_t recorded_bytes(const Experiment& experiment) {
            experiment.epochs * line_bytes;
 }
 
-/// Edges of a layer at birth, on average where the birth law leaves them to chance.
+/// Edges of a new layer, on average where the birth law leaves them to chance.
 Cell expected_edges(const Experiment& experiment, std::size_t layer) {
     const Cell edges = initial_edge_count(experiment, layer);
     if (!is_sparse_layer(experiment, layer) || !std::holds_alternative<WithReplacement>(experiment.birth_law)) {
@@ -115,7 +115,7 @@ MemoryEstimate estimate_memory(const Experiment& experiment, const Backend& back
     if (has_gpu) {
         estimate.gpu_bytes = resident + estimate.activation_bytes + estimate.data_bytes + estimate.evolution_bytes;
     }
-    // Born and loaded beside each other, trained and evolved, or read back to be saved: whichever is most.
+    // Drawn and loaded beside each other, trained and evolved, or read back to be saved: whichever is most.
     const std::uint64_t in_use = following + (has_gpu ? 0 : resident + estimate.activation_bytes);
     const std::uint64_t uploaded = has_gpu ? 0 : estimate.data_bytes;
     const std::uint64_t evolving = has_gpu ? 0 : estimate.evolution_bytes;

@@ -1,4 +1,4 @@
-// A whole training run: data, backend, network (born or loaded), training with records into a run folder, the saved
+// A whole training run: data, backend, network (new or loaded), training with records into a run folder, the saved
 // network. What `espalier train` does once its options are resolved, and what a study does many times.
 #pragma once
 
