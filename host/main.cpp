@@ -1,8 +1,13 @@
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <exception>
 #include <iostream>
 #include <new>
+#include <string>
+#include <system_error>
+#include <vector>
 
 #include "espalier/error.hpp"
 #include "host/system/available_memory.hpp"
@@ -10,6 +15,7 @@
 #include "host/system/did_you_mean.hpp"
 #include "host/system/signals.hpp"
 #include "espalier/version.hpp"
+#include "host/system/standard_streams.hpp"
 
 namespace {
 
@@ -43,10 +49,19 @@ std::string explain_extras(const CLI::App& app) {
            (place == &app ? "" : " " + place->get_name()) + " --help lists what there is)";
 }
 
-}  // namespace
+/// The command line as CLI11 takes it, last word first, with '-' for '_' in the names of options.
+std::vector<std::string> words_backwards(int argc, char** argv) {
+    std::vector<std::string> words(argv + std::min(argc, 1), argv + argc);
+    for (std::string& word : words) {
+        if (!word.starts_with("--")) continue;
+        const auto end = word.begin() + static_cast<std::ptrdiff_t>(std::min(word.find('='), word.size()));
+        std::replace(word.begin(), end, '_', '-');
+    }
+    std::reverse(words.begin(), words.end());
+    return words;
+}
 
-int main(int argc, char** argv) {
-    ignore_file_size_signal();
+int run(int argc, char** argv) {
     CLI::App app{"Espalier trains intrinsically sparse neural networks: they train, prune and regrow.", "espalier"};
     app.set_version_flag("--version", version());
     app.require_subcommand(1);
@@ -61,8 +76,11 @@ int main(int argc, char** argv) {
     add_bench_command(app, action);
     add_data_command(app, action);
     add_doctor_command(app, action);
+    add_help_command(app, action);
+    add_completion_commands(app, action);
     try {
-        app.parse(argc, argv);
+        app.parse(words_backwards(argc, argv));
+        receive_signals();
         return action();
     } catch (const CLI::Success& success) {  // --help, --version
         return app.exit(success);
@@ -83,4 +101,16 @@ int main(int argc, char** argv) {
     } catch (const std::exception& error) {
         return fail(static_cast<ExitCode>(1), std::string("internal error: ") + error.what());
     }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    open_standard_streams();
+    ignore_write_signals();
+    const int code = run(argc, argv);
+    const int error = flush_stdout();
+    if (code != 0 || error == 0) return code;
+    if (error == EPIPE) return static_cast<int>(ExitCode::io);  // the reader has what it wanted: no news to anybody
+    return fail(ExitCode::io, "cannot write to standard output: " + std::generic_category().message(error));
 }

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <iostream>
 #include <memory>
+#include <optional>
 
 #include "espalier/error.hpp"
 #include "espalier/backends.hpp"
@@ -13,6 +14,7 @@
 #include "host/bench/crossover_report.hpp"
 #include "host/commands/command.hpp"
 #include "host/formats/output_file.hpp"
+#include "host/run/fresh_folder.hpp"
 #include "host/system/progress.hpp"
 #include "host/system/signals.hpp"
 
@@ -43,11 +45,8 @@ BenchGrid grid_of(const BenchArguments& arguments) {
 
 /// The folder to write to, made now, so that a long run does not end in "cannot write".
 fs::path make_folder(const BenchArguments& arguments) {
-    fs::path folder = arguments.out;
-    if (folder.empty()) {
-        folder = "runs/bench";
-        for (int n = 2; fs::exists(folder); ++n) folder = "runs/bench-" + std::to_string(n);
-    } else if (fs::exists(folder) && !arguments.overwrite) {
+    const fs::path folder = arguments.out;
+    if (fs::exists(folder) && !arguments.overwrite) {
         throw UserError(ExitCode::usage, folder.string() + " exists; give --overwrite or another --out");
     }
     std::error_code fault;
@@ -78,7 +77,8 @@ void start_again_without_coretype() {
 int bench(const BenchArguments& arguments) {
     start_again_without_coretype();
     const BenchGrid grid = grid_of(arguments);
-    const fs::path folder = make_folder(arguments);
+    std::optional<FreshFolder> fresh;
+    const fs::path folder = arguments.out.empty() ? fresh.emplace("runs", "bench").path() : make_folder(arguments);
     const auto backend = make_backend("cpu", arguments.threads);
     watch_signals();
     BenchResults results;

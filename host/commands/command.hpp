@@ -1,4 +1,4 @@
-// Subcommands: each is one file host/<name>_command.cpp that adds itself to the command line and, when chosen, leaves
+// Subcommands: each is one file host/commands/<name>.cpp that adds itself to the command line and, when chosen, leaves
 // its work in `action` (run by main, which alone prints errors and maps them to exit codes).
 #pragma once
 
@@ -21,5 +21,8 @@ void add_study_command(CLI::App& app, Action& action);
 void add_bench_command(CLI::App& app, Action& action);
 void add_data_command(CLI::App& app, Action& action);
 void add_doctor_command(CLI::App& app, Action& action);
+void add_help_command(CLI::App& app, Action& action);
+/// completion and man; the last to be added, since they print what there is.
+void add_completion_commands(CLI::App& app, Action& action);
 
 }  // namespace espalier

@@ -9,6 +9,7 @@
 #include "host/data/catalog.hpp"
 #include "espalier/dataset.hpp"
 #include "host/data/fetch.hpp"
+#include "host/system/utf8.hpp"
 
 namespace espalier {
 namespace {
@@ -37,7 +38,7 @@ int list(const DataArguments& arguments) {
         }
     }
     if (arguments.json) {
-        std::cout << nlohmann::json{{"datasets", sets}}.dump(2) << '\n';
+        std::cout << json_text(nlohmann::json{{"datasets", sets}}, 2) << '\n';
     } else {
         std::cout << "\nYour own: csv:TRAIN,TEST[,label=first|last|COLUMN] or npy:TRAIN_X,TRAIN_Y,TEST_X,TEST_Y\n";
     }
@@ -81,7 +82,7 @@ int verify(const DataArguments& arguments) {
                       << "  " << verdict << (file.fault.empty() ? "" : ": " + file.fault) << '\n';
         }
     }
-    if (arguments.json) std::cout << nlohmann::json{{"name", set.name}, {"files", rows}}.dump(2) << '\n';
+    if (arguments.json) std::cout << json_text(nlohmann::json{{"name", set.name}, {"files", rows}}, 2) << '\n';
     std::cout << std::flush;
     const auto corrupt =
         std::count_if(files.begin(), files.end(), [](const auto& file) { return !file.fault.empty(); });

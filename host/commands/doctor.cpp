@@ -15,6 +15,7 @@
 #include "host/commands/command.hpp"
 #include "host/data/catalog.hpp"
 #include "espalier/version.hpp"
+#include "host/system/utf8.hpp"
 
 namespace espalier {
 namespace {
@@ -135,7 +136,7 @@ void add_doctor_command(CLI::App& app, Action& action) {
         action = [json] {
             const auto report = examine();
             if (*json) {
-                std::cout << report.dump(2) << '\n';
+                std::cout << json_text(report, 2) << '\n';
             } else {
                 print_report(report);
             }

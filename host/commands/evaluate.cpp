@@ -11,6 +11,8 @@
 #include "espalier/dataset.hpp"
 #include "espalier/model.hpp"
 #include "espalier/network_file.hpp"
+#include "host/system/utf8.hpp"
+#include "host/run/checkpoint_folder.hpp"
 #include "host/options/option_table.hpp"
 #include "host/models/rbm.hpp"
 #include "host/rbm/scores.hpp"
@@ -58,10 +60,9 @@ Tested test(const Experiment& experiment, const DataSet& data, const Network& ne
 
 void print_classifier(const EvaluateArguments& arguments, const DataSet& data, const Tested& tested) {
     if (arguments.json) {
-        std::cout << nlohmann::ordered_json{{"network", arguments.network},     {"dataset", data.name},
+        std::cout << json_text(nlohmann::ordered_json{{"network", arguments.network},     {"dataset", data.name},
                                             {"test_accuracy", tested.accuracy}, {"test_loss", tested.loss},
-                                            {"samples", tested.samples},        {"backend", tested.backend}}
-                         .dump()
+                                            {"samples", tested.samples},        {"backend", tested.backend}})
                   << '\n';
         return;
     }
@@ -73,7 +74,7 @@ void print_classifier(const EvaluateArguments& arguments, const DataSet& data, c
 void print_rbm(const EvaluateArguments& arguments, const DataSet& data, const Tested& tested, const RbmScores& scores) {
     const AnnealingResult& annealing = scores.annealing;
     if (arguments.json) {
-        std::cout << nlohmann::ordered_json{{"network", arguments.network},
+        std::cout << json_text(nlohmann::ordered_json{{"network", arguments.network},
                                             {"dataset", data.name},
                                             {"reconstruction_error", tested.loss},
                                             {"units_reconstructed", tested.accuracy},
@@ -90,8 +91,7 @@ void print_rbm(const EvaluateArguments& arguments, const DataSet& data, const Te
                                             {"drawn_free_energy_error", scores.drawn_free_energy_error},
                                             {"free_energy_gap", scores.free_energy_gap()},
                                             {"samples", tested.samples},
-                                            {"backend", tested.backend}}
-                         .dump()
+                                            {"backend", tested.backend}})
                   << '\n';
         return;
     }
@@ -112,7 +112,8 @@ void print_rbm(const EvaluateArguments& arguments, const DataSet& data, const Te
                 scores.test_free_energy, scores.train_free_energy);
 }
 
-int evaluate(const EvaluateArguments& arguments) {
+int evaluate(EvaluateArguments arguments) {
+    arguments.network = network_of(arguments.network).string();
     NetworkMetadata metadata;
     const Network network = load_network(arguments.network, &metadata);
     const Experiment experiment = experiment_of(metadata, arguments);
@@ -142,7 +143,7 @@ int evaluate(const EvaluateArguments& arguments) {
 void add_evaluate_command(CLI::App& app, Action& action) {
     CLI::App* command = app.add_subcommand("evaluate", "test a saved network");
     const auto arguments = std::make_shared<EvaluateArguments>();
-    command->add_option("network", arguments->network, "network.safetensors of a run folder")->required();
+    command->add_option("network", arguments->network, "network file, checkpoint or run folder")->required();
     for (const std::string name : {"dataset", "data-dir", "test-samples", "backend", "threads", "spmm"}) {
         const auto& table = experiment_options();
         const auto option =

@@ -6,6 +6,7 @@
 
 #include "espalier/experiment.hpp"
 #include "host/options/option_table.hpp"
+#include "host/system/progress.hpp"
 
 namespace CLI {
 class App;
@@ -15,6 +16,9 @@ namespace espalier {
 
 /// Adds an option for every entry of the option table; what is given lands in `given`, which must outlive `app`.
 void add_experiment_options(CLI::App& app, OptionTexts& given);
+
+/// Adds --progress; `form`, which must outlive `app`, is what stderr shows.
+void add_progress_option(CLI::App& app, ProgressForm& form, const std::string& group);
 
 class ExperimentArguments {
 public:

@@ -7,6 +7,8 @@
 #include "host/commands/command.hpp"
 #include "host/formats/network_export.hpp"
 #include "espalier/network_file.hpp"
+#include "host/run/checkpoint_folder.hpp"
+#include "host/system/utf8.hpp"
 
 namespace espalier {
 namespace {
@@ -21,14 +23,15 @@ struct ExportArguments {
 };
 
 int export_network(const ExportArguments& arguments) {
-    const Network network = load_network(arguments.network);
+    const fs::path source = network_of(arguments.network);
+    const Network network = load_network(source.string());
     const fs::path given = arguments.out;
-    const fs::path stem = fs::path(arguments.network).replace_extension();
+    const fs::path stem = fs::path(source).replace_extension();
     std::vector<fs::path> files;
     if (arguments.format == "safetensors") {
         files = {given.empty() ? fs::path(stem.string() + "-export.safetensors") : given};
         std::error_code none;
-        if (fs::equivalent(files[0], arguments.network, none)) {
+        if (fs::equivalent(files[0], source, none)) {
             throw UserError(ExitCode::usage, files[0].string() + " is the network itself; choose another --out");
         }
         export_safetensors(network, files[0]);
@@ -43,10 +46,9 @@ int export_network(const ExportArguments& arguments) {
         if (!arguments.json) std::cout << file.string() << '\n';
     }
     if (arguments.json) {
-        std::cout << nlohmann::ordered_json{{"network", arguments.network},
-                                            {"format", arguments.format},
-                                            {"files", names}}
-                         .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)
+        std::cout << json_text(nlohmann::ordered_json{{"network", arguments.network},
+                                                      {"format", arguments.format},
+                                                      {"files", names}})
                   << '\n';
     }
     return 0;
@@ -57,7 +59,7 @@ int export_network(const ExportArguments& arguments) {
 void add_export_command(CLI::App& app, Action& action) {
     CLI::App* command = app.add_subcommand("export", "write a network for PyTorch, SciPy or NumPy");
     const auto arguments = std::make_shared<ExportArguments>();
-    command->add_option("network", arguments->network, "network.safetensors of a run folder, or a checkpoint")
+    command->add_option("network", arguments->network, "network file, checkpoint or run folder")
         ->required();
     command
         ->add_option("--format", arguments->format,

@@ -11,6 +11,8 @@
 #include "host/formats/npy.hpp"
 #include "espalier/network_file.hpp"
 #include "host/formats/safetensors.hpp"
+#include "host/run/checkpoint_folder.hpp"
+#include "host/system/utf8.hpp"
 
 namespace espalier {
 namespace {
@@ -128,9 +130,10 @@ void print_description(const Json& described) {
 }
 
 int inspect(const InspectArguments& arguments) {
-    const Json described = is_array(arguments.file) ? describe_array(arguments.file) : describe_network(arguments.file);
+    const std::string file = network_of(arguments.file).string();
+    const Json described = is_array(file) ? describe_array(file) : describe_network(file);
     if (arguments.json) {
-        std::cout << described.dump(-1, ' ', false, Json::error_handler_t::replace) << '\n';
+        std::cout << json_text(described) << '\n';
     } else {
         print_description(described);
     }
@@ -142,7 +145,7 @@ int inspect(const InspectArguments& arguments) {
 void add_inspect_command(CLI::App& app, Action& action) {
     CLI::App* command = app.add_subcommand("inspect", "say what a file holds: layers, sparsity, degrees, checksum");
     const auto arguments = std::make_shared<InspectArguments>();
-    command->add_option("file", arguments->file, "network, checkpoint or .npy file")->required();
+    command->add_option("file", arguments->file, "network, checkpoint, run folder or .npy file")->required();
     command->add_flag("--json", arguments->json, "one JSON object");
     command->callback([arguments, &action] { action = [arguments] { return inspect(*arguments); }; });
 }

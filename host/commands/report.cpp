@@ -1,9 +1,12 @@
 #include <CLI/CLI.hpp>
+#include <filesystem>
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "espalier/error.hpp"
 #include "host/commands/command.hpp"
+#include "host/system/utf8.hpp"
 #include "host/report/report.hpp"
 
 namespace espalier {
@@ -16,13 +19,18 @@ struct ReportArguments {
 };
 
 int report(const ReportArguments& arguments) {
+    for (const std::string& run : arguments.runs) {
+        std::error_code unreadable;
+        if (std::filesystem::exists(run, unreadable)) continue;
+        throw UserError(ExitCode::data, "there is no run folder at " + run + "; no report is written");
+    }
     const std::vector<std::string> left_out =
         write_report({arguments.runs.begin(), arguments.runs.end()}, arguments.out);
     for (const std::string& sentence : left_out) std::cerr << "espalier: left out: " << sentence << '\n';
     const std::size_t reported = arguments.runs.size() - left_out.size();
     if (arguments.json) {
-        std::cout << nlohmann::ordered_json{{"report", arguments.out}, {"runs", reported}, {"left_out", left_out}}.dump(
-                         -1, ' ', false, nlohmann::json::error_handler_t::replace)
+        std::cout << json_text(nlohmann::ordered_json{
+                         {"report", arguments.out}, {"runs", reported}, {"left_out", left_out}})
                   << '\n';
     } else {
         std::cout << arguments.out << ": " << reported << (reported == 1 ? " run\n" : " runs\n");

@@ -10,6 +10,7 @@
 #include "host/formats/output_file.hpp"
 #include "host/report/report.hpp"
 #include "host/study/study_results.hpp"
+#include "host/system/signals.hpp"
 
 namespace espalier {
 namespace {
@@ -25,6 +26,7 @@ struct StudyArguments {
     bool json = false;
     bool list_studies = false;
     bool dry_run = false;
+    ProgressForm progress = ProgressForm::automatic;
     std::string update;
 };
 
@@ -75,7 +77,7 @@ int run_study(const StudyArguments& arguments) {
         return 0;
     }
     const StudyPlace place{arguments.out.empty() ? fs::path("studies") / study.name : fs::path(arguments.out),
-                           arguments.jobs, arguments.overwrite};
+                           arguments.jobs, arguments.overwrite, arguments.progress};
     const StudyProgress progress = run_cells(study, place);
     if (progress.stopped) {
         std::cerr << "espalier: stopped; the same command goes on where it stopped\n";
@@ -138,9 +140,13 @@ void add_study_command(CLI::App& app, Action& action) {
                      "make the tables of a Markdown file anew from the results files it names, and end")
         ->type_name("")
         ->group("Study");
+    add_progress_option(*command, arguments->progress, "Study");
     command->footer("Every option of train takes the place of the study's own; '[a, b]' makes an axis of it.");
     add_experiment_options(*command, arguments->given);
-    command->callback([arguments, &action] { action = [arguments] { return run_study(*arguments); }; });
+    command->callback([arguments, &action] {
+        watch_signals();  // before main receives them
+        action = [arguments] { return run_study(*arguments); };
+    });
 }
 
 }  // namespace espalier

@@ -11,6 +11,7 @@
 #include "host/commands/experiment_options.hpp"
 #include "host/training/memory_estimate.hpp"
 #include "host/options/recipes.hpp"
+#include "host/system/signals.hpp"
 #include "host/training/run_training.hpp"
 
 namespace espalier {
@@ -28,6 +29,7 @@ struct TrainArguments {
     bool print_config = false;
     bool dry_run = false;
     bool list_recipes = false;
+    ProgressForm progress = ProgressForm::automatic;
 };
 
 void print_recipes() {
@@ -64,10 +66,8 @@ Experiment resumed_experiment(const TrainArguments& arguments, RunPlace& place) 
         throw UserError(ExitCode::usage, "--resume goes on in " + run.string() + "; leave --out away");
     }
     place.folder = run;
-    Experiment experiment;
     const std::string config = (run / run_layout::config).string();
-    apply(read_config_file(config), config, experiment);
-    return experiment;
+    return recorded_experiment(read_config_file(config), config);
 }
 
 int train(const TrainArguments& arguments) {
@@ -76,6 +76,7 @@ int train(const TrainArguments& arguments) {
         return 0;
     }
     RunPlace place{arguments.out, arguments.overwrite, Resume::never, {}, arguments.checkpoint_every, arguments.keep};
+    place.progress = arguments.progress;
     const Experiment experiment = arguments.experiment.resolve(resumed_experiment(arguments, place));
     if (arguments.print_config) {
         std::cout << config_text(experiment);
@@ -87,7 +88,9 @@ int train(const TrainArguments& arguments) {
         return 0;
     }
     const RunResults results = run_training(experiment, place);
-    std::cout << (arguments.json ? results_json(results) + "\n" : results_table(results)) << std::flush;
+    std::cout << (arguments.json ? results_json(results) + "\n" : results_table(results));
+    const auto report = results.run_dir / run_layout::report;
+    if (!arguments.json && std::filesystem::exists(report)) std::cout << '\n' << report.string() << '\n';
     return static_cast<int>(results.stopped ? ExitCode::stopped : ExitCode::ok);
 }
 
@@ -123,8 +126,12 @@ void add_train_command(CLI::App& app, Action& action) {
     command->add_flag("--print-config", arguments->print_config, "print the resolved options and end")->group("Run");
     command->add_flag("--dry-run", arguments->dry_run, "print edges, memory and disk a run would need, and end")
         ->group("Run");
+    add_progress_option(*command, arguments->progress, "Run");
     command->add_flag("--list-recipes", arguments->list_recipes, "print the recipes and end")->group("Run");
-    command->callback([arguments, &action] { action = [arguments] { return train(*arguments); }; });
+    command->callback([arguments, &action] {
+        watch_signals();  // before main receives them
+        action = [arguments] { return train(*arguments); };
+    });
 }
 
 }  // namespace espalier

@@ -1,12 +1,19 @@
 #include "host/data/fetch.hpp"
 
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <chrono>
 #include <fstream>
 #include <iostream>
+#include <thread>
 
 #include "espalier/error.hpp"
+#include "host/data/archive.hpp"
 #include "host/data/cifar.hpp"
 #include "host/data/download.hpp"
 #include "host/data/idx.hpp"
@@ -20,7 +27,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// A hidden folder beside the fetched files, gone with everything in it at the end, however that comes.
+/// A hidden folder beside the fetched files for what is unpacked, gone with everything in it at the end.
 class Scratch {
 public:
     explicit Scratch(const fs::path& beside) : path_(beside / (".fetch-" + std::to_string(::getpid()))) {
@@ -41,6 +48,58 @@ public:
 private:
     fs::path path_;
     bool created_ = false;
+};
+
+/// A file on its way, hidden beside its destination: it stays when the download breaks off, so that the next one goes
+/// on there. Held by one process at a time; another waits.
+class PartialFile {
+public:
+    explicit PartialFile(const fs::path& wanted)
+        : path_(wanted.parent_path() / ("." + wanted.filename().string() + ".part")) {
+        while (!hold()) {
+            if (!waited_) std::cerr << "waiting for another process that fetches " << wanted.filename().string() << '\n';
+            waited_ = true;
+            if (stop_signal() != 0) throw UserError(ExitCode::stopped, "stopped");
+            std::this_thread::sleep_for(std::chrono::milliseconds(100));
+        }
+    }
+    PartialFile(const PartialFile&) = delete;
+    PartialFile& operator=(const PartialFile&) = delete;
+    ~PartialFile() {
+        std::error_code absent;
+        if (fs::file_size(path_, absent) == 0 && !absent) fs::remove(path_, absent);
+        ::close(file_);
+    }
+    [[nodiscard]] const fs::path& path() const { return path_; }
+    [[nodiscard]] bool is_begun() const {
+        std::error_code absent;
+        const auto bytes = fs::file_size(path_, absent);
+        return !absent && bytes > 0;
+    }
+    void clear() {
+        std::error_code error;
+        fs::resize_file(path_, 0, error);
+        if (error) throw_unwritable(path_, error.value());
+    }
+
+private:
+    /// False as long as another process holds it. One who has moved it to its place held another file.
+    bool hold() {
+        file_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+        if (file_ < 0) throw_unwritable(path_, errno);
+        const bool held = ::flock(file_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+        struct stat open_file {};
+        struct stat named {};
+        const bool same = ::fstat(file_, &open_file) == 0 && ::stat(path_.c_str(), &named) == 0 &&
+                          open_file.st_ino == named.st_ino;
+        if (!held && same) return true;
+        ::close(file_);
+        return false;
+    }
+
+    fs::path path_;
+    int file_ = -1;
+    bool waited_ = false;
 };
 
 /// SHA-256 of a file as it is, not gunzipped.
@@ -103,27 +162,36 @@ private:
             return;
         }
         const std::string name = file.name + ".gz";
-        const fs::path arrived = from_mirrors(name, [&](const fs::path& path) {
+        PartialFile part(folder_ / name);
+        if (is_there(file)) return;  // by the process that was waited for
+        from_mirrors(name, part, [&](const fs::path& path) {
             const std::string fault = verify_file(set_, file, path).fault;
             return fault.empty() ? fault : describe_fault(path, fault);
         });
-        move_in(arrived, folder_ / name);
+        move_in(part.path(), folder_ / name);
         std::error_code ignored;
         fs::remove(folder_ / file.name, ignored);  // a damaged one would be found first
     }
 
     void fetch_archive() {
-        if (std::all_of(set_.files.begin(), set_.files.end(), [&](const DataFile& file) { return is_there(file); })) {
+        const auto all_there = [&] {
+            return std::all_of(set_.files.begin(), set_.files.end(), [&](const DataFile& file) { return is_there(file); });
+        };
+        if (all_there()) {
             std::cerr << set_.name << ": already there\n";
             return;
         }
-        const fs::path archive = from_mirrors(set_.archive.name, [&](const fs::path& path) {
+        PartialFile part(folder_ / set_.archive.name);
+        if (all_there()) return;
+        from_mirrors(set_.archive.name, part, [&](const fs::path& path) {
             const std::string found = raw_digest(path);
             return found == set_.archive.digest
                        ? std::string()
                        : describe_fault(path, "expected SHA-256 " + set_.archive.digest + ", found " + found);
         });
-        unpack(archive);
+        std::cerr << "unpacking " << set_.archive.name << '\n';
+        unpack_archive(part.path(), scratch_.path());
+        part.clear();
         move_in_files(set_);
         for (const KnownSet& other : catalog()) {  // those of the same archive come along
             if (other.archive.digest == set_.archive.digest) move_in_files(other);
@@ -139,36 +207,33 @@ private:
         }
     }
 
-    void unpack(const fs::path& archive) {
-        std::cerr << "unpacking " << set_.archive.name << '\n';
-        std::vector<std::string> arguments;
-        if (archive.extension() == ".zip") {
-            arguments = {"unzip", "-q", "-o", archive.string(), "-d", scratch_.path().string()};
-        } else {
-            arguments = {"tar", "-xzf", archive.string(), "-C", scratch_.path().string()};
-        }
-        const ProgramResult result = run_program(arguments);
-        if (result.status != 0) {
-            throw UserError(ExitCode::io, arguments[0] + " could not unpack " + set_.archive.name + ": " +
-                                              result.complaint + (result.status == 127 ? " (is it installed?)" : ""));
-        }
-    }
-
     /// Tries the mirrors in turn until `fault` of what arrived is empty.
     template <class Fault>
-    fs::path from_mirrors(const std::string& name, Fault&& fault) {
-        const fs::path arrived = scratch_.path() / name;
+    void from_mirrors(const std::string& name, PartialFile& part, Fault&& fault) {
+        if (part.is_begun() && fault(part.path()).empty()) return;  // stopped just before it was moved in
         std::string answers;
         for (const std::string& mirror : set_.mirrors) {
             std::cerr << "fetching " << mirror + name << '\n';
-            std::string answer = download(mirror + name, arrived);
-            if (answer.empty()) answer = fault(arrived);
-            if (answer.empty()) return arrived;
+            const bool goes_on = part.is_begun();
+            std::string answer = fetch_from(mirror + name, part, fault);
+            // What was there before may have been the beginning of something else.
+            if (!answer.empty() && goes_on && !part.is_begun()) answer = fetch_from(mirror + name, part, fault);
+            if (answer.empty()) return;
             std::cerr << "  " << answer << '\n';
             answers += "\n  " + mirror + name + ": " + answer;
         }
         throw UserError(ExitCode::data,
                         set_.name + ": no mirror delivered " + name + ":" + answers + "\n" + by_hand(name));
+    }
+
+    /// What went wrong, empty if nothing did. A file that is whole and wrong is not kept.
+    template <class Fault>
+    static std::string fetch_from(const std::string& url, PartialFile& part, Fault&& fault) {
+        std::string answer = download(url, part.path());
+        if (!answer.empty()) return answer;
+        answer = fault(part.path());
+        if (!answer.empty()) part.clear();
+        return answer;
     }
 
     [[nodiscard]] std::string by_hand(const std::string& name) const {

@@ -1,5 +1,6 @@
-// Fetches the files of a known data set with the system's curl or wget. Everything lands in a scratch folder beside
-// its destination, is verified, and only then renamed: at every moment a file is there whole or not at all.
+// Fetches the files of a known data set with the system's curl or wget. Everything lands in a hidden file beside its
+// destination, is verified, and only then renamed: at every moment a file is there whole or not at all. A download that
+// broke off goes on where it stopped.
 #pragma once
 
 #include <filesystem>

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "espalier/error.hpp"
+#include "host/system/progress.hpp"
 
 namespace espalier {
 
@@ -18,14 +19,19 @@ namespace {
 
 constexpr std::string_view temporary_mark = ".tmp-";
 
-/// Makes a rename in `folder` survive a power cut. Some file systems cannot sync a folder and say EINVAL.
+/// Some file systems cannot sync at all, others no folder.
+bool knows_no_sync(int error) {
+    return error == EINVAL || error == ENOSYS || error == EOPNOTSUPP || error == ENOTSUP ;
+}
+
+/// Makes a rename in `folder` survive a power cut, where the file system can.
 void sync_folder(const fs::path& folder) {
     const fs::path named = folder.empty() ? fs::path(".") : folder;
     const int descriptor = ::open(named.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (descriptor < 0) throw_unwritable(named, errno);
     const int error = ::fsync(descriptor) == 0 ? 0 : errno;
     ::close(descriptor);
-    if (error != 0 && error != EINVAL) throw_unwritable(named, error);
+    if (error != 0 && !knows_no_sync(error)) throw_unwritable(named, error);
 }
 
 }  // namespace
@@ -120,7 +126,11 @@ int reopen(const fs::path& path, std::uint64_t size) {
 
 void sync_file(int descriptor, const fs::path& path) {
     while (::fsync(descriptor) != 0) {
-        if (errno != EINTR) throw_unwritable(path, errno);
+        if (errno == EINTR) continue;
+        if (!knows_no_sync(errno)) throw_unwritable(path, errno);
+        warn_once("the file system of " + path.string() +
+                  " cannot sync: what a power cut leaves of files just written is up to it");
+        return;
     }
 }
 

@@ -55,7 +55,7 @@ private:
 /// than that is an error too.
 int reopen(const std::filesystem::path& path, std::uint64_t size);
 
-/// Waits until an open file's contents are on the disk.
+/// Waits until an open file's contents are on the disk. On a file system that cannot say, warns once and goes on.
 void sync_file(int descriptor, const std::filesystem::path& path);
 
 /// Replaces the regular file `path` by what `body` writes: at every moment, also after a power cut, the old or the new

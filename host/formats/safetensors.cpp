@@ -15,6 +15,7 @@
 #include "espalier/error.hpp"
 #include "host/formats/sha256.hpp"
 #include "host/formats/safetensors_header.hpp"
+#include "host/system/utf8.hpp"
 
 namespace espalier {
 
@@ -76,7 +77,7 @@ void write_safetensors(const std::filesystem::path& path, const std::map<std::st
     }
     expects(!header.contains(checksum_tensor), "tensors that leave the checksum's name alone");
     header[checksum_tensor] = header_entry("U8", {checksum_bytes}, end, end + checksum_bytes);
-    std::string text = header.dump();
+    std::string text = json_text(header);
     text.resize((text.size() + alignment - 1) / alignment * alignment, ' ');
     const std::uint64_t length = text.size();
     const auto body = [&](OutputFile& file) {

@@ -6,6 +6,7 @@
 
 #include "espalier/error.hpp"
 #include "espalier/number_text.hpp"
+#include "host/system/utf8.hpp"
 
 namespace espalier {
 namespace {
@@ -25,6 +26,7 @@ OptionTexts parse_config(const std::string& text, const std::string& source) {
             }
             std::string value;
             for (const std::string& part : item.inputs) value += (value.empty() ? "" : ",") + part;
+            value = bytes_of_utf8(value);
             if (!texts.emplace(item.name, value).second) refuse_config(source + ": '" + item.name + "' is given twice");
         }
     } catch (const CLI::Error& error) {
@@ -44,6 +46,13 @@ OptionTexts read_config_file(const std::string& path) {
     return parse_config(text, path);
 }
 
+Experiment recorded_experiment(const OptionTexts& texts, const std::string& source) {
+    Experiment experiment;
+    experiment.train_loss_mean = TrainLossMean::batches;
+    apply(texts, source, experiment);
+    return experiment;
+}
+
 std::string config_text(const Experiment& experiment) {
     std::string text;
     std::string group;
@@ -53,7 +62,7 @@ std::string config_text(const Experiment& experiment) {
         if (option.group != group) text += (text.empty() ? "# " : "\n# ") + option.group + "\n";
         group = option.group;
         const bool plain = value == "true" || value == "false" || number_from<double>(value);
-        text += option.name + " = " + (plain ? value : "\"" + value + "\"") + "\n";
+        text += option.name + " = " + (plain ? value : "\"" + valid_utf8(value) + "\"") + "\n";
     }
     return text;
 }

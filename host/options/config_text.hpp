@@ -7,6 +7,10 @@
 
 namespace espalier {
 
+/// The experiment that a config.toml or a network file records. What one of an older program does not say yet has the
+/// value it had then. Throws UserError (usage).
+Experiment recorded_experiment(const OptionTexts& texts, const std::string& source);
+
 /// Reads key = value lines (TOML's flat subset, as CLI11 reads it); "recipe" may name a recipe to start from.
 /// Throws UserError (usage) with the source's name.
 OptionTexts parse_config(const std::string& text, const std::string& source);

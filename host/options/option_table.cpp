@@ -6,86 +6,25 @@
 
 #include "espalier/number_text.hpp"
 #include "espalier/topology.hpp"
+#include "host/options/option_kinds.hpp"
 #include "host/system/did_you_mean.hpp"
 
 namespace espalier {
 namespace {
 
-[[noreturn]] void refuse(const std::string& message) { throw UserError(ExitCode::usage, message); }
-
-template <class Number>
-Number read_number(const std::string& text, double low, double high) {
-    const std::optional<Number> value = number_from<Number>(text);
-    if (!value) refuse("'" + text + "' is not a number");
-    const auto compared = static_cast<double>(*value);
-    if (!(compared >= low && compared <= high)) {
-        refuse(text + " lies outside [" + number_text(low) + ", " + number_text(high) + "]");
-    }
-    return *value;
-}
-
-template <class Number>
-ExperimentOption number(std::string name, std::string group, std::string help, Number Experiment::*member, double low,
-                        double high) {
-    return {std::move(name), std::move(group), std::move(help),
-            [=](Experiment& e, const std::string& text) { e.*member = read_number<Number>(text, low, high); },
-            [=](const Experiment& e) { return number_text(e.*member); }};
-}
-
-ExperimentOption text_option(std::string name, std::string group, std::string help, std::string Experiment::*member) {
-    return {std::move(name), std::move(group), std::move(help),
-            [=](Experiment& e, const std::string& text) { e.*member = text; },
-            [=](const Experiment& e) { return e.*member; }};
-}
-
-ExperimentOption boolean(std::string name, std::string group, std::string help, bool Experiment::*member) {
-    return {std::move(name), std::move(group), std::move(help) + " (true or false)",
-            [=](Experiment& e, const std::string& text) {
-                if (text != "true" && text != "false") refuse("'" + text + "' is neither true nor false");
-                e.*member = text == "true";
-            },
-            [=](const Experiment& e) { return e.*member ? "true" : "false"; }};
-}
-
-template <class Variant>
-ExperimentOption rule(std::string name, std::string group, std::string help, Variant Experiment::*member) {
-    return {std::move(name), std::move(group), std::move(help) + ": " + rule_names(static_cast<Variant*>(nullptr)),
-            [=](Experiment& e, const std::string& text) { e.*member = parse_rule<Variant>(text); },
-            [=](const Experiment& e) { return rule_text(e.*member); }};
-}
-
-ExperimentOption schedule(std::string name, std::string group, std::string help, Schedule Experiment::*member,
-                          double low, double high) {
-    return {std::move(name), std::move(group), std::move(help) + " (a number or a schedule)",
-            [=](Experiment& e, const std::string& text) {
-                const Schedule parsed = parse_schedule(text);
-                std::visit(
-                    [&](const auto& each) {
-                        bool good = each.value >= low && each.value <= high;
-                        if constexpr (requires { each.end; }) good = good && each.end >= low && each.end <= high;
-                        if (!good) {
-                            refuse(text + " leaves [" + number_text(low) + ", " + number_text(high) + "]");
-                        }
-                    },
-                    parsed);
-                e.*member = parsed;
-            },
-            [=](const Experiment& e) { return schedule_text(e.*member); }};
-}
-
-template <class Enum>
-ExperimentOption choice(std::string name, std::string group, std::string help, Enum Experiment::*member,
-                        std::vector<std::string> names) {
-    std::string listed;
-    for (const std::string& each : names) listed += (listed.empty() ? ": " : ", ") + each;
-    return {std::move(name), std::move(group), std::move(help) + listed,
-            [=](Experiment& e, const std::string& text) {
-                const auto found = std::find(names.begin(), names.end(), text);
-                if (found == names.end()) refuse("'" + text + "' is none of" + listed.substr(1));
-                e.*member = static_cast<Enum>(found - names.begin());
-            },
-            [=](const Experiment& e) { return names[static_cast<std::size_t>(e.*member)]; }};
-}
+using option_kinds::boolean;
+using option_kinds::choice;
+using option_kinds::number;
+using option_kinds::place_of;
+using option_kinds::read_number;
+using option_kinds::read_rule;
+using option_kinds::refuse;
+using option_kinds::rule;
+using option_kinds::rule_lines;
+using option_kinds::same_name;
+using option_kinds::schedule;
+using option_kinds::text_option;
+using option_kinds::with_rules;
 
 std::vector<Index> read_widths(const std::string& text) {
     std::vector<Index> widths;
@@ -150,13 +89,14 @@ void add_density_options(std::vector<ExperimentOption>& table) {
                      [](const Experiment& e) { return e.density == Density::epsilon ? "" : number_text(e.sparsity); }});
     table.push_back({"distribution", group, "how sparsity is shared out between layers: uniform, erk",
                      [](Experiment& e, const std::string& text) {
-                         if (text != "uniform" && text != "erk") refuse("'" + text + "' is none of uniform, erk");
+                         const bool erk = place_of(text, {"uniform", "erk"}) == 1;
                          if (e.density == Density::epsilon) refuse(text + " needs --sparsity, not --epsilon");
-                         e.density = text == "erk" ? Density::erk : Density::sparsity;
+                         e.density = erk ? Density::erk : Density::sparsity;
                      },
                      [](const Experiment& e) {
                          return e.density == Density::epsilon ? "" : e.density == Density::erk ? "erk" : "uniform";
-                     }});
+                     },
+                     {"uniform", "erk"}});
 }
 
 ExperimentOption momentum_option() {
@@ -178,20 +118,18 @@ ExperimentOption momentum_option() {
 
 ExperimentOption new_weights_option() {
     return {"new-weights", "Evolution",
-            "law of new edges' weights: initial (as at birth), " + rule_names(static_cast<WeightLaw*>(nullptr)),
+            with_rules<WeightLaw>("law of new edges' weights: initial (as at birth), or"),
             [](Experiment& e, const std::string& text) {
-                if (text != "initial") (void)parse_rule<WeightLaw>(text);
-                e.new_weights = text;
+                e.new_weights = same_name(text, "initial") ? "initial" : rule_text(read_rule<WeightLaw>(text));
             },
             [](const Experiment& e) { return e.new_weights; }};
 }
 
 ExperimentOption decay_form_option() {
     return {"decay-form", "Training",
-            "how weight decay enters: default (the optimizer's own), " + rule_names(static_cast<DecayForm*>(nullptr)),
+            with_rules<DecayForm>("how weight decay enters: default (the optimizer's own), or"),
             [](Experiment& e, const std::string& text) {
-                if (text != "default") (void)parse_rule<DecayForm>(text);
-                e.decay_form = text;
+                e.decay_form = same_name(text, "default") ? "default" : rule_text(read_rule<DecayForm>(text));
             },
             [](const Experiment& e) { return e.decay_form; }};
 }
@@ -200,11 +138,11 @@ ExperimentOption model_option() {
     return {"model", "Network",
             "what is trained: perceptron, or rbm (a restricted Boltzmann machine; layers: two widths)",
             [](Experiment& e, const std::string& text) {
-                if (text != "perceptron" && text != "rbm") refuse("'" + text + "' is none of perceptron, rbm");
-                e.model = text == "rbm" ? ModelKind::rbm : ModelKind::mlp;
+                e.model = place_of(text, {"perceptron", "rbm"}) == 1 ? ModelKind::rbm : ModelKind::mlp;
                 if (e.model == ModelKind::rbm) e.dense_output = false;  // its one layer is not an output's
             },
-            [](const Experiment& e) { return e.model == ModelKind::rbm ? "rbm" : "perceptron"; }};
+            [](const Experiment& e) { return e.model == ModelKind::rbm ? "rbm" : "perceptron"; },
+            {"perceptron", "rbm"}};
 }
 
 /// An option that only an RBM has: other experiments do not print it.
@@ -290,6 +228,10 @@ std::vector<ExperimentOption> make_table() {
     table.push_back(decay_form_option());
     table.push_back(number("batch", "Training", "samples per step", &E::batch, 1, 1048576));
     table.push_back(number("epochs", "Training", "passes over the training set", &E::epochs, 1, 1e9));
+    table.push_back(choice("train-loss", "Training",
+                           "an epoch's training loss is the mean over its samples, or over its batches' means, as in "
+                           "the published programs",
+                           &E::train_loss_mean, {"samples", "batches"}));
     table.push_back(number("seed", "Training", "of everything random", &E::seed, 0, 1.8446744073709552e19));
     table.push_back(text_option(
         "init-from", "Training",
@@ -310,12 +252,36 @@ std::vector<ExperimentOption> make_table() {
     return table;
 }
 
+/// What other programs call the same thing.
+void add_synonyms(std::vector<ExperimentOption>& table) {
+    const std::map<std::string, std::vector<std::string>> others{
+        {"learning-rate", {"lr"}}, {"batch", {"batch-size"}}, {"weight-decay", {"wd"}}, {"backend", {"device"}}};
+    for (ExperimentOption& option : table) {
+        if (const auto found = others.find(option.name); found != others.end()) option.synonyms = found->second;
+    }
+}
+
 }  // namespace
 
 const std::vector<ExperimentOption>& experiment_options() {
-    static const std::vector<ExperimentOption> table = make_table();
+    static const std::vector<ExperimentOption> table = [] {
+        std::vector<ExperimentOption> all = make_table();
+        add_synonyms(all);
+        return all;
+    }();
     return table;
 }
+
+const ExperimentOption* find_option(const std::string& name) {
+    const auto is_meant = [&](const ExperimentOption& option) {
+        return same_name(option.name, name) || std::any_of(option.synonyms.begin(), option.synonyms.end(),
+                                                           [&](const auto& other) { return same_name(other, name); });
+    };
+    const auto found = std::find_if(experiment_options().begin(), experiment_options().end(), is_meant);
+    return found == experiment_options().end() ? nullptr : &*found;
+}
+
+std::vector<std::string> schedule_lines() { return rule_lines(static_cast<Schedule*>(nullptr)); }
 
 namespace {
 
@@ -327,16 +293,23 @@ void expect_one_line(const std::string& value) {
     }
 }
 
-}  // namespace
-
-void apply(const OptionTexts& texts, const std::string& source, Experiment& experiment) {
+/// The texts by the options' own names. Throws UserError (usage) for unknown names and for an option given twice.
+OptionTexts by_own_names(const OptionTexts& given, const std::string& source) {
     std::vector<std::string> names;
     for (const auto& option : experiment_options()) names.push_back(option.name);
-    for (const auto& [name, text] : texts) {
-        if (std::find(names.begin(), names.end(), name) == names.end()) {
-            refuse(source + ": unknown option '" + name + "'" + did_you_mean(name, names));
-        }
+    OptionTexts texts;
+    for (const auto& [name, text] : given) {
+        const ExperimentOption* option = find_option(name);
+        if (option == nullptr) refuse(source + ": unknown option '" + name + "'" + did_you_mean(name, names));
+        if (!texts.emplace(option->name, text).second) refuse(source + ": " + option->name + " is given twice");
     }
+    return texts;
+}
+
+}  // namespace
+
+void apply(const OptionTexts& given, const std::string& source, Experiment& experiment) {
+    const OptionTexts texts = by_own_names(given, source);
     if (texts.contains("epsilon") && texts.contains("sparsity")) {
         refuse(source + ": epsilon and sparsity exclude each other; give one");
     }

@@ -21,15 +21,24 @@ struct ExperimentOption {
     std::function<void(Experiment&, const std::string&)> set;
     /// The value as text that `set` reads back; empty when another option already says it.
     std::function<std::string(const Experiment&)> get;
+    std::vector<std::string> values = {};    // the names it takes, where there is a list of them
+    std::vector<std::string> synonyms = {};  // names it also answers to, on the command line and in files
 };
 
 const std::vector<ExperimentOption>& experiment_options();
+
+/// The entry of that name or synonym, whatever the case of letters; null if there is none.
+const ExperimentOption* find_option(const std::string& name);
+
+/// What a schedule can be, line by line, for a help text.
+std::vector<std::string> schedule_lines();
 
 /// Option texts by name, from one source (a recipe, a file or the command line).
 using OptionTexts = std::map<std::string, std::string>;
 
 /// Sets the options named in `texts`, in the table's order. `source` heads the errors ("recipe baseline-1").
-/// Throws UserError (usage); an unknown name is answered with the nearest known one.
+/// Synonyms count as the name they stand for. Throws UserError (usage); an unknown name is answered with the nearest
+/// known one.
 void apply(const OptionTexts& texts, const std::string& source, Experiment& experiment);
 
 /// The options that make runs different experiments: all but the seed and the machine (folder of the data, backend,

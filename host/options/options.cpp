@@ -1,7 +1,5 @@
 #include "espalier/options.hpp"
 
-#include <algorithm>
-
 #include "espalier/error.hpp"
 #include "host/options/option_table.hpp"
 #include "host/options/recipes.hpp"
@@ -20,11 +18,9 @@ void set_option(Experiment& experiment, const std::string& name, const std::stri
 }
 
 std::string option_value(const Experiment& experiment, const std::string& name) {
-    const auto& table = experiment_options();
-    const auto found = std::find_if(table.begin(), table.end(), [&](const auto& option) { return option.name == name; });
-    if (found != table.end()) return found->get(experiment);
+    if (const ExperimentOption* found = find_option(name); found != nullptr) return found->get(experiment);
     std::vector<std::string> names;
-    for (const ExperimentOption& option : table) names.push_back(option.name);
+    for (const ExperimentOption& option : experiment_options()) names.push_back(option.name);
     throw UserError(ExitCode::usage, "unknown option '" + name + "'" + did_you_mean(name, names));
 }
 

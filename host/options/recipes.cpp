@@ -7,6 +7,7 @@
 #include "espalier/error.hpp"
 #include "espalier/number_text.hpp"
 #include "host/options/config_text.hpp"
+#include "host/options/option_kinds.hpp"
 #include "host/system/did_you_mean.hpp"
 
 namespace espalier {
@@ -73,11 +74,11 @@ OptionTexts lookup(const std::string& name, int depth) {
         if (!ends_with(name, "-" + control)) continue;
         OptionTexts texts = lookup(name.substr(0, name.size() - control.size() - 1), depth + 1);
         texts["topology"] = control;
-        texts["recipe"] = name;
+        texts["recipe"] += "-" + control;
         return texts;
     }
-    const auto found =
-        std::find_if(recipes().begin(), recipes().end(), [&](const Recipe& recipe) { return recipe.name == name; });
+    const auto found = std::find_if(recipes().begin(), recipes().end(),
+                                    [&](const Recipe& recipe) { return option_kinds::same_name(recipe.name, name); });
     if (found == recipes().end()) {
         std::vector<std::string> names;
         for (const Recipe& recipe : recipes()) names.push_back(recipe.name);
@@ -88,7 +89,7 @@ OptionTexts lookup(const std::string& name, int depth) {
     if (const auto base = texts.find("recipe"); base != texts.end()) {
         texts.merge(lookup(base->second, depth + 1));
     }
-    texts["recipe"] = name;
+    texts["recipe"] = found->name;
     return texts;
 }
 

@@ -10,6 +10,7 @@
 #include "host/report/assets.hpp"
 #include "host/report/tables.hpp"
 #include "espalier/version.hpp"
+#include "host/system/utf8.hpp"
 
 namespace espalier {
 namespace {
@@ -327,7 +328,7 @@ private:
         data_["palette"] = palette;
         std::string island;
         // No "<" at all: neither "</script>" nor "<!--" can end the island early.
-        for (const char letter : data_.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)) {
+        for (const char letter : json_text(data_)) {
             island += letter == '<' ? std::string("\\u003c") : std::string(1, letter);
         }
         const std::map<std::string, std::string> parts{{"version", version()},

@@ -7,6 +7,7 @@
 
 #include "espalier/rule.hpp"
 #include "host/formats/heat_map.hpp"
+#include "host/system/utf8.hpp"
 
 namespace espalier {
 namespace {
@@ -277,7 +278,7 @@ std::string drawing(const Chart& chart, const std::string& style, const std::str
 
 std::string escaped(const std::string& text) {
     std::string safe;
-    for (const char letter_ : text) {
+    for (const char letter_ : valid_utf8(text)) {
         switch (letter_) {
             case '&':
                 safe += "&amp;";

@@ -70,7 +70,7 @@ public:
         }
         CheckpointInfo info;
         try {
-            apply(parse_config(text("experiment"), "experiment"), "experiment", info.experiment);
+            info.experiment = recorded_experiment(parse_config(text("experiment"), "experiment"), "experiment");
             validate(info.experiment);
         } catch (const UserError& error) {
             if (error.code() == ExitCode::checkpoint) throw;

@@ -175,6 +175,15 @@ std::optional<FoundCheckpoint> find_checkpoint(const fs::path& run, Checkpoint& 
                     "no checkpoint in " + (run / run_layout::checkpoints).string() + " can be resumed from:" + faults);
 }
 
+fs::path network_of(const fs::path& file_or_run) {
+    std::error_code absent;
+    if (!fs::is_directory(file_or_run, absent)) return file_or_run;
+    if (const fs::path network = file_or_run / run_layout::network; fs::exists(network, absent)) return network;
+    if (const auto checkpoints = list_checkpoints(file_or_run); !checkpoints.empty()) return checkpoints.back().path;
+    throw UserError(ExitCode::checkpoint, file_or_run.string() + " holds no network: neither " + run_layout::network +
+                                              " nor a checkpoint; expected a network file or a run folder");
+}
+
 fs::path run_of_checkpoint(const fs::path& file) {
     const fs::path folder = fs::absolute(file).lexically_normal().parent_path();
     if (folder.filename() != run_layout::checkpoints) {

@@ -44,6 +44,10 @@ int forget_newer(const std::filesystem::path& run, const CheckpointPlace& place)
 /// Throws std::filesystem::filesystem_error.
 void remove_checkpoints(const std::filesystem::path& run);
 
+/// The network file that a command's argument names: the file itself or, of a run folder, its network.safetensors or,
+/// where a run has not got that far, its newest checkpoint. Throws UserError (checkpoint) if there is none.
+std::filesystem::path network_of(const std::filesystem::path& file_or_run);
+
 /// A checkpoint to resume from.
 struct FoundCheckpoint {
     std::filesystem::path run;   // the run folder

@@ -33,6 +33,7 @@ bool is_run_file(const std::filesystem::path& path) {
     if (is_temporary(path)) name.erase(name.rfind(".tmp-"));
     const auto fixed = {config,
                         lock,
+                        takeover,
                         history_csv,
                         history_jsonl,
                         edges,

@@ -10,6 +10,7 @@ namespace espalier::run_layout {
 
 constexpr const char* config = "config.toml";  // the resolved options
 constexpr const char* lock = "run.lock";       // while a process writes here
+constexpr const char* takeover = "run.lock.takeover";  // for a moment, on file systems without locks
 constexpr const char* checkpoints = "checkpoints";
 
 // they grow with every epoch

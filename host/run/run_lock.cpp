@@ -6,10 +6,13 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <fstream>
+#include <sstream>
 
 #include "espalier/error.hpp"
 #include "host/formats/output_file.hpp"
 #include "host/run/run_layout.hpp"
+#include "host/system/progress.hpp"
 
 namespace espalier {
 
@@ -23,11 +26,54 @@ bool is_at(int file, const std::filesystem::path& path) {
            open_file.st_dev == named.st_dev;
 }
 
-std::string owner_in(int file) {
-    char text[32] = {};
+/// What a lock says of the process that wrote it.
+struct Owner {
+    std::string process, host, start;
+};
+
+/// When a process started, in the kernel's ticks since it booted; empty if there is no such process. With it a process
+/// is told from a later one of the same number.
+std::string start_time(const std::string& process) {
+    std::ifstream file("/proc/" + process + "/stat");
+    std::string text;
+    if (!std::getline(file, text)) return {};
+    std::istringstream fields(text.substr(text.rfind(')') + 1));  // the name before it may hold anything
+    std::string field;
+    constexpr int place_after_name = 20;
+    for (int i = 0; i < place_after_name; ++i) fields >> field;
+    return field;
+}
+
+std::string this_host() {
+    char text[256] = {};
+    return ::gethostname(text, sizeof text - 1) == 0 && text[0] != '\0' ? text : "?";
+}
+
+Owner owner_in(int file) {
+    char text[400] = {};
     const ssize_t got = ::pread(file, text, sizeof text - 1, 0);
-    std::string owner(text, got > 0 ? static_cast<std::size_t>(got) : 0);
-    return owner.substr(0, owner.find_first_not_of("0123456789"));
+    std::istringstream words(std::string(text, got > 0 ? static_cast<std::size_t>(got) : 0));
+    Owner owner;
+    words >> owner.process >> owner.host >> owner.start;
+    if (owner.process.find_first_not_of("0123456789") != std::string::npos) return {};
+    return owner;
+}
+
+/// True only if the owner ran on this host and does so no more.
+bool is_gone(const Owner& owner) {
+    if (owner.process.empty() || owner.host != this_host()) return false;
+    const std::string start = start_time(owner.process);
+    return start.empty() || start != owner.start;
+}
+
+[[noreturn]] void refuse_held(const std::filesystem::path& folder, const Owner& owner, const std::string& cure) {
+    throw UserError(ExitCode::usage, folder.string() + " is being written by process " +
+                                         (owner.process.empty() ? "unknown" : owner.process) +
+                                         (owner.host.empty() ? "" : " on " + owner.host) + "; " + cure);
+}
+
+bool knows_no_locks(int error) {
+    return error == ENOLCK || error == ENOSYS || error == EOPNOTSUPP || error == ENOTSUP || error == EINVAL;
 }
 
 /// 0, or why not. Short writes are finished, interrupted calls made again.
@@ -47,27 +93,88 @@ int replace_contents(int file, const std::string& text) {
 }  // namespace
 
 RunLock::RunLock(const std::filesystem::path& folder) : path_(folder / run_layout::lock) {
-    for (;;) {
-        file_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-        if (file_ < 0) throw_unwritable(path_, errno);
-        if (::flock(file_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-            const std::string owner = owner_in(file_);
-            ::close(file_);
-            throw UserError(ExitCode::usage, folder.string() + " is being written by process " +
-                                                 (owner.empty() ? "unknown" : owner) +
-                                                 "; wait for it to end or choose another --out");
-        }
-        // Any other error: a file system without locks, where there is nothing but the process id to see.
-        if (is_at(file_, path_)) break;
-        ::close(file_);
+    if (!lock(folder)) {
+        take_without_locks(folder);
+        warn_once(folder.string() + " lies on a file system without locks: " + run_layout::lock +
+                  " alone keeps other processes out of it");
     }
-    stale_owner_ = owner_in(file_);
-    const std::string own = std::to_string(::getpid()) + "\n";
-    if (const int error = replace_contents(file_, own); error != 0) {
+    try {
+        write_owner();
+    } catch (const UserError&) {
         ::unlink(path_.c_str());
         ::close(file_);
-        throw_unwritable(path_, error);
+        throw;
     }
+}
+
+bool RunLock::lock(const std::filesystem::path& folder) {
+    constexpr int most_tries = 1000;  // some network file systems give a file another number at every look
+    for (int tries = 0;; ++tries) {
+        // A file that is there may be another's on a file system without locks: it is looked at, not touched.
+        bool made = false;
+        do {
+            file_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+            made = file_ >= 0;
+            if (!made && errno == EEXIST) file_ = ::open(path_.c_str(), O_RDWR | O_CLOEXEC);
+        } while (file_ < 0 && (errno == ENOENT || errno == EINTR) && ++tries < most_tries);
+        if (file_ < 0) throw_unwritable(path_, errno);
+        int locked = 0;
+        while ((locked = ::flock(file_, LOCK_EX | LOCK_NB)) != 0 && errno == EINTR) {
+        }
+        if (locked != 0) {
+            const int error = errno;
+            const Owner owner = owner_in(file_);
+            if (error == EWOULDBLOCK) {
+                ::close(file_);
+                refuse_held(folder, owner, "wait for it to end or choose another --out");
+            }
+            if (knows_no_locks(error) && made) return false;  // ours by being the first
+            ::close(file_);
+            file_ = -1;
+            if (knows_no_locks(error)) return false;
+            if (made) ::unlink(path_.c_str());
+            throw_unwritable(path_, error);
+        }
+        if (is_at(file_, path_) || tries >= most_tries) break;
+        ::close(file_);
+    }
+    stale_owner_ = owner_in(file_).process;
+    return true;
+}
+
+/// Only one of several processes that find a dead owner's file may replace it: the one that creates a second file.
+void RunLock::take_without_locks(const std::filesystem::path& folder) {
+    if (file_ >= 0) return;
+    const std::filesystem::path second = path_.parent_path() / run_layout::takeover;
+    const int turn = ::open(second.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    const int error = errno;
+    const int found = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC);
+    const Owner owner = found >= 0 ? owner_in(found) : Owner{};
+    if (found >= 0) ::close(found);
+    if (turn < 0) {
+        if (error != EEXIST) throw_unwritable(second, error);
+        refuse_held(folder, owner, "if there is none, remove " + second.string());
+    }
+    if (!is_gone(owner)) {
+        ::unlink(second.c_str());
+        ::close(turn);
+        refuse_held(folder, owner,
+                    "wait for it to end or choose another --out; if there is no such process, remove " +
+                        path_.string());
+    }
+    ::unlink(path_.c_str());
+    file_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    const int failed = errno;
+    ::unlink(second.c_str());
+    ::close(turn);
+    if (file_ < 0) throw_unwritable(path_, failed);
+    stale_owner_ = owner.process;
+}
+
+void RunLock::write_owner() {
+    const std::string process = std::to_string(::getpid());
+    const std::string text = process + " " + this_host() + " " + start_time(process) + "\n";
+    if (const int error = replace_contents(file_, text); error != 0) throw_unwritable(path_, error);
 }
 
 RunLock::~RunLock() {

@@ -1,5 +1,7 @@
-// One process per run folder: run.lock holds its owner's process id and is locked as long as that process lives,
-// however it ends. What a dead process left behind is recognised and taken over.
+// One process per run folder: run.lock names its owner (process, host, start time) and is locked as long as that
+// process lives, however it ends. What a dead process left behind is recognised and taken over. On a file system
+// without locks whoever creates the file holds the folder, and what is there is taken over only if its owner ran on
+// this host and is gone.
 #pragma once
 
 #include <filesystem>
@@ -20,6 +22,11 @@ public:
     [[nodiscard]] const std::string& stale_owner() const { return stale_owner_; }
 
 private:
+    /// False on a file system without locks.
+    bool lock(const std::filesystem::path& folder);
+    void take_without_locks(const std::filesystem::path& folder);
+    void write_owner();
+
     std::filesystem::path path_;
     int file_ = -1;
     std::string stale_owner_;

@@ -48,7 +48,7 @@ double read_number(const std::string& text, const fs::path& path, std::size_t li
 Experiment read_config(const fs::path& path, const std::string& text) {
     Experiment experiment;
     try {
-        apply(parse_config(text, path.string()), path.string(), experiment);
+        experiment = recorded_experiment(parse_config(text, path.string()), path.string());
     } catch (const UserError& error) {
         throw UserError(ExitCode::data, std::string(error.what()) + " (was the run made by another version?)");
     }

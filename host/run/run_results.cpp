@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "host/options/option_table.hpp"
+#include "host/system/utf8.hpp"
 
 namespace espalier {
 namespace {
@@ -51,7 +52,8 @@ std::string results_table(const RunResults& results) {
     rows.emplace_back("epochs", std::to_string(history.size()) + (results.stopped ? " (stopped)" : ""));
     if (!history.empty()) {
         const EpochRecord& last = history.back();
-        rows.emplace_back("train loss / accuracy",
+        const bool of_batches = results.experiment.train_loss_mean == TrainLossMean::batches;
+        rows.emplace_back(of_batches ? "train loss (mean of batches) / accuracy" : "train loss / accuracy",
                           decimals(last.train_loss, 4) + " / " + decimals(100 * last.train_accuracy, 2) + " %");
         rows.emplace_back("test loss / accuracy",
                           decimals(last.test_loss, 4) + " / " + decimals(100 * last.test_accuracy, 2) + " %");
@@ -80,6 +82,7 @@ std::string results_json(const RunResults& results) {
     object["test_loss"] = last(&EpochRecord::test_loss);
     object["train_accuracy"] = last(&EpochRecord::train_accuracy);
     object["train_loss"] = last(&EpochRecord::train_loss);
+    object["train_loss_mean"] = results.experiment.train_loss_mean == TrainLossMean::batches ? "batches" : "samples";
     object["best_test_accuracy"] =
         history.empty() ? nlohmann::ordered_json() : nlohmann::ordered_json(best(history).test_accuracy);
     object["epochs"] = history.size();
@@ -89,7 +92,7 @@ std::string results_json(const RunResults& results) {
     object["edges"] = results.edges;
     object["parameters"] = results.parameters;
     object["stopped"] = results.stopped;
-    return object.dump();
+    return json_text(object);
 }
 
 }  // namespace espalier

@@ -71,10 +71,11 @@ std::vector<Block> parse_blocks(const std::string& text, const std::string& sour
         for (const CLI::ConfigItem& item : format.from_config(stream)) {
             Block& block = block_of(item.parents);
             if (item.name == "++" || item.name == "--") continue;
-            if (find(block.choices, item.name) != nullptr)
-                refuse_study(source + ": '" + item.name + "' is given twice");
+            const ExperimentOption* option = find_option(item.name);
+            const std::string name = option != nullptr ? option->name : item.name;
+            if (find(block.choices, name) != nullptr) refuse_study(source + ": '" + name + "' is given twice");
             if (item.inputs.empty()) refuse_study(source + ": " + item.name + " has no value");
-            block.choices.push_back({item.name, item.inputs});
+            block.choices.push_back({name, item.inputs});
         }
     } catch (const CLI::Error& error) {
         refuse_study(source + ": " + error.what());

@@ -8,6 +8,7 @@
 #include "host/options/recipes.hpp"
 #include "host/run/run_reader.hpp"
 #include "espalier/version.hpp"
+#include "host/system/utf8.hpp"
 
 namespace espalier {
 
@@ -115,7 +116,7 @@ std::string study_json(const StudyResults& results) {
     }
     const Json object = {
         {"study", results.study}, {"summary", results.summary}, {"version", results.version}, {"rows", rows}};
-    return object.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
+    return json_text(object, 1) + "\n";
 }
 
 StudyResults read_study_json(const fs::path& path) {

@@ -19,6 +19,7 @@
 #include "host/formats/output_file.hpp"
 #include "host/system/progress.hpp"
 #include "host/run/run_layout.hpp"
+#include "host/run/run_lock.hpp"
 #include "host/run/run_results.hpp"
 #include "host/system/signals.hpp"
 #include "host/system/child_process.hpp"
@@ -34,14 +35,12 @@ int allowed_cores() {
 }
 
 /// The experiment that a run folder's config.toml describes; null if there is none that reads.
-std::optional<Experiment> recorded_experiment(const fs::path& folder) {
+std::optional<Experiment> experiment_in(const fs::path& folder) {
     std::ifstream stream(folder / run_layout::config, std::ios::binary);
     std::ostringstream text;
     if (!stream || !(text << stream.rdbuf())) return std::nullopt;
     try {
-        Experiment experiment;
-        apply(parse_config(text.str(), run_layout::config), run_layout::config, experiment);
-        return experiment;
+        return recorded_experiment(parse_config(text.str(), run_layout::config), run_layout::config);
     } catch (const UserError&) {
         return std::nullopt;
     }
@@ -59,7 +58,7 @@ std::string difference(const Experiment& found, const Experiment& wanted) {
 
 bool is_finished(const fs::path& folder, const StudyCell& cell, bool overwrite) {
     if (!fs::exists(folder / run_layout::results)) return false;
-    const auto found = recorded_experiment(folder);
+    const auto found = experiment_in(folder);
     const std::string other = found ? difference(*found, cell.experiment) : "a config.toml that does not read";
     if (other.empty()) return true;
     if (overwrite) return false;
@@ -76,6 +75,7 @@ struct Worker {
     std::unique_ptr<ChildProcess> process;
     std::chrono::steady_clock::time_point start = std::chrono::steady_clock::now();
     double part = 0;   // of its epochs
+    double begun = 0;  // of them, before this process
     std::string last;  // line that says something
 
     void read() {
@@ -84,7 +84,10 @@ struct Worker {
             unsigned epochs = 0;
             const bool counts = std::sscanf(line.c_str(), "epoch %u/%u ", &epoch, &epochs) == 2;
             // a network to start from is trained first and counts its own
-            if (counts && epochs == cell->experiment.epochs) part = static_cast<double>(epoch) / epochs;
+            if (counts && epochs == cell->experiment.epochs) {
+                if (part == 0) begun = (epoch - 1.0) / epochs;
+                part = static_cast<double>(epoch) / epochs;
+            }
             if (!counts && !line.empty()) last = line;
         }
     }
@@ -96,7 +99,8 @@ public:
         : folder_(place.folder),
           title_(study.name),
           jobs_(place.jobs > 0 ? place.jobs : allowed_cores()),
-          overwrite_(place.overwrite) {
+          overwrite_(place.overwrite),
+          form_(place.progress) {
         for (const StudyCell& cell : study.cells) {
             const bool finished = is_finished(cell_folder(folder_, cell), cell, place.overwrite);
             (finished ? finished_ : waiting_).push_back(&cell);
@@ -110,7 +114,8 @@ public:
         if (total_ == 0) return result;
         watch_signals();
         make_folder();
-        Progress progress(title_, 1);
+        const RunLock lock(folder_);  // two studies at once would train the same cells
+        Progress progress(title_, 1, form_);
         progress.say("study " + title_ + ": " + std::to_string(total_) + " runs, " + std::to_string(jobs_) +
                      " at once" +
                      (finished_.empty() ? "" : ", " + std::to_string(finished_.size()) + " were finished before"));
@@ -124,7 +129,7 @@ public:
             }
             while (!waiting_.empty() && static_cast<int>(workers_.size()) < jobs_) start();
             wait();
-            progress.whole(done());
+            progress.whole(done(), begun_);
             for (auto worker = workers_.begin(); worker != workers_.end();) {
                 const bool ended = worker->process->ended();
                 if (ended) finish(*worker, result, progress);
@@ -138,7 +143,7 @@ private:
     /// Whether an interrupted run of this very cell left checkpoints.
     [[nodiscard]] bool can_go_on(const fs::path& run, const StudyCell& cell) const {
         if (overwrite_ || list_checkpoints(run).empty()) return false;
-        const auto found = recorded_experiment(run);
+        const auto found = experiment_in(run);
         return found.has_value() && difference(*found, cell.experiment).empty();
     }
 
@@ -156,7 +161,7 @@ private:
         const std::string text = config_text(cell.experiment);
         write_atomically(config, [&](OutputFile& file) { file.append(text); });
         std::vector<std::string> words{this_program(), "train",      "--config", config.string(),
-                                       "--out",        run.string(), "--json"};
+                                       "--out",        run.string(), "--json",   "--progress",    "lines"};
         if (can_go_on(run, cell)) {
             words.insert(words.end(), {"--resume", "auto"});
         } else {
@@ -183,6 +188,7 @@ private:
         const bool good = code == 0 && fs::exists(cell_folder(folder_, cell) / run_layout::results);
         if (!good && stop_signal() != 0) return;
         epochs_done_ += cell.experiment.epochs;
+        epochs_begun_ += worker.begun * cell.experiment.epochs;
         ++num_done_;
         const std::string place = std::to_string(num_done_) + "/" + std::to_string(total_) + "  " + cell.name;
         if (good) {
@@ -195,9 +201,15 @@ private:
         if (result.failed_code == 0) result.failed_code = code == 0 ? static_cast<int>(ExitCode::io) : code;
     }
 
-    [[nodiscard]] double done() const {
+    /// Of the whole study; also what of it earlier processes had done of the cells at work.
+    [[nodiscard]] double done() {
         double epochs = epochs_done_;
-        for (const Worker& worker : workers_) epochs += worker.part * worker.cell->experiment.epochs;
+        double begun = epochs_begun_;
+        for (const Worker& worker : workers_) {
+            epochs += worker.part * worker.cell->experiment.epochs;
+            begun += worker.begun * worker.cell->experiment.epochs;
+        }
+        begun_ = begun / epochs_;
         return epochs / epochs_;
     }
 
@@ -205,10 +217,11 @@ private:
     std::string title_;
     int jobs_;
     bool overwrite_;
+    ProgressForm form_;
     std::vector<const StudyCell*> waiting_, finished_;
     std::list<Worker> workers_;
     std::size_t total_ = 0, num_done_ = 0;
-    double epochs_ = 0, epochs_done_ = 0;
+    double epochs_ = 0, epochs_done_ = 0, epochs_begun_ = 0, begun_ = 0;
 };
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "host/study/study_file.hpp"
+#include "host/system/progress.hpp"
 
 namespace espalier {
 
@@ -14,6 +15,7 @@ struct StudyPlace {
     std::filesystem::path folder;
     int jobs = 0;            // cells at once, 0: one per core
     bool overwrite = false;  // run again what is there with other settings
+    ProgressForm progress = ProgressForm::automatic;
 };
 
 struct StudyProgress {

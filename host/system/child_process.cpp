@@ -12,6 +12,7 @@
 #include <filesystem>
 
 #include "espalier/error.hpp"
+#include "host/system/signals.hpp"
 
 namespace espalier {
 
@@ -26,9 +27,11 @@ ChildProcess::ChildProcess(const std::vector<std::string>& words) {
     for (const std::string& word : words) arguments.push_back(const_cast<char*>(word.c_str()));
     arguments.push_back(nullptr);
     const pid_t parent = getpid();
+    hold_signals();  // until the child can save
     process_ = fork();
+    const int error = errno;
+    if (process_ != 0) receive_signals();
     if (process_ < 0) {
-        const int error = errno;
         close(ends[0]);
         close(ends[1]);
         refuse(error);

@@ -12,7 +12,8 @@ namespace espalier {
 
 class ChildProcess {
 public:
-    /// Starts `words[0]` with the others as its arguments. Throws UserError (device) if no process can be had.
+    /// Starts `words[0]`, this program, with the others as its arguments; the signals of signals.hpp wait until it
+    /// calls receive_signals(). Throws UserError (device) if no process can be had.
     explicit ChildProcess(const std::vector<std::string>& words);
     ChildProcess(const ChildProcess&) = delete;
     ChildProcess& operator=(const ChildProcess&) = delete;

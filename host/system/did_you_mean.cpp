@@ -25,6 +25,9 @@ std::size_t edit_distance(const std::string& a, const std::string& b) {
 
 std::string nearest_name(const std::string& wanted, const std::vector<std::string>& names) {
     std::string best;
+    // Of three letters nearly every other word of three letters is near.
+    constexpr std::size_t fewest_letters = 4;
+    if (wanted.size() - std::min(wanted.size(), wanted.find_first_not_of('-')) < fewest_letters) return best;
     std::size_t least = std::max<std::size_t>(2, wanted.size() / 3) + 1;
     for (const std::string& name : names) {
         const std::size_t distance = edit_distance(wanted, name);

@@ -7,6 +7,8 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <limits>
+#include <set>
 #include <string_view>
 
 namespace espalier {
@@ -15,6 +17,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 constexpr std::chrono::milliseconds between_redraws{100};
+
+Progress* current = nullptr;  // the one whose bar may be on the screen
 
 /// stderr is a terminal that understands "erase this line".
 bool can_redraw() {
@@ -30,12 +34,57 @@ bool wants_colour() {
 
 std::size_t terminal_width() {
     winsize size{};
-    return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) return size.ws_col;
+    const char* columns = std::getenv("COLUMNS");
+    const int wanted = columns == nullptr ? 0 : std::atoi(columns);
+    return wanted > 0 ? static_cast<std::size_t>(wanted) : 80;
 }
 
 std::string two_digits(std::uint64_t value) { return (value < 10 ? "0" : "") + std::to_string(value); }
 
+bool continues_a_character(char byte) { return (static_cast<unsigned char>(byte) & 0xC0U) == 0x80U; }
+
+/// Columns a text takes on a terminal: its characters, if none is wider than one column.
+std::size_t columns_of(const std::string& text) {
+    return text.size() - static_cast<std::size_t>(std::count_if(text.begin(), text.end(), continues_a_character));
+}
+
+/// The first `width` columns of a text; one that is cut shows it where there is room to.
+std::string cut_to(const std::string& text, std::size_t width, const std::string& mark = "") {
+    if (columns_of(text) <= width) return text;
+    const std::size_t kept = width - std::min(width, mark.size());
+    std::size_t end = 0;
+    for (std::size_t columns = 0; end < text.size(); ++end) {
+        if (!continues_a_character(text[end]) && columns++ == kept) break;
+    }
+    return text.substr(0, end) + mark.substr(0, width);
+}
+
+constexpr std::size_t longest_bar = 30;
+constexpr std::size_t shortest_bar = 8;
+constexpr std::size_t around_bar = 3;  // two brackets and a blank
+
+/// What may not be hidden: percentage, time left and figures.
+std::string essential_part(double part, double seconds_left, const std::vector<std::string>& beside,
+                           std::size_t width) {
+    const std::string share = std::to_string(static_cast<int>(part * 100)) + "%";
+    const std::string head = std::string(4 - std::min<std::size_t>(4, share.size()), ' ') + share + "  " +
+                             duration_text(seconds_left) + " left";
+    for (const std::size_t reserved : {shortest_bar + around_bar, std::size_t{0}}) {  // rather with a bar
+        for (const std::string& figures : beside) {
+            const std::string whole = head + (figures.empty() ? "" : "  " + figures);
+            if (columns_of(whole) + reserved <= width) return whole;
+        }
+    }
+    return cut_to(beside.empty() ? head : head + "  " + beside.back(), width);
+}
+
 }  // namespace
+
+const std::vector<std::string>& progress_forms() {
+    static const std::vector<std::string> names{"auto", "bar", "lines", "none"};
+    return names;
+}
 
 std::string duration_text(double seconds) {
     if (!(seconds >= 0) || seconds > 1e9) return "?";
@@ -44,60 +93,89 @@ std::string duration_text(double seconds) {
     return whole < 3600 ? tail : std::to_string(whole / 3600) + ":" + tail;
 }
 
-std::string progress_line(const std::string& title, double done, double seconds, const std::string& beside,
-                          std::size_t width) {
-    const double part = std::clamp(done, 0.0, 1.0);
-    const std::string share = std::to_string(static_cast<int>(part * 100)) + "%";
-    const std::string left = part > 0 ? duration_text(seconds / part - seconds) : "?";
-    const std::string tail =
-        " " + std::string(4 - std::min<std::size_t>(4, share.size()), ' ') + share + "  " + left + " left";
-    const std::string note = beside.empty() ? "" : "  " + beside;
-    constexpr std::size_t longest_bar = 30;
-    constexpr std::size_t shortest_bar = 8;
-    const std::size_t fixed = title.size() + 3 + tail.size();  // a space and two brackets
-    std::string line = title;
-    if (fixed + shortest_bar <= width) {
-        const std::size_t room = width - fixed;
-        const std::size_t bar = std::clamp(room - std::min(room, note.size()), shortest_bar, longest_bar);
-        const auto full = static_cast<std::size_t>(part * static_cast<double>(bar));
-        line += " [" + std::string(full, '#') + std::string(bar - full, '.') + "]";
-    }
-    line += tail + note;
-    return line.substr(0, width);
+double seconds_left(double begun, double done, double seconds) {
+    if (!(done > begun)) return std::numeric_limits<double>::quiet_NaN();
+    return seconds * (1 - done) / (done - begun);
 }
 
-Progress::Progress(std::string title, std::uint32_t epochs)
+std::string progress_line(const std::string& title, double done, double seconds_left,
+                          const std::vector<std::string>& beside, std::size_t width) {
+    const double part = std::clamp(done, 0.0, 1.0);
+    const std::string essential = essential_part(part, seconds_left, beside, width);
+    std::size_t room = width - columns_of(essential);
+    std::string line;
+    constexpr std::size_t shortest_name = 4;
+    const std::size_t bar_room = room >= shortest_bar + around_bar ? shortest_bar + around_bar : 0;
+    if (room > bar_room + shortest_name) {
+        line = cut_to(title, room - bar_room - 1, "..") + " ";
+        room -= columns_of(line);
+    }
+    if (bar_room > 0) {
+        const std::size_t bar = std::min(room - around_bar, longest_bar);
+        const auto full = static_cast<std::size_t>(part * static_cast<double>(bar));
+        line += "[" + std::string(full, '#') + std::string(bar - full, '.') + "] ";
+    }
+    return line + essential;
+}
+
+Progress::Progress(std::string title, std::uint32_t epochs, ProgressForm form)
     : title_(std::move(title)),
       epochs_(epochs),
-      terminal_(can_redraw()),
+      bar_(form == ProgressForm::bar || (form == ProgressForm::automatic && can_redraw())),
+      lines_(form == ProgressForm::automatic || form == ProgressForm::lines),
       colour_(wants_colour()),
       start_(Clock::now()),
-      drawn_(start_ - between_redraws) {}
-
-Progress::~Progress() { erase(); }
-
-void Progress::within(std::uint32_t epoch, double part) {
-    if (epochs_ != 0) whole((epoch - 1 + part) / epochs_);
+      drawn_(start_ - between_redraws) {
+    current = this;
 }
 
-void Progress::whole(double part) {
-    if (!terminal_ || Clock::now() - drawn_ < between_redraws) return;
+Progress::~Progress() {
+    erase();
+    if (current == this) current = nullptr;
+}
+
+void Progress::begin(double part) {
+    begun_ = done_ = part;
+    start_ = Clock::now();
+}
+
+void Progress::within(std::uint32_t epoch, double part) {
+    if (epochs_ != 0) whole((epoch - 1 + part) / epochs_, begun_);
+}
+
+void Progress::whole(double part, double begun) {
+    begun_ = begun;
+    if (!bar_ || Clock::now() - drawn_ < between_redraws) return;
     redraw(part);
 }
 
-void Progress::epoch_done(std::uint32_t epoch, const std::string& line) {
-    if (!terminal_) {
-        std::fprintf(stderr, "epoch %u/%u  %s\n", epoch, epochs_, line.c_str());
-        return;
+void Progress::epoch_done(std::uint32_t epoch, const std::string& line, std::vector<std::string> figures) {
+    const std::string which = "epoch " + std::to_string(epoch) + "/" + std::to_string(epochs_);
+    if (lines_) {
+        erase();
+        std::fprintf(stderr, "%s  %s\n", which.c_str(), line.c_str());
     }
-    beside_ = "epoch " + std::to_string(epoch) + "/" + std::to_string(epochs_) + "  " + line;
+    if (!bar_) return;
+    beside_ = std::move(figures);
+    beside_.insert(beside_.begin(), beside_.empty() ? which : which + "  " + beside_.front());
     redraw(epochs_ == 0 ? 1.0 : static_cast<double>(epoch) / epochs_);
 }
 
 void Progress::say(const std::string& message) {
     erase();
     std::fprintf(stderr, "%s\n", message.c_str());
-    if (terminal_ && shown_) redraw(done_);
+    if (bar_ && shown_) redraw(done_);
+}
+
+void warn_once(const std::string& message) {
+    static std::set<std::string> said;
+    if (!said.insert(message).second) return;
+    const std::string line = "espalier: warning: " + message;
+    if (current != nullptr) {
+        current->say(line);
+    } else {
+        std::fprintf(stderr, "%s\n", line.c_str());
+    }
 }
 
 void Progress::redraw(double done) {
@@ -106,13 +184,14 @@ void Progress::redraw(double done) {
     shown_ = true;
     const std::chrono::duration<double> passed = drawn_ - start_;
     // One column short, since some terminals wrap at the last.
-    const std::string line = progress_line(title_, done, passed.count(), beside_, terminal_width() - 1);
+    const std::string line = progress_line(title_, done, seconds_left(begun_, done, passed.count()), beside_,
+                                           terminal_width() - 1);
     std::fprintf(stderr, colour_ ? "\r\x1b[K\x1b[32m%s\x1b[0m" : "\r\x1b[K%s", line.c_str());
     std::fflush(stderr);
 }
 
 void Progress::erase() noexcept {
-    if (!terminal_ || !shown_) return;
+    if (!bar_ || !shown_) return;
     std::fputs("\r\x1b[K", stderr);
     std::fflush(stderr);
 }

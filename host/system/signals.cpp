@@ -1,10 +1,11 @@
 #include "host/system/signals.hpp"
 
 #include <csignal>
-#include <initializer_list>
 
 namespace espalier {
 namespace {
+
+constexpr int stop_signals[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGXCPU};
 
 volatile std::sig_atomic_t received = 0;
 
@@ -16,10 +17,23 @@ extern "C" void on_signal(int signal) {
     received = signal;
 }
 
+bool is_ignored(int signal) {
+    struct sigaction action {};
+    return sigaction(signal, nullptr, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
+void change_mask(int how) {
+    sigset_t set;
+    sigemptyset(&set);
+    for (const int signal : stop_signals) sigaddset(&set, signal);
+    pthread_sigmask(how, &set, nullptr);
+}
+
 }  // namespace
 
 void watch_signals() {
-    for (const int signal : {SIGINT, SIGTERM, SIGUSR1}) {
+    for (const int signal : stop_signals) {
+        if (signal == SIGHUP && is_ignored(signal)) continue;
         struct sigaction action {};
         action.sa_handler = on_signal;
         action.sa_flags = SA_RESTART;
@@ -27,7 +41,14 @@ void watch_signals() {
     }
 }
 
-void ignore_file_size_signal() { std::signal(SIGXFSZ, SIG_IGN); }
+void hold_signals() { change_mask(SIG_BLOCK); }
+
+void receive_signals() { change_mask(SIG_UNBLOCK); }
+
+void ignore_write_signals() {
+    std::signal(SIGXFSZ, SIG_IGN);
+    std::signal(SIGPIPE, SIG_IGN);
+}
 
 int stop_signal() noexcept { return received; }
 

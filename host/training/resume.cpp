@@ -13,10 +13,13 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// Refuses options other than the run's own; those of the machine may change.
+/// Refuses options other than the run's own. Those of the machine may change, and so may the place of the data, which
+/// are known by their digest (expect_resumable), and the number of epochs if it grows.
 void expect_same_options(const Experiment& asked, const Experiment& run, const fs::path& checkpoint) {
     for (const auto& option : experiment_options()) {
-        if (option.group == "Machine" || option.name == "data-dir" || option.name == "recipe") continue;
+        if (option.group == "Machine" || option.name == "recipe") continue;
+        if (option.name == "dataset" || option.name == "data-dir") continue;
+        if (option.name == "epochs" && asked.epochs > run.epochs) continue;
         const std::string now = option.get(asked);
         const std::string then = option.get(run);
         if (now == then) continue;
@@ -26,6 +29,17 @@ void expect_same_options(const Experiment& asked, const Experiment& run, const f
                                              "; a run with other options is a new one (--init-from starts it from an "
                                              "old one's network)");
     }
+}
+
+/// Refuses more epochs where the run has recorded its last one, which another plan would have left out.
+void expect_extensible(const Experiment& asked, const CheckpointInfo& info, const fs::path& checkpoint) {
+    const std::uint32_t last = info.experiment.epochs;
+    if (info.progress.epoch < last || asked.epochs == last) return;
+    if (is_recorded(last, asked.record_every, asked.epochs)) return;
+    throw UserError(ExitCode::usage, "cannot resume from " + checkpoint.string() + " with more epochs: its last, " +
+                                         std::to_string(last) + ", is recorded, and record-every = " +
+                                         std::to_string(asked.record_every) +
+                                         " leaves it out of a longer run; --init-from starts a new run from its network");
 }
 
 }  // namespace
@@ -45,6 +59,7 @@ std::optional<InterruptedRun> find_interrupted_run(const Experiment& experiment,
         throw UserError(ExitCode::checkpoint, folder.string() + " holds no checkpoint to resume from");
     }
     expect_same_options(experiment, checkpoint.info.experiment, found->path);
+    expect_extensible(experiment, checkpoint.info, found->path);
     return InterruptedRun{std::move(*found), std::move(checkpoint.info), std::move(checkpoint.network), {}};
 }
 
@@ -81,7 +96,7 @@ void expect_resumable(const Experiment& experiment, const DataSet& data, Interru
     }
 }
 
-void say_resumed(const InterruptedRun& run, const Backend& backend, Progress& progress) {
+void say_resumed(const Experiment& asked, const InterruptedRun& run, const Backend& backend, Progress& progress) {
     const FoundCheckpoint& found = run.found;
     const CheckpointInfo& info = run.info;
     for (const std::string& warning : found.warnings) progress.say("warning: " + warning);
@@ -89,6 +104,12 @@ void say_resumed(const InterruptedRun& run, const Backend& backend, Progress& pr
     const int forgotten = forget_newer(found.run, place);
     progress.say("resuming from " + found.path.string() +
                  (forgotten > 0 ? " (removed the " + std::to_string(forgotten) + " after it)" : ""));
+    if (asked.epochs > info.experiment.epochs) {
+        progress.say("warning: " + std::to_string(asked.epochs) + " epochs instead of " +
+                     std::to_string(info.experiment.epochs) +
+                     ": what depends on the number of epochs (schedules, the last one's evolution) is not what it "
+                     "would have been in a run of that length from the start");
+    }
     const auto without_threads = [](const std::string& description) {
         return description.substr(0, description.find(','));
     };

@@ -23,7 +23,8 @@ struct InterruptedRun {
 };
 
 /// The run in `folder`, or the one of `place`'s checkpoint, if this run is to go on with it; nothing for a run that
-/// starts anew. Throws UserError: checkpoint if there is none to go on from, usage for options other than that run's.
+/// starts anew. Throws UserError: checkpoint if there is none to go on from, usage for options other than that run's
+/// (but for its machine, the place of its data, and more epochs).
 std::optional<InterruptedRun> find_interrupted_run(const Experiment& experiment, const std::filesystem::path& folder,
                                                    const RunPlace& place);
 
@@ -34,7 +35,7 @@ bool may_restart(const std::filesystem::path& folder, const RunPlace& place);
 /// Throws UserError (checkpoint) if the interrupted run saw other data or does not belong to the experiment.
 void expect_resumable(const Experiment& experiment, const DataSet& data, InterruptedRun& run);
 
-/// Tells of what is gone on from and of other hardware, and deletes the checkpoints beyond that point.
-void say_resumed(const InterruptedRun& run, const Backend& backend, Progress& progress);
+/// Tells of what is gone on from, of more epochs and of other hardware, and deletes the checkpoints beyond that point.
+void say_resumed(const Experiment& asked, const InterruptedRun& run, const Backend& backend, Progress& progress);
 
 }  // namespace espalier

@@ -59,12 +59,12 @@ private:
     std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
 };
 
-/// Shows the run's progress to its user.
+/// Shows the run's progress to its user. Comes last: an epoch is saved before it is printed.
 class ProgressObserver final : public TrainObserver {
 public:
     explicit ProgressObserver(Progress& progress) : progress_(progress) {}
     void on_progress(std::uint32_t epoch, double part) override;
-    void on_epoch(const EpochRecord& record) override;
+    void on_epoch_end(EpochEnd& end) override;
 
 private:
     Progress& progress_;

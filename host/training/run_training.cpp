@@ -1,5 +1,7 @@
 #include "host/training/run_training.hpp"
 
+#include <limits>
+#include <memory>
 #include <optional>
 
 #include "espalier/error.hpp"
@@ -15,6 +17,7 @@
 #include "host/options/recipes.hpp"
 #include "host/rbm/pictures.hpp"
 #include "host/report/report.hpp"
+#include "host/run/fresh_folder.hpp"
 #include "host/run/run_layout.hpp"
 #include "host/system/progress.hpp"
 #include "host/system/signals.hpp"
@@ -33,6 +36,7 @@ const std::string recipe_prefix = "recipe:";
 /// What a run begins with.
 struct RunStart {
     fs::path folder;
+    std::unique_ptr<FreshFolder> fresh;  // the folder, if it was made for this run
     std::optional<InterruptedRun> resumed;
     std::unique_ptr<Backend> backend;
     std::string remark;  // on the choice of the backend
@@ -47,20 +51,27 @@ struct TrainedRun {
     Network network;
 };
 
-/// The name a run has unless others had it before.
-fs::path usual_folder(const Experiment& experiment) {
-    const std::string& dataset = experiment.dataset;
-    const std::string name = experiment.recipe.empty() ? dataset.substr(0, dataset.find(':')) : experiment.recipe;
-    return fs::path("runs") / (name + "-seed" + std::to_string(experiment.seed));
+std::uint32_t steps_per_epoch(const Experiment& experiment, const DataSet& data) {
+    return (data.train.count() + experiment.batch - 1) / experiment.batch;
 }
 
-fs::path choose_folder(const Experiment& experiment, const RunPlace& place) {
-    if (!place.folder.empty()) return place.folder;
-    const fs::path usual = usual_folder(experiment);
-    if (place.resume == Resume::if_possible) return usual;
-    fs::path folder = usual;
-    for (int n = 2; fs::exists(folder); ++n) folder = usual.string() + "-" + std::to_string(n);
-    return folder;
+/// The name a run has unless others had it before.
+std::string usual_name(const Experiment& experiment) {
+    const std::string& dataset = experiment.dataset;
+    const std::string name = experiment.recipe.empty() ? dataset.substr(0, dataset.find(':')) : experiment.recipe;
+    return name + "-seed" + std::to_string(experiment.seed);
+}
+
+void choose_folder(const Experiment& experiment, const RunPlace& place, RunStart& start) {
+    const fs::path runs = "runs";
+    if (!place.folder.empty()) {
+        start.folder = place.folder;
+    } else if (place.resume == Resume::if_possible) {
+        start.folder = runs / usual_name(experiment);
+    } else {
+        start.fresh = std::make_unique<FreshFolder>(runs, usual_name(experiment));
+        start.folder = start.fresh->path();
+    }
 }
 
 /// The experiment that a "recipe:NAME" starts from: the recipe, on this machine, data and seed.
@@ -129,7 +140,7 @@ Network first_network(const Experiment& experiment, const fs::path& file, const 
 /// Part one of a run: fresh, from another run's network, or where an interrupted one stood.
 RunStart choose_start(const Experiment& experiment, const RunPlace& place) {
     RunStart start;
-    start.folder = choose_folder(experiment, place);
+    choose_folder(experiment, place, start);
     start.resumed = find_interrupted_run(experiment, start.folder, place);
     fs::path file = experiment.init_from == init_from_data ? std::string{} : experiment.init_from;
     if (!start.resumed.has_value() && experiment.init_from.starts_with(recipe_prefix)) {
@@ -160,11 +171,12 @@ RunStart choose_start(const Experiment& experiment, const RunPlace& place) {
 struct RunRecords {
     RunRecords(const Experiment& experiment, const RunPlace& place, RunStart& start)
         : plan{experiment.record_every, experiment.epochs},
-          recorder(start.folder, !start.resumed && (place.overwrite || may_restart(start.folder, place)),
+          recorder(start.folder, !start.resumed && (place.overwrite || start.fresh || may_restart(start.folder, place)),
                    config_text(experiment), recorded_layers(start.network), recorded(start)),
           topology(start.folder, start.network, plan, recorded(start),
                    start.resumed ? std::move(start.resumed->info.lifetimes) : AllLifetimes{}),
-          progress(experiment.recipe.empty() ? start.data.name : experiment.recipe, experiment.epochs) {
+          progress(experiment.recipe.empty() ? start.data.name : experiment.recipe, experiment.epochs,
+                   place.progress) {
         write_pixel_statistics(recorder.folder() / run_layout::pixels, pixel_statistics(start.data));
         if (!start.remark.empty()) progress.say(start.remark);
         if (experiment.spmm != Spmm::automatic && start.backend->name() == "cpu") {
@@ -172,7 +184,12 @@ struct RunRecords {
         }
         progress.say(start.data.name + " from " + start.data.source + ", " + std::to_string(start.data.train.count()) +
                      " + " + std::to_string(start.data.test.count()) + " samples; " + start.backend->describe());
-        if (start.resumed) say_resumed(*start.resumed, *start.backend, progress);
+        if (start.resumed) say_resumed(experiment, *start.resumed, *start.backend, progress);
+        // A run that is to train more epochs is complete no longer.
+        if (start.resumed && start.resumed->info.progress.epoch < experiment.epochs) {
+            std::error_code absent;
+            fs::remove(recorder.folder() / run_layout::results, absent);
+        }
     }
 
     static std::optional<RecordedBytes> recorded(const RunStart& start) {
@@ -202,6 +219,7 @@ TrainedRun train(const Experiment& experiment, const RunPlace& place, RunStart& 
                                start.backend->describe(),
                                {}});
     ProgressObserver progress(records.progress);
+    const double steps = steps_per_epoch(experiment, start.data);
 
     Trainer trainer(experiment, *start.backend, start.data, start.network);
     for (TrainObserver* each : std::initializer_list<TrainObserver*>{&history, &topology, &checkpointer, &progress}) {
@@ -211,6 +229,8 @@ TrainedRun train(const Experiment& experiment, const RunPlace& place, RunStart& 
     start.network = {};
     start.data.train = start.data.test = {};
 
+    const TrainingProgress& begun = trainer.progress();
+    records.progress.begin((begun.epoch + begun.step / steps) / experiment.epochs);
     TrainedRun run;
     run.results.stopped = !trainer.run([] { return stop_signal() != 0; });
     run.results.experiment = experiment;
@@ -262,6 +282,14 @@ void check_against_data(const Experiment& experiment, const DataSet& data) {
     if (experiment.model == ModelKind::mlp && experiment.layers.back() < data.classes) {
         refuse("layers: " + data.name + " has " + std::to_string(data.classes) + " classes, the network only " +
                std::to_string(experiment.layers.back()) + " outputs");
+    }
+    // Steps are told apart by 32 bits wherever random numbers are drawn for them.
+    const std::uint64_t steps = steps_per_epoch(experiment, data);
+    constexpr std::uint64_t max_steps = std::numeric_limits<std::uint32_t>::max();
+    if (steps * experiment.epochs > max_steps) {
+        refuse("epochs: " + std::to_string(experiment.epochs) + " of " + std::to_string(steps) +
+               " steps each are more than the " + std::to_string(max_steps) + " steps a run may have; at most " +
+               std::to_string(max_steps / steps) + " epochs of them are");
     }
 }
 

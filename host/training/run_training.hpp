@@ -6,6 +6,7 @@
 
 #include "espalier/experiment.hpp"
 #include "host/run/run_results.hpp"
+#include "host/system/progress.hpp"
 
 namespace espalier {
 
@@ -22,6 +23,7 @@ struct RunPlace {
     std::filesystem::path checkpoint;    // to resume from; empty: the newest that verifies
     std::uint32_t checkpoint_every = 0;  // epochs; 0: at the first epoch's end after every minute
     int keep = 3;                        // newest checkpoints, besides the best by test loss; 0: make none
+    ProgressForm progress = ProgressForm::automatic;
 };
 
 /// Trains and records. Ends early, saved, when a signal asks to (RunResults::stopped). A network to start from that is

@@ -126,7 +126,9 @@ void Trainer::summarise_training() {
     const Metrics& metrics = progress_.metrics;
     EpochRecord& record = progress_.record;
     record.images_per_second = static_cast<double>(metrics.samples) / record.train_seconds;
-    record.train_loss = metrics.batch_loss_sum / static_cast<double>(metrics.batches);
+    record.train_loss = experiment_.train_loss_mean == TrainLossMean::batches
+                            ? metrics.batch_loss_sum / static_cast<double>(metrics.batches)
+                            : metrics.sample_loss_sum / static_cast<double>(metrics.samples);
     record.train_accuracy =
         static_cast<double>(metrics.correct) / (static_cast<double>(metrics.samples) * model_->answers_per_sample());
 }

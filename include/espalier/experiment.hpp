@@ -33,6 +33,10 @@ enum class TopologyKind { set, fixed, dense };
 /// Whether the CUDA backend captures a slice of steps as a graph and replays it. The bits are the same.
 enum class GraphUse { on, off };
 
+/// What an epoch's training loss is the mean of: its samples' losses, or, as in the published programs, its batches'
+/// mean losses, among which a smaller last batch counts like a whole one.
+enum class TrainLossMean { samples, batches };
+
 /// What is trained: a classifier, or a restricted Boltzmann machine (two widths: visible and hidden units).
 enum class ModelKind { mlp, rbm };
 
@@ -85,6 +89,7 @@ struct Experiment {
     std::vector<double> layer_decay;  // factor on both decays per layer; empty: 1 everywhere
     Index batch = 128;
     std::uint32_t epochs = 20;
+    TrainLossMean train_loss_mean = TrainLossMean::samples;
     std::uint64_t seed = 1;
     std::uint32_t train_samples = 0;  // 0: all
     std::uint32_t test_samples = 0;

@@ -1,6 +1,7 @@
 // Loaded before a program (LD_PRELOAD), makes one of its system calls on files below a folder go wrong. Environment:
 //   ESPALIER_FAULT_UNDER  the folder; calls on other files are neither counted nor touched
 //   ESPALIER_FAULT_AT     the number of the call, from 1
+//   ESPALIER_FAULT_EVERY  "fsync" or "flock": instead, every call of that name fails
 //   ESPALIER_FAULT        an errno the call fails with, "short" (a write takes only half), "signal N" (raised before
 //   it) ESPALIER_FAULT_COUNT  a file that receives the number of calls when the program exits
 #include <dlfcn.h>
@@ -64,6 +65,15 @@ bool fails() {
     const int error = fault();
     if (error != 0) errno = error;
     return error != 0;
+}
+
+/// Whether all calls of that name are to fail; sets errno if so.
+bool always_fails(const char* name) {
+    static const char* const chosen = std::getenv("ESPALIER_FAULT_EVERY");
+    static const char* const kind = std::getenv("ESPALIER_FAULT");
+    if (chosen == nullptr || kind == nullptr || std::strcmp(chosen, name) != 0) return false;
+    errno = std::atoi(kind);
+    return true;
 }
 
 /// Bytes a write may take.
@@ -152,7 +162,7 @@ ssize_t pread64(int file, void* bytes, size_t size, off64_t offset) {
 
 int fsync(int file) {
     static const auto real = next("fsync", &fsync);
-    return is_under(file) && fails() ? -1 : real(file);
+    return is_under(file) && (always_fails("fsync") || fails()) ? -1 : real(file);
 }
 
 int ftruncate(int file, off_t size) noexcept {
@@ -167,7 +177,7 @@ int ftruncate64(int file, off64_t size) noexcept {
 
 int flock(int file, int operation) noexcept {
     static const auto real = next("flock", &flock);
-    return is_under(file) && fails() ? -1 : real(file, operation);
+    return is_under(file) && (always_fails("flock") || fails()) ? -1 : real(file, operation);
 }
 
 int rename(const char* from, const char* to) noexcept {

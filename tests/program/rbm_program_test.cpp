@@ -104,7 +104,7 @@ TEST_F(RbmProgram, SaysWhatIsWrongWithItsOptions) {
     };
     refused({"--cd-steps", "0"}, "cd-steps");
     refused({"--cd-steps", "-1"}, "cd-steps");
-    refused({"--model", "boltzmann"}, "none of perceptron, rbm");
+    refused({"--model", "boltzmann"}, "expected perceptron or rbm");
     refused({"--layers", "784-500-10"}, "two widths");
     refused({"--layers", "783-40"}, "784 features");
     refused({"--dense-output", "true"}, "no output layer");

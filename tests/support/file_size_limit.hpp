@@ -10,7 +10,7 @@ namespace espalier {
 class FileSizeLimit {
 public:
     explicit FileSizeLimit(rlim_t bytes) {
-        ignore_file_size_signal();
+        ignore_write_signals();
         getrlimit(RLIMIT_FSIZE, &before_);
         const rlimit lowered{bytes, before_.rlim_max};
         setrlimit(RLIMIT_FSIZE, &lowered);
