@@ -19,8 +19,9 @@ const CLI::App& subcommand_of(const CLI::App& app, const std::string& name) {
     }
     std::string listed;
     for (const std::string& each : names) listed += (listed.empty() ? "" : ", ") + each;
-    throw UserError(ExitCode::usage, "there is no command '" + name + "'" + did_you_mean(name, names) +
-                                         (listed.empty() ? "" : "; there are " + listed));
+    const std::string guess = did_you_mean(name, names);
+    throw UserError(ExitCode::usage, "there is no command '" + name + "'" +
+                                         (!guess.empty() || listed.empty() ? guess : "; there are " + listed));
 }
 
 }  // namespace
