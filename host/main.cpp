@@ -69,6 +69,7 @@ int run(int argc, char** argv) {
     Action action;
     add_train_command(app, action);
     add_evaluate_command(app, action);
+    add_predict_command(app, action);
     add_study_command(app, action);
     add_inspect_command(app, action);
     add_export_command(app, action);

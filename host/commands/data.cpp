@@ -40,7 +40,9 @@ int list(const DataArguments& arguments) {
     if (arguments.json) {
         std::cout << json_text(nlohmann::json{{"datasets", sets}}, 2) << '\n';
     } else {
-        std::cout << "\nYour own: csv:TRAIN,TEST[,label=first|last|COLUMN] or npy:TRAIN_X,TRAIN_Y,TEST_X,TEST_Y\n";
+        std::cout << "\nYour own: csv:TRAIN,TEST[,label=first|last|COLUMN|NAME][,header=yes|no], "
+                     "npy:TRAIN_X,TRAIN_Y,TEST_X,TEST_Y,\nidx: alike, npz:FILE; or, with --split 0.2, csv:FILE, npy:X,Y "
+                     "(docs/data-forms.md)\n";
     }
     return 0;
 }

@@ -7,16 +7,16 @@
 #include "espalier/error.hpp"
 #include "espalier/backends.hpp"
 #include "host/commands/command.hpp"
-#include "host/options/config_text.hpp"
+#include "host/commands/saved_network.hpp"
 #include "espalier/dataset.hpp"
 #include "espalier/model.hpp"
 #include "espalier/network_file.hpp"
 #include "host/system/utf8.hpp"
 #include "host/run/checkpoint_folder.hpp"
+#include "host/models/predictions.hpp"
 #include "host/options/option_table.hpp"
 #include "host/models/rbm.hpp"
 #include "host/rbm/scores.hpp"
-#include "host/training/run_training.hpp"
 
 namespace espalier {
 namespace {
@@ -28,22 +28,11 @@ struct EvaluateArguments {
     AnnealingOptions annealing;
 };
 
-/// The experiment a network file was trained by, with this call's data and machine.
-Experiment experiment_of(const NetworkMetadata& metadata, const EvaluateArguments& arguments) {
-    Experiment experiment;
-    const auto text = metadata.find("experiment");
-    if (text == metadata.end()) {
-        throw UserError(ExitCode::checkpoint, arguments.network + " does not say which experiment it comes from");
-    }
-    apply(parse_config(text->second, arguments.network), arguments.network, experiment);
-    apply(arguments.overrides, "command line", experiment);
-    return experiment;
-}
-
 struct Tested {
     double loss = 0, accuracy = 0;
     std::uint64_t samples = 0;
     std::string backend;
+    ClassFigures classes;  // of a classifier
 };
 
 Tested test(const Experiment& experiment, const DataSet& data, const Network& network) {
@@ -53,22 +42,29 @@ Tested test(const Experiment& experiment, const DataSet& data, const Network& ne
     model->evaluate(split.samples());
     const Metrics metrics = backend->metrics();
     const auto samples = static_cast<double>(metrics.samples);
-    return {metrics.sample_loss_sum / samples,
-            static_cast<double>(metrics.correct) / (samples * model->answers_per_sample()), metrics.samples,
-            backend->name()};
+    Tested tested{metrics.sample_loss_sum / samples,
+                  static_cast<double>(metrics.correct) / (samples * model->answers_per_sample()), metrics.samples,
+                  backend->name(), {}};
+    if (experiment.model == ModelKind::mlp) {
+        tested.classes =
+            class_figures(predict(*backend, experiment, network, data, data.test), data.test.labels, data.class_names);
+    }
+    return tested;
 }
 
 void print_classifier(const EvaluateArguments& arguments, const DataSet& data, const Tested& tested) {
     if (arguments.json) {
-        std::cout << json_text(nlohmann::ordered_json{{"network", arguments.network},     {"dataset", data.name},
-                                            {"test_accuracy", tested.accuracy}, {"test_loss", tested.loss},
-                                            {"samples", tested.samples},        {"backend", tested.backend}})
-                  << '\n';
+        nlohmann::ordered_json object{{"network", arguments.network},     {"dataset", data.name},
+                                      {"test_accuracy", tested.accuracy}, {"test_loss", tested.loss},
+                                      {"samples", tested.samples},        {"backend", tested.backend}};
+        object.update(nlohmann::ordered_json::parse(class_figures_json(tested.classes)));
+        std::cout << json_text(object) << '\n';
         return;
     }
     std::printf("%s on %s (%s): test loss %.4f, accuracy %.2f %% of %llu\n", arguments.network.c_str(),
                 data.name.c_str(), data.source.c_str(), tested.loss, 100 * tested.accuracy,
                 static_cast<unsigned long long>(tested.samples));
+    std::printf("\n%s", class_figures_table(tested.classes).c_str());
 }
 
 void print_rbm(const EvaluateArguments& arguments, const DataSet& data, const Tested& tested, const RbmScores& scores) {
@@ -112,19 +108,20 @@ void print_rbm(const EvaluateArguments& arguments, const DataSet& data, const Te
                 scores.test_free_energy, scores.train_free_energy);
 }
 
-int evaluate(EvaluateArguments arguments) {
-    arguments.network = network_of(arguments.network).string();
-    NetworkMetadata metadata;
-    const Network network = load_network(arguments.network, &metadata);
-    const Experiment experiment = experiment_of(metadata, arguments);
-    DataSet data =
-        load_dataset(experiment.dataset, experiment.data_dir, experiment.train_samples, experiment.test_samples);
-    check_against_data(experiment, data);
+int evaluate(const EvaluateArguments& arguments) {
+    const SavedNetwork saved = open_network(arguments.network, arguments.overrides);
+    const Experiment& experiment = saved.experiment;
+    const Network& network = saved.network;
+    DataSet data = load_data_for(saved);
     const bool is_rbm = experiment.model == ModelKind::rbm;
     if (is_rbm) {
         use_as_units(data);
         const std::string fault = rbm_fault(experiment, network);
         if (!fault.empty()) throw UserError(ExitCode::checkpoint, arguments.network + ": " + fault);
+        if (data.train.count() == 0) {
+            throw UserError(ExitCode::usage, "dataset: the free-energy gap of a restricted Boltzmann machine needs "
+                                             "training samples too; name them before the test samples");
+        }
     }
     const Tested tested = test(experiment, data, network);
     if (!is_rbm) {
@@ -143,8 +140,8 @@ int evaluate(EvaluateArguments arguments) {
 void add_evaluate_command(CLI::App& app, Action& action) {
     CLI::App* command = app.add_subcommand("evaluate", "test a saved network");
     const auto arguments = std::make_shared<EvaluateArguments>();
-    command->add_option("network", arguments->network, "network file, checkpoint or run folder")->required();
-    for (const std::string name : {"dataset", "data-dir", "test-samples", "backend", "threads", "spmm"}) {
+    command->add_option("network", arguments->network, "a run folder, its network.safetensors or a checkpoint")->required();
+    for (const std::string name : {"dataset", "data-dir", "test-samples", "split", "backend", "threads", "spmm"}) {
         const auto& table = experiment_options();
         const auto option =
             std::find_if(table.begin(), table.end(), [&](const ExperimentOption& each) { return each.name == name; });

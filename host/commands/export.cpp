@@ -5,10 +5,12 @@
 
 #include "espalier/error.hpp"
 #include "host/commands/command.hpp"
+#include "espalier/data_meaning.hpp"
 #include "host/formats/network_export.hpp"
 #include "espalier/network_file.hpp"
 #include "host/run/checkpoint_folder.hpp"
 #include "host/system/utf8.hpp"
+#include "host/formats/output_file.hpp"
 
 namespace espalier {
 namespace {
@@ -24,7 +26,9 @@ struct ExportArguments {
 
 int export_network(const ExportArguments& arguments) {
     const fs::path source = network_of(arguments.network);
-    const Network network = load_network(source.string());
+    NetworkMetadata metadata;
+    const Network network = load_network(source, &metadata);
+    const std::string& meaning = metadata[meaning_key];
     const fs::path given = arguments.out;
     const fs::path stem = fs::path(source).replace_extension();
     std::vector<fs::path> files;
@@ -34,11 +38,16 @@ int export_network(const ExportArguments& arguments) {
         if (fs::equivalent(files[0], source, none)) {
             throw UserError(ExitCode::usage, files[0].string() + " is the network itself; choose another --out");
         }
-        export_safetensors(network, files[0]);
+        export_safetensors(network, files[0], meaning);
     } else if (arguments.format == "scipy") {
         files = export_scipy(network, given.empty() ? fs::path(stem.string() + "-scipy") : given);
     } else {
         files = export_npy(network, given.empty() ? fs::path(stem.string() + "-npy") : given);
+    }
+    if (arguments.format != "safetensors" && !meaning.empty()) {
+        // mean, deviation and scale of the inputs, names of the outputs: without them the arrays mean nothing
+        files.push_back(files.front().parent_path() / "data.json");
+        write_atomically(files.back(), [&](OutputFile& file) { file.append(meaning + "\n"); });
     }
     nlohmann::ordered_json names = nlohmann::ordered_json::array();
     for (const fs::path& file : files) {

@@ -8,6 +8,8 @@
 
 #include "espalier/topology.hpp"
 #include "host/commands/command.hpp"
+#include "espalier/data_meaning.hpp"
+#include "host/data/labels.hpp"
 #include "host/formats/npy.hpp"
 #include "espalier/network_file.hpp"
 #include "host/formats/safetensors.hpp"
@@ -66,6 +68,9 @@ Json describe_network(const std::string& path) {
                             "test_loss", "program"}) {
         if (const auto found = metadata.find(key); found != metadata.end()) described[key] = found->second;
     }
+    if (const auto meaning = metadata.find(meaning_key); meaning != metadata.end()) {
+        described[meaning_key] = Json::parse(meaning_json(parse_meaning(meaning->second, path)));
+    }
     std::uint64_t edges = 0;
     Json layers = Json::array();
     for (const Layer& layer : network.layers) {
@@ -85,7 +90,7 @@ Json describe_network(const std::string& path) {
 
 Json describe_array(const std::string& path) {
     const NpyArray array = read_npy(path);
-    const char* const names[] = {"u1", "u2", "u4", "i4", "i8", "f4", "f8"};
+    const char* const names[] = {"b1", "u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f4", "f8"};
     return {{"file", path},
             {"what", "array"},
             {"type", names[static_cast<std::size_t>(array.type)]},
@@ -109,9 +114,13 @@ std::string spread_text(const Json& spread) {
 
 void print_description(const Json& described) {
     for (const auto& [key, value] : described.items()) {
-        if (key == "layers") continue;
+        if (key == "layers" || key == meaning_key) continue;
         std::cout << key << std::string(key.size() < 16 ? 16 - key.size() : 1, ' ')
                   << (value.is_string() ? value.get<std::string>() : value.dump()) << '\n';
+    }
+    if (described.contains(meaning_key)) {
+        const auto names = described[meaning_key]["classes"].get<std::vector<std::string>>();
+        std::cout << "classes         " << list_classes(names, 12) << '\n';
     }
     if (!described.contains("layers")) return;
     int number = 0;

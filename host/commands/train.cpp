@@ -9,6 +9,7 @@
 #include "host/commands/command.hpp"
 #include "host/options/config_text.hpp"
 #include "host/commands/experiment_options.hpp"
+#include "espalier/data_meaning.hpp"
 #include "host/training/memory_estimate.hpp"
 #include "host/options/recipes.hpp"
 #include "host/system/signals.hpp"

@@ -13,6 +13,15 @@ namespace fs = std::filesystem;
 
 namespace {
 
+/// Each character a class.
+std::vector<std::string> characters(std::string_view names) {
+    std::vector<std::string> classes;
+    for (const char each : names) classes.emplace_back(1, each);
+    return classes;
+}
+
+constexpr std::string_view digits = "0123456789";
+
 KnownSet mnist() {
     KnownSet set;
     set.name = "mnist";
@@ -23,6 +32,7 @@ KnownSet mnist() {
         {"t10k-images-idx3-ubyte", "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"},
         {"t10k-labels-idx1-ubyte", "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"},
     };
+    set.class_names = characters(digits);
     set.folders = {"MNIST/raw", "MNIST"};
     set.mirrors = {"https://ossci-datasets.s3.amazonaws.com/mnist/",
                    "https://storage.googleapis.com/cvdf-datasets/mnist/"};
@@ -42,6 +52,8 @@ KnownSet fashion_mnist() {
         {"t10k-images-idx3-ubyte", "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b"},
         {"t10k-labels-idx1-ubyte", "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34"},
     };
+    set.class_names = {"T-shirt/top", "trouser", "pullover", "dress", "coat",
+                       "sandal",      "shirt",   "sneaker",  "bag",   "ankle boot"};
     set.folders = {"FashionMNIST/raw", "FashionMNIST", "fashion"};
     set.mirrors = {"https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
                    "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"};
@@ -49,11 +61,12 @@ KnownSet fashion_mnist() {
     return set;
 }
 
-KnownSet emnist(const std::string& part, const std::string& summary, Index classes) {
+KnownSet emnist(const std::string& part, const std::string& summary, std::string_view classes) {
     KnownSet set;
     set.name = "emnist-" + part;
     set.summary = summary;
-    set.classes = classes;
+    set.classes = static_cast<Index>(classes.size());
+    set.class_names = characters(classes);
     for (const char* file :
          {"train-images-idx3-ubyte", "train-labels-idx1-ubyte", "test-images-idx3-ubyte", "test-labels-idx1-ubyte"}) {
         set.files.push_back({set.name + "-" + file, ""});
@@ -74,6 +87,7 @@ KnownSet cifar_10() {
     set.format = DataFormat::cifar;
     set.files = {{"data_batch_1.bin", ""}, {"data_batch_2.bin", ""}, {"data_batch_3.bin", ""},
                  {"data_batch_4.bin", ""}, {"data_batch_5.bin", ""}, {"test_batch.bin", ""}};
+    set.class_names = {"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"};
     set.folders = {"cifar-10-batches-bin", "cifar10", "cifar-10/cifar-10-batches-bin"};
     set.mirrors = {"https://www.cs.toronto.edu/~kriz/"};
     set.archive = {"cifar-10-binary.tar.gz", "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
@@ -86,6 +100,7 @@ KnownSet synthetic() {
     set.name = "synthetic";
     set.summary = "built-in strokes with an empty margin, 28x28, 10 classes, 6,000 + 1,000; no files";
     set.format = DataFormat::synthetic;
+    set.class_names = characters(digits);
     return set;
 }
 
@@ -142,12 +157,15 @@ std::vector<fs::path> candidates(const KnownSet& set, const fs::path& root) {
 }
 
 std::optional<FoundFiles> find_in(const KnownSet& set, const fs::path& folder) {
-    FoundFiles found{folder, {}};
+    FoundFiles found{folder, {}, {}};
     for (const DataFile& file : set.files) {
-        auto path = find_file(folder, file.name);
-        if (!path) return std::nullopt;
-        found.files.push_back(*path);
+        if (auto path = find_file(folder, file.name)) found.files.push_back(*path);
     }
+    if (found.files.size() == set.files.size()) return found;
+    if (set.archive.name.empty() || !is_file(folder / set.archive.name)) return std::nullopt;
+    found.archive = folder / set.archive.name;
+    found.files.clear();
+    for (const DataFile& file : set.files) found.files.push_back(fs::path(set.archive.folder) / file.name);
     return found;
 }
 
@@ -164,15 +182,18 @@ fs::path cache_folder() {
 }  // namespace
 
 const std::vector<KnownSet>& catalog() {
+    constexpr std::string_view letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    constexpr std::string_view by_class = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    constexpr std::string_view balanced = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabdefghnqrt";
     static const std::vector<KnownSet> sets = {
         mnist(),
         fashion_mnist(),
-        emnist("byclass", "handwritten digits and letters, 28x28, 62 classes, 697,932 + 116,323", 62),
-        emnist("bymerge", "the same, look-alike cases merged, 47 classes, 697,932 + 116,323", 47),
-        emnist("balanced", "handwritten digits and letters, 28x28, 47 classes, 112,800 + 18,800", 47),
-        emnist("letters", "handwritten letters, 28x28, 26 classes, 124,800 + 20,800", 26),
-        emnist("digits", "handwritten digits, 28x28, 10 classes, 240,000 + 40,000", 10),
-        emnist("mnist", "MNIST drawn anew from its source, 28x28, 10 classes, 60,000 + 10,000", 10),
+        emnist("byclass", "handwritten digits and letters, 28x28, 62 classes, 697,932 + 116,323", by_class),
+        emnist("bymerge", "the same, look-alike cases merged, 47 classes, 697,932 + 116,323", balanced),
+        emnist("balanced", "handwritten digits and letters, 28x28, 47 classes, 112,800 + 18,800", balanced),
+        emnist("letters", "handwritten letters, 28x28, 26 classes, 124,800 + 20,800", letters),
+        emnist("digits", "handwritten digits, 28x28, 10 classes, 240,000 + 40,000", digits),
+        emnist("mnist", "MNIST drawn anew from its source, 28x28, 10 classes, 60,000 + 10,000", digits),
         cifar_10(),
         synthetic(),
     };
@@ -196,7 +217,8 @@ const KnownSet& known_set(const std::string& name) {
     const std::string hint = did_you_mean(name, names);
     throw UserError(ExitCode::usage, "no data set is called '" + name + "'" + (hint.empty() ? "." : hint) +
                                          " Known are " + list +
-                                         "and any of your own as csv:TRAIN,TEST or npy:TRAIN_X,TRAIN_Y,TEST_X,TEST_Y");
+                                         "and any of your own as csv:TRAIN,TEST, npy:TRAIN_X,TRAIN_Y,TEST_X,TEST_Y, "
+                                             "idx: alike or npz:FILE");
 }
 
 std::vector<fs::path> search_roots(const std::string& data_dir) {

@@ -36,6 +36,7 @@ struct KnownSet {
     std::string package;                  // of Debian and Ubuntu; empty if none
     int first_label = 0;                  // the label of class 0
     bool transposed = false;              // images are stored column by column
+    std::vector<std::string> class_names;  // [classes]
     std::vector<double> mean, deviation;  // published constants; empty: measured on the training split
 };
 
@@ -50,7 +51,8 @@ const KnownSet& known_set(const std::string& name);
 /// Where the files of a set were found, in the order of KnownSet::files.
 struct FoundFiles {
     std::filesystem::path folder;
-    std::vector<std::filesystem::path> files;
+    std::vector<std::filesystem::path> files;  // members of the archive, where that is all there is
+    std::filesystem::path archive;             // as it was downloaded; empty: the files lie there themselves
 };
 
 /// The folders searched, most wanted first: only `data_dir` if that is not empty.

@@ -5,10 +5,14 @@
 namespace espalier {
 
 std::string append_cifar(const std::filesystem::path& path, Split& split, const std::string& remedy) {
+    InputFile file(path, remedy, InputFile::unpromised_expansion);
+    return append_cifar(file, split);
+}
+
+std::string append_cifar(InputFile& file, Split& split) {
     constexpr std::size_t pixels = 3 * 32 * 32;
     constexpr std::size_t record = 1 + pixels;
     constexpr int classes = 10;
-    InputFile file(path, remedy, InputFile::unpromised_expansion);
     const std::vector<std::uint8_t> data = file.read_all();
     file.expect_end();
     if (data.empty() || data.size() % record != 0) {

@@ -15,4 +15,8 @@ namespace espalier {
 /// Throws UserError (data) with file, offset, expected and found.
 std::string append_cifar(const std::filesystem::path& path, Split& split, const std::string& remedy = "");
 
+class InputFile;
+/// The same from an open file.
+std::string append_cifar(InputFile& file, Split& split);
+
 }  // namespace espalier

@@ -1,26 +1,40 @@
-// CSV of numbers: one sample a line, its label in one column, commas between. A first line that is not numeric is a
-// header and skipped. Values must be finite, labels whole numbers from 0.
+// CSV tables: one sample a line, its label in one column, numbers in all others. Commas, semicolons, tabs or blanks
+// between the fields, quotes as RFC 4180 has them. A first line is a header if none of its fields is a number; what
+// could be either is refused until `header` says. Labels are whole numbers or texts.
 #pragma once
 
-#include <cstddef>
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
-#include "espalier/dataset.hpp"
+#include "espalier/index.hpp"
+#include "host/data/labels.hpp"
 
 namespace espalier {
 
-/// Which column holds the label: a number from 1, or nothing for the last.
-using LabelColumn = std::optional<std::size_t>;
+struct CsvOptions {
+    enum class Header { guess, yes, no };
+    std::string label = "first";  // the label's column: first, last, a number from 1, or a name in the header
+    Header header = Header::guess;
+    /// A table of exactly so many columns holds features only, without labels; 0: labels there must be.
+    Index unlabelled_features = 0;
+};
 
 struct CsvTable {
-    Split split;  // floats and labels
+    std::vector<float> floats;  // [samples][features]
+    LabelTable labels;          // empty if the table has none
+    bool labelled = true;
     Index features = 0;
-    std::string digest;  // SHA-256 of the decompressed file, hex
+    std::vector<std::string> columns;   // the features' names, UTF-8; empty without a header
+    std::string label_column;           // its name
+    std::vector<std::string> remarks;   // what a reader may want to know
+    std::string digest;                 // SHA-256 of the decompressed file, hex
+
+    [[nodiscard]] std::size_t samples() const { return features == 0 ? 0 : floats.size() / features; }
 };
 
 /// Reads a file (raw or gzip, told by content). Throws UserError (data) with file, line and column.
-CsvTable read_csv(const std::filesystem::path& path, LabelColumn label);
+CsvTable read_csv(const std::filesystem::path& path, const CsvOptions& options = {});
 
 }  // namespace espalier

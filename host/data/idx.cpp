@@ -1,5 +1,6 @@
 #include "host/data/idx.hpp"
 
+#include <algorithm>
 #include <limits>
 
 #include "host/formats/input_file.hpp"
@@ -7,21 +8,33 @@
 namespace espalier {
 namespace {
 
-constexpr std::uint8_t unsigned_byte = 0x08;
-constexpr std::uint64_t magic_bytes = 4;
+struct IdxType {
+    std::uint8_t code;
+    NpyType type;
+};
+constexpr IdxType idx_types[] = {{0x08, NpyType::u1}, {0x09, NpyType::i1}, {0x0b, NpyType::i2},
+                                 {0x0c, NpyType::i4}, {0x0d, NpyType::f4}, {0x0e, NpyType::f8}};
 
-void check_magic(InputFile& file, int rank) {
-    std::uint8_t magic[magic_bytes] = {};
+/// Reads the first four bytes; returns the rank.
+int read_magic(InputFile& file, int rank, NpyType& type) {
+    std::uint8_t magic[4] = {};
     const std::size_t got = file.read_some(magic, sizeof magic);
     const std::string expected =
-        "an IDX file of " + std::to_string(rank) + " dimensions (bytes 00 00 08 0" + std::to_string(rank) + ")";
+        rank == 0
+            ? std::string("an IDX file (bytes 00 00 TYPE RANK)")
+            : "an IDX file of " + std::to_string(rank) + " dimensions (bytes 00 00 08 0" + std::to_string(rank) + ")";
     if (got < sizeof magic || magic[0] != 0 || magic[1] != 0) file.refuse(0, expected, file.looks_like());
-    if (magic[2] != unsigned_byte) {
-        file.refuse(2, "item type 8 (unsigned bytes)", "type " + std::to_string(magic[2]));
+    const auto* found =
+        std::find_if(std::begin(idx_types), std::end(idx_types), [&](const IdxType& e) { return e.code == magic[2]; });
+    if (found == std::end(idx_types)) {
+        file.refuse(2, "an item type (8, 9, 11, 12, 13 or 14)", "type " + std::to_string(magic[2]));
     }
-    if (magic[3] != rank) {
-        file.refuse(3, std::to_string(rank) + " dimensions", std::to_string(magic[3]) + " dimensions");
+    if (magic[3] == 0 || (rank != 0 && magic[3] != rank)) {
+        file.refuse(3, rank == 0 ? "a number of dimensions" : std::to_string(rank) + " dimensions",
+                    std::to_string(magic[3]) + " dimensions");
     }
+    type = found->type;
+    return magic[3];
 }
 
 std::uint32_t read_extent(InputFile& file) {
@@ -33,25 +46,30 @@ std::uint32_t read_extent(InputFile& file) {
 
 }  // namespace
 
-IdxArray read_idx(const std::filesystem::path& path, int rank, const std::string& remedy) {
-    InputFile file(path, remedy);
-    check_magic(file, rank);
-    IdxArray array;
-    std::uint64_t items = 1;
+NpyArray read_idx(InputFile& file, int rank) {
+    NpyArray array;
+    rank = read_magic(file, rank, array.type);
+    std::uint64_t bytes = item_size(array.type);
     for (int dimension = 0; dimension < rank; ++dimension) {
         const std::uint64_t start = file.offset();
         const std::uint32_t extent = read_extent(file);
         if (extent == 0) file.refuse(start, "a positive extent", "0");
-        if (items > std::numeric_limits<std::uint64_t>::max() / extent) {
+        if (bytes > std::numeric_limits<std::uint64_t>::max() / extent) {
             file.refuse(start, "extents whose product fits 64 bits", std::to_string(extent));
         }
-        items *= extent;
+        bytes *= extent;
         array.shape.push_back(extent);
     }
-    array.items = file.read_bytes(items, "items");
+    array.data = file.read_bytes(bytes, "items");
     file.expect_end();
     array.digest = file.digest();
+    if (item_size(array.type) > 1) swap_bytes(array.data, item_size(array.type));
     return array;
+}
+
+NpyArray read_idx(const std::filesystem::path& path, int rank, const std::string& remedy) {
+    InputFile file(path, remedy);
+    return read_idx(file, rank);
 }
 
 }  // namespace espalier

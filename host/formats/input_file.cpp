@@ -35,6 +35,7 @@ std::string describe(const std::uint8_t* bytes, std::size_t count) {
     if (text.starts_with("PK\x03\x04")) return "a ZIP archive";
     if (text.starts_with("\x93NUMPY")) return "an NPY file";
     if (text.starts_with("\x1f\x8b")) return "a gzip file";
+    if (text.starts_with("\xff\xfe") || text.starts_with("\xfe\xff")) return "UTF-16 text (save it as UTF-8)";
     if (text.starts_with("BZh")) return "a bzip2 file";
     if (text.starts_with("\xfd"
                          "7zXZ")) {
@@ -69,28 +70,48 @@ InputFile::InputFile(std::filesystem::path path, std::string remedy, std::uint64
         most_ = size_;
         raw_.resize(std::clamp<std::uint64_t>(size_, 1, piece / 4));
         fill();
-        if (raw_end_ >= 2 && raw_[0] == 0x1f && raw_[1] == 0x8b) {
-            inflater_ = std::make_unique<Inflater>();
-            // a few bytes of grace keep tiny files from failing a ratio
-            most_ = size_ * expansion + 4096;
-            std::uint8_t head[64] = {};
-            const std::size_t got = inflate_some(head, sizeof head);
-            looks_like_ = "a gzip file holding " + describe(head, got);
-            // from the start again, now that the first bytes are known
-            inflater_ = std::make_unique<Inflater>();
-            if (::lseek(file_, 0, SEEK_SET) != 0)
-                refuse("cannot be rewound (" + std::string(std::strerror(errno)) + ")");
-            fill();
-        } else {
-            looks_like_ = describe(raw_.data(), std::min<std::size_t>(raw_end_, 64));
-        }
+        start(expansion);
     } catch (...) {
         ::close(file_);
         throw;
     }
 }
 
-InputFile::~InputFile() { ::close(file_); }
+InputFile::InputFile(std::filesystem::path path, std::vector<std::uint8_t> bytes, std::string remedy,
+                     std::uint64_t expansion)
+    : path_(std::move(path)), remedy_(std::move(remedy)), size_(bytes.size()), raw_(std::move(bytes)) {
+    raw_end_ = raw_.size();
+    start(expansion);
+}
+
+InputFile::~InputFile() {
+    if (file_ >= 0) ::close(file_);
+}
+
+/// Looks at the first bytes, which have been read.
+void InputFile::start(std::uint64_t expansion) {
+    most_ = size_;
+    if (raw_end_ < 2 || raw_[0] != 0x1f || raw_[1] != 0x8b) {
+        looks_like_ = describe(raw_.data(), std::min<std::size_t>(raw_end_, 64));
+        return;
+    }
+    inflater_ = std::make_unique<Inflater>();
+    // a few bytes of grace keep tiny files from failing a ratio
+    most_ = size_ * expansion + 4096;
+    std::uint8_t head[64] = {};
+    const std::size_t got = inflate_some(head, sizeof head);
+    looks_like_ = "a gzip file holding " + describe(head, got);
+    // from the start again, now that the first bytes are known
+    inflater_ = std::make_unique<Inflater>();
+    rewind();
+}
+
+void InputFile::rewind() {
+    raw_next_ = 0;
+    if (file_ < 0) return;
+    if (::lseek(file_, 0, SEEK_SET) != 0) refuse("cannot be rewound (" + std::string(std::strerror(errno)) + ")");
+    fill();
+}
 
 void InputFile::refuse(const std::string& fault) const {
     throw UserError(ExitCode::data, path_.string() + ": " + fault + "." + (remedy_.empty() ? "" : " " + remedy_));
@@ -101,6 +122,10 @@ void InputFile::refuse(std::uint64_t offset, const std::string& expected, const 
 }
 
 void InputFile::fill() {
+    if (file_ < 0) {
+        raw_next_ = raw_end_;
+        return;
+    }
     raw_next_ = raw_end_ = 0;
     for (;;) {
         const ssize_t got = ::read(file_, raw_.data(), raw_.size());
@@ -110,6 +135,13 @@ void InputFile::fill() {
         }
         if (errno != EINTR) refuse("reading failed (" + std::string(std::strerror(errno)) + ")");
     }
+}
+
+/// At the end of a gzip member: whether another one follows, which is then begun.
+bool InputFile::begins_another_member() {
+    if (raw_next_ == raw_end_) fill();
+    if (raw_next_ == raw_end_ || raw_[raw_next_] != 0x1f) return false;
+    return inflateReset(&inflater_->stream) == Z_OK;
 }
 
 std::size_t InputFile::inflate_some(std::uint8_t* to, std::size_t bytes) {
@@ -123,7 +155,7 @@ std::size_t InputFile::inflate_some(std::uint8_t* to, std::size_t bytes) {
         const bool out_of_input = stream.avail_in == 0;
         const int status = inflate(&stream, Z_NO_FLUSH);
         raw_next_ = raw_end_ - stream.avail_in;
-        inflater_->ended = status == Z_STREAM_END;
+        inflater_->ended = status == Z_STREAM_END && !begins_another_member();
         const std::uint64_t delivered = offset_ + bytes - stream.avail_out;
         if (status == Z_MEM_ERROR) throw std::bad_alloc();
         if (status == Z_BUF_ERROR && out_of_input) {

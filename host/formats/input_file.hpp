@@ -1,5 +1,5 @@
-// A data file read from front to back: gunzipped on the way if its content (not its name) says so, digested as it
-// passes, every fault reported with path, offset, expected and found. Memory grows with what the file delivers, never
+// A data file read from front to back: gunzipped on the way if its content (not its name) says so (all members of a
+// gzip file, as pigz and `cat a.gz b.gz` make them), digested as it passes, every fault reported with path, offset, expected and found. Memory grows with what the file delivers, never
 // with what a header claims.
 #pragma once
 
@@ -25,6 +25,9 @@ public:
     /// `remedy` is a sentence appended to every refusal. Throws UserError (data) if there is no such regular file.
     explicit InputFile(std::filesystem::path path, std::string remedy = "",
                        std::uint64_t expansion = deflate_expansion);
+    /// A file in memory, as an archive's member is; `path` is its name in refusals.
+    InputFile(std::filesystem::path path, std::vector<std::uint8_t> bytes, std::string remedy = "",
+              std::uint64_t expansion = deflate_expansion);
     InputFile(const InputFile&) = delete;
     InputFile& operator=(const InputFile&) = delete;
     ~InputFile();
@@ -58,13 +61,16 @@ public:
 private:
     struct Inflater;
 
+    void start(std::uint64_t expansion);
+    void rewind();
     void fill();
+    bool begins_another_member();
     std::size_t inflate_some(std::uint8_t* to, std::size_t bytes);
 
     std::filesystem::path path_;
     std::string remedy_;
     std::string looks_like_;
-    int file_ = -1;
+    int file_ = -1;  // -1: raw_ holds everything
     std::uint64_t size_ = 0;  // on disk
     std::uint64_t most_ = 0;
     std::uint64_t offset_ = 0;

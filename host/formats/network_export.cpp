@@ -78,9 +78,10 @@ void write_arrays(const Network& network, const fs::path& folder, std::vector<fs
 
 }  // namespace
 
-void export_safetensors(const Network& network, const fs::path& file) {
+void export_safetensors(const Network& network, const fs::path& file, const std::string& meaning) {
     std::map<std::string, std::string> metadata{
         {"format", "espalier-export-1"}, {"layers", std::to_string(network.layers.size())}, {"program", version()}};
+    if (!meaning.empty()) metadata["data"] = meaning;
     std::vector<Csr> indices;
     indices.reserve(network.layers.size());  // the sources point into it
     std::vector<TensorSource> wide, narrow;

@@ -10,8 +10,9 @@
 namespace espalier {
 
 /// One safetensors file: layers.n.crow_indices, .col_indices, .values, .bias as torch.sparse_csr_tensor takes them (a
-/// dense layer: .weight [outputs][inputs]); shapes and activations in __metadata__. Throws UserError (io).
-void export_safetensors(const Network& network, const std::filesystem::path& file);
+/// dense layer: .weight [outputs][inputs]); shapes and activations in __metadata__, there also under "data" what the data mean (meaning_json()), unless that is
+/// empty. Throws UserError (io).
+void export_safetensors(const Network& network, const std::filesystem::path& file, const std::string& meaning = "");
 
 /// A folder with, for each layer n, layer<n>.npz as scipy.sparse.load_npz reads it ([outputs x inputs], CSR; of a dense
 /// layer every cell) and layer<n>-bias.npy. Returns the files. Throws UserError (io), also for arrays beyond a ZIP

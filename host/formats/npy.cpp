@@ -8,6 +8,7 @@
 #include <bit>
 #include <cerrno>
 #include <charconv>
+#include <cmath>
 #include <limits>
 #include <optional>
 #include <string_view>
@@ -31,14 +32,22 @@ struct TypeCode {
     std::string_view text;
     std::size_t bytes;
 };
-constexpr TypeCode type_codes[] = {{NpyType::u1, "|u1", 1}, {NpyType::u2, "<u2", 2}, {NpyType::u4, "<u4", 4},
-                                   {NpyType::i4, "<i4", 4}, {NpyType::i8, "<i8", 8}, {NpyType::f4, "<f4", 4},
-                                   {NpyType::f8, "<f8", 8}};
+constexpr TypeCode type_codes[] = {{NpyType::b1, "|b1", 1}, {NpyType::u1, "|u1", 1}, {NpyType::u2, "<u2", 2},
+                                   {NpyType::u4, "<u4", 4}, {NpyType::u8, "<u8", 8}, {NpyType::i1, "|i1", 1},
+                                   {NpyType::i2, "<i2", 2}, {NpyType::i4, "<i4", 4}, {NpyType::i8, "<i8", 8},
+                                   {NpyType::f4, "<f4", 4}, {NpyType::f8, "<f8", 8}};
 
 const TypeCode& code_of(NpyType type) {
     return *std::find_if(std::begin(type_codes), std::end(type_codes),
                          [&](const auto& code) { return code.type == type; });
 }
+
+/// How the items lie in the file.
+struct Layout {
+    bool big_endian = false;
+    bool fortran_order = false;
+    bool half = false;  // float16, which becomes float32
+};
 
 /// The header dictionary, a Python literal: {'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }
 class HeaderParser {
@@ -46,7 +55,7 @@ public:
     HeaderParser(const InputFile& file, std::uint64_t start, std::string_view text)
         : file_(file), start_(start), text_(text) {}
 
-    void parse(NpyArray& array) {
+    void parse(NpyArray& array, Layout& layout) {
         bool descr = false, order = false, shape = false;
         expect('{');
         while (!take('}')) {
@@ -54,10 +63,10 @@ public:
             expect(':');
             if (key == "descr" && !descr) {
                 descr = true;
-                parse_type(array);
+                parse_type(array, layout);
             } else if (key == "fortran_order" && !order) {
                 order = true;
-                parse_order();
+                parse_order(layout);
             } else if (key == "shape" && !shape) {
                 shape = true;
                 parse_shape(array);
@@ -102,27 +111,34 @@ private:
         next_ = end + 1;
         return value;
     }
-    void parse_type(NpyArray& array) {
+    void parse_type(NpyArray& array, Layout& layout) {
         skip_blanks();
-        const std::string known = "one of |u1 <u2 <u4 <i4 <i8 <f4 <f8 as descr";
+        const std::string known = "bool, u1 to u8, i1 to i8, f2, f4 or f8 as descr";
         if (next_ < text_.size() && text_[next_] == '[') refuse(known, "a record type");
         const std::string text(quoted());
+        const bool ordered = !text.empty() && std::string_view("<>=|").find(text[0]) != std::string_view::npos;
+        layout.big_endian = text.starts_with('>');
+        const std::string_view kind = std::string_view(text).substr(ordered ? 1 : 0);
+        layout.half = kind == "f2";
         const auto* code = std::find_if(std::begin(type_codes), std::end(type_codes), [&](const auto& each) {
-            return each.text == text ||
-                   (each.bytes == 1 && !text.empty() && text[0] != '>' && each.text.substr(1) == text.substr(1));
+            return each.text.substr(1) == (layout.half ? "f4" : kind) && (ordered || each.bytes == 1);
         });
-        if (code == std::end(type_codes)) {
-            refuse(known, "'" + text + "'" + (text.find('O') != std::string::npos ? " (pickled objects)" : ""));
-        }
+        if (code == std::end(type_codes)) refuse(known, "'" + text + "'" + mend(kind));
         array.type = code->type;
     }
-    void parse_order() {
-        skip_blanks();
-        if (text_.substr(next_).starts_with("True")) {
-            refuse("'fortran_order': False", "True; numpy.ascontiguousarray() makes C order");
+    static std::string mend(std::string_view kind) {
+        if (kind.starts_with('O')) return " (pickled objects); save numpy.stack(...) or .astype() of a plain type";
+        if (kind.starts_with('U') || kind.starts_with('S')) {
+            return " (texts); save numpy.unique(labels, return_inverse=True)[1] instead, or use a CSV file";
         }
-        if (!text_.substr(next_).starts_with("False")) refuse("False", found());
-        next_ += 5;
+        if (kind.starts_with('c')) return " (complex numbers); save real and imaginary parts as features";
+        return "";
+    }
+    void parse_order(Layout& layout) {
+        skip_blanks();
+        layout.fortran_order = text_.substr(next_).starts_with("True");
+        if (!layout.fortran_order && !text_.substr(next_).starts_with("False")) refuse("True or False", found());
+        next_ += layout.fortran_order ? 4 : 5;
     }
     void parse_shape(NpyArray& array) {
         expect('(');
@@ -193,8 +209,62 @@ std::string npy_header(const std::string& descr, const std::vector<std::uint64_t
 
 std::size_t item_size(NpyType type) { return code_of(type).bytes; }
 
+void swap_bytes(std::vector<std::uint8_t>& data, std::size_t bytes) {
+    for (auto item = data.begin(); item != data.end(); item += static_cast<std::ptrdiff_t>(bytes)) {
+        std::reverse(item, item + static_cast<std::ptrdiff_t>(bytes));
+    }
+}
+
+namespace {
+
+float from_half(std::uint16_t half) {
+    const int exponent = half >> 10 & 31;
+    const int fraction = half & 1023;
+    const float sign = (half & 0x8000) != 0 ? -1.0F : 1.0F;
+    if (exponent == 31) {
+        return sign * (fraction == 0 ? std::numeric_limits<float>::infinity() : std::numeric_limits<float>::quiet_NaN());
+    }
+    return exponent == 0 ? sign * std::ldexp(static_cast<float>(fraction), -24)
+                         : sign * std::ldexp(static_cast<float>(1024 + fraction), exponent - 25);
+}
+
+void widen_halves(std::vector<std::uint8_t>& data) {
+    std::vector<std::uint8_t> wide(2 * data.size());
+    for (std::size_t i = 0; i < data.size(); i += 2) {
+        const float value = from_half(static_cast<std::uint16_t>(data[i] | data[i + 1] << 8));
+        std::memcpy(wide.data() + 2 * i, &value, sizeof value);
+    }
+    data = std::move(wide);
+}
+
+/// From Fortran order, the first index running fastest, to C order.
+void reorder(const std::vector<std::uint64_t>& shape, std::size_t item, std::vector<std::uint8_t>& data) {
+    if (data.empty() || shape.size() < 2) return;
+    std::vector<std::uint64_t> strides(shape.size(), item);  // in the file, in bytes
+    for (std::size_t d = 1; d < shape.size(); ++d) strides[d] = strides[d - 1] * shape[d - 1];
+    std::vector<std::uint64_t> index(shape.size(), 0);
+    std::vector<std::uint8_t> ordered(data.size());
+    std::uint64_t from = 0;
+    for (std::size_t to = 0; to < data.size(); to += item) {
+        std::memcpy(ordered.data() + to, data.data() + from, item);
+        for (std::size_t d = shape.size(); d-- > 0;) {
+            from += strides[d];
+            if (++index[d] < shape[d]) break;
+            from -= strides[d] * shape[d];
+            index[d] = 0;
+        }
+    }
+    data = std::move(ordered);
+}
+
+}  // namespace
+
 NpyArray read_npy(const std::filesystem::path& path) {
     InputFile file(path);
+    return read_npy(file);
+}
+
+NpyArray read_npy(InputFile& file) {
     char start[8] = {};
     const std::size_t got = file.read_some(start, sizeof start);
     if (got < sizeof start || std::string_view(start, magic.size()) != magic) {
@@ -212,13 +282,17 @@ NpyArray read_npy(const std::filesystem::path& path) {
     std::string text(length, '\0');
     file.read(text.data(), length, "header");
     NpyArray array;
-    HeaderParser(file, header_start, text).parse(array);
+    Layout layout;
+    HeaderParser(file, header_start, text).parse(array, layout);
     const auto bytes = checked_bytes(array.type, array.shape);
     if (!bytes)
         file.refuse(header_start, "a shape whose bytes fit 64 bits", "'" + text.substr(0, text.find('}') + 1) + "'");
-    array.data = file.read_bytes(*bytes, "items");
+    array.data = file.read_bytes(layout.half ? *bytes / 2 : *bytes, "items");
     file.expect_end();
     array.digest = file.digest();
+    if (layout.big_endian) swap_bytes(array.data, layout.half ? 2 : item_size(array.type));
+    if (layout.half) widen_halves(array.data);
+    if (layout.fortran_order) reorder(array.shape, item_size(array.type), array.data);
     return array;
 }
 

@@ -1,10 +1,12 @@
 // NPY, NumPy's array file: a checked reader, a one-shot writer and an appender whose file reads correctly at any
-// moment. Little-endian items in C order only; object arrays (pickles) and Fortran order are refused. Format:
+// moment. Whatever a file's byte order and memory order are, arrays come out little-endian and in C order; half
+// precision comes out as float32. Pickled objects are refused. Format:
 // https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -12,7 +14,7 @@
 
 namespace espalier {
 
-enum class NpyType { u1, u2, u4, i4, i8, f4, f8 };
+enum class NpyType { b1, u1, u2, u4, u8, i1, i2, i4, i8, f4, f8 };
 
 /// Bytes of one item.
 std::size_t item_size(NpyType type);
@@ -29,6 +31,47 @@ struct NpyArray {
 /// Reads a file (raw or gzip, told by content). Nothing is allocated from the header before it is checked.
 /// Throws UserError (data) with file, offset, expected and found.
 NpyArray read_npy(const std::filesystem::path& path);
+
+class InputFile;
+/// The same from an open file, to its end.
+NpyArray read_npy(InputFile& file);
+
+/// Calls `use(i, value)` for every item as the C++ type it has (a bool as std::uint8_t).
+template <class Use>
+void for_items(const NpyArray& array, Use&& use) {
+    const auto walk = [&]<class Item>(Item item) {
+        for (std::uint64_t i = 0; i < array.count(); ++i) {
+            std::memcpy(&item, array.data.data() + i * sizeof item, sizeof item);
+            use(i, item);
+        }
+    };
+    switch (array.type) {
+        case NpyType::b1:
+        case NpyType::u1:
+            return walk(std::uint8_t{});
+        case NpyType::u2:
+            return walk(std::uint16_t{});
+        case NpyType::u4:
+            return walk(std::uint32_t{});
+        case NpyType::u8:
+            return walk(std::uint64_t{});
+        case NpyType::i1:
+            return walk(std::int8_t{});
+        case NpyType::i2:
+            return walk(std::int16_t{});
+        case NpyType::i4:
+            return walk(std::int32_t{});
+        case NpyType::i8:
+            return walk(std::int64_t{});
+        case NpyType::f4:
+            return walk(float{});
+        case NpyType::f8:
+            return walk(double{});
+    }
+}
+
+/// Reverses the bytes of every item of `bytes` bytes.
+void swap_bytes(std::vector<std::uint8_t>& data, std::size_t bytes);
 
 /// What stands before the items of an array of NumPy's type `descr` ("<f4"): magic, version, shape; a multiple of 64.
 std::string npy_header(const std::string& descr, const std::vector<std::uint64_t>& shape);

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "espalier/error.hpp"
+#include "host/formats/input_file.hpp"
 #include "host/formats/npy.hpp"
 #include "host/formats/output_file.hpp"
 
@@ -87,6 +88,19 @@ void write_npz(const std::filesystem::path& path, const std::vector<NpzMember>& 
         file.write(directory.data(), directory.size());
         file.write(end.data(), end.size());
     });
+}
+
+std::vector<std::string> NpzFile::names() const {
+    std::vector<std::string> names;
+    for (const std::string& name : zip_.names()) {
+        if (name.ends_with(".npy")) names.push_back(name.substr(0, name.size() - 4));
+    }
+    return names;
+}
+
+NpyArray NpzFile::read(const std::string& name) const {
+    InputFile member(path() / name, zip_.read(name + ".npy"));
+    return read_npy(member);
 }
 
 }  // namespace espalier

@@ -1,4 +1,4 @@
-// NPZ, NumPy's archive of arrays: a ZIP file of NPY members, stored without compression.
+// NPZ, NumPy's archive of arrays: a ZIP file of NPY members, written without compression, read with or without.
 // Format: https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT
 #pragma once
 
@@ -6,6 +6,9 @@
 #include <filesystem>
 #include <string>
 #include <vector>
+
+#include "host/formats/npy.hpp"
+#include "host/formats/zip.hpp"
 
 namespace espalier {
 
@@ -21,5 +24,22 @@ struct NpzMember {
 /// Writes the archive, whole or not at all; equal arguments give equal bytes. Throws UserError (io) with path and
 /// cause, also beyond the 4 GiB of a plain ZIP file.
 void write_npz(const std::filesystem::path& path, const std::vector<NpzMember>& members);
+
+/// An archive opened for reading.
+class NpzFile {
+public:
+    /// Throws UserError (data) with path, expected and found.
+    explicit NpzFile(const std::filesystem::path& path) : zip_(path) {}
+
+    [[nodiscard]] const std::filesystem::path& path() const { return zip_.path(); }
+    /// Of the arrays, without ".npy".
+    [[nodiscard]] std::vector<std::string> names() const;
+    [[nodiscard]] bool contains(const std::string& name) const { return zip_.contains(name + ".npy"); }
+    /// Throws UserError (data) with path and member, offset, expected and found.
+    [[nodiscard]] NpyArray read(const std::string& name) const;
+
+private:
+    ZipFile zip_;
+};
 
 }  // namespace espalier

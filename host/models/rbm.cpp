@@ -253,8 +253,8 @@ void use_as_units(DataSet& data) {
                                 ", feature " + std::to_string(i % data.features()) + "; rescale the data first");
         }
     }
-    std::fill(data.mean.begin(), data.mean.end(), 0.0);
-    std::fill(data.deviation.begin(), data.deviation.end(), 1.0);
+    data.mean.assign(data.channels, 0.0);
+    data.deviation.assign(data.channels, 1.0);
 }
 
 }  // namespace espalier

@@ -4,6 +4,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "espalier/data_meaning.hpp"
 #include "espalier/error.hpp"
 #include "espalier/number_text.hpp"
 #include "host/system/utf8.hpp"
@@ -49,7 +50,11 @@ OptionTexts read_config_file(const std::string& path) {
 Experiment recorded_experiment(const OptionTexts& texts, const std::string& source) {
     Experiment experiment;
     experiment.train_loss_mean = TrainLossMean::batches;
-    apply(texts, source, experiment);
+    OptionTexts all = texts;
+    if (const auto dataset = texts.find("dataset"); dataset != texts.end()) {
+        all.try_emplace("standardize", standardize_before_the_option(dataset->second));
+    }
+    apply(all, source, experiment);
     return experiment;
 }
 

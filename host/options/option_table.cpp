@@ -178,14 +178,18 @@ std::vector<ExperimentOption> make_table() {
     std::vector<ExperimentOption> table;
     table.push_back(text_option("recipe", "What", "named set of options to start from (--list-recipes)", &E::recipe));
     table.push_back(text_option("dataset", "What",
-                                "mnist, fashion-mnist, emnist-..., cifar-10, synthetic, csv:TRAIN,TEST or "
-                                "npy:TRAIN_X,TRAIN_Y,TEST_X,TEST_Y (espalier data list)",
+                                "mnist, fashion-mnist, emnist-..., cifar-10, synthetic, csv:TRAIN,TEST, "
+                                "npy:TRAIN_X,TRAIN_Y,TEST_X,TEST_Y, idx: alike or npz:FILE (espalier data list)",
                                 &E::dataset));
     table.push_back(
         text_option("data-dir", "What", "look for data in this folder only (default: a search path)", &E::data_dir));
     table.push_back(
         number("train-samples", "What", "use the first N training samples, 0: all", &E::train_samples, 0, 4e9));
     table.push_back(number("test-samples", "What", "use the first N test samples, 0: all", &E::test_samples, 0, 4e9));
+    table.push_back(number("split", "What", "share of the samples of one file that is held out as test samples, e.g. 0.2",
+                           &E::split, 0, 0.99));
+    table.push_back(choice("standardize", "What", "what gets mean 0 and deviation 1, auto: columns of tables, else channels",
+                           &E::standardize, {"auto", "columns", "channels", "none"}));
     table.push_back(model_option());
     table.push_back(layers_option());
     table.push_back(rule("activation", "Network", "of the hidden layers", &E::activation));

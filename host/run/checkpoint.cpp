@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "espalier/data_meaning.hpp"
 #include "espalier/error.hpp"
 #include "espalier/number_text.hpp"
 #include "host/options/config_text.hpp"
@@ -78,6 +79,7 @@ public:
         }
         info.dataset = text("dataset");
         info.dataset_digest = text("dataset_digest");
+        if (metadata_.contains(meaning_key)) info.data_meaning = text(meaning_key);
         info.backend = text("backend");
         info.machine = text("machine");
         info.progress.epoch = count("epoch", info.experiment.epochs);
@@ -223,6 +225,7 @@ void save_checkpoint(const std::filesystem::path& path, const CheckpointInfo& in
                              {"machine", info.machine},
                              {"history", nlohmann::json(info.recorded).dump()},
                              {"program", version()}};
+    if (!info.data_meaning.empty()) metadata[meaning_key] = info.data_meaning;
     if (info.test_loss.has_value()) metadata["test_loss"] = number_text(*info.test_loss);
     std::vector<TensorSource> extra;
     if (info.progress.step > 0) {

@@ -27,6 +27,7 @@ struct CheckpointInfo {
     std::string backend;              // "cpu" or "cuda"
     std::string machine;              // the backend's description when it was written
     std::optional<double> test_loss;  // of the last epoch done, unless another one is begun
+    std::string data_meaning;         // meaning_json(); empty in older checkpoints
 };
 
 struct Checkpoint {

@@ -92,6 +92,9 @@ std::string results_json(const RunResults& results) {
     object["edges"] = results.edges;
     object["parameters"] = results.parameters;
     object["stopped"] = results.stopped;
+    if (!results.class_figures.empty()) {
+        object["class_figures"] = nlohmann::ordered_json::parse(results.class_figures);
+    }
     return json_text(object);
 }
 

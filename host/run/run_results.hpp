@@ -19,6 +19,7 @@ struct RunResults {
     std::uint64_t parameters = 0;
     std::vector<EpochRecord> history;
     bool stopped = false;
+    std::string class_figures;  // class_figures_json() of the test samples, by the network at the end; empty: not made
 };
 
 /// Median over the epochs of the training time of one, in seconds (evolution and tests not counted).

@@ -80,8 +80,7 @@ MemoryEstimate estimate_memory(const Experiment& experiment, int keep) {
 MemoryEstimate estimate_memory(const Experiment& experiment, const Backend& backend, int keep) {
     MemoryEstimate estimate;
     estimate.program_bytes = resident_now();
-    const DataSet data =
-        load_dataset(experiment.dataset, experiment.data_dir, experiment.train_samples, experiment.test_samples);
+    const DataSet data = load_dataset(request_of(experiment));
     check_against_data(experiment, data);
     estimate.data_bytes = bytes_of(data.train) + bytes_of(data.test);
     estimate.activation_bytes = activation_bytes(experiment, backend);

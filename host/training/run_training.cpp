@@ -11,6 +11,7 @@
 #include "espalier/network_file.hpp"
 #include "host/formats/output_file.hpp"
 #include "espalier/initialize_network.hpp"
+#include "host/models/predictions.hpp"
 #include "host/models/rbm.hpp"
 #include "host/options/config_text.hpp"
 #include "host/options/option_table.hpp"
@@ -83,6 +84,8 @@ Experiment predecessor(const Experiment& experiment) {
     earlier.data_dir = experiment.data_dir;
     earlier.train_samples = experiment.train_samples;
     earlier.test_samples = experiment.test_samples;
+    earlier.split = experiment.split;
+    earlier.standardize = experiment.standardize;
     earlier.topology = experiment.topology;
     earlier.seed = experiment.seed;
     earlier.backend = experiment.backend;
@@ -97,6 +100,7 @@ NetworkMetadata metadata(const Experiment& experiment, const DataSet& data, cons
             {"epochs", std::to_string(history.size())},
             {"dataset", data.name},
             {"dataset_digest", data.digest},
+            {meaning_key, meaning_json(data)},
             {"program", version()}};
 }
 
@@ -109,12 +113,24 @@ std::vector<RecordedLayer> recorded_layers(const Network& network) {
 
 /// Reads the data again: while training, only the backend holds them.
 void draw_rbm(const Experiment& experiment, const Network& network, const fs::path& folder) {
-    DataSet data =
-        load_dataset(experiment.dataset, experiment.data_dir, experiment.train_samples, experiment.test_samples);
+    DataSet data = load_dataset(request_of(experiment));
     use_as_units(data);
     write_rbm_pictures(
         {folder / run_layout::receptive_fields, folder / run_layout::reconstructions, folder / run_layout::samples},
         network, data, experiment.seed, experiment.threads);
+}
+
+/// What the saved network answers to the test samples, by class; empty if there is no memory for a second copy of it.
+std::string figures_by_class(const Experiment& experiment, Backend& backend, const Network& network,
+                             const DataSet& data, Progress& progress) {
+    try {
+        const Predictions predictions = predict(backend, experiment, network, data, data.test);
+        return class_figures_json(class_figures(predictions, data.test.labels, data.class_names));
+    } catch (const UserError& error) {
+        if (error.code() != ExitCode::device) throw;
+        progress.say(std::string("warning: no figures by class: ") + error.what());
+        return "";
+    }
 }
 
 void count_parameters(const Network& network, RunResults& results) {
@@ -154,8 +170,7 @@ RunStart choose_start(const Experiment& experiment, const RunPlace& place) {
         file = results.run_dir / run_layout::network;
     }
     start.backend = make_backend(experiment, &start.remark);
-    start.data =
-        load_dataset(experiment.dataset, experiment.data_dir, experiment.train_samples, experiment.test_samples);
+    start.data = load_dataset(request_of(experiment));
     check_against_data(experiment, start.data);
     if (experiment.model == ModelKind::rbm) use_as_units(start.data);
     if (start.resumed.has_value()) {
@@ -184,6 +199,7 @@ struct RunRecords {
         }
         progress.say(start.data.name + " from " + start.data.source + ", " + std::to_string(start.data.train.count()) +
                      " + " + std::to_string(start.data.test.count()) + " samples; " + start.backend->describe());
+        for (const std::string& each : start.data.remarks) progress.say(each);
         if (start.resumed) say_resumed(experiment, *start.resumed, *start.backend, progress);
         // A run that is to train more epochs is complete no longer.
         if (start.resumed && start.resumed->info.progress.epoch < experiment.epochs) {
@@ -217,7 +233,8 @@ TrainedRun train(const Experiment& experiment, const RunPlace& place, RunStart& 
                                start.data.digest,
                                start.backend->name(),
                                start.backend->describe(),
-                               {}});
+                               {},
+                               meaning_json(start.data)});
     ProgressObserver progress(records.progress);
     const double steps = steps_per_epoch(experiment, start.data);
 
@@ -227,7 +244,8 @@ TrainedRun train(const Experiment& experiment, const RunPlace& place, RunStart& 
     }
     if (start.resumed) trainer.continue_from(start.resumed->info.progress, std::move(start.resumed->history));
     start.network = {};
-    start.data.train = start.data.test = {};
+    start.data.train = {};
+    if (experiment.model == ModelKind::rbm) start.data.test = {};
 
     const TrainingProgress& begun = trainer.progress();
     records.progress.begin((begun.epoch + begun.step / steps) / experiment.epochs);
@@ -247,10 +265,14 @@ TrainedRun train(const Experiment& experiment, const RunPlace& place, RunStart& 
 
 /// Part four: what is made of a run once. In the order of worth: if the disk fills up, the network is there and only
 /// its pictures are not; the results come last of all, because who finds them finds a finished run.
-void close_run(const RunPlace& place, const DataSet& data, RunRecords& records, TrainedRun& run) {
+void close_run(const RunPlace& place, const RunStart& start, RunRecords& records, TrainedRun& run) {
+    const DataSet& data = start.data;
     const Experiment& experiment = run.results.experiment;
     const fs::path& folder = run.results.run_dir;
     save_network(folder / run_layout::network, run.network, metadata(experiment, data, run.results.history));
+    if (!run.results.stopped && experiment.model == ModelKind::mlp) {
+        run.results.class_figures = figures_by_class(experiment, *start.backend, run.network, data, records.progress);
+    }
     if (!run.results.history.empty()) {
         if (experiment.model == ModelKind::rbm) draw_rbm(experiment, run.network, folder);
         run.network = {};  // the report reads its own
@@ -299,7 +321,7 @@ RunResults run_training(const Experiment& experiment, const RunPlace& place) {
     if (start.stopped.has_value()) return std::move(*start.stopped);
     RunRecords records(experiment, place, start);
     TrainedRun run = train(experiment, place, start, records);
-    close_run(place, start.data, records, run);
+    close_run(place, start, records, run);
     return std::move(run.results);
 }
 

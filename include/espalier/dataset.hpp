@@ -3,11 +3,14 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "espalier/backend.hpp"
+#include "espalier/experiment.hpp"
 #include "espalier/index.hpp"
+#include "espalier/data_meaning.hpp"
 
 namespace espalier {
 
@@ -19,18 +22,12 @@ struct Split {
     [[nodiscard]] std::uint32_t count() const { return static_cast<std::uint32_t>(labels.size()); }
 };
 
-struct DataSet {
-    std::string name;
-    std::string source;  // the folder or file it was read from, for the log
-    std::string digest;  // SHA-256 over the decompressed files' digests; of the generator's parameters for "synthetic"
-    Index height = 0, width = 0, channels = 1;  // image shape; height 1 for plain features
-    Index classes = 0;
-    double scale = 1;               // x = (value * scale - mean) / deviation, per channel
-    std::vector<double> mean;       // [channels]
-    std::vector<double> deviation;  // [channels]
+struct DataSet : DataMeaning {
+    std::string source;                // the folder or file it was read from, for the log
+    std::vector<std::string> remarks;  // what a reader of the log should know, sentences; "warning: ..." some
+    bool table = false;                // columns of measurements, not pixels
+    bool labelled = true;              // false: the labels, all 0, mean nothing
     Split train, test;
-
-    [[nodiscard]] Index features() const { return height * width * channels; }
 };
 
 /// A known data set, for `espalier data list` and the help text.
@@ -40,20 +37,62 @@ struct DataSetInfo {
 };
 std::vector<DataSetInfo> known_datasets();
 
+struct DataRequest {
+    std::string name;      // see load_dataset()
+    std::string data_dir;  // look here only; empty: on the search path
+    std::uint32_t train_samples = 0, test_samples = 0;  // keep the first of each split; 0: all
+    Standardize standardize = Standardize::automatic;
+    double split = 0;  // share of the samples of a data set without test samples that becomes them
+    /// What the network that will see the data knows: classes, columns and normalisation are taken from it where it
+    /// says them, and a data set of one file is all test samples.
+    const DataMeaning* network = nullptr;
+    bool needs_labels = true;  // false: one file may hold features only
+};
+
+/// What an experiment asks for.
+DataRequest request_of(const Experiment& experiment);
+
 /// Reads a data set by name ("mnist", "fashion-mnist", "emnist-letters", "cifar-10", "synthetic") or by description
-/// ("csv:TRAIN,TEST[,label=first|last|COLUMN]", "npy:TRAIN_X,TRAIN_Y,TEST_X,TEST_Y"). Searched: data_dir alone if it is
-/// given, else $ESPALIER_DATA, datasets/, the cache `espalier data fetch` fills, system and torchvision folders. Keeps
-/// the first train_samples / test_samples of each split (0: all); "synthetic" makes as many as asked for.
-/// Mean and deviation are those of the whole training split, per channel; MNIST has its published constants.
-/// Throws UserError: data with path, expected and found, and the command that fetches it; usage for an unknown name or
-/// more samples than there are.
+/// (docs/data-forms.md): "csv:TRAIN,TEST", "npy:TRAIN_X,TRAIN_Y,TEST_X,TEST_Y", "idx:" alike, "npz:FILE", and with
+/// `split` or a network "csv:FILE", "npy:X,Y"; csv takes ",label=first|last|COLUMN|NAME,header=yes|no" behind.
+/// Searched: data_dir alone if it is given, else $ESPALIER_DATA, datasets/, the cache `espalier data fetch` fills,
+/// system and torchvision folders. "synthetic" makes as many samples as asked for.
+/// Mean and deviation are those of the whole training split, per channel, of tables per column; MNIST has its published
+/// constants. Throws UserError: data with path, expected and found, and the command that fetches it; usage for an
+/// unknown name or more samples than there are.
+DataSet load_dataset(const DataRequest& request);
 DataSet load_dataset(const std::string& name, const std::string& data_dir, std::uint32_t train_samples = 0,
                      std::uint32_t test_samples = 0);
+
+/// The shape of samples in memory; height 1 and one channel for plain features.
+struct SampleShape {
+    Index height = 1, width = 0, channels = 1;
+};
+
+/// A data set from memory: `samples` [samples][channels][height][width], `labels` one class from 0 for each; the test
+/// samples alike, possibly none. Copies both. Bytes are scaled to [0, 1]. Mean and deviation are measured on the training
+/// samples as `standardize` says; the digest is that of the samples and labels.
+/// Throws UserError (data) saying which sample is wrong.
+DataSet make_dataset(std::span<const float> samples, std::span<const std::int64_t> labels, SampleShape shape,
+                     std::span<const float> test_samples = {}, std::span<const std::int64_t> test_labels = {},
+                     Standardize standardize = Standardize::automatic);
+DataSet make_dataset(std::span<const std::uint8_t> samples, std::span<const std::int64_t> labels, SampleShape shape,
+                     std::span<const std::uint8_t> test_samples = {}, std::span<const std::int64_t> test_labels = {},
+                     Standardize standardize = Standardize::automatic);
 
 /// True if all files of a known data set are found on the search path (contents not verified).
 bool is_present(const std::string& name, const std::string& data_dir);
 
-/// A split uploaded to a backend, with the normalisation folded into one multiply-add per channel.
+/// Measures the mean and deviation a network will subtract and divide by, on the training split, by `how`; what is set
+/// already stays. A constant channel or column keeps deviation 1.
+void measure(DataSet& data, Standardize how);
+
+/// Moves a share of the samples, of every class alike and chosen by a fixed permutation, out of `from`; those left and
+/// those moved keep their order. The same samples for the same labels and share, whatever the seed of a run.
+Split hold_out(Split& from, std::size_t features, double share);
+
+/// A split uploaded to a backend, with the normalisation folded into one multiply-add per channel; columns are
+/// normalised on the way.
 class UploadedSplit {
 public:
     UploadedSplit(Backend& backend, const DataSet& data, const Split& split);

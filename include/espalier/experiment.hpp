@@ -40,6 +40,10 @@ enum class TrainLossMean { samples, batches };
 /// What is trained: a classifier, or a restricted Boltzmann machine (two widths: visible and hidden units).
 enum class ModelKind { mlp, rbm };
 
+/// What is made alike before training: each column of measurements, each channel of an image, or nothing; automatic:
+/// the columns of tables and the channels of images.
+enum class Standardize { automatic, columns, channels, none };
+
 /// What `init_from` says for the visible biases of an RBM that begin with the training data.
 constexpr const char* init_from_data = "data";
 
@@ -93,6 +97,8 @@ struct Experiment {
     std::uint64_t seed = 1;
     std::uint32_t train_samples = 0;  // 0: all
     std::uint32_t test_samples = 0;
+    double split = 0;  // share of a data set without test samples that becomes them
+    Standardize standardize = Standardize::automatic;
     std::string init_from;        // a network file to start from, "recipe:NAME": the network that recipe ends with, or
                                   // init_from_data
     bool reset_optimizer = true;  // with init_from: start with fresh optimizer memory

@@ -73,6 +73,9 @@ TEST_F(DataTest, MnistFromEveryUsualPlaceAndName) {
             EXPECT_EQ(data.test.bytes[11], 11);
             EXPECT_THAT(data.mean, ElementsAre(0.1307));
             EXPECT_THAT(data.deviation, ElementsAre(0.3081));
+            EXPECT_EQ(data.class_names[9], "9");
+            EXPECT_THAT(data.remarks, ElementsAre(AllOf(HasSubstr("warning: train-images-idx3-ubyte"),
+                                                        HasSubstr("differ from the published mnist"))));
         }
     }
 }
@@ -151,6 +154,34 @@ TEST_F(DataTest, CifarHasThreeChannels) {
     EXPECT_EQ(data.deviation[0], 1) << "a constant channel";
 }
 
+TEST_F(DataTest, ADownloadedArchiveIsReadWhereItLies) {
+    const fs::path inside = dir_ / "inside" / "cifar-10-batches-bin";
+    for (int i = 1; i <= 5; ++i) {
+        write_file(inside / ("data_batch_" + std::to_string(i) + ".bin"), std::string(1, '\1') + ramp(3072));
+    }
+    write_file(inside / "test_batch.bin", '\2' + ramp(3072));
+    const fs::path there = dir_ / "there";
+    fs::create_directory(there);
+    const std::string archive = (there / "cifar-10-binary.tar.gz").string();
+    ASSERT_EQ(run_program({"tar", "-czf", archive, "-C", (dir_ / "inside").string(), "cifar-10-batches-bin"}).status, 0);
+    const DataSet unpacked = load_dataset("cifar-10", (dir_ / "inside").string());
+    const DataSet packed = load_dataset("cifar-10", there.string());
+    EXPECT_EQ(packed.digest, unpacked.digest);
+    EXPECT_EQ(packed.train.bytes, unpacked.train.bytes);
+    EXPECT_EQ(packed.test.labels, unpacked.test.labels);
+    EXPECT_EQ(packed.source, archive);
+    const auto verified = verify_files(*find_known("cifar-10"), *locate(*find_known("cifar-10"), there.string()));
+    ASSERT_EQ(verified.size(), 1U);
+    EXPECT_THAT(verified[0].fault, HasSubstr("expected SHA-256"));
+    const std::string bytes = text_of(archive);
+    for (const std::size_t size : {std::size_t{0}, std::size_t{100}, bytes.size() / 2, bytes.size() - 1}) {
+        write_file(archive, bytes.substr(0, size));
+        EXPECT_THAT(refusal(ExitCode::data, [&] { load_dataset("cifar-10", there.string()); }), HasSubstr(archive)) << size;
+    }
+    write_file(archive, "<html>");
+    EXPECT_THAT(refusal(ExitCode::data, [&] { load_dataset("cifar-10", there.string()); }), HasSubstr("expected 512 bytes of a TAR header"));
+}
+
 TEST_F(DataTest, DamageIsReportedWithPathAndRemedy) {
     write_idx_set(dir_);
     put("t10k-labels-idx1-ubyte", idx({3}, "\1\2\3"));
@@ -195,7 +226,9 @@ TEST_F(DataTest, CsvWithHeaderAndLabelFirstOrLast) {
     EXPECT_THAT(data.test.floats, ElementsAre(4, 5));
     EXPECT_EQ(data.classes, 2U);
     EXPECT_EQ(data.features(), 2U);
-    EXPECT_NEAR(data.mean[0], 101.5 / 4, 1e-9);
+    EXPECT_THAT(data.mean, ElementsAre(50.25, 0.5)) << "of each column";
+    EXPECT_THAT(data.deviation, ElementsAre(49.75, 2.5));
+    EXPECT_THAT(data.column_names, ElementsAre("a", "b"));
     put("last.csv", gzipped("7,8,1\n9,10,0\n"));
     const DataSet last = load_dataset("csv:last.csv,last.csv,label=last", dir_.string());
     EXPECT_THAT(last.train.labels, ElementsAre(1, 0));
@@ -206,7 +239,7 @@ TEST_F(DataTest, CsvWithHeaderAndLabelFirstOrLast) {
 TEST_F(DataTest, CsvFaultsNameLineAndColumn) {
     const auto says = [&](const std::string& text) {
         const fs::path path = put("bad.csv", text);
-        const std::string sentence = refusal(ExitCode::data, [&] { read_csv(path, 1); });
+        const std::string sentence = refusal(ExitCode::data, [&] { read_csv(path); });
         EXPECT_THAT(sentence, HasSubstr(path.string()));
         return sentence;
     };
@@ -214,11 +247,10 @@ TEST_F(DataTest, CsvFaultsNameLineAndColumn) {
     EXPECT_THAT(says("1,2\n1,nan\n"), HasSubstr("line 2, column 2"));
     EXPECT_THAT(says("1,2\n1,1e300\n"), HasSubstr("line 2, column 2: expected a number a float can hold"));
     EXPECT_THAT(says("1,2\n1.5,2\n"), HasSubstr("line 2, column 1: expected a label"));
-    EXPECT_THAT(says("1,2\n-1,2\n"), HasSubstr("line 2, column 1: expected a label"));
-    EXPECT_THAT(says("1,2\n99999,2\n"), HasSubstr("from 0 to 65535"));
+    EXPECT_THAT(says("1,2\n1e99,2\n"), HasSubstr("line 2, column 1: expected a label"));
     EXPECT_THAT(says("1,2\n1,2,3\n"), HasSubstr("line 2: expected 2 columns as in the lines above, found 3"));
-    EXPECT_THAT(says("1,2\n1,\n"), HasSubstr("line 2, column 2"));
-    EXPECT_THAT(says("1;2\n"), HasSubstr("with commas between, found one column"));
+    EXPECT_THAT(says("1,2\n1,\n"), HasSubstr("line 2, column 2: expected a finite number, found a missing value"));
+    EXPECT_THAT(says("12\n"), HasSubstr("with commas, semicolons, tabs or blanks between, found one column"));
     EXPECT_THAT(says("label,x\n"), HasSubstr("expected samples, found none"));
     EXPECT_THAT(says(""), HasSubstr("expected samples, found none"));
     EXPECT_THAT(says("<html>"), HasSubstr("an HTML or XML page"));
@@ -229,8 +261,10 @@ TEST_F(DataTest, CsvSplitsMustAgree) {
     put("train.csv", "0,1\n1,2\n");
     put("wide.csv", "0,1,2\n");
     put("more.csv", "2,1\n");
-    EXPECT_THAT(refused("csv:train.csv,wide.csv"), HasSubstr("expected 2 columns"));
-    EXPECT_THAT(refused("csv:train.csv,more.csv"), HasSubstr("expected labels from 0 to 1 as for training, found 2"));
+    EXPECT_THAT(refused("csv:train.csv,wide.csv"), HasSubstr("expected samples of 1 features as in"));
+    EXPECT_THAT(refused("csv:train.csv,more.csv"),
+                HasSubstr("more.csv: line 1: expected a label the training split knows (2 classes: 0 = 0, 1 = 1), "
+                          "found '2'"));
 }
 
 TEST_F(DataTest, SyntheticIsDeterministicBalancedAndEmptyAtTheMargin) {
@@ -282,6 +316,38 @@ TEST_F(DataTest, UploadedSplitFoldsNormalisationIntoOneMultiplyAdd) {
     EXPECT_EQ(samples.floats, nullptr);
 }
 
+TEST_F(DataTest, ColumnsAreNormalisedOnTheWayToTheBackend) {
+    const auto backend = make_cpu_backend(1);
+    put("a.csv", "0,1000,0.1,7\n1,3000,0.3,7\n");
+    DataSet data = load_dataset("csv:a.csv,a.csv", dir_.string());
+    EXPECT_THAT(data.deviation, ElementsAre(1000, testing::DoubleNear(0.1, 1e-8), 1)) << "a constant column keeps 1";
+    const UploadedSplit uploaded(*backend, data, data.test);
+    std::vector<float> values(6);
+    backend->download(values.data(), uploaded.samples().floats, values.size() * sizeof(float));
+    EXPECT_THAT(values, testing::Pointwise(testing::FloatNear(1e-6F), std::vector<float>{-1, -1, 0, 1, 1, 0}));
+    EXPECT_EQ(uploaded.samples().factor[0], 1);
+    EXPECT_EQ(uploaded.samples().offset[0], 0);
+}
+
+TEST_F(DataTest, StandardizeSaysWhatIsMadeAlike) {
+    put("a.csv", "0,1,10\n1,3,30\n");
+    DataRequest request;
+    request.name = "csv:a.csv,a.csv";
+    request.data_dir = dir_.string();
+    request.standardize = Standardize::channels;
+    EXPECT_THAT(load_dataset(request).mean, ElementsAre(11));
+    request.standardize = Standardize::none;
+    DataSet data = load_dataset(request);
+    EXPECT_THAT(data.mean, ElementsAre(0));
+    EXPECT_THAT(data.deviation, ElementsAre(1));
+    write_idx_set(dir_);
+    request.name = "mnist";
+    request.standardize = Standardize::columns;
+    data = load_dataset(request);
+    EXPECT_EQ(data.mean.size(), 6U);
+    EXPECT_NEAR(data.mean[1], (1 + 7 + 13 + 19) / 4.0 / 255, 1e-12);
+}
+
 TEST(CatalogTest, EverySetIsDescribedFully) {
     std::set<std::string> names;
     for (const KnownSet& set : catalog()) {
@@ -290,6 +356,8 @@ TEST(CatalogTest, EverySetIsDescribedFully) {
         EXPECT_THAT(set.summary, HasSubstr(std::to_string(set.classes) + " classes"));
         EXPECT_EQ(set.files.empty(), set.format == DataFormat::synthetic);
         EXPECT_EQ(set.mirrors.empty(), set.files.empty());
+        EXPECT_EQ(set.class_names.size(), set.classes);
+        EXPECT_EQ(std::set<std::string>(set.class_names.begin(), set.class_names.end()).size(), set.classes);
         for (const DataFile& file : set.files)
             EXPECT_TRUE(file.digest.empty() || file.digest.size() == 64) << file.name;
         for (const std::string& mirror : set.mirrors) EXPECT_TRUE(mirror.ends_with("/")) << mirror;
@@ -322,7 +390,7 @@ TEST_F(FetchTest, TriesMirrorsInTurnAndVerifies) {
     write_file(dir_ / "broken" / "tiny-labels-idx1-ubyte.gz", "<!DOCTYPE html>");
     fetch_dataset(set_, to_);
     EXPECT_THAT(fetched(), ElementsAre("tiny-labels-idx1-ubyte.gz"));
-    const auto verified = verify_files(set_, {to_, {to_ / "tiny-labels-idx1-ubyte.gz"}});
+    const auto verified = verify_files(set_, {to_, {to_ / "tiny-labels-idx1-ubyte.gz"}, {}});
     EXPECT_EQ(verified[0].fault, "");
     EXPECT_EQ(verified[0].digest, set_.files[0].digest);
     fs::remove_all(dir_ / "good");
@@ -342,7 +410,7 @@ TEST_F(FetchTest, FailureSaysWhatEachMirrorAnsweredAndLeavesNothing) {
 
 TEST_F(FetchTest, ReplacesADamagedFile) {
     write_file(to_ / "tiny-labels-idx1-ubyte", "damaged");
-    EXPECT_THAT(verify_files(set_, {to_, {to_ / "tiny-labels-idx1-ubyte"}})[0].fault, HasSubstr("expected SHA-256"));
+    EXPECT_THAT(verify_files(set_, {to_, {to_ / "tiny-labels-idx1-ubyte"}, {}})[0].fault, HasSubstr("expected SHA-256"));
     fetch_dataset(set_, to_);
     EXPECT_THAT(fetched(), ElementsAre("tiny-labels-idx1-ubyte.gz"));
 }

@@ -54,9 +54,9 @@ TEST_F(IdxTest, ReadsRawAndGzipByContentWhateverTheName) {
     for (const std::string& bytes : {good_, gzipped(good_)}) {
         for (const char* name : {"images", "images.gz"}) {
             write_file(folder_.path() / name, bytes);
-            const IdxArray array = read_idx(folder_.path() / name, 3);
+            const NpyArray array = read_idx(folder_.path() / name, 3);
             EXPECT_THAT(array.shape, testing::ElementsAre(2, 3, 4));
-            EXPECT_EQ(std::string(array.items.begin(), array.items.end()), ramp(24));
+            EXPECT_EQ(std::string(array.data.begin(), array.data.end()), ramp(24));
             EXPECT_EQ(array.digest, sha256(good_));
         }
     }
@@ -66,8 +66,8 @@ TEST_F(IdxTest, ReadsFilesOfManyPieces) {
     const std::string items = ramp(5000 * 1000);
     for (const bool pack : {false, true}) {
         write_file(path_, pack ? gzipped(idx({5000, 1000}, items)) : idx({5000, 1000}, items));
-        const IdxArray array = read_idx(path_, 2);
-        EXPECT_TRUE(std::equal(array.items.begin(), array.items.end(), items.begin(), items.end(),
+        const NpyArray array = read_idx(path_, 2);
+        EXPECT_TRUE(std::equal(array.data.begin(), array.data.end(), items.begin(), items.end(),
                                [](std::uint8_t a, char b) { return a == static_cast<std::uint8_t>(b); }));
         EXPECT_EQ(array.digest, sha256(idx({5000, 1000}, items)));
     }
@@ -102,14 +102,50 @@ TEST_F(IdxTest, TrailingBytesAreRefused) {
     EXPECT_THAT(refused(good_ + "x"), HasSubstr("at byte 40 expected the end of the file, found 1 trailing bytes"));
     EXPECT_THAT(refused(gzipped(good_ + "x")), HasSubstr("at byte 40 expected the end of the file"));
     EXPECT_THAT(refused(gzipped(good_) + "x"), HasSubstr("after the gzip stream"));
-    EXPECT_THAT(refused(gzipped(good_) + gzipped(good_)), HasSubstr("after the gzip stream"));
+    EXPECT_THAT(refused(gzipped(good_) + gzipped(good_)), HasSubstr("at byte 40 expected the end of the file"));
+}
+
+TEST_F(IdxTest, AllMembersOfAGzipFileAreRead) {
+    for (std::size_t cut = 0; cut <= good_.size(); ++cut) {
+        write_file(path_, gzipped(good_.substr(0, cut)) + gzipped(good_.substr(cut)));
+        EXPECT_EQ(read_idx(path_, 3).digest, sha256(good_)) << cut;
+    }
+    const std::string two = gzipped(good_.substr(0, 20)) + gzipped(good_.substr(20));
+    for (std::size_t size = 0; size < two.size(); ++size) refused(two.substr(0, size));
+}
+
+TEST_F(IdxTest, ItemsOfSeveralTypesComeOutLittleEndian) {
+    const auto typed = [&](char code, const std::string& items) {
+        std::string bytes = idx({2}, items);
+        bytes[2] = code;
+        write_file(path_, bytes);
+        return read_idx(path_, 0);
+    };
+    NpyArray array = typed(0x09, "\xff\x7f");
+    EXPECT_EQ(array.type, NpyType::i1);
+    EXPECT_THAT(items_of<std::int8_t>(array), testing::ElementsAre(-1, 127));
+    EXPECT_THAT(items_of<std::int16_t>(typed(0x0b, std::string("\xff\xfe\x01\x00", 4))), testing::ElementsAre(-2, 256));
+    EXPECT_THAT(items_of<std::int32_t>(typed(0x0c, std::string("\0\0\1\0\xff\xff\xff\xff", 8))),
+                testing::ElementsAre(256, -1));
+    EXPECT_THAT(items_of<float>(typed(0x0d, std::string("\x3f\x80\0\0\xc0\0\0\0", 8))), testing::ElementsAre(1, -2));
+    EXPECT_THAT(items_of<double>(typed(0x0e, std::string("\x3f\xf0\0\0\0\0\0\0\xc0\0\0\0\0\0\0\0", 16))),
+                testing::ElementsAre(1, -2));
+}
+
+TEST_F(IdxTest, AFileInMemoryReadsLikeOneOnTheDisk) {
+    for (const std::string& bytes : {good_, gzipped(good_), gzipped(good_.substr(0, 9)) + gzipped(good_.substr(9))}) {
+        InputFile file("member", {bytes.begin(), bytes.end()});
+        EXPECT_EQ(read_idx(file, 3).digest, sha256(good_));
+    }
+    InputFile cut("archive/member", {good_.begin(), good_.end() - 1});
+    EXPECT_THAT(refusal(ExitCode::data, [&] { read_idx(cut, 3); }), HasSubstr("archive/member: at byte 16"));
 }
 
 TEST_F(IdxTest, WrongHeadersAreRefusedWithPlaceExpectedAndFound) {
-    std::string floats = good_;
-    floats[2] = '\x0d';
-    EXPECT_THAT(refused(floats),
-                HasSubstr("at byte 2 expected item type 8 (unsigned bytes), found type 13. Mend it so."));
+    std::string unknown = good_;
+    unknown[2] = '\x0a';
+    EXPECT_THAT(refused(unknown),
+                HasSubstr("at byte 2 expected an item type (8, 9, 11, 12, 13 or 14), found type 10. Mend it so."));
     EXPECT_THAT(refused(good_, 1), HasSubstr("at byte 3 expected 1 dimensions, found 3 dimensions"));
     EXPECT_THAT(refused("\x01" + good_), AllOf(HasSubstr("at byte 0 expected"), HasSubstr("found bytes 01 00 00 08")));
     EXPECT_THAT(refused(idx({0, 3, 4}, "")), HasSubstr("at byte 4 expected a positive extent, found 0"));

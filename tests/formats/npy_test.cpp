@@ -4,11 +4,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
 #include "data_files.hpp"
-#include "host/data/npy_pair.hpp"
+#include "host/data/arrays.hpp"
 #include "temporary_folder.hpp"
 
 namespace espalier {
@@ -109,9 +110,10 @@ TEST_F(NpyTest, HostileHeadersAreRefused) {
     };
     EXPECT_THAT(refused("<html>"), HasSubstr("at byte 0 expected an NPY file"));
     EXPECT_THAT(refused(npy(header("'|O'", "False", "(1,)"), "x")), HasSubstr("'|O' (pickled objects)"));
-    EXPECT_THAT(refused(npy(header("'>f4'", "False", "(1,)"), "xxxx")), HasSubstr("found '>f4'"));
+    EXPECT_THAT(refused(npy(header("'<U3'", "False", "(1,)"), std::string(12, 'x'))), HasSubstr("return_inverse=True"));
+    EXPECT_THAT(refused(npy(header("'<c8'", "False", "(1,)"), std::string(8, 'x'))), HasSubstr("complex"));
     EXPECT_THAT(refused(npy(header("[('a', '<f4')]", "False", "(1,)"), "xxxx")), HasSubstr("a record type"));
-    EXPECT_THAT(refused(npy(header("'<f4'", "True", "(1,)"), "xxxx")), HasSubstr("numpy.ascontiguousarray"));
+    EXPECT_THAT(refused(npy(header("'<f4'", "Maybe", "(1,)"), "xxxx")), HasSubstr("True or False"));
     EXPECT_THAT(refused(npy(header("'<f4'", "False", "(-1,)"), "")), HasSubstr("expected in the NPY header an extent"));
     EXPECT_THAT(refused(npy(header("'<f4'", "False", "(99999999999999999999,)"), "")), HasSubstr("an extent"));
     EXPECT_THAT(refused(npy(header("'<f4'", "False", "(4294967296, 4294967296)"), "")), HasSubstr("fit 64 bits"));
@@ -130,34 +132,113 @@ TEST_F(NpyTest, EveryTruncationIsRefused) {
     }
 }
 
-TEST_F(NpyTest, PairOfBytesAndLabels) {
+/// What numpy.save writes of an array of this type, 2 x 3 items 0, 1, ..., 5 in the given order.
+std::string typed(const std::string& descr, const std::string& items, bool fortran = false) {
+    return npy("{'descr': '" + descr + "', 'fortran_order': " + (fortran ? "True" : "False") + ", 'shape': (2, 3), }",
+               items);
+}
+
+template <class Item>
+std::string bytes_of(std::vector<Item> items, bool big_endian) {
+    std::string bytes(reinterpret_cast<const char*>(items.data()), items.size() * sizeof(Item));
+    for (std::size_t i = 0; big_endian && i < bytes.size(); i += sizeof(Item)) {
+        std::reverse(bytes.begin() + static_cast<std::ptrdiff_t>(i),
+                     bytes.begin() + static_cast<std::ptrdiff_t>(i + sizeof(Item)));
+    }
+    return bytes;
+}
+
+TEST_F(NpyTest, SamplesOfEveryTypeByteOrderAndMemoryOrder) {
+    const auto check = [&]<class Item>(const std::string& kind, Item) {
+        for (const bool big : {false, true}) {
+            const std::string descr = (sizeof(Item) == 1 ? "|" : big ? ">" : "<") + kind;
+            write_file(path_, typed(descr, bytes_of<Item>({0, 1, 2, 3, 4, 5}, big)));
+            const ArraySamples rows = samples_of(read_npy(path_), "x");
+            const std::vector<float> values = rows.floats.empty() ? std::vector<float>(rows.bytes.begin(), rows.bytes.end()) : rows.floats;
+            EXPECT_THAT(values, ElementsAre(0, 1, 2, 3, 4, 5)) << descr;
+            EXPECT_EQ(rows.bytes.empty(), kind != "u1");
+            EXPECT_TRUE(rows.table);
+            write_file(path_, typed(descr, bytes_of<Item>({0, 3, 1, 4, 2, 5}, big), true));
+            EXPECT_EQ(samples_of(read_npy(path_), "x").floats, rows.floats) << descr << " in Fortran order";
+        }
+    };
+    check("u1", std::uint8_t{});
+    check("u2", std::uint16_t{});
+    check("u4", std::uint32_t{});
+    check("u8", std::uint64_t{});
+    check("i1", std::int8_t{});
+    check("i2", std::int16_t{});
+    check("i4", std::int32_t{});
+    check("i8", std::int64_t{});
+    check("f4", float{});
+    check("f8", double{});
+    for (const bool big : {false, true}) {
+        // 0, 1, -2, the largest, the smallest, 1/3 rounded
+        write_file(path_, typed(big ? ">f2" : "<f2",
+                                bytes_of<std::uint16_t>({0, 0x3c00, 0xc000, 0x7bff, 0x0001, 0x3555}, big)));
+        EXPECT_THAT(samples_of(read_npy(path_), "x").floats,
+                    ElementsAre(0, 1, -2, 65504, std::ldexp(1.0F, -24), 0.33325195F));
+    }
+    write_file(path_, typed("|b1", std::string("\0\1\0\1\1\1", 6)));
+    EXPECT_THAT(samples_of(read_npy(path_), "x").floats, ElementsAre(0, 1, 0, 1, 1, 1)) << "not scaled as bytes are";
+}
+
+TEST_F(NpyTest, FortranOrderOfThreeDimensions) {
+    // numpy.asfortranarray(numpy.arange(24).reshape(2, 3, 4))
+    std::string items;
+    for (int k = 0; k < 4; ++k) {
+        for (int j = 0; j < 3; ++j) {
+            for (int i = 0; i < 2; ++i) items += static_cast<char>(12 * i + 4 * j + k);
+        }
+    }
+    write_file(path_, npy("{'descr': '|u1', 'fortran_order': True, 'shape': (2, 3, 4), }", items));
+    EXPECT_EQ(std::string(reinterpret_cast<const char*>(read_npy(path_).data.data()), 24), ramp(24));
+}
+
+TEST_F(NpyTest, ImagesBecomePlanar) {
     const auto x = array<std::uint8_t>("x.npy", NpyType::u1, {2, 1, 2, 3}, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12});
-    const auto y = array<std::int64_t>("y.npy", NpyType::i8, {2}, {1, 0});
-    const NpySamples samples = read_npy_pair(x, y);
+    const ArraySamples samples = samples_of(read_npy(x), "x");
     EXPECT_EQ(samples.height, 1U);
     EXPECT_EQ(samples.width, 2U);
     EXPECT_EQ(samples.channels, 3U);
-    EXPECT_THAT(samples.split.bytes, ElementsAre(1, 4, 2, 5, 3, 6, 7, 10, 8, 11, 9, 12)) << "planar";
-    EXPECT_THAT(samples.split.labels, ElementsAre(1, 0));
+    EXPECT_FALSE(samples.table);
+    EXPECT_THAT(samples.bytes, ElementsAre(1, 4, 2, 5, 3, 6, 7, 10, 8, 11, 9, 12));
 }
 
-TEST_F(NpyTest, PairOfNumbersAndItsRefusals) {
-    const auto x = array<double>("x.npy", NpyType::f8, {2, 2}, {0.5, 1, 2, 3});
+TEST_F(NpyTest, LabelsOfEveryForm) {
+    const auto names = [&](const std::filesystem::path& path, std::uint64_t samples) {
+        const LabelTable table = labels_of(read_npy(path), samples, path.string());
+        std::vector<std::string> labels;
+        for (const std::int32_t code : table.codes) labels.push_back(table.names[static_cast<std::size_t>(code)]);
+        return labels;
+    };
+    EXPECT_THAT(names(array<std::int32_t>("i.npy", NpyType::i4, {3}, {5, -1, 5}), 3), ElementsAre("5", "-1", "5"));
+    EXPECT_THAT(names(array<std::int64_t>("c.npy", NpyType::i8, {2, 1}, {1, 0}), 2), ElementsAre("1", "0"));
+    EXPECT_THAT(names(array<double>("f.npy", NpyType::f8, {2}, {2.0, 1.0}), 2), ElementsAre("2", "1"));
+    EXPECT_THAT(names(array<std::uint8_t>("b.npy", NpyType::b1, {2}, {1, 0}), 2), ElementsAre("1", "0"));
+    EXPECT_THAT(names(array<float>("h.npy", NpyType::f4, {2, 3}, {0, 0, 1, 1, 0, 0}), 2), ElementsAre("2", "0"));
+}
+
+TEST_F(NpyTest, SamplesAndLabelsThatAreRefused) {
     const auto y = array<std::int32_t>("y.npy", NpyType::i4, {2}, {0, 1});
-    EXPECT_THAT(read_npy_pair(x, y).split.floats, ElementsAre(0.5F, 1, 2, 3));
-    const auto says = [&](const auto& samples, const auto& labels) {
-        return refusal(ExitCode::data, [&] { read_npy_pair(samples, labels); });
+    const auto samples = [&](const auto& path) {
+        return refusal(ExitCode::data, [&] { samples_of(read_npy(path), path.string()); });
+    };
+    const auto labels = [&](const auto& path) {
+        return refusal(ExitCode::data, [&] { labels_of(read_npy(path), 2, path.string()); });
     };
     const auto three = array<std::int32_t>("3.npy", NpyType::i4, {3}, {0, 1, 2});
-    EXPECT_THAT(says(x, three), HasSubstr("expected as many labels as samples, shape (2,), found shape (3,)"));
-    const auto negative = array<std::int32_t>("n.npy", NpyType::i4, {2}, {0, -1});
-    EXPECT_THAT(says(x, negative), HasSubstr("found -1 at index 1"));
-    EXPECT_THAT(says(x, x), HasSubstr("labels of an integer type"));
+    EXPECT_THAT(labels(three), HasSubstr("expected as many labels as samples, shape (2,), found shape (3,)"));
+    EXPECT_THAT(labels(array<float>("half.npy", NpyType::f4, {2}, {0, 0.5})), HasSubstr("found 0.500000 at index 1"));
+    EXPECT_THAT(labels(array<float>("nanl.npy", NpyType::f4, {2}, {0, NAN})), HasSubstr("at index 1"));
+    EXPECT_THAT(labels(array<float>("two.npy", NpyType::f4, {2, 2}, {0, 1, 1, 1})), HasSubstr("found row 1 with two"));
+    EXPECT_THAT(labels(array<float>("none.npy", NpyType::f4, {2, 2}, {0, 1, 0, 0})), HasSubstr("found row 1 of zeros"));
+    EXPECT_THAT(labels(array<float>("soft.npy", NpyType::f4, {2, 2}, {0, 1, 0.5, 0.5})), HasSubstr("row 1 with 0.5"));
     const auto nan = array<float>("nan.npy", NpyType::f4, {2, 2}, {0, 1, NAN, 3});
-    EXPECT_THAT(says(nan, y), HasSubstr("nan in sample 1, feature 0"));
-    EXPECT_THAT(says(y, y), HasSubstr("found shape (2,)"));
-    const auto empty = array<float>("e.npy", NpyType::f4, {0, 2}, {});
-    EXPECT_THAT(says(empty, y), HasSubstr("found shape (0,2,)"));
+    EXPECT_THAT(samples(nan), HasSubstr("nan in sample 1, feature 0"));
+    EXPECT_THAT(samples(array<double>("big.npy", NpyType::f8, {1, 2}, {0, 1e39})), HasSubstr("sample 0, feature 1"));
+    EXPECT_THAT(samples(y), HasSubstr("found shape (2,)"));
+    EXPECT_THAT(samples(array<float>("e.npy", NpyType::f4, {0, 2}, {})), HasSubstr("found shape (0,2,)"));
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// CSV tables and the history files of a run.
+// CSV tables, with every way to say where labels and header are, and the history files of a run.
 #include "fuzz_file.hpp"
 #include "host/data/csv.hpp"
 #include "host/run/epoch_record.hpp"
@@ -6,7 +6,20 @@
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t size) {
     using namespace espalier;
     const FuzzFile file(bytes, size);
-    accepts([&] { (void)read_csv(file.path(), 1); });
+    for (const char* label : {"first", "last", "2", "label"}) {
+        for (const auto header : {CsvOptions::Header::guess, CsvOptions::Header::yes, CsvOptions::Header::no}) {
+            CsvOptions options;
+            options.label = label;
+            options.header = header;
+            options.unlabelled_features = label[0] == 'l' ? 3 : 0;
+            accepts([&] {
+                const CsvTable table = read_csv(file.path(), options);
+                if (table.samples() == 0 || table.floats.size() != table.samples() * table.features) std::abort();
+                if (table.labels.codes.size() != (table.labelled ? table.samples() : 0)) std::abort();
+                if (!table.columns.empty() && table.columns.size() != table.features) std::abort();
+            });
+        }
+    }
     accepts([&] { (void)read_history(file.path(), size); });
     return 0;
 }

@@ -35,8 +35,9 @@ def make_data(folder):
             paths.append(folder / f"{name}-{kind}.npy")
             np.save(paths[-1], array)
         splits.append((x, labels))
-    mean, deviation = splits[0][0].astype(float).mean(), splits[0][0].astype(float).std()
-    return "npy:" + ",".join(map(str, paths)), ((splits[1][0] - mean) / deviation).astype(np.float32), splits[1][1]
+    mean, deviation = splits[0][0].astype(float).mean(axis=0), splits[0][0].astype(float).std(axis=0)
+    x, labels = splits[1]
+    return "npy:" + ",".join(map(str, paths)), x, ((x - mean) / deviation).astype(np.float32), labels
 
 
 def check_arrays(folder, network):
@@ -72,6 +73,44 @@ def check_scipy(folder, dense):
         assert np.array_equal(weight.toarray(), expected), number
 
 
+def check_meaning(folder, x, normalised):
+    meaning = json.loads((folder / "npy" / "data.json").read_text())
+    assert meaning == json.loads((folder / "scipy" / "data.json").read_text())
+    assert meaning["classes"] == ["0", "1"] and meaning["scale"] == 1 and len(meaning["mean"]) == 11
+    again = (x * meaning["scale"] - np.array(meaning["mean"])) / np.array(meaning["deviation"])
+    assert np.allclose(again, normalised, atol=1e-5)
+
+
+def check_predictions(folder, network):
+    """`predict` without labels answers as `evaluate` counts."""
+    run("predict", network, folder / "test-x.npy", "--out", folder / "p.npy")
+    probabilities, classes = np.load(folder / "p.npy"), np.load(folder / "p-class.npy")
+    assert np.allclose(probabilities.sum(1), 1, atol=1e-6) and np.array_equal(probabilities.argmax(1), classes)
+    tested = json.loads(run("evaluate", network, "--json"))
+    right = (classes == np.load(folder / "test-y.npy")).mean()
+    assert abs(right - tested["test_accuracy"]) < 1e-9, (right, tested)
+    confusion = np.zeros((2, 2), int)
+    np.add.at(confusion, (np.load(folder / "test-y.npy"), classes), 1)
+    assert tested["confusion"] == confusion.tolist(), tested
+
+
+def check_every_activation(folder, dataset, x):
+    """The loader computes with every activation what the program computes: the same classes."""
+    import load_in_pytorch
+    import torch
+    for activation in ("identity", "relu", "sigmoid", "tanh", "leaky-relu", "leaky-relu(slope=0.3)", "all-relu", "srelu"):
+        out = folder / "activation"
+        run("train", "--dataset", dataset, "--layers", "11-16-9-2", "--epsilon", "3", "--epochs", "2", "--batch", "20",
+            "--activation", activation, "--out", out, "--overwrite")
+        run("predict", out, folder / "test-x.npy", "--out", folder / "p.npy")
+        run("export", out / "network.safetensors", "--format", "safetensors", "--out", folder / "e.safetensors")
+        for file in (out / "network.safetensors", folder / "e.safetensors"):
+            inputs = load_in_pytorch.normalise(load_in_pytorch.load_data_meaning(file), torch.from_numpy(x))
+            z = load_in_pytorch.forward(load_in_pytorch.load_network(file), inputs)
+            expected = np.load(folder / "p.npy")
+            assert np.allclose(torch.softmax(z, 1).numpy(), expected, atol=1e-5), (activation, file)
+
+
 def check_torch(folder, network, dense, x, labels):
     sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "docs" / "examples"))
     import load_in_pytorch
@@ -94,16 +133,19 @@ def check_torch(folder, network, dense, x, labels):
 
 with tempfile.TemporaryDirectory() as name:
     folder = pathlib.Path(name)
-    dataset, x, labels = make_data(folder)
+    dataset, raw, x, labels = make_data(folder)
     run("train", "--dataset", dataset, "--layers", "11-16-9-2", "--epsilon", "3", "--epochs", "3", "--batch", "20",
         "--out", folder / "run")
     network = folder / "run" / "network.safetensors"
     dense = check_arrays(folder, network)
     check_archives(folder, network, dense)
+    check_meaning(folder, raw, x)
+    check_predictions(folder, network)
     if library == "scipy":
         check_scipy(folder, dense)
     if library == "torch":
         check_torch(folder, network, dense, x, labels)
+        check_every_activation(folder, dataset, raw)
     checkpoint = next((folder / "run" / "checkpoints").iterdir())
     assert json.loads(run("inspect", checkpoint, "--json"))["what"] == "checkpoint"
     assert json.loads(run("inspect", folder / "run" / "connections.npy", "--json"))["shape"] == [3, 2, 11]

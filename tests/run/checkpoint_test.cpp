@@ -9,7 +9,7 @@
 
 #include "espalier/error.hpp"
 #include "file_size_limit.hpp"
-#include "host/formats/network_file.hpp"
+#include "espalier/network_file.hpp"
 #include "host/run/checkpoint_folder.hpp"
 #include "host/run/run_layout.hpp"
 #include "host/run/run_lock.hpp"

@@ -1,0 +1,58 @@
+// What a trained classifier answers: probabilities and classes of samples, and how its answers compare with the labels.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "espalier/backend.hpp"
+#include "espalier/experiment.hpp"
+#include "espalier/layer.hpp"
+#include "espalier/dataset.hpp"
+
+namespace espalier {
+
+struct Predictions {
+    Index outputs = 0;                  // of the network
+    std::vector<float> probabilities;   // [samples][outputs]: softmax for nll; for mse each output's own sigmoid
+    std::vector<std::int32_t> classes;  // [samples]: the most probable, the first of equals
+};
+
+/// Runs a perceptron that fits `experiment` over the samples of a split; `data` says how they are normalised.
+Predictions predict(Backend& backend, const Experiment& experiment, const Network& network, const DataSet& data,
+                    const Split& split);
+
+/// Answers by class. Sources of the figures: precision, recall and F1 as everywhere; a class without samples has no
+/// recall and one never answered no precision.
+struct ClassFigures {
+    std::vector<std::string> names;
+    std::vector<std::uint64_t> samples, predicted, right;  // by class: labelled so, answered so, both
+    std::vector<std::vector<std::uint64_t>> confusion;     // [label][answer]; empty beyond max_confusion_classes
+
+    [[nodiscard]] double precision(std::size_t label) const;  // NaN if nothing was answered so
+    [[nodiscard]] double recall(std::size_t label) const;     // NaN without samples
+    [[nodiscard]] double f1(std::size_t label) const;         // NaN if neither
+    /// The mean recall of the classes that have samples.
+    [[nodiscard]] double balanced_accuracy() const;
+    /// The mean F1 of the classes that have samples.
+    [[nodiscard]] double macro_f1() const;
+
+private:
+    [[nodiscard]] double mean_of(double (ClassFigures::*figure)(std::size_t) const) const;
+};
+
+/// More classes than this have no matrix: a table of 65,536 by 65,536 helps nobody.
+inline constexpr std::size_t max_confusion_classes = 256;
+
+/// `class_names`: of the data; classes beyond them, which only an answer can be, are called by their numbers.
+ClassFigures class_figures(const Predictions& predictions, const std::vector<std::int32_t>& labels,
+                           const std::vector<std::string>& class_names);
+
+/// A JSON object: "balanced_accuracy", "macro_f1", "classes" (class, samples, precision, recall, f1; null for NaN) and, up
+/// to max_confusion_classes, "confusion" [label][answer].
+std::string class_figures_json(const ClassFigures& figures);
+
+/// A table a line a class and, for few classes, the matrix.
+std::string class_figures_table(const ClassFigures& figures);
+
+}  // namespace espalier
