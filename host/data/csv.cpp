@@ -91,7 +91,7 @@ private:
             return;
         }
         if (record_.empty()) record_line_ = line_;
-        record_.append(line).append("\n");
+        record_.append(record_.empty() ? "" : "\n").append(line);
         if (record_.size() > longest_record) {
             line_ = record_line_;
             refuse_line("a quote that ends the quoted field", "none in " + std::to_string(longest_record) + " bytes");
