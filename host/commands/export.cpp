@@ -1,4 +1,5 @@
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -23,6 +24,23 @@ struct ExportArguments {
     std::string out;
     bool json = false;
 };
+
+/// Edges that weigh exactly 0: no array of weights tells them from cells without an edge.
+nlohmann::ordered_json zero_weights(const Network& network) {
+    nlohmann::ordered_json zeros = nlohmann::ordered_json::array();
+    for (const Layer& layer : network.layers) {
+        zeros.push_back(layer.is_sparse() ? std::count(layer.weights.begin(), layer.weights.end(), 0.0F) : 0);
+    }
+    return zeros;
+}
+
+void say_zero_weights(const Network& network, const nlohmann::ordered_json& zeros) {
+    for (std::size_t l = 0; l < network.layers.size(); ++l) {
+        if (zeros[l] == 0) continue;
+        std::cerr << "note: " << zeros[l] << " of the " << network.layers[l].weights.size() << " edges of layer "
+                  << l + 1 << " weigh exactly 0; layer" << l + 1 << "-mask.npy says which cells hold an edge\n";
+    }
+}
 
 int export_network(const ExportArguments& arguments) {
     const fs::path source = network_of(arguments.network);
@@ -54,10 +72,13 @@ int export_network(const ExportArguments& arguments) {
         names.push_back(file.string());
         if (!arguments.json) std::cout << file.string() << '\n';
     }
+    const nlohmann::ordered_json zeros = zero_weights(network);
+    if (arguments.format == "npy") say_zero_weights(network, zeros);
     if (arguments.json) {
         std::cout << json_text(nlohmann::ordered_json{{"network", arguments.network},
                                                       {"format", arguments.format},
-                                                      {"files", names}})
+                                                      {"files", names},
+                                                      {"zero_weights", zeros}})
                   << '\n';
     }
     return 0;
@@ -72,7 +93,7 @@ void add_export_command(CLI::App& app, Action& action) {
         ->required();
     command
         ->add_option("--format", arguments->format,
-                     "safetensors (CSR parts, one file), scipy (an .npz a layer) or npy (dense)")
+                     "safetensors (CSR parts, one file), scipy (an .npz a layer) or npy (dense, with masks)")
         ->check(CLI::IsMember({"safetensors", "scipy", "npy"}))
         ->required();
     command->add_option("-o,--out", arguments->out, "file, or folder for scipy and npy (default: beside the network)");

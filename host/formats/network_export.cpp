@@ -1,7 +1,9 @@
 #include "host/formats/network_export.hpp"
 
+#include <algorithm>
 #include <limits>
 #include <map>
+#include <nlohmann/json.hpp>
 
 #include "espalier/error.hpp"
 #include "host/formats/npy.hpp"
@@ -76,6 +78,47 @@ void write_arrays(const Network& network, const fs::path& folder, std::vector<fs
     }
 }
 
+/// What a layer's neurons have: biases, and the numbers that their activation trained.
+void write_neurons(const Layer& layer, const fs::path& folder, std::size_t l, std::vector<fs::path>& files) {
+    files.push_back(layer_file(folder, l, "-bias.npy"));
+    write_npy(files.back(), NpyType::f4, {layer.num_outputs}, layer.bias.data());
+    const auto parameters = static_cast<std::uint64_t>(num_parameters(layer.activation));
+    if (parameters == 0) return;
+    files.push_back(layer_file(folder, l, "-activation.npy"));
+    write_npy(files.back(), NpyType::f4, {parameters, layer.num_outputs}, layer.activation_parameters.data());
+}
+
+/// The names of an activation's fields, in the order in which trained ones are stored.
+nlohmann::ordered_json parameter_names(const Activation& activation) {
+    nlohmann::ordered_json names = nlohmann::ordered_json::array();
+    std::visit(
+        [&](const auto& rule) {
+            std::apply([&](const auto&... each) { (names.push_back(std::string(each.name)), ...); }, rule.fields());
+        },
+        activation);
+    return names;
+}
+
+/// What no array says: shapes, activations.
+void write_description(const Network& network, const fs::path& folder, std::vector<fs::path>& files) {
+    nlohmann::ordered_json layers = nlohmann::ordered_json::array();
+    for (const Layer& layer : network.layers) {
+        layers.push_back({{"inputs", layer.num_inputs},
+                          {"outputs", layer.num_outputs},
+                          {"sparse", layer.is_sparse()},
+                          {"edges", layer.weights.size()},
+                          {"zero_weights", std::count(layer.weights.begin(), layer.weights.end(), 0.0F)},
+                          {"activation", rule_text(layer.activation)}});
+        if (num_parameters(layer.activation) > 0) {
+            layers.back()["activation_parameters"] = parameter_names(layer.activation);
+        }
+    }
+    const nlohmann::ordered_json described{{"format", "espalier-export-1"}, {"program", version()}, {"layers", layers}};
+    const std::string text = described.dump(2) + "\n";
+    files.push_back(folder / "network.json");
+    write_atomically(files.back(), [&](OutputFile& file) { file.append(text); });
+}
+
 }  // namespace
 
 void export_safetensors(const Network& network, const fs::path& file, const std::string& meaning) {
@@ -132,10 +175,10 @@ std::vector<fs::path> export_scipy(const Network& network, const fs::path& folde
                                  {"format", "|S3", {}, "csr", 3},
                                  {"shape", "<i8", {2}, shape, sizeof shape},
                                  {"data", "<f4", {csr.edges}, layer.weights.data(), csr.edges * sizeof(float)}});
-        files.push_back(layer_file(folder, l, "-bias.npy"));
-        write_npy(files.back(), NpyType::f4, {layer.num_outputs}, layer.bias.data());
+        write_neurons(layer, folder, l, files);
     }
     write_arrays(network, folder, files);
+    write_description(network, folder, files);
     return files;
 }
 
@@ -144,23 +187,29 @@ std::vector<fs::path> export_npy(const Network& network, const fs::path& folder)
     std::vector<fs::path> files;
     for (std::size_t l = 0; l < network.layers.size(); ++l) {
         const Layer& layer = network.layers[l];
+        const std::size_t cells = std::size_t{layer.num_outputs} * layer.num_inputs;
         std::vector<float> dense;
+        std::vector<std::uint8_t> mask(cells, layer.is_sparse() ? 0 : 1);
         if (layer.is_sparse()) {
             const Topology& topology = *layer.topology;
-            dense.assign(topology.num_cells(), 0.0F);
+            dense.assign(cells, 0.0F);
             for (Index row = 0; row < topology.num_outputs; ++row) {
                 for (EdgeIndex e = topology.row_start[row]; e < topology.row_start[row + 1]; ++e) {
-                    dense[std::size_t{row} * topology.num_inputs + topology.column[e]] = layer.weights[e];
+                    const std::size_t cell = std::size_t{row} * topology.num_inputs + topology.column[e];
+                    dense[cell] = layer.weights[e];
+                    mask[cell] = 1;
                 }
             }
         }
+        const std::vector<std::uint64_t> shape{layer.num_outputs, layer.num_inputs};
         files.push_back(layer_file(folder, l, "-weight.npy"));
-        write_npy(files.back(), NpyType::f4, {layer.num_outputs, layer.num_inputs},
-                  layer.is_sparse() ? dense.data() : layer.weights.data());
-        files.push_back(layer_file(folder, l, "-bias.npy"));
-        write_npy(files.back(), NpyType::f4, {layer.num_outputs}, layer.bias.data());
+        write_npy(files.back(), NpyType::f4, shape, layer.is_sparse() ? dense.data() : layer.weights.data());
+        files.push_back(layer_file(folder, l, "-mask.npy"));
+        write_npy(files.back(), NpyType::b1, shape, mask.data());
+        write_neurons(layer, folder, l, files);
     }
     write_arrays(network, folder, files);
+    write_description(network, folder, files);
     return files;
 }
 

@@ -14,13 +14,14 @@ namespace espalier {
 /// empty. Throws UserError (io).
 void export_safetensors(const Network& network, const std::filesystem::path& file, const std::string& meaning = "");
 
-/// A folder with, for each layer n, layer<n>.npz as scipy.sparse.load_npz reads it ([outputs x inputs], CSR; of a dense
-/// layer every cell) and layer<n>-bias.npy. Returns the files. Throws UserError (io), also for arrays beyond a ZIP
-/// file.
+/// A folder with network.json (shapes, activations), and for each layer n layer<n>.npz as scipy.sparse.load_npz reads it
+/// ([outputs x inputs], CSR; of a dense layer every cell), layer<n>-bias.npy [outputs] and, where the activation trained
+/// numbers of its own, layer<n>-activation.npy [parameters][outputs]. Returns the files. Throws UserError (io), also for
+/// arrays beyond a ZIP file.
 std::vector<std::filesystem::path> export_scipy(const Network& network, const std::filesystem::path& folder);
 
-/// A folder with, for each layer n, layer<n>-weight.npy [outputs][inputs], zeros where there is no edge, and
-/// layer<n>-bias.npy. Returns the files. Throws UserError (io).
+/// The same with, in the archives' place, layer<n>-weight.npy [outputs][inputs], zeros where there is no edge, and
+/// layer<n>-mask.npy, true where there is one: an edge may weigh 0. Returns the files. Throws UserError (io).
 std::vector<std::filesystem::path> export_npy(const Network& network, const std::filesystem::path& folder);
 
 }  // namespace espalier

@@ -1,5 +1,6 @@
 #include "espalier/initialize_network.hpp"
 
+#include <cmath>
 #include <numeric>
 
 #include "espalier/error.hpp"
@@ -37,6 +38,32 @@ Activation activation_of(const Experiment& experiment, std::size_t layer) {
     return last ? Activation{Identity{}} : in_layer(experiment.activation, static_cast<Index>(layer));
 }
 
+std::string layer_name(const Experiment& experiment, std::size_t layer) {
+    return "layer " + std::to_string(layer + 1) + " (" + std::to_string(experiment.layers[layer]) + " x " +
+           std::to_string(experiment.layers[layer + 1]) + ")";
+}
+
+/// What would leave a layer one edge to which the experiment gives none: the option with the nearest such value.
+std::string cure_of(const Experiment& experiment, std::size_t layer) {
+    Experiment tried = experiment;
+    const bool by_epsilon = experiment.density == Density::epsilon;
+    double none = by_epsilon ? experiment.epsilon : experiment.sparsity;
+    double some = by_epsilon ? 1 : 0;
+    for (int halving = 0; halving < 60; ++halving) {
+        const double middle = 0.5 * (none + some);
+        (by_epsilon ? tried.epsilon : tried.sparsity) = middle;
+        (initial_edge_count(tried, layer) > 0 ? some : none) = middle;
+    }
+    // four digits of what matters, on the side that leaves an edge
+    double scale = 1;
+    while (scale < 1e12 && scale * (by_epsilon ? some : 1 - some) < 1000) scale *= 10;
+    double shown = std::round(some * scale) / scale;
+    (by_epsilon ? tried.epsilon : tried.sparsity) = shown;
+    if (initial_edge_count(tried, layer) == 0) shown += (by_epsilon ? 1 : -1) / scale;
+    return by_epsilon ? "the smallest epsilon that leaves it one is about " + number_text(shown)
+                      : "the largest sparsity that leaves it one is about " + number_text(shown);
+}
+
 }  // namespace
 
 bool is_sparse_layer(const Experiment& experiment, std::size_t layer) {
@@ -66,7 +93,44 @@ Cell initial_edge_count(const Experiment& experiment, std::size_t layer) {
     return cells;
 }
 
+void expect_edges(const Experiment& experiment) {
+    for (std::size_t l = 0; l + 1 < experiment.layers.size(); ++l) {
+        if (!is_sparse_layer(experiment, l) || initial_edge_count(experiment, l) > 0) continue;
+        throw UserError(ExitCode::usage, layer_name(experiment, l) + " gets no edge by " +
+                                             (experiment.density == Density::epsilon
+                                                  ? "epsilon " + number_text(experiment.epsilon)
+                                                  : "sparsity " + number_text(experiment.sparsity)) +
+                                             "; " + cure_of(experiment, l));
+    }
+}
+
+void expect_edges(const Experiment& experiment, const Network& network) {
+    for (std::size_t l = 0; l + 1 < experiment.layers.size() && l < network.layers.size(); ++l) {
+        if (!network.layers[l].is_sparse() || !network.layers[l].weights.empty()) continue;
+        throw UserError(ExitCode::usage, layer_name(experiment, l) +
+                                             " of the network to train has no edge, so its outputs would be constants; "
+                                             "make it denser, or draw an exact number of edges (--birth exact)");
+    }
+}
+
+std::vector<std::string> full_layers(const Experiment& experiment) {
+    std::vector<std::string> lines;
+    if (experiment.density != Density::epsilon || std::holds_alternative<WithReplacement>(experiment.birth_law)) {
+        return lines;
+    }
+    for (std::size_t l = 0; l + 1 < experiment.layers.size(); ++l) {
+        const double inputs = experiment.layers[l], outputs = experiment.layers[l + 1];
+        const double wanted = std::floor(experiment.epsilon * (inputs + outputs));
+        if (!is_sparse_layer(experiment, l) || wanted <= inputs * outputs) continue;
+        lines.push_back(layer_name(experiment, l) + " is full: epsilon " + number_text(experiment.epsilon) +
+                        " asks for " + number_text(wanted) + " edges, it has " + number_text(inputs * outputs) +
+                        " cells");
+    }
+    return lines;
+}
+
 Network initialize_network(const Experiment& experiment) {
+    expect_edges(experiment);
     Network network;
     for (std::size_t l = 0; l + 1 < experiment.layers.size(); ++l) {
         const auto number = static_cast<std::uint32_t>(l);

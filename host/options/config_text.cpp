@@ -58,12 +58,15 @@ Experiment recorded_experiment(const OptionTexts& texts, const std::string& sour
     return experiment;
 }
 
-std::string config_text(const Experiment& experiment) {
+namespace {
+
+std::string config_text(const Experiment& experiment, bool with_machine) {
     std::string text;
     std::string group;
     for (const auto& option : experiment_options()) {
         const std::string value = option.get(experiment);
         if (value.empty()) continue;
+        if (!with_machine && (option.group == "Machine" || option.group == "Records")) continue;
         if (option.group != group) text += (text.empty() ? "# " : "\n# ") + option.group + "\n";
         group = option.group;
         const bool plain = value == "true" || value == "false" || number_from<double>(value);
@@ -71,5 +74,11 @@ std::string config_text(const Experiment& experiment) {
     }
     return text;
 }
+
+}  // namespace
+
+std::string config_text(const Experiment& experiment) { return config_text(experiment, true); }
+
+std::string experiment_text(const Experiment& experiment) { return config_text(experiment, false); }
 
 }  // namespace espalier

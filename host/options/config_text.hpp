@@ -21,4 +21,8 @@ OptionTexts read_config_file(const std::string& path);
 /// The resolved configuration: text that parse_config reads back to the same Experiment.
 std::string config_text(const Experiment& experiment);
 
+/// The same without the machine (backend, threads ...) and what is recorded: equal for runs that may differ only there,
+/// as their networks are.
+std::string experiment_text(const Experiment& experiment);
+
 }  // namespace espalier

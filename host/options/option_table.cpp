@@ -355,12 +355,6 @@ void validate(const Experiment& experiment) {
                (is_rbm ? " layers of an RBM (weights with the hidden biases, and the visible biases)"
                        : " layers of " + widths_text(experiment.layers)));
     }
-    if (experiment.topology == TopologyKind::dense || experiment.density != Density::epsilon) return;
-    if (std::holds_alternative<WithReplacement>(experiment.birth_law)) return;  // epsilon counts draws there
-    const std::size_t sparse_layers = experiment.layers.size() - (experiment.dense_output ? 2 : 1);
-    for (std::size_t i = 0; i < sparse_layers; ++i) {
-        (void)edges_by_epsilon(experiment.layers[i], experiment.layers[i + 1], experiment.epsilon);
-    }
 }
 
 }  // namespace espalier

@@ -50,8 +50,11 @@ std::string moment_file(const ReportedRun& run, std::uint64_t moment) {
     return "heat-map-" + run.slug + "-epoch-" + std::string(epoch.size() < 5 ? 5 - epoch.size() : 0, '0') + epoch;
 }
 
+/// A line of names first: most readers take the first line for one.
 std::string map_csv(const PixelMap& map) {
     std::string text;
+    for (Index x = 0; x < map.width; ++x) text += (x == 0 ? "x" : ",x") + std::to_string(x);
+    text += "\n";
     for (std::size_t i = 0; i < map.values.size(); ++i) {
         text += rounded(map.values[i], 15) + ((i + 1) % map.width == 0 ? "\n" : ",");
     }

@@ -8,6 +8,7 @@
 #include "espalier/rule.hpp"
 #include "host/formats/heat_map.hpp"
 #include "host/system/utf8.hpp"
+#include "host/formats/real_text.hpp"
 
 namespace espalier {
 namespace {
@@ -325,7 +326,7 @@ std::string csv(const Chart& chart) {
     std::string text = "series," + csv_cell(chart.x.label) + "," + csv_cell(chart.y.label) + "\n";
     for (const Series& series : chart.series) {
         for (std::size_t i = 0; i < std::min(series.x.size(), series.y.size()); ++i) {
-            text += csv_cell(series.name) + "," + number_text(series.x[i]) + "," + number_text(series.y[i]) + "\n";
+            text += csv_cell(series.name) + "," + real_text(series.x[i]) + "," + real_text(series.y[i]) + "\n";
         }
     }
     return text;

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "espalier/rule.hpp"
+#include "host/formats/real_text.hpp"
 #include "host/options/option_table.hpp"
 
 namespace espalier {
@@ -49,9 +50,9 @@ struct TableCell {
 
 TableCell word(const std::string& text) { return {text, escaped(text)}; }
 TableCell number(double value, int digits, double factor = 1) {
-    return {number_text(value), fixed(factor * value, digits)};
+    return {real_text(value), fixed(factor * value, digits)};
 }
-TableCell signed_number(double value, int digits) { return {number_text(value), with_sign(value, digits)}; }
+TableCell signed_number(double value, int digits) { return {real_text(value), with_sign(value, digits)}; }
 TableCell signed_number(const std::optional<double>& value, int digits) {
     return value ? signed_number(*value, digits) : TableCell{"", "–"};
 }
@@ -80,7 +81,7 @@ std::array<TableCell, 2> interval_cells(const std::vector<double>& values, int d
     const MeanInterval interval = mean_interval(values);
     return {number(interval.mean, digits, factor),
             interval.count > 1
-                ? TableCell{number_text(interval.half_width), "± " + fixed(factor * interval.half_width, digits)}
+                ? TableCell{real_text(interval.half_width), "± " + fixed(factor * interval.half_width, digits)}
                 : TableCell{"", ""}};
 }
 
@@ -188,7 +189,7 @@ Table summary_table(const std::vector<ReportedRun>& runs) {
                  number(*std::max_element(accuracies.begin(), accuracies.end()), 2, 100),
                  signed_number(run.last("test_loss") - run.last("train_loss"), 4),
                  signed_number(judged ? std::optional(sign->contrast) : std::nullopt, 3),
-                 judged ? TableCell{number_text(sign->p_value), p_text(sign->p_value)} : TableCell{"", "–"},
+                 judged ? TableCell{real_text(sign->p_value), p_text(sign->p_value)} : TableCell{"", "–"},
                  judgement(judged ? std::optional(sign->learning) : std::nullopt),
                  signed_number(last_of(runs[r].with_variances), 3), signed_number(last_of(runs[r].with_means), 3)});
     }

@@ -4,10 +4,12 @@
 #include <fstream>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <sstream>
 #include <type_traits>
 
 #include "espalier/error.hpp"
 #include "espalier/rule.hpp"
+#include "host/formats/real_text.hpp"
 
 namespace espalier {
 
@@ -33,7 +35,12 @@ void for_each_column(Record& record, Visitor&& visit) {
     visit("learning_rate", record.learning_rate);
     visit("weight_decay", record.weight_decay);
     visit("zeta", record.zeta);
+    visit("pruned", record.pruned);
+    visit("grown", record.grown);
 }
+
+/// Columns that histories of earlier versions do not have.
+bool is_new_column(const std::string& name) { return name == "pruned" || name == "grown"; }
 
 /// The number of a JSON line's column.
 template <class Number>
@@ -71,11 +78,25 @@ std::string csv_header() {
     return line + "\n";
 }
 
-std::string csv_line(const EpochRecord& record) {
+std::string csv_line(const EpochRecord& record, const std::string& header) {
+    std::map<std::string, std::string> cells;
+    for_each_column(record, [&](const char* name, auto value) {
+        cells[name] = std::is_floating_point_v<decltype(value)> ? real_text(static_cast<double>(value))
+                                                                : number_text(value);
+    });
     std::string line;
-    for_each_column(record,
-                    [&](const char* /*name*/, auto value) { line += (line.empty() ? "" : ",") + number_text(value); });
+    std::istringstream names(header.substr(0, header.find('\n')));
+    for (std::string name; std::getline(names, name, ',');) line += (line.empty() ? "" : ",") + cells[name];
     return line + "\n";
+}
+
+bool is_count_column(const std::string& name) {
+    bool found = false;
+    const EpochRecord none;
+    for_each_column(none, [&](const char* each, auto value) {
+        found = found || (name == each && std::is_integral_v<decltype(value)>);
+    });
+    return found;
 }
 
 std::string json_line(const EpochRecord& record) {
@@ -98,6 +119,7 @@ EpochRecord parse_json_line(const std::string& line, const std::string& source) 
     if (!object.is_object()) throw UserError(ExitCode::checkpoint, source + ": expected a JSON object");
     EpochRecord record;
     for_each_column(record, [&](const char* name, auto& value) {
+        if (is_new_column(name) && !object.contains(name)) return;
         value = number_in<std::remove_reference_t<decltype(value)>>(object, name, source);
     });
     return record;

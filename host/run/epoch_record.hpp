@@ -19,13 +19,18 @@ std::uint64_t recorded_bytes(const RecordedBytes& recorded, const std::string& n
 /// The same of a run that goes on; nothing for a new one, whose files begin empty.
 std::optional<std::uint64_t> bytes_to_keep(const std::optional<RecordedBytes>& recorded, const std::string& name);
 
+/// The columns of the history, a line.
 std::string csv_header();
-/// Numbers read back exactly.
-std::string csv_line(const EpochRecord& record);
+/// The columns of `header`, in its order (a run that goes on keeps the columns it began with). Numbers read back
+/// exactly; a column of reals never holds a whole number's text.
+std::string csv_line(const EpochRecord& record, const std::string& header = csv_header());
+/// True for the columns that hold whole numbers.
+bool is_count_column(const std::string& name);
 /// NaN and infinity are null, with "nonfinite": true in that line.
 std::string json_line(const EpochRecord& record);
 
-/// The record of such a line; null becomes NaN. Throws UserError (checkpoint): SOURCE and what is wrong.
+/// The record of such a line; null becomes NaN, and 0 what versions before a column was invented do not say. Throws
+/// UserError (checkpoint): SOURCE and what is wrong.
 EpochRecord parse_json_line(const std::string& line, const std::string& source);
 
 /// The records in the first `bytes` bytes of a history.jsonl. Throws UserError (checkpoint) with file and line.

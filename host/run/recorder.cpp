@@ -1,8 +1,7 @@
 #include "host/run/recorder.hpp"
 
 #include <algorithm>
-#include <cstring>
-#include <limits>
+#include <fstream>
 #include <optional>
 #include <system_error>
 
@@ -11,6 +10,7 @@
 #include "host/formats/npy.hpp"
 #include "host/formats/output_file.hpp"
 #include "host/run/checkpoint_folder.hpp"
+#include "host/run/count_file.hpp"
 #include "host/run/run_layout.hpp"
 #include "host/run/run_lock.hpp"
 
@@ -125,42 +125,6 @@ private:
     bool kept_ = false;
 };
 
-/// One side of a sparse layer: its degrees before and after every evolution, [records][2][neurons].
-class DegreeFile {
-public:
-    /// Goes on with the first `bytes` bytes of a file, or begins one.
-    DegreeFile(const fs::path& path, Index neurons, Index largest_degree, std::optional<std::uint64_t> bytes)
-        : narrow_(largest_degree <= std::numeric_limits<std::uint16_t>::max()),
-          neurons_(neurons),
-          file_(path, narrow_ ? NpyType::u2 : NpyType::u4, {2, neurons}, bytes) {}
-
-    [[nodiscard]] NpyAppender& file() { return file_; }
-
-    void append(const std::vector<EdgeIndex>& before, const std::vector<EdgeIndex>& after) {
-        expects(before.size() == neurons_ && after.size() == neurons_, "one degree per neuron");
-        if (narrow_) {
-            append_as<std::uint16_t>(before, after);
-        } else {
-            append_as<std::uint32_t>(before, after);
-        }
-    }
-
-private:
-    template <class Item>
-    void append_as(const std::vector<EdgeIndex>& before, const std::vector<EdgeIndex>& after) {
-        std::vector<Item> row;
-        row.reserve(2 * std::size_t{neurons_});
-        for (const auto* side : {&before, &after}) {
-            for (const EdgeIndex degree : *side) row.push_back(static_cast<Item>(degree));
-        }
-        file_.append(row.data());
-    }
-
-    bool narrow_;
-    Index neurons_;
-    NpyAppender file_;
-};
-
 }  // namespace
 
 class Recorder::Impl {
@@ -172,15 +136,22 @@ public:
         write_atomically(folder / run_layout::config,
                          [&](OutputFile& file) { file.write(config_text.data(), config_text.size()); });
         csv_.emplace(OutputFile::growing(folder / run_layout::history_csv, bytes(run_layout::history_csv)));
-        if (!recorded.has_value()) csv_->append(csv_header());
+        if (recorded.has_value()) {
+            std::ifstream names(folder / run_layout::history_csv);
+            std::getline(names, header_);
+        } else {
+            header_ = csv_header();
+            csv_->append(header_);
+        }
         jsonl_.emplace(OutputFile::growing(folder / run_layout::history_jsonl, bytes(run_layout::history_jsonl)));
         for (std::size_t l = 0; l < layers.size(); ++l) {
             inputs_.emplace_back();
             outputs_.emplace_back();
             if (!layers[l].sparse) continue;
             const std::string in = run_layout::degrees(l, true), out = run_layout::degrees(l, false);
-            inputs_[l].emplace(folder / in, layers[l].num_inputs, layers[l].num_outputs, bytes(in));
-            outputs_[l].emplace(folder / out, layers[l].num_outputs, layers[l].num_inputs, bytes(out));
+            const Index ins = layers[l].num_inputs, outs = layers[l].num_outputs;
+            inputs_[l].emplace(folder / in, std::vector<std::uint64_t>{2, ins}, outs, bytes(in));
+            outputs_[l].emplace(folder / out, std::vector<std::uint64_t>{2, outs}, ins, bytes(out));
         }
         if (recorded.has_value()) read_connections();
         guard_.keep();
@@ -202,14 +173,14 @@ public:
     }
 
     void epoch(const EpochRecord& record) {
-        csv_->append(csv_line(record));
+        csv_->append(csv_line(record, header_));
         jsonl_->append(json_line(record));
     }
 
     void degrees(std::size_t layer, const Degrees& before, const Degrees& after) {
         expects(layer < inputs_.size() && inputs_[layer].has_value(), "degrees of a sparse layer");
-        inputs_[layer]->append(before.inputs, after.inputs);
-        outputs_[layer]->append(before.outputs, after.outputs);
+        inputs_[layer]->append({before.inputs, after.inputs});
+        outputs_[layer]->append({before.outputs, after.outputs});
         if (layer != 0) return;
         if (first_.empty()) first_ = before.inputs;
         last_ = after.inputs;
@@ -235,11 +206,10 @@ private:
         if (inputs_.empty() || !inputs_[0].has_value() || inputs_[0]->file().rows() == 0) return;
         const NpyArray array = read_npy(inputs_[0]->file().path());
         const std::size_t neurons = array.shape.at(2);
-        const std::size_t item = item_size(array.type);
         const auto row = [&](std::size_t number) {
             std::vector<EdgeIndex> degrees(neurons, 0);
             for (std::size_t n = 0; n < neurons; ++n) {
-                std::memcpy(&degrees[n], array.data.data() + (number * neurons + n) * item, item);
+                degrees[n] = static_cast<EdgeIndex>(count_at(array, number * neurons + n));
             }
             return degrees;
         };
@@ -250,7 +220,8 @@ private:
     fs::path folder_;
     RunFolderGuard guard_;
     std::optional<OutputFile> csv_, jsonl_;
-    std::vector<std::optional<DegreeFile>> inputs_, outputs_;  // per layer, empty for dense ones
+    std::string header_;                                       // of csv_
+    std::vector<std::optional<CountFile>> inputs_, outputs_;  // per layer, empty for dense ones
     std::vector<EdgeIndex> first_, last_;                      // connections per input of layer 1
 };
 

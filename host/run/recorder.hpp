@@ -41,7 +41,7 @@ public:
     /// with "nonfinite": true in that line.
     void epoch(const EpochRecord& record);
     /// Appends the degrees of sparse layer `layer` (from 0) around one evolution: a row [2][neurons] in each of the two
-    /// arrays [records][2][neurons], u2 where every possible degree fits, else u4.
+    /// arrays [records][2][neurons], signed (count_file.hpp).
     void degrees(std::size_t layer, const Degrees& before, const Degrees& after);
     /// Writes heat maps of connections per input pixel (height x width, viridis, one colour scale) of the first and the
     /// last recorded moment: connections-first.png, connections-last.png.

@@ -10,6 +10,8 @@
 #include "espalier/number_text.hpp"
 #include "host/options/config_text.hpp"
 #include "host/options/option_table.hpp"
+#include "host/models/rbm.hpp"
+#include "host/run/count_file.hpp"
 #include "host/run/run_layout.hpp"
 #include "host/run/topology_records.hpp"
 
@@ -112,13 +114,13 @@ std::vector<WeightRecord> read_weights(const fs::path& folder, std::size_t layer
         }
         const fs::path path = folder / run_layout::weight_counts(l);
         const NpyArray counts = read_npy(path);
-        if (counts.type != NpyType::u4 || counts.shape.size() != 2 || counts.shape[1] != num_bins) {
+        if (!holds_counts(counts.type) || counts.shape.size() != 2 || counts.shape[1] != num_bins) {
             refuse(path, "expected counts [records][" + std::to_string(num_bins) + "] as weights-bins.npy says");
         }
         for (std::size_t r = 0; r < counts.shape[0]; ++r) {
             records[l].counts.emplace_back();
             for (std::size_t b = 0; b < num_bins; ++b) {
-                records[l].counts.back().push_back(item(counts, r * num_bins + b, std::uint32_t{}));
+                records[l].counts.back().push_back(static_cast<std::uint32_t>(count_at(counts, r * num_bins + b)));
             }
         }
     }
@@ -181,7 +183,7 @@ void read_image(RunFolder& run) {
 
 DegreeRecord::DegreeRecord(const fs::path& path, std::size_t layer_, bool inputs_, Index neurons_)
     : layer(layer_), inputs(inputs_), neurons(neurons_), array_(read_npy(path)) {
-    const bool whole_numbers = array_.type == NpyType::u2 || array_.type == NpyType::u4;
+    const bool whole_numbers = holds_counts(array_.type);
     if (!whole_numbers || array_.shape.size() != 3 || array_.shape[1] != 2 || array_.shape[2] != neurons) {
         std::string shape;
         for (const std::uint64_t side : array_.shape) shape += (shape.empty() ? "" : " x ") + std::to_string(side);
@@ -193,14 +195,8 @@ DegreeRecord::DegreeRecord(const fs::path& path, std::size_t layer_, bool inputs
 std::vector<EdgeIndex> DegreeRecord::at(std::uint64_t moment) const {
     expects(moment < moments(), "a recorded moment");
     const std::size_t row = moment == 0 ? 0 : 2 * moment - 1;
-    const std::size_t size = item_size(array_.type);
     std::vector<EdgeIndex> degrees(neurons);
-    for (std::size_t n = 0; n < neurons; ++n) {
-        const std::uint8_t* item = array_.data.data() + (row * neurons + n) * size;
-        EdgeIndex value = 0;
-        for (std::size_t b = size; b-- > 0;) value = static_cast<EdgeIndex>(value << 8 | item[b]);
-        degrees[n] = value;
-    }
+    for (std::size_t n = 0; n < neurons; ++n) degrees[n] = static_cast<EdgeIndex>(count_at(array_, row * neurons + n));
     return degrees;
 }
 

@@ -52,13 +52,18 @@ std::string results_table(const RunResults& results) {
     rows.emplace_back("epochs", std::to_string(history.size()) + (results.stopped ? " (stopped)" : ""));
     if (!history.empty()) {
         const EpochRecord& last = history.back();
+        const bool rbm = results.experiment.model == ModelKind::rbm;
         const bool of_batches = results.experiment.train_loss_mean == TrainLossMean::batches;
-        rows.emplace_back(of_batches ? "train loss (mean of batches) / accuracy" : "train loss / accuracy",
-                          decimals(last.train_loss, 4) + " / " + decimals(100 * last.train_accuracy, 2) + " %");
-        rows.emplace_back("test loss / accuracy",
-                          decimals(last.test_loss, 4) + " / " + decimals(100 * last.test_accuracy, 2) + " %");
-        rows.emplace_back("best test accuracy", decimals(100 * best(history).test_accuracy, 2) + " % in epoch " +
-                                                    std::to_string(best(history).epoch));
+        const auto pair = [](double loss, double accuracy) {
+            return decimals(loss, 4) + " / " + decimals(100 * accuracy, 2) + " %";
+        };
+        const std::string figures = rbm ? " reconstruction_error / units right" : " loss / accuracy";
+        rows.emplace_back(!rbm && of_batches ? "train loss (mean of batches) / accuracy" : "train" + figures,
+                          pair(last.train_loss, last.train_accuracy));
+        rows.emplace_back("test" + figures, pair(last.test_loss, last.test_accuracy));
+        rows.emplace_back(rbm ? "most test units right" : "best test accuracy",
+                          decimals(100 * best(history).test_accuracy, 2) + " % in epoch " +
+                              std::to_string(best(history).epoch));
         rows.emplace_back("seconds per epoch", decimals(seconds_per_epoch(history), 4) + " (median, training only)");
     }
     rows.emplace_back("run folder", results.run_dir.string());
@@ -85,6 +90,12 @@ std::string results_json(const RunResults& results) {
     object["train_loss_mean"] = results.experiment.train_loss_mean == TrainLossMean::batches ? "batches" : "samples";
     object["best_test_accuracy"] =
         history.empty() ? nlohmann::ordered_json() : nlohmann::ordered_json(best(history).test_accuracy);
+    if (results.experiment.model == ModelKind::rbm) {  // the same figures by their names
+        object["reconstruction_error"] = last(&EpochRecord::test_loss);
+        object["units_reconstructed"] = last(&EpochRecord::test_accuracy);
+        object["train_reconstruction_error"] = last(&EpochRecord::train_loss);
+        object["train_units_reconstructed"] = last(&EpochRecord::train_accuracy);
+    }
     object["epochs"] = history.size();
     object["seconds_per_epoch"] = seconds_per_epoch(history);
     object["run_dir"] = results.run_dir.string();

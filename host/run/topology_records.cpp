@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -12,6 +13,8 @@
 #include "espalier/rule.hpp"
 #include "host/formats/npy.hpp"
 #include "host/formats/output_file.hpp"
+#include "host/formats/real_text.hpp"
+#include "host/run/count_file.hpp"
 #include "host/run/run_layout.hpp"
 #include "host/topology/edge_lifetimes.hpp"
 
@@ -38,6 +41,11 @@ std::array<std::uint32_t, weight_bins> histogram(const std::vector<float>& weigh
         ++counts[static_cast<std::size_t>(place)];
     }
     return counts;
+}
+
+/// The bins of small layers are int32 too: one type for all layers of a run.
+std::uint64_t most_counted(const Layer& layer) {
+    return std::max<std::uint64_t>(layer.weights.size(), std::numeric_limits<std::int32_t>::max());
 }
 
 bool is_followed(const Layer& layer) {
@@ -70,8 +78,8 @@ public:
             begin(network);
         }
         for (std::size_t l = 0; l < network.layers.size(); ++l) {
-            weights_.emplace_back(folder / run_layout::weight_counts(l), NpyType::u4,
-                                  std::vector<std::uint64_t>{weight_bins},
+            weights_.emplace_back(folder / run_layout::weight_counts(l), std::vector<std::uint64_t>{weight_bins},
+                                  most_counted(network.layers[l]),
                                   bytes_to_keep(recorded, run_layout::weight_counts(l)));
         }
         edges_.emplace(OutputFile::growing(folder / run_layout::edges, bytes_to_keep(recorded, run_layout::edges)));
@@ -84,8 +92,8 @@ public:
         edges_->sync();
         bytes[run_layout::edges] = edges_->size();
         for (std::size_t l = 0; l < weights_.size(); ++l) {
-            weights_[l].sync();
-            bytes[run_layout::weight_counts(l)] = weights_[l].bytes();
+            weights_[l].file().sync();
+            bytes[run_layout::weight_counts(l)] = weights_[l].file().bytes();
         }
     }
 
@@ -105,8 +113,8 @@ public:
             if (!lifetimes_[l]) continue;
             const EdgeStatistics edges = lifetimes_[l]->observe(*network.layers[l].topology, epoch);
             lines += number_text(epoch) + "," + number_text(l + 1) + "," + number_text(edges.edges) + "," +
-                     number_text(edges.born) + "," + number_text(edges.lost) + "," + number_text(edges.mean_age) + "," +
-                     number_text(edges.from_birth) + "," + number_text(edges.ever_active) + "\n";
+                     number_text(edges.born) + "," + number_text(edges.lost) + "," + real_text(edges.mean_age) + "," +
+                     real_text(edges.from_birth) + "," + real_text(edges.ever_active) + "\n";
         }
         if (!recorded) return;
         edges_->append(lines);
@@ -174,7 +182,7 @@ private:
     void count_weights(const Network& network) {
         for (std::size_t l = 0; l < weights_.size(); ++l) {
             const auto counts = histogram(network.layers[l].weights, reach_[l]);
-            weights_[l].append(counts.data());
+            weights_[l].append({counts});
         }
     }
 
@@ -182,7 +190,7 @@ private:
     RecordPlan plan_;
     std::vector<std::optional<EdgeLifetimes>> lifetimes_;  // per layer, empty for those not followed
     std::vector<float> reach_;
-    std::vector<NpyAppender> weights_;
+    std::vector<CountFile> weights_;
     std::optional<OutputFile> edges_;
 };
 

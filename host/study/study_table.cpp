@@ -9,6 +9,8 @@
 #include "espalier/error.hpp"
 #include "espalier/number_text.hpp"
 #include "espalier/rule.hpp"
+#include "host/formats/real_text.hpp"
+#include "host/run/epoch_record.hpp"
 #include "host/study/study_results.hpp"
 #include "host/study/study_statistics.hpp"
 
@@ -116,6 +118,11 @@ Table table_of(const char* name, std::span<const Column> shown_columns, const St
     return table;
 }
 
+/// A figure in full: counts as whole numbers, whatever a column holds in one type.
+std::string figure_cell(const std::string& figure, double value) {
+    return is_count_column(figure) || figure == "lowest_test_loss_epoch" ? number_text(value) : real_text(value);
+}
+
 }  // namespace
 
 Table study_table(const StudyResults& results) {
@@ -136,8 +143,8 @@ Table study_table(const StudyResults& results) {
         for (const Column& column : figure_columns) {
             const std::vector<double> values = row.values(column.figure);
             const MeanInterval interval = values.empty() ? MeanInterval{} : mean_interval(values);
-            full.push_back(values.empty() ? "" : number_text(interval.mean));
-            full.push_back(values.size() < 2 ? "" : number_text(interval.half_width));
+            full.push_back(values.empty() ? "" : real_text(interval.mean));
+            full.push_back(values.size() < 2 ? "" : real_text(interval.half_width));
             shown.push_back(interval_text(values, column));
         }
         const std::vector<double> contrasts = row.values("contrast");
@@ -145,7 +152,7 @@ Table study_table(const StudyResults& results) {
         full.push_back(row.published_recipe);
         for (const Column& column : figure_columns) {
             const auto found = row.published.find(column.figure);
-            full.push_back(found == row.published.end() ? "" : number_text(found->second));
+            full.push_back(found == row.published.end() ? "" : real_text(found->second));
         }
         shown.push_back(learning_text(row));
         table.rows.push_back(full);
@@ -219,7 +226,7 @@ Table cells_table(const StudyResults& results) {
             std::vector<std::string> line{row.name, std::to_string(cell.seed), cell.failure};
             for (const auto& [figure, ignored] : all) {
                 const auto found = cell.figures.find(figure);
-                line.push_back(found == cell.figures.end() ? "" : number_text(found->second));
+                line.push_back(found == cell.figures.end() ? "" : figure_cell(figure, found->second));
             }
             table.rows.push_back(line);
         }

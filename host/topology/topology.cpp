@@ -203,13 +203,7 @@ Cell edges_by_epsilon(Index num_inputs, Index num_outputs, double epsilon) {
     if (!(edges >= 0)) {
         throw UserError(ExitCode::usage, "epsilon " + number_text(epsilon) + " is not a number of at least 0");
     }
-    if (edges > cells) {
-        throw UserError(ExitCode::usage,
-                        "epsilon " + number_text(epsilon) + " gives " + layer_text(num_inputs, num_outputs) +
-                            " a density of " + number_text(static_cast<float>(edges / cells)) +
-                            ", above 1; the largest possible epsilon for it is " + number_text(cells / widths));
-    }
-    return static_cast<Cell>(edges);
+    return static_cast<Cell>(std::min(edges, cells));
 }
 
 std::vector<Cell> edges_by_erk(const std::vector<Index>& widths, double sparsity) {

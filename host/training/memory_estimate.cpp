@@ -82,6 +82,7 @@ MemoryEstimate estimate_memory(const Experiment& experiment, const Backend& back
     estimate.program_bytes = resident_now();
     const DataSet data = load_dataset(request_of(experiment));
     check_against_data(experiment, data);
+    expect_edges(experiment);
     estimate.data_bytes = bytes_of(data.train) + bytes_of(data.test);
     estimate.activation_bytes = activation_bytes(experiment, backend);
     const bool is_rbm = experiment.model == ModelKind::rbm;

@@ -41,11 +41,13 @@ void ProgressObserver::on_progress(std::uint32_t epoch, double part) { progress_
 
 void ProgressObserver::on_epoch_end(EpochEnd& end) {
     const EpochRecord& record = end.trainer().history().back();
-    char line[160];
-    std::snprintf(line, sizeof line, "train %.4f %6.2f %%   test %.4f %6.2f %%   %.3f s   %llu replaced",
-                  record.train_loss, 100 * record.train_accuracy, record.test_loss, 100 * record.test_accuracy,
+    const bool rbm = model_ == ModelKind::rbm;
+    char line[200];
+    std::snprintf(line, sizeof line, "%strain %.4f %6.2f %%   test %.4f %6.2f %%   %.3f s   %llu replaced",
+                  rbm ? "reconstruction_error and units right: " : "", record.train_loss, 100 * record.train_accuracy,
+                  record.test_loss, 100 * record.test_accuracy,
                   record.train_seconds + record.test_seconds + record.evolution_seconds,
-                  static_cast<unsigned long long>(record.replaced_positive + record.replaced_negative));
+                  static_cast<unsigned long long>(record.grown));
     char figures[64];
     std::snprintf(figures, sizeof figures, "test %.4f  %.2f %%", record.test_loss, 100 * record.test_accuracy);
     char least[48];

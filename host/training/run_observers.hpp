@@ -62,12 +62,13 @@ private:
 /// Shows the run's progress to its user. Comes last: an epoch is saved before it is printed.
 class ProgressObserver final : public TrainObserver {
 public:
-    explicit ProgressObserver(Progress& progress) : progress_(progress) {}
+    ProgressObserver(Progress& progress, ModelKind model) : progress_(progress), model_(model) {}
     void on_progress(std::uint32_t epoch, double part) override;
     void on_epoch_end(EpochEnd& end) override;
 
 private:
     Progress& progress_;
+    ModelKind model_;
 };
 
 }  // namespace espalier

@@ -96,7 +96,7 @@ Experiment predecessor(const Experiment& experiment) {
 }
 
 NetworkMetadata metadata(const Experiment& experiment, const DataSet& data, const std::vector<EpochRecord>& history) {
-    return {{"experiment", config_text(experiment)},
+    return {{"experiment", experiment_text(experiment)},
             {"epochs", std::to_string(history.size())},
             {"dataset", data.name},
             {"dataset_digest", data.digest},
@@ -143,13 +143,15 @@ void count_parameters(const Network& network, RunResults& results) {
 
 /// Of a new run: drawn, drawn and fitted to the data, or loaded from `file`.
 Network first_network(const Experiment& experiment, const fs::path& file, const DataSet& data) {
+    Network network;
     if (file.empty()) {
-        Network network = initialize_network(experiment);
+        network = initialize_network(experiment);
         if (experiment.init_from == init_from_data) fit_visible_biases(data, network);
-        return network;
+    } else {
+        network = load_network(file);
+        fit_network(experiment, experiment.reset_optimizer, network);
     }
-    Network network = load_network(file);
-    fit_network(experiment, experiment.reset_optimizer, network);
+    expect_edges(experiment, network);
     return network;
 }
 
@@ -200,6 +202,7 @@ struct RunRecords {
         progress.say(start.data.name + " from " + start.data.source + ", " + std::to_string(start.data.train.count()) +
                      " + " + std::to_string(start.data.test.count()) + " samples; " + start.backend->describe());
         for (const std::string& each : start.data.remarks) progress.say(each);
+        for (const std::string& layer : full_layers(experiment)) progress.say("note: " + layer);
         if (start.resumed) say_resumed(experiment, *start.resumed, *start.backend, progress);
         // A run that is to train more epochs is complete no longer.
         if (start.resumed && start.resumed->info.progress.epoch < experiment.epochs) {
@@ -235,7 +238,7 @@ TrainedRun train(const Experiment& experiment, const RunPlace& place, RunStart& 
                                start.backend->describe(),
                                {},
                                meaning_json(start.data)});
-    ProgressObserver progress(records.progress);
+    ProgressObserver progress(records.progress, experiment.model);
     const double steps = steps_per_epoch(experiment, start.data);
 
     Trainer trainer(experiment, *start.backend, start.data, start.network);

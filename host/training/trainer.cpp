@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "espalier/error.hpp"
-#include "espalier/initialize_network.hpp"
+#include "host/training/evolution_plan.hpp"
 
 namespace espalier {
 namespace {
@@ -40,7 +40,8 @@ Trainer::Trainer(Experiment experiment, Backend& backend, const DataSet& data, c
                                                       : parse_rule<DecayForm>(experiment_.decay_form)),
       steps_per_epoch_((data.train.count() + experiment_.batch - 1) / experiment_.batch),
       scalars_(backend, std::max<std::size_t>(1, experiment_.layer_decay.size()) * steps_per_epoch_),
-      grow_(network.layers.size(), experiment_.grow) {
+      grow_(network.layers.size(), experiment_.grow),
+      pruned_(network.layers.size()) {
     if (!experiment_.layer_decay.empty()) model_->set_scalars_stride(steps_per_epoch_);
     for (const Layer& layer : network.layers) edges_.push_back(static_cast<EdgeIndex>(layer.weights.size()));
 }
@@ -245,36 +246,32 @@ bool Trainer::evolves_at(std::size_t layer, std::uint32_t step) const {
 void Trainer::evolve(std::size_t layer, double epoch_time, std::uint32_t event, EpochRecord& record) {
     const auto start = Clock::now();
     prune(layer, epoch_time, event, record);
-    regrow(layer, event);
+    regrow(layer, event, record);
     record.evolution_seconds += seconds_since(start);
 }
 
 void Trainer::prune(std::size_t layer, double epoch_time, std::uint32_t event, EpochRecord& record) {
     if (!model_->is_sparse(layer)) return;
-    const double zeta = scheduled(experiment_.zeta, epoch_time, experiment_.epochs);
-    const Pruned pruned = backend_.prune(model_->layer(layer), {experiment_.prune, zeta, event_of(layer, event)});
-    record.replaced_positive += pruned.positive;
-    record.replaced_negative += pruned.negative;
-    grow_[layer] = grow_rule(layer, pruned.total(), epoch_time);
+    const double share = prune_share(experiment_, layer, edges_[layer], epoch_time);
+    const Pruned pruned = backend_.prune(model_->layer(layer), {experiment_.prune, share, event_of(layer, event)});
+    pruned_[layer] = pruned;
+    record.pruned += pruned.total();
+    grow_[layer] = grow_rule(experiment_, layer, edges_[layer], pruned.total(), epoch_time);
     edges_[layer] -= pruned.total();
 }
 
-/// The experiment's rule, or the share of it that brings the layer to the edges its schedule asks for.
-GrowRule Trainer::grow_rule(std::size_t layer, EdgeIndex pruned, double epoch_time) const {
-    GrowRule rule = experiment_.grow;
-    const double kept = scheduled(experiment_.edges_kept, epoch_time, experiment_.epochs);
-    if (kept == 1 || pruned == 0) return rule;
-    const double wanted = std::round(kept * static_cast<double>(initial_edge_count(experiment_, layer)));
-    const double missing = wanted - static_cast<double>(edges_[layer] - pruned);
-    std::visit([&](auto& each) { each.share = std::clamp(missing / pruned, 0.0, 1.0); }, rule);
-    return rule;
-}
-
-void Trainer::regrow(std::size_t layer, std::uint32_t event) {
+void Trainer::regrow(std::size_t layer, std::uint32_t event, EpochRecord& record) {
     if (!model_->is_sparse(layer)) return;
-    edges_[layer] +=
+    const EdgeIndex grown =
         backend_.regrow(model_->layer(layer), {grow_[layer], new_weights_, experiment_.reset_state != ResetState::none,
                                                event_of(layer, event)});
+    edges_[layer] += grown;
+    record.grown += grown;
+    const Pruned& pruned = pruned_[layer];
+    if (grown == 0) return;
+    // fewer than went: shared out between the signs
+    record.replaced_positive += std::uint64_t{pruned.positive} * grown / pruned.total();
+    record.replaced_negative += std::uint64_t{pruned.negative} * grown / pruned.total();
 }
 
 void Trainer::finish_evolution(std::uint32_t epoch) {
@@ -284,7 +281,7 @@ void Trainer::finish_evolution(std::uint32_t epoch) {
         if (last && experiment_.last_epoch == LastEpoch::remove) {
             if (model_->is_sparse(l)) backend_.remove(model_->layer(l));
         } else {
-            regrow(l, epoch);
+            regrow(l, epoch, progress_.record);
         }
         if (experiment_.reset_state == ResetState::all) backend_.reset_state(model_->layer(l));
     }

@@ -13,7 +13,8 @@ struct EpochRecord {
     double train_seconds = 0, test_seconds = 0, evolution_seconds = 0;
     double images_per_second = 0;
     std::uint64_t edges = 0;  // sparse layers, after evolution
-    std::uint64_t replaced_positive = 0, replaced_negative = 0;
+    std::uint64_t replaced_positive = 0, replaced_negative = 0;  // pruned edges in whose place others grew, by sign
+    std::uint64_t pruned = 0, grown = 0;                         // edges that went and came, whatever they weighed
     double learning_rate = 0, weight_decay = 0, zeta = 0;  // at the epoch's start
 };
 

@@ -70,8 +70,8 @@ inline Topology full_topology(Index num_inputs, Index num_outputs) {
 Topology random_topology(Index num_inputs, Index num_outputs, Cell num_edges, const BirthLaw& law,
                          const Stream& stream);
 
-/// floor(epsilon * (num_inputs + num_outputs)), the SET papers' edge count.
-/// Throws UserError (usage) naming the density and the largest possible epsilon when it exceeds 1.
+/// floor(epsilon * (num_inputs + num_outputs)), the SET papers' edge count; all cells where that is more than there are,
+/// as the SET programs do. Throws UserError (usage) if epsilon is below 0 or no number.
 Cell edges_by_epsilon(Index num_inputs, Index num_outputs, double epsilon);
 
 /// Edge counts of several layers at one overall sparsity by Erdős–Rényi-kernel densities: density of layer l

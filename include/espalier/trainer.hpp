@@ -96,8 +96,7 @@ private:
         return {experiment_.seed, static_cast<std::uint32_t>(layer), event};
     }
     void prune(std::size_t layer, double epoch_time, std::uint32_t event, EpochRecord& record);
-    [[nodiscard]] GrowRule grow_rule(std::size_t layer, EdgeIndex pruned, double epoch_time) const;
-    void regrow(std::size_t layer, std::uint32_t event);
+    void regrow(std::size_t layer, std::uint32_t event, EpochRecord& record);
     void finish_evolution(std::uint32_t epoch);
     [[nodiscard]] std::vector<Degrees> all_degrees();
 
@@ -113,6 +112,7 @@ private:
     std::optional<std::uint32_t> scalars_epoch_;  // the epoch they are of
     std::vector<EdgeIndex> edges_;                // of each layer
     std::vector<GrowRule> grow_;                  // of each layer's next regrowth
+    std::vector<Pruned> pruned_;                  // likewise
     TrainingProgress progress_;
     std::vector<EpochRecord> history_;
 };

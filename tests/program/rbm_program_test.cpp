@@ -51,6 +51,10 @@ TEST_F(RbmProgram, TrainsRecordsDrawsAndScores) {
     EXPECT_LT(results["test_loss"], 0.2) << "mean square error of reconstructions";
     EXPECT_GT(results["test_accuracy"], 0.6) << "share of units on the right side";
     EXPECT_LE(results["test_accuracy"], 1);
+    EXPECT_EQ(results["reconstruction_error"], results["test_loss"]);
+    EXPECT_EQ(results["units_reconstructed"], results["test_accuracy"]);
+    EXPECT_EQ(results["train_reconstruction_error"], results["train_loss"]);
+    EXPECT_THAT(outcome.err, HasSubstr("reconstruction_error"));
     for (const char* name : {"connections.npy", "connections-last.png", "degrees-layer1-outputs.npy", "report.html",
                              "receptive-fields.png", "samples.png", "reconstructions.png"}) {
         EXPECT_TRUE(std::filesystem::exists(folder_ / "run" / name)) << name;

@@ -136,7 +136,7 @@ TEST(RunFolder, SaysWhichFileIsWrongAndWhy) {
     EXPECT_THAT(damaged([](const fs::path& f) { fs::remove(f / "history.csv"); }),
                 HasSubstr("history.csv: is missing"));
     EXPECT_THAT(damaged([](const fs::path& f) { append(f / "history.csv", "7,0.1,0.9"); }),
-                HasSubstr("history.csv: line 8 is cut off (3 of 17 columns)"));
+                HasSubstr("history.csv: line 8 is cut off (3 of 19 columns)"));
     EXPECT_THAT(damaged([](const fs::path& f) { std::ofstream(f / "history.csv") << "epoch,loss\n1,2\n"; }),
                 testing::AllOf(HasSubstr("no column 'train_loss'"), HasSubstr("another version")));
     EXPECT_THAT(damaged([](const fs::path& f) {
@@ -225,10 +225,11 @@ TEST(Report, TheGoldenMapDecodesToTheCounts) {
         EXPECT_EQ((shade * highest + 127) / 255, counts[i]) << i;
     }
     const auto rows = lines_of(temporary.path() / "page-figures" / "heat-map-run-epoch-00010.csv");
-    ASSERT_EQ(rows.size(), 12U);
+    ASSERT_EQ(rows.size(), 13U);
+    EXPECT_EQ(rows[0], "x0,x1,x2,x3,x4,x5,x6,x7,x8,x9,x10,x11");
     std::string first_row;
     for (std::size_t x = 0; x < 12; ++x) first_row += (x == 0 ? "" : ",") + std::to_string(counts[x]);
-    EXPECT_EQ(rows[0], first_row);
+    EXPECT_EQ(rows[1], first_row);
 }
 
 TEST(Report, IsSelfContainedAndComplete) {

@@ -90,6 +90,38 @@ TEST(Recorder, NonfiniteNumbersAreNullAndSaidAloud) {
     EXPECT_EQ(cells.at(3), "inf");
 }
 
+TEST(Recorder, AColumnHasOneTypeInEveryRow) {
+    EpochRecord whole, broken;
+    broken.train_loss = broken.test_loss = broken.weight_decay = broken.zeta = 1e-3;
+    broken.train_accuracy = broken.images_per_second = 1e300;
+    whole.images_per_second = 3e6;
+    const auto names = split_line(csv_header());
+    const auto rows = {split_line(csv_line(whole)), split_line(csv_line(broken))};
+    for (const auto& row : rows) {
+        ASSERT_EQ(row.size(), names.size());
+        for (std::size_t c = 0; c < names.size(); ++c) {
+            const bool integer = row[c].find_first_not_of("-0123456789\n") == std::string::npos;
+            EXPECT_EQ(integer, is_count_column(names[c])) << names[c] << " = " << row[c];
+        }
+    }
+    EXPECT_TRUE(is_count_column("replaced_positive"));
+    EXPECT_FALSE(is_count_column("weight_decay"));
+}
+
+TEST(Recorder, ARunThatAnEarlierVersionBeganKeepsItsColumns) {
+    EpochRecord record;
+    record.epoch = 3;
+    record.zeta = 1;
+    EXPECT_EQ(csv_line(record, "epoch,zeta,edges\n"), "3,1.0,0\n");
+    EpochRecord old = parse_json_line(json_line(record), "line");
+    EXPECT_EQ(old.epoch, 3U);
+    auto object = nlohmann::json::parse(json_line(record));
+    object.erase("grown");
+    object.erase("pruned");
+    old = parse_json_line(object.dump(), "line");
+    EXPECT_EQ(old.grown, 0U);
+}
+
 TEST(Recorder, DegreesOfSparseLayersOnly) {
     const TemporaryFolder temporary;
     const fs::path folder = temporary.path() / "run";
@@ -102,13 +134,13 @@ TEST(Recorder, DegreesOfSparseLayersOnly) {
     recorder.degrees(0, {{0, 1, 2, 3, 1, 0}, {3, 2, 2}}, {{1, 1, 1, 3, 1, 0}, {2, 2, 3}});
     recorder.degrees(0, {{1, 1, 1, 3, 1, 0}, {2, 2, 3}}, {{2, 0, 1, 3, 1, 0}, {1, 3, 3}});
     const NpyArray inputs = read_npy(folder / "connections.npy");
-    EXPECT_EQ(inputs.type, NpyType::u2);
+    EXPECT_EQ(inputs.type, NpyType::i2);
     EXPECT_EQ(inputs.shape, (std::vector<std::uint64_t>{2, 2, 6}));
-    EXPECT_EQ(items_of<std::uint16_t>(inputs), (std::vector<std::uint16_t>{0, 1, 2, 3, 1, 0, 1, 1, 1, 3, 1, 0,  //
+    EXPECT_EQ(items_of<std::int16_t>(inputs), (std::vector<std::int16_t>{0, 1, 2, 3, 1, 0, 1, 1, 1, 3, 1, 0,  //
                                                                            1, 1, 1, 3, 1, 0, 2, 0, 1, 3, 1, 0}));
     const NpyArray outputs = read_npy(folder / "degrees-layer1-outputs.npy");
     EXPECT_EQ(outputs.shape, (std::vector<std::uint64_t>{2, 2, 3}));
-    EXPECT_EQ(items_of<std::uint16_t>(outputs), (std::vector<std::uint16_t>{3, 2, 2, 2, 2, 3, 2, 2, 3, 1, 3, 3}));
+    EXPECT_EQ(items_of<std::int16_t>(outputs), (std::vector<std::int16_t>{3, 2, 2, 2, 2, 3, 2, 2, 3, 1, 3, 3}));
     EXPECT_THROW(recorder.degrees(1, {}, {}), std::logic_error);
 }
 
@@ -119,8 +151,9 @@ TEST(Recorder, WideLayersGetWideDegrees) {
     const fs::path outputs = temporary.path() / "run" / "degrees-layer1-outputs.npy";
     recorder.degrees(0, {{65'536, 0}, std::vector<EdgeIndex>(65'536, 1)},
                      {{65'535, 1}, std::vector<EdgeIndex>(65'536, 1)});
-    EXPECT_EQ(read_npy(outputs).type, NpyType::u2);
-    EXPECT_EQ(items_of<std::uint32_t>(read_npy(inputs)), (std::vector<std::uint32_t>{65'536, 0, 65'535, 1}));
+    EXPECT_EQ(read_npy(outputs).type, NpyType::i2);
+    EXPECT_EQ(read_npy(inputs).type, NpyType::i4);
+    EXPECT_EQ(items_of<std::int32_t>(read_npy(inputs)), (std::vector<std::int32_t>{65'536, 0, 65'535, 1}));
 }
 
 TEST(Recorder, HeatMapsOfFirstAndLastMoment) {

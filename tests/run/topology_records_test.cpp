@@ -44,7 +44,7 @@ TEST(TopologyRecords, HoldLivesAndWeights) {
     EXPECT_EQ(text_of(folder.path() / "edges.csv"),
               "epoch,layer,edges,born,lost,mean_age,from_birth,ever_active\n"
               "1,1,3,1,1,0.6666666666666666,0.6666666666666666,0.6666666666666666\n"
-              "2,1,3,1,1,1,0.3333333333333333,0.8333333333333334\n");
+              "2,1,3,1,1,1.0,0.3333333333333333,0.8333333333333334\n");
     EXPECT_EQ(text_of(folder.path() / "survival.csv"), "layer,age,at_risk,lost\n1,0,4,1\n1,1,2,1\n");
     const NpyArray borders = read_npy(folder.path() / "weights-bins.npy");
     EXPECT_THAT(borders.shape, ElementsAre(2, weight_bins + 1));
@@ -52,6 +52,7 @@ TEST(TopologyRecords, HoldLivesAndWeights) {
     std::memcpy(&low, borders.data.data(), sizeof low);
     EXPECT_FLOAT_EQ(low, -0.8F);  // four times the largest weight at birth
     const NpyArray counts = read_npy(folder.path() / "weights-layer1.npy");
+    EXPECT_EQ(counts.type, NpyType::i4);
     EXPECT_THAT(counts.shape, ElementsAre(3, weight_bins));
     const auto count = [&](std::size_t record, std::size_t bin) {
         std::uint32_t value = 0;

@@ -1,0 +1,21 @@
+// How much of a layer evolves: the share of its edges that goes and how many come, so that no edge is lost but where a
+// rule or a schedule says so.
+#pragma once
+
+#include "espalier/evolution_rules.hpp"
+#include "espalier/experiment.hpp"
+#include "espalier/index.hpp"
+
+namespace espalier {
+
+/// The share of a layer's `edges` to prune at `epoch_time` (epochs, from 0): zeta, or less where fewer cells are free
+/// than edges would go, so that as many can come as the growing rule says. A full layer rests, as the layers that Evci
+/// et al. ("Rigging the lottery", ICML 2020) make dense, unless cells just left may be taken again.
+double prune_share(const Experiment& experiment, std::size_t layer, EdgeIndex edges, double epoch_time);
+
+/// The experiment's growing rule after `pruned` of a layer's `edges` went, or the share of it that brings the layer to
+/// the edges which its schedule asks for at `epoch_time`.
+GrowRule grow_rule(const Experiment& experiment, std::size_t layer, EdgeIndex edges, EdgeIndex pruned,
+                   double epoch_time);
+
+}  // namespace espalier
