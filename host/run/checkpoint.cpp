@@ -85,6 +85,7 @@ public:
         info.progress.epoch = count("epoch", info.experiment.epochs);
         info.progress.step = count("step", 0xFFFFFFFF);
         if (metadata_.contains("test_loss")) info.test_loss = number("test_loss");
+        if (metadata_.contains("validation_loss")) info.validation_loss = number("validation_loss");
         const auto history = object("history");
         for (const auto& [name, size] : history.items()) {
             if (!size.is_number_unsigned()) file_.refuse("'history' has no size for '" + name + "'");
@@ -227,6 +228,7 @@ void save_checkpoint(const std::filesystem::path& path, const CheckpointInfo& in
                              {"program", version()}};
     if (!info.data_meaning.empty()) metadata[meaning_key] = info.data_meaning;
     if (info.test_loss.has_value()) metadata["test_loss"] = number_text(*info.test_loss);
+    if (info.validation_loss.has_value()) metadata["validation_loss"] = number_text(*info.validation_loss);
     std::vector<TensorSource> extra;
     if (info.progress.step > 0) {
         metadata["begun"] = begun_text(info.progress);

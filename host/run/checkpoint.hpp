@@ -26,8 +26,10 @@ struct CheckpointInfo {
     std::string dataset, dataset_digest;
     std::string backend;              // "cpu" or "cuda"
     std::string machine;              // the backend's description when it was written
-    std::optional<double> test_loss;  // of the last epoch done, unless another one is begun
-    std::string data_meaning;         // meaning_json(); empty in older checkpoints
+    // of the last epoch done, unless another one is begun
+    std::optional<double> test_loss;
+    std::optional<double> validation_loss;  // of runs with validation samples
+    std::string data_meaning;               // meaning_json(); empty in older checkpoints
 };
 
 struct Checkpoint {

@@ -25,12 +25,13 @@ std::optional<std::uint32_t> whole_number(std::string_view text) {
     return value && std::to_string(*value) == text ? value : std::nullopt;
 }
 
-/// The test loss a checkpoint says; infinite where it says none or cannot be read.
-double test_loss_of(const fs::path& path) {
+/// The validation loss a checkpoint says, or its test loss; infinite where it says neither or cannot be read.
+double monitored_loss_of(const fs::path& path) {
     constexpr double none = std::numeric_limits<double>::infinity();
     try {
         const SafetensorsFile file(path);
-        const auto found = file.metadata().find("test_loss");
+        auto found = file.metadata().find("validation_loss");
+        if (found == file.metadata().end()) found = file.metadata().find("test_loss");
         return found == file.metadata().end() ? none : number_from<double>(found->second).value_or(none);
     } catch (const UserError&) {  // damaged: not the best
     }
@@ -45,7 +46,7 @@ std::vector<fs::path> superfluous(const fs::path& run, int keep) {
     std::size_t best = all.size();
     double least = std::numeric_limits<double>::infinity();
     for (std::size_t i = 0; i < all.size(); ++i) {
-        if (const double loss = test_loss_of(all[i].path); loss < least) {
+        if (const double loss = monitored_loss_of(all[i].path); loss < least) {
             least = loss;
             best = i;
         }

@@ -33,7 +33,7 @@ std::optional<CheckpointPlace> checkpoint_place(const std::filesystem::path& pat
 std::vector<CheckpointFile> list_checkpoints(const std::filesystem::path& run);
 
 /// Writes, verifies, and only then deletes old ones: of all in the folder, the newest `keep` stay and the one with the
-/// least test loss. Throws UserError: io or nonfinite.
+/// least validation loss (test loss where there is none). Throws UserError: io or nonfinite.
 void add_checkpoint(const std::filesystem::path& run, const CheckpointInfo& info, const Network& network, int keep);
 
 /// Deletes the checkpoints beyond `place`, which a run that resumes there will write anew, and what killed writers

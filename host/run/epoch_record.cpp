@@ -1,5 +1,6 @@
 #include "host/run/epoch_record.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <fstream>
 #include <limits>
@@ -37,6 +38,27 @@ void for_each_column(Record& record, Visitor&& visit) {
     visit("zeta", record.zeta);
     visit("pruned", record.pruned);
     visit("grown", record.grown);
+    visit("validation_loss", record.validation_loss);
+    visit("validation_accuracy", record.validation_accuracy);
+}
+
+double real(double value) { return value; }
+double real(const std::optional<double>& value) { return value.value_or(0); }
+
+/// False for an optional figure that a record does not have.
+template <class Value>
+bool is_there(const Value& value) {
+    if constexpr (std::is_same_v<Value, std::optional<double>>) return value.has_value();
+    return true;
+}
+
+template <class Value>
+std::string cell_text(const Value& value) {
+    if constexpr (std::is_integral_v<Value>) {
+        return number_text(value);
+    } else {
+        return real_text(real(value));
+    }
 }
 
 /// Columns that histories of earlier versions do not have.
@@ -70,19 +92,25 @@ std::optional<std::uint64_t> bytes_to_keep(const std::optional<RecordedBytes>& r
     return recorded_bytes(*recorded, name);
 }
 
-std::string csv_header() {
+std::uint32_t best_epoch(const std::vector<EpochRecord>& history) {
+    const auto best = std::min_element(history.begin(), history.end(), [](const EpochRecord& a, const EpochRecord& b) {
+        return a.monitored_loss() < b.monitored_loss();
+    });
+    return best == history.end() ? 0 : best->epoch;
+}
+
+std::string csv_header(const EpochRecord& like) {
     std::string line;
-    const EpochRecord none;
-    for_each_column(none,
-                    [&](const char* name, auto /*value*/) { line += (line.empty() ? "" : ",") + std::string(name); });
+    for_each_column(like, [&](const char* name, const auto& value) {
+        if (is_there(value)) line += (line.empty() ? "" : ",") + std::string(name);
+    });
     return line + "\n";
 }
 
 std::string csv_line(const EpochRecord& record, const std::string& header) {
     std::map<std::string, std::string> cells;
-    for_each_column(record, [&](const char* name, auto value) {
-        cells[name] = std::is_floating_point_v<decltype(value)> ? real_text(static_cast<double>(value))
-                                                                : number_text(value);
+    for_each_column(record, [&](const char* name, const auto& value) {
+        if (is_there(value)) cells[name] = cell_text(value);
     });
     std::string line;
     std::istringstream names(header.substr(0, header.find('\n')));
@@ -93,8 +121,8 @@ std::string csv_line(const EpochRecord& record, const std::string& header) {
 bool is_count_column(const std::string& name) {
     bool found = false;
     const EpochRecord none;
-    for_each_column(none, [&](const char* each, auto value) {
-        found = found || (name == each && std::is_integral_v<decltype(value)>);
+    for_each_column(none, [&](const char* each, const auto& value) {
+        found = found || (name == each && std::is_integral_v<std::remove_cvref_t<decltype(value)>>);
     });
     return found;
 }
@@ -102,10 +130,14 @@ bool is_count_column(const std::string& name) {
 std::string json_line(const EpochRecord& record) {
     nlohmann::ordered_json line;
     bool nonfinite = false;
-    for_each_column(record, [&](const char* name, auto value) {
-        line[name] = value;
-        if constexpr (std::is_floating_point_v<decltype(value)>) {
-            if (std::isfinite(value)) return;
+    for_each_column(record, [&](const char* name, const auto& value) {
+        if (!is_there(value)) return;
+        if constexpr (std::is_integral_v<std::remove_cvref_t<decltype(value)>>) {
+            line[name] = value;
+        } else {
+            const double number = real(value);
+            line[name] = number;
+            if (std::isfinite(number)) return;
             line[name] = nullptr;
             nonfinite = true;
         }
@@ -119,8 +151,12 @@ EpochRecord parse_json_line(const std::string& line, const std::string& source) 
     if (!object.is_object()) throw UserError(ExitCode::checkpoint, source + ": expected a JSON object");
     EpochRecord record;
     for_each_column(record, [&](const char* name, auto& value) {
-        if (is_new_column(name) && !object.contains(name)) return;
-        value = number_in<std::remove_reference_t<decltype(value)>>(object, name, source);
+        using Value = std::remove_reference_t<decltype(value)>;
+        if constexpr (std::is_same_v<Value, std::optional<double>>) {
+            if (object.contains(name)) value = number_in<double>(object, name, source);
+        } else if (!is_new_column(name) || object.contains(name)) {
+            value = number_in<Value>(object, name, source);
+        }
     });
     return record;
 }

@@ -12,6 +12,9 @@
 
 namespace espalier {
 
+/// The number of the epoch, from 1, with the least monitored loss, the first of equal ones; 0 of an empty history.
+std::uint32_t best_epoch(const std::vector<EpochRecord>& history);
+
 /// Sizes of a run's files that grow, by name: how far its history went when a checkpoint was made.
 using RecordedBytes = std::map<std::string, std::uint64_t>;
 /// The size of one of them. Throws UserError (checkpoint) if there is none.
@@ -19,8 +22,8 @@ std::uint64_t recorded_bytes(const RecordedBytes& recorded, const std::string& n
 /// The same of a run that goes on; nothing for a new one, whose files begin empty.
 std::optional<std::uint64_t> bytes_to_keep(const std::optional<RecordedBytes>& recorded, const std::string& name);
 
-/// The columns of the history, a line.
-std::string csv_header();
+/// The columns of the history, a line; optional ones only if `like` has them.
+std::string csv_header(const EpochRecord& like = {});
 /// The columns of `header`, in its order (a run that goes on keeps the columns it began with). Numbers read back
 /// exactly; a column of reals never holds a whole number's text.
 std::string csv_line(const EpochRecord& record, const std::string& header = csv_header());

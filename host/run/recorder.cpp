@@ -130,7 +130,8 @@ private:
 class Recorder::Impl {
 public:
     Impl(const fs::path& folder, bool overwrite, const std::string& config_text,
-         const std::vector<RecordedLayer>& layers, const std::optional<RecordedBytes>& recorded)
+         const std::vector<RecordedLayer>& layers, const std::optional<RecordedBytes>& recorded,
+         const EpochRecord& like)
         : folder_(folder), guard_(folder, overwrite, recorded.has_value()) {
         const auto bytes = [&](const std::string& name) { return bytes_to_keep(recorded, name); };
         write_atomically(folder / run_layout::config,
@@ -140,7 +141,7 @@ public:
             std::ifstream names(folder / run_layout::history_csv);
             std::getline(names, header_);
         } else {
-            header_ = csv_header();
+            header_ = csv_header(like);
             csv_->append(header_);
         }
         jsonl_.emplace(OutputFile::growing(folder / run_layout::history_jsonl, bytes(run_layout::history_jsonl)));
@@ -226,8 +227,9 @@ private:
 };
 
 Recorder::Recorder(const fs::path& folder, bool overwrite, const std::string& config_text,
-                   const std::vector<RecordedLayer>& layers, const std::optional<RecordedBytes>& recorded)
-    : impl_(std::make_unique<Impl>(folder, overwrite, config_text, layers, recorded)) {}
+                   const std::vector<RecordedLayer>& layers, const std::optional<RecordedBytes>& recorded,
+                   const EpochRecord& like)
+    : impl_(std::make_unique<Impl>(folder, overwrite, config_text, layers, recorded, like)) {}
 
 Recorder::~Recorder() = default;
 

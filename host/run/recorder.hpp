@@ -29,9 +29,11 @@ public:
     /// the files of the old run are removed and no others, and a folder that holds other files and no config.toml is
     /// refused. With `recorded`, goes on with the run in the folder instead: its files are cut back to that. Throws
     /// UserError: usage for what is refused or if another process writes there, io with path and reason for what cannot
-    /// be written or is shorter than recorded, checkpoint for a file that was not recorded.
+    /// be written or is shorter than recorded, checkpoint for a file that was not recorded. `like` has the optional
+    /// figures that records will have.
     Recorder(const std::filesystem::path& folder, bool overwrite, const std::string& config_text,
-             const std::vector<RecordedLayer>& layers, const std::optional<RecordedBytes>& recorded = {});
+             const std::vector<RecordedLayer>& layers, const std::optional<RecordedBytes>& recorded = {},
+             const EpochRecord& like = {});
     ~Recorder();
 
     /// Waits until all that was recorded is on the disk; returns how much that is.

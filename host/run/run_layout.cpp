@@ -41,6 +41,7 @@ bool is_run_file(const std::filesystem::path& path) {
                         weight_borders,
                         survival,
                         network,
+                        best_network,
                         connections_first,
                         connections_last,
                         receptive_fields,

@@ -23,6 +23,7 @@ constexpr const char* pixels = "pixels.npy";                // what the data loo
 constexpr const char* weight_borders = "weights-bins.npy";  // of the bins that weight_counts() counts
 constexpr const char* survival = "survival.csv";
 constexpr const char* network = "network.safetensors";
+constexpr const char* best_network = "best.safetensors";  // until a run with patience ends: then it is the network
 constexpr const char* connections_first = "connections-first.png";
 constexpr const char* connections_last = "connections-last.png";
 constexpr const char* receptive_fields = "receptive-fields.png";  // this and the next two: of an RBM

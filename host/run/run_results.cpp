@@ -49,9 +49,12 @@ std::string results_table(const RunResults& results) {
     rows.emplace_back("backend", results.backend);
     rows.emplace_back("sparse edges", grouped(results.edges));
     rows.emplace_back("trained parameters", grouped(results.parameters));
-    rows.emplace_back("epochs", std::to_string(history.size()) + (results.stopped ? " (stopped)" : ""));
+    rows.emplace_back("epochs", std::to_string(history.size()) + (results.stopped         ? " (stopped)"
+                                                            : results.stopped_early ? " (out of patience)"
+                                                                                    : ""));
+    if (results.kept_epoch > 0) rows.emplace_back("network kept", "of epoch " + std::to_string(results.kept_epoch));
     if (!history.empty()) {
-        const EpochRecord& last = history.back();
+        const EpochRecord& last = results.kept();
         const bool rbm = results.experiment.model == ModelKind::rbm;
         const bool of_batches = results.experiment.train_loss_mean == TrainLossMean::batches;
         const auto pair = [](double loss, double accuracy) {
@@ -60,6 +63,9 @@ std::string results_table(const RunResults& results) {
         const std::string figures = rbm ? " reconstruction_error / units right" : " loss / accuracy";
         rows.emplace_back(!rbm && of_batches ? "train loss (mean of batches) / accuracy" : "train" + figures,
                           pair(last.train_loss, last.train_accuracy));
+        if (last.validation_loss.has_value()) {
+            rows.emplace_back("validation" + figures, pair(*last.validation_loss, last.validation_accuracy.value_or(0)));
+        }
         rows.emplace_back("test" + figures, pair(last.test_loss, last.test_accuracy));
         rows.emplace_back(rbm ? "most test units right" : "best test accuracy",
                           decimals(100 * best(history).test_accuracy, 2) + " % in epoch " +
@@ -78,7 +84,7 @@ std::string results_json(const RunResults& results) {
     nlohmann::ordered_json object;
     const auto& history = results.history;
     const auto last = [&](double EpochRecord::*member) -> nlohmann::ordered_json {
-        return history.empty() ? nlohmann::ordered_json() : nlohmann::ordered_json(history.back().*member);
+        return history.empty() ? nlohmann::ordered_json() : nlohmann::ordered_json(results.kept().*member);
     };
     object["recipe"] = results.experiment.recipe;
     object["dataset"] = results.experiment.dataset;
@@ -96,7 +102,15 @@ std::string results_json(const RunResults& results) {
         object["train_reconstruction_error"] = last(&EpochRecord::train_loss);
         object["train_units_reconstructed"] = last(&EpochRecord::train_accuracy);
     }
+    if (!history.empty() && results.kept().validation_loss.has_value()) {
+        object["validation_loss"] = *results.kept().validation_loss;
+        object["validation_accuracy"] = results.kept().validation_accuracy.value_or(0);
+    }
     object["epochs"] = history.size();
+    if (results.experiment.patience > 0) {
+        object["stopped_early"] = results.stopped_early;
+        object["kept_epoch"] = history.empty() ? 0 : results.kept().epoch;
+    }
     object["seconds_per_epoch"] = seconds_per_epoch(history);
     object["run_dir"] = results.run_dir.string();
     object["backend"] = results.backend;

@@ -29,12 +29,25 @@ void Checkpointer::save(const Trainer& trainer, const Network& network) {
     if (keep_ == 0) return;
     info_.progress = trainer.progress();
     info_.test_loss.reset();
-    if (info_.progress.step == 0 && !trainer.history().empty()) info_.test_loss = trainer.history().back().test_loss;
+    info_.validation_loss.reset();
+    if (info_.progress.step == 0 && !trainer.history().empty()) {
+        info_.test_loss = trainer.history().back().test_loss;
+        info_.validation_loss = trainer.history().back().validation_loss;
+    }
     info_.recorded = recorder_.sync();
     records_.sync(info_.recorded);
     info_.lifetimes = records_.lifetimes();
     add_checkpoint(recorder_.folder(), info_, network, keep_);
     last_ = std::chrono::steady_clock::now();
+}
+
+void NetworkKeeper::on_tested(const EpochRecord& record, EpochEnd& end) {
+    latest_.reset();  // before there is another one
+    latest_ = end.share();
+    const auto& history = end.trainer().history();
+    const std::uint32_t best = best_epoch(history);
+    const bool better = best == 0 || record.monitored_loss() < history[best - 1].monitored_loss();
+    if (better && save_best_) save_best_(*latest_, record.epoch);
 }
 
 void ProgressObserver::on_progress(std::uint32_t epoch, double part) { progress_.within(epoch, part); }

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
+#include <memory>
 
 #include "host/run/checkpoint.hpp"
 #include "host/run/recorder.hpp"
@@ -57,6 +59,21 @@ private:
     TopologyRecords& records_;
     CheckpointInfo info_;
     std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
+};
+
+/// Keeps the network that the latest figures are of: training goes on from another one, whose pruned edges have been
+/// replaced. With `save_best`, hands it each one whose monitored loss is the least so far.
+class NetworkKeeper final : public TrainObserver {
+public:
+    using SaveBest = std::function<void(const Network& network, std::uint32_t epoch)>;
+    explicit NetworkKeeper(SaveBest save_best) : save_best_(std::move(save_best)) {}
+    void on_tested(const EpochRecord& record, EpochEnd& end) override;
+    /// Null until an epoch has ended.
+    [[nodiscard]] const std::shared_ptr<const Network>& latest() const { return latest_; }
+
+private:
+    SaveBest save_best_;
+    std::shared_ptr<const Network> latest_;
 };
 
 /// Shows the run's progress to its user. Comes last: an epoch is saved before it is printed.

@@ -95,9 +95,10 @@ Experiment predecessor(const Experiment& experiment) {
     return earlier;
 }
 
-NetworkMetadata metadata(const Experiment& experiment, const DataSet& data, const std::vector<EpochRecord>& history) {
+/// Of the network that `epochs` epochs made.
+NetworkMetadata metadata(const Experiment& experiment, const DataSet& data, std::size_t epochs) {
     return {{"experiment", experiment_text(experiment)},
-            {"epochs", std::to_string(history.size())},
+            {"epochs", std::to_string(epochs)},
             {"dataset", data.name},
             {"dataset_digest", data.digest},
             {meaning_key, meaning_json(data)},
@@ -184,12 +185,23 @@ RunStart choose_start(const Experiment& experiment, const RunPlace& place) {
     return start;
 }
 
+std::string monitored(const EpochRecord& record) {
+    return record.validation_loss.has_value() ? "the validation loss" : "the test loss";
+}
+
+/// An epoch's record as this run will have them.
+EpochRecord like_record(const DataSet& data) {
+    EpochRecord record;
+    if (data.validation.count() > 0) record.validation_loss = record.validation_accuracy = 0;
+    return record;
+}
+
 /// Part two: the files that grow with a run, new or cut back to the checkpoint it goes on from, and its progress bar.
 struct RunRecords {
     RunRecords(const Experiment& experiment, const RunPlace& place, RunStart& start)
         : plan{experiment.record_every, experiment.epochs},
           recorder(start.folder, !start.resumed && (place.overwrite || start.fresh || may_restart(start.folder, place)),
-                   config_text(experiment), recorded_layers(start.network), recorded(start)),
+                   config_text(experiment), recorded_layers(start.network), recorded(start), like_record(start.data)),
           topology(start.folder, start.network, plan, recorded(start),
                    start.resumed ? std::move(start.resumed->info.lifetimes) : AllLifetimes{}),
           progress(experiment.recipe.empty() ? start.data.name : experiment.recipe, experiment.epochs,
@@ -202,6 +214,10 @@ struct RunRecords {
         progress.say(start.data.name + " from " + start.data.source + ", " + std::to_string(start.data.train.count()) +
                      " + " + std::to_string(start.data.test.count()) + " samples; " + start.backend->describe());
         for (const std::string& each : start.data.remarks) progress.say(each);
+        if (experiment.patience > 0 && start.data.validation.count() == 0) {
+            progress.say("note: without --validation, --patience goes by the test loss, so the test figures of the "
+                         "network kept are too good");
+        }
         for (const std::string& layer : full_layers(experiment)) progress.say("note: " + layer);
         if (start.resumed) say_resumed(experiment, *start.resumed, *start.backend, progress);
         // A run that is to train more epochs is complete no longer.
@@ -222,6 +238,41 @@ struct RunRecords {
     Progress progress;
 };
 
+/// A network of the run folder, if it is there, whole and that of so many epochs.
+std::optional<Network> network_of_epoch(const fs::path& file, std::size_t epochs) {
+    if (!fs::exists(file)) return std::nullopt;
+    try {
+        NetworkMetadata said;
+        Network network = load_network(file, &said);
+        if (said["epochs"] == std::to_string(epochs)) return network;
+    } catch (const UserError&) {  // damaged: not the one that is looked for
+    }
+    return std::nullopt;
+}
+
+/// The network that a run ends with: always the one that the figures it ends with are of. With patience that is the
+/// best one; after a signal the last one tested, not the one in the middle of training, which the checkpoint has.
+Network kept_network(Trainer& trainer, const NetworkKeeper& keeper, Network last, RunResults& results,
+                     Progress& progress) {
+    const std::vector<EpochRecord>& history = results.history;
+    if (history.empty()) return last;
+    if (results.experiment.patience > 0) {
+        const std::uint32_t best = best_epoch(history);
+        if (auto network = network_of_epoch(results.run_dir / run_layout::best_network, best)) {
+            results.kept_epoch = best;
+            return std::move(*network);
+        }
+    }
+    if (!results.stopped && !trainer.out_of_patience()) return last;
+    if (keeper.latest() != nullptr) return *keeper.latest();
+    if (auto network = network_of_epoch(results.run_dir / run_layout::network, history.size())) {
+        return std::move(*network);  // gone on with and stopped again before another epoch ended
+    }
+    progress.say("note: network.safetensors is of the middle of epoch " + std::to_string(history.size() + 1) +
+                 ", which no test has seen");
+    return last;
+}
+
 /// Part three: trains until the last epoch or a signal, watched by everybody who keeps something of it. Takes the
 /// network and the samples out of `start`: from here on the backend has its own.
 TrainedRun train(const Experiment& experiment, const RunPlace& place, RunStart& start, RunRecords& records) {
@@ -241,13 +292,20 @@ TrainedRun train(const Experiment& experiment, const RunPlace& place, RunStart& 
     ProgressObserver progress(records.progress, experiment.model);
     const double steps = steps_per_epoch(experiment, start.data);
 
+    const fs::path folder = records.recorder.folder();
+    const auto save_best = [&](const Network& network, std::uint32_t epoch) {
+        save_network(folder / run_layout::best_network, network, metadata(experiment, start.data, epoch));
+    };
+    NetworkKeeper keeper(experiment.patience > 0 ? NetworkKeeper::SaveBest(save_best) : nullptr);
+
     Trainer trainer(experiment, *start.backend, start.data, start.network);
-    for (TrainObserver* each : std::initializer_list<TrainObserver*>{&history, &topology, &checkpointer, &progress}) {
+    for (TrainObserver* each :
+         std::initializer_list<TrainObserver*>{&history, &topology, &keeper, &checkpointer, &progress}) {
         trainer.add_observer(*each);
     }
     if (start.resumed) trainer.continue_from(start.resumed->info.progress, std::move(start.resumed->history));
     start.network = {};
-    start.data.train = {};
+    start.data.train = start.data.validation = {};
     if (experiment.model == ModelKind::rbm) start.data.test = {};
 
     const TrainingProgress& begun = trainer.progress();
@@ -257,12 +315,14 @@ TrainedRun train(const Experiment& experiment, const RunPlace& place, RunStart& 
     run.results.experiment = experiment;
     run.results.dataset_source = start.data.source;
     run.results.backend = start.backend->name();
-    run.results.run_dir = records.recorder.folder();
+    run.results.run_dir = folder;
     run.results.history = trainer.history();
+    run.results.stopped_early = trainer.out_of_patience() && trainer.progress().epoch < experiment.epochs;
     records.topology.finish();
-    run.network = trainer.network();
+    Network last = trainer.network();
+    checkpointer.save(trainer, last);
+    run.network = kept_network(trainer, keeper, std::move(last), run.results, records.progress);
     count_parameters(run.network, run.results);
-    checkpointer.save(trainer, run.network);
     return run;
 }
 
@@ -272,7 +332,8 @@ void close_run(const RunPlace& place, const RunStart& start, RunRecords& records
     const DataSet& data = start.data;
     const Experiment& experiment = run.results.experiment;
     const fs::path& folder = run.results.run_dir;
-    save_network(folder / run_layout::network, run.network, metadata(experiment, data, run.results.history));
+    const std::size_t epochs = run.results.history.empty() ? 0 : run.results.kept().epoch;
+    save_network(folder / run_layout::network, run.network, metadata(experiment, data, epochs));
     if (!run.results.stopped && experiment.model == ModelKind::mlp) {
         run.results.class_figures = figures_by_class(experiment, *start.backend, run.network, data, records.progress);
     }
@@ -285,6 +346,15 @@ void close_run(const RunPlace& place, const RunStart& start, RunRecords& records
         } catch (const UserError& error) {
             throw UserError(ExitCode::io, std::string("the run is saved, but not its report: ") + error.what());
         }
+    }
+    if (run.results.stopped_early) {
+        records.progress.say("stopped early: " + monitored(run.results.history.back()) + " has not fallen for " +
+                             std::to_string(experiment.patience) + " epochs; kept the network of epoch " +
+                             std::to_string(run.results.kept().epoch));
+    }
+    if (!run.results.stopped) {
+        std::error_code ignored;
+        fs::remove(folder / run_layout::best_network, ignored);  // is network.safetensors by now
     }
     if (run.results.stopped) {
         if (place.keep == 0) return;

@@ -22,7 +22,7 @@ struct RunPlace {
     Resume resume = Resume::never;
     std::filesystem::path checkpoint;    // to resume from; empty: the newest that verifies
     std::uint32_t checkpoint_every = 0;  // epochs; 0: at the first epoch's end after every minute
-    int keep = 3;                        // newest checkpoints, besides the best by test loss; 0: make none
+    int keep = 3;                        // newest checkpoints, besides the best by monitored loss; 0: make none
     ProgressForm progress = ProgressForm::automatic;
 };
 

@@ -23,9 +23,9 @@ bool all_finite(const std::vector<float>& values) {
 
 }  // namespace
 
-const Network& EpochEnd::network() {
-    if (!network_.has_value()) network_ = trainer_.network();
-    return *network_;
+std::shared_ptr<const Network> EpochEnd::share() {
+    if (network_ == nullptr) network_ = std::make_shared<const Network>(trainer_.network());
+    return network_;
 }
 
 Trainer::Trainer(Experiment experiment, Backend& backend, const DataSet& data, const Network& network)
@@ -42,6 +42,7 @@ Trainer::Trainer(Experiment experiment, Backend& backend, const DataSet& data, c
       scalars_(backend, std::max<std::size_t>(1, experiment_.layer_decay.size()) * steps_per_epoch_),
       grow_(network.layers.size(), experiment_.grow),
       pruned_(network.layers.size()) {
+    if (data.validation.count() > 0) validation_.emplace(backend, data, data.validation);
     if (!experiment_.layer_decay.empty()) model_->set_scalars_stride(steps_per_epoch_);
     for (const Layer& layer : network.layers) edges_.push_back(static_cast<EdgeIndex>(layer.weights.size()));
 }
@@ -85,7 +86,8 @@ void Trainer::begin_epoch() {
 }
 
 /// Pruning comes before the test or after it as the experiment says (a published figure may be of the pruned network),
-/// regrowth always after both: new edges have learned nothing that could be tested.
+/// regrowth always after both: new edges have learned nothing that could be tested. After the last epoch the test comes
+/// last of all, since its figures are to be those of the network that is kept.
 void Trainer::finish_epoch() {
     const std::uint32_t epoch = progress_.epoch;
     EpochRecord& record = progress_.record;
@@ -93,18 +95,25 @@ void Trainer::finish_epoch() {
     const EvolutionMoment now{true, epoch, (epoch + 1) * steps_per_epoch_,
                               Stream{experiment_.seed, Purpose::evolve, 0, epoch}};
     const bool last = epoch + 1 == experiment_.epochs;
-    const bool evolves_now = evolves() && due(experiment_.cadence, now) && !(last && experiment_.last_epoch == LastEpoch::keep);
+    const bool evolves_now =
+        evolves() && due(experiment_.cadence, now) && !(last && experiment_.last_epoch == LastEpoch::keep);
+    EpochEnd tested(*this);
+    const auto test_now = [&] {
+        evaluate(record);
+        for (TrainObserver* each : observers_) each->on_tested(record, tested);
+    };
 
-    if (!experiment_.zero_before_test) test(record);
+    if (!experiment_.zero_before_test && !last) test_now();
     const auto start = Clock::now();
     if (evolves_now) {
         for (std::size_t l = 0; l < model_->num_layers(); ++l) prune(l, epoch + 1.0, epoch, record);
     }
     record.evolution_seconds += seconds_since(start);
-    if (experiment_.zero_before_test) test(record);
+    if (experiment_.zero_before_test && !last) test_now();
     const auto second_start = Clock::now();
     if (evolves_now) finish_evolution(epoch);
     record.evolution_seconds += seconds_since(second_start);
+    if (last) test_now();
 
     const std::vector<Degrees> after = all_degrees();
     std::size_t sparse = 0;
@@ -118,7 +127,8 @@ void Trainer::finish_epoch() {
     progress_.step = 0;
     history_.push_back(record);
     for (TrainObserver* each : observers_) each->on_epoch(record);
-    EpochEnd end(*this);
+    EpochEnd changed(*this);
+    EpochEnd& end = evolves_now && !last ? changed : tested;
     for (TrainObserver* each : observers_) each->on_epoch_end(end);
 }
 
@@ -202,19 +212,35 @@ void Trainer::add_metrics(const Metrics& slice, std::uint32_t first, std::uint32
     progress_.metrics.add_sums(slice);
 }
 
-void Trainer::test(EpochRecord& record) {
+void Trainer::evaluate(EpochRecord& record) {
     const auto start = Clock::now();
-    backend_.run([&] { model_->evaluate(test_.samples()); });
-    const Metrics metrics = backend_.metrics();
+    const double answers_per_sample = model_->answers_per_sample();
+    if (validation_.has_value()) {
+        const Metrics metrics = test(*validation_);
+        const auto samples = static_cast<double>(metrics.samples);
+        record.validation_loss = metrics.sample_loss_sum / samples;
+        record.validation_accuracy = static_cast<double>(metrics.correct) / (samples * answers_per_sample);
+        if (!std::isfinite(*record.validation_loss)) refuse_nonfinite("validation pass", *record.validation_loss);
+    }
+    const Metrics metrics = test(test_);
     record.test_seconds = seconds_since(start);
     const auto samples = static_cast<double>(metrics.samples);
-    const double answers = samples * model_->answers_per_sample();
+    const double answers = samples * answers_per_sample;
     const double wrong = answers - static_cast<double>(metrics.correct);
     record.test_loss = metrics.sample_loss_sum / samples;
     record.test_accuracy = static_cast<double>(metrics.correct) / answers;
     record.test_confidence = metrics.confidence_sum / answers;
     record.test_wrong_confidence = wrong > 0 ? metrics.wrong_confidence_sum / wrong : 0;
     if (!std::isfinite(record.test_loss)) refuse_nonfinite("test pass", record.test_loss);
+}
+
+Metrics Trainer::test(const UploadedSplit& split) {
+    backend_.run([&] { model_->evaluate(split.samples()); });
+    return backend_.metrics();
+}
+
+bool Trainer::out_of_patience() const {
+    return experiment_.patience > 0 && progress_.epoch >= best_epoch(history_) + experiment_.patience;
 }
 
 void Trainer::refuse_nonfinite(const std::string& when, double loss) {

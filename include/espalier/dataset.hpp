@@ -28,6 +28,7 @@ struct DataSet : DataMeaning {
     bool table = false;                // columns of measurements, not pixels
     bool labelled = true;              // false: the labels, all 0, mean nothing
     Split train, test;
+    Split validation;  // may be empty
 };
 
 /// A known data set, for `espalier data list` and the help text.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 namespace espalier {
 
@@ -15,7 +16,11 @@ struct EpochRecord {
     std::uint64_t edges = 0;  // sparse layers, after evolution
     std::uint64_t replaced_positive = 0, replaced_negative = 0;  // pruned edges in whose place others grew, by sign
     std::uint64_t pruned = 0, grown = 0;                         // edges that went and came, whatever they weighed
-    double learning_rate = 0, weight_decay = 0, zeta = 0;  // at the epoch's start
+    double learning_rate = 0, weight_decay = 0, zeta = 0;        // at the epoch's start
+    std::optional<double> validation_loss, validation_accuracy;  // of runs with validation samples
+
+    /// What the best epoch is told by: the loss on the validation samples, on the test samples where there are none.
+    [[nodiscard]] double monitored_loss() const { return validation_loss.value_or(test_loss); }
 };
 
 }  // namespace espalier

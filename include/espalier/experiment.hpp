@@ -94,6 +94,8 @@ struct Experiment {
     Index batch = 128;
     std::uint32_t epochs = 20;
     TrainLossMean train_loss_mean = TrainLossMean::samples;
+    std::uint32_t patience = 0;  // epochs without a lower monitored loss after which a run ends; 0: any number
+    std::string validation;      // share of the training samples to hold out, or a file of others; empty: none
     std::uint64_t seed = 1;
     std::uint32_t train_samples = 0;  // 0: all
     std::uint32_t test_samples = 0;

@@ -19,18 +19,20 @@ namespace espalier {
 
 class Trainer;
 
-/// The moment after an epoch and its record, when a run may be saved: the trainer's progress() then says that no epoch
-/// is begun.
+/// A moment at an epoch's end: after its test, or after its evolution and its record, when a run may be saved because
+/// the trainer's progress() then says that no epoch is begun.
 class EpochEnd {
 public:
     explicit EpochEnd(Trainer& trainer) : trainer_(trainer) {}
     [[nodiscard]] const Trainer& trainer() const { return trainer_; }
     /// The network as it stands: read back on the first call, one copy for all observers of this moment.
-    const Network& network();
+    const Network& network() { return *share(); }
+    /// The same, to be kept.
+    std::shared_ptr<const Network> share();
 
 private:
     Trainer& trainer_;
-    std::optional<Network> network_;
+    std::shared_ptr<const Network> network_;
 };
 
 /// What a training run tells as it goes. Epochs count from 1, layers from 0.
@@ -42,6 +44,8 @@ public:
     /// Degrees of a sparse layer around the evolution that ends an epoch.
     virtual void on_degrees(std::uint32_t /*epoch*/, std::size_t /*layer*/, const Degrees& /*before*/,
                             const Degrees& /*after*/) {}
+    /// After an epoch's test: `end` has the network that the record's figures are of, which evolution is yet to change.
+    virtual void on_tested(const EpochRecord& /*record*/, EpochEnd& /*end*/) {}
     virtual void on_epoch(const EpochRecord& /*record*/) {}
     /// After every epoch and its record.
     virtual void on_epoch_end(EpochEnd& /*end*/) {}
@@ -68,7 +72,9 @@ public:
     /// Does the next piece of the run: up to 64 steps, or the end of an epoch (test, evolution, record). Returns
     /// whether anything is left to do. Throws as run() does.
     bool advance();
-    [[nodiscard]] bool done() const { return progress_.epoch == experiment_.epochs; }
+    [[nodiscard]] bool done() const { return progress_.epoch == experiment_.epochs || out_of_patience(); }
+    /// Whether the monitored loss has not fallen for as many epochs as the experiment has patience.
+    [[nodiscard]] bool out_of_patience() const;
 
     /// The network as it stands; waits for the backend.
     [[nodiscard]] Network network() { return model_->store(); }
@@ -83,7 +89,8 @@ private:
     void finish_epoch();
     void summarise_training();
     void upload_scalars(std::uint32_t epoch);
-    void test(EpochRecord& record);
+    void evaluate(EpochRecord& record);
+    Metrics test(const UploadedSplit& split);
     /// Adds a slice's metrics, in which step `first` was the first, to the epoch's.
     void add_metrics(const Metrics& slice, std::uint32_t first, std::uint32_t steps);
     [[noreturn]] void refuse_nonfinite(const std::string& when, double loss);
@@ -104,6 +111,7 @@ private:
     Backend& backend_;
     std::vector<TrainObserver*> observers_;
     UploadedSplit train_, test_;
+    std::optional<UploadedSplit> validation_;
     std::unique_ptr<Model> model_;
     WeightLaw new_weights_;
     DecayForm decay_form_;
