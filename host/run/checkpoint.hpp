@@ -28,8 +28,8 @@ struct CheckpointInfo {
     std::string machine;              // the backend's description when it was written
     // of the last epoch done, unless another one is begun
     std::optional<double> test_loss;
-    std::optional<double> validation_loss;  // of runs with validation samples
-    std::string data_meaning;               // meaning_json(); empty in older checkpoints
+    std::optional<double> validation_loss = {};  // of runs with validation samples
+    std::string data_meaning = {};               // meaning_json(); empty in older checkpoints
 };
 
 struct Checkpoint {
