@@ -49,7 +49,7 @@ struct RunStart {
 /// What a run leaves behind in memory.
 struct TrainedRun {
     RunResults results;
-    Network network;
+    std::shared_ptr<const Network> network;
 };
 
 std::uint32_t steps_per_epoch(const Experiment& experiment, const DataSet& data) {
@@ -239,35 +239,34 @@ struct RunRecords {
 };
 
 /// A network of the run folder, if it is there, whole and that of so many epochs.
-std::optional<Network> network_of_epoch(const fs::path& file, std::size_t epochs) {
-    if (!fs::exists(file)) return std::nullopt;
+std::shared_ptr<const Network> network_of_epoch(const fs::path& file, std::size_t epochs) {
+    if (!fs::exists(file)) return nullptr;
     try {
         NetworkMetadata said;
-        Network network = load_network(file, &said);
+        auto network = std::make_shared<const Network>(load_network(file, &said));
         if (said["epochs"] == std::to_string(epochs)) return network;
     } catch (const UserError&) {  // damaged: not the one that is looked for
     }
-    return std::nullopt;
+    return nullptr;
 }
 
 /// The network that a run ends with: always the one that the figures it ends with are of. With patience that is the
 /// best one; after a signal the last one tested, not the one in the middle of training, which the checkpoint has.
-Network kept_network(Trainer& trainer, const NetworkKeeper& keeper, Network last, RunResults& results,
-                     Progress& progress) {
+std::shared_ptr<const Network> kept_network(const NetworkKeeper& keeper, const std::shared_ptr<const Network>& last,
+                                            RunResults& results, Progress& progress) {
     const std::vector<EpochRecord>& history = results.history;
     if (history.empty()) return last;
     if (results.experiment.patience > 0) {
         const std::uint32_t best = best_epoch(history);
         if (auto network = network_of_epoch(results.run_dir / run_layout::best_network, best)) {
             results.kept_epoch = best;
-            return std::move(*network);
+            return network;
         }
     }
-    if (!results.stopped && !trainer.out_of_patience()) return last;
-    if (keeper.latest() != nullptr) return *keeper.latest();
-    if (auto network = network_of_epoch(results.run_dir / run_layout::network, history.size())) {
-        return std::move(*network);  // gone on with and stopped again before another epoch ended
-    }
+    if (keeper.latest() != nullptr) return keeper.latest();
+    if (!results.stopped) return last;  // gone on with, and nothing was left to do
+    // gone on with and stopped again before another epoch ended
+    if (auto network = network_of_epoch(results.run_dir / run_layout::network, history.size())) return network;
     progress.say("note: network.safetensors is of the middle of epoch " + std::to_string(history.size() + 1) +
                  ", which no test has seen");
     return last;
@@ -287,6 +286,7 @@ TrainedRun train(const Experiment& experiment, const RunPlace& place, RunStart& 
                                start.data.digest,
                                start.backend->name(),
                                start.backend->describe(),
+                               {},
                                {},
                                meaning_json(start.data)});
     ProgressObserver progress(records.progress, experiment.model);
@@ -319,10 +319,11 @@ TrainedRun train(const Experiment& experiment, const RunPlace& place, RunStart& 
     run.results.history = trainer.history();
     run.results.stopped_early = trainer.out_of_patience() && trainer.progress().epoch < experiment.epochs;
     records.topology.finish();
-    Network last = trainer.network();
-    checkpointer.save(trainer, last);
-    run.network = kept_network(trainer, keeper, std::move(last), run.results, records.progress);
-    count_parameters(run.network, run.results);
+    const bool kept_last = trainer.progress().epoch == experiment.epochs && keeper.latest() != nullptr;
+    const auto last = kept_last ? keeper.latest() : std::make_shared<const Network>(trainer.network());
+    checkpointer.save(trainer, *last);
+    run.network = kept_network(keeper, last, run.results, records.progress);
+    count_parameters(*run.network, run.results);
     return run;
 }
 
@@ -333,13 +334,13 @@ void close_run(const RunPlace& place, const RunStart& start, RunRecords& records
     const Experiment& experiment = run.results.experiment;
     const fs::path& folder = run.results.run_dir;
     const std::size_t epochs = run.results.history.empty() ? 0 : run.results.kept().epoch;
-    save_network(folder / run_layout::network, run.network, metadata(experiment, data, epochs));
+    save_network(folder / run_layout::network, *run.network, metadata(experiment, data, epochs));
     if (!run.results.stopped && experiment.model == ModelKind::mlp) {
-        run.results.class_figures = figures_by_class(experiment, *start.backend, run.network, data, records.progress);
+        run.results.class_figures = figures_by_class(experiment, *start.backend, *run.network, data, records.progress);
     }
     if (!run.results.history.empty()) {
-        if (experiment.model == ModelKind::rbm) draw_rbm(experiment, run.network, folder);
-        run.network = {};  // the report reads its own
+        if (experiment.model == ModelKind::rbm) draw_rbm(experiment, *run.network, folder);
+        run.network.reset();  // the report reads its own
         try {
             records.recorder.heat_maps(data.height, data.width, data.channels);
             write_report({folder}, folder / run_layout::report);
