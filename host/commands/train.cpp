@@ -117,7 +117,7 @@ void add_train_command(CLI::App& app, Action& action) {
         ->group("Run");
     command
         ->add_option("--keep", arguments->keep,
-                     "newest checkpoints to keep, besides the best by validation loss (by test loss without --validation); 0: make none")
+                     "newest checkpoints to keep, besides the best by test loss; 0: make none")
         ->type_name("")
         ->check(CLI::Range(0, 1000000))
         ->capture_default_str()

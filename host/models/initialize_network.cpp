@@ -57,9 +57,10 @@ std::string cure_of(const Experiment& experiment, std::size_t layer) {
     // four digits of what matters, on the side that leaves an edge
     double scale = 1;
     while (scale < 1e12 && scale * (by_epsilon ? some : 1 - some) < 1000) scale *= 10;
-    double shown = std::round(some * scale) / scale;
-    (by_epsilon ? tried.epsilon : tried.sparsity) = shown;
-    if (initial_edge_count(tried, layer) == 0) shown += (by_epsilon ? 1 : -1) / scale;
+    const double nearest = std::round(some * scale);
+    (by_epsilon ? tried.epsilon : tried.sparsity) = nearest / scale;
+    const bool enough = initial_edge_count(tried, layer) > 0;
+    const double shown = (enough ? nearest : nearest + (by_epsilon ? 1 : -1)) / scale;
     return by_epsilon ? "the smallest epsilon that leaves it one is about " + number_text(shown)
                       : "the largest sparsity that leaves it one is about " + number_text(shown);
 }

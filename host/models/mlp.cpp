@@ -43,7 +43,7 @@ void Mlp::train_step(const Samples& samples, std::uint32_t first, Index size, co
         if (dropout_ > 0 && l < last) backend().dropout(output, dropout_, seed_, static_cast<std::uint32_t>(l), step);
     }
     backend().loss(loss_, view(between_[last].output, last + 1, size), labels_.data(),
-                   view(between_[last].gradient, last + 1, size));
+                   view(between_[last].gradient, last + 1, size), class_weights());
     for (std::size_t l = last + 1; l-- > 0;) {
         const Activations gradient = view(between_[l].gradient, l + 1, size);
         if (dropout_ > 0 && l < last) backend().dropout(gradient, dropout_, seed_, static_cast<std::uint32_t>(l), step);

@@ -10,6 +10,11 @@ namespace espalier {
 Model::Model(Backend& backend, const Experiment& experiment)
     : backend_(backend), test_batch_(std::max(experiment.batch, min_test_batch)) {}
 
+void Model::set_class_weights(const std::vector<float>& weights) {
+    class_weights_ = Buffer<float>(backend_, weights.size());
+    class_weights_.upload(weights.data());
+}
+
 void Model::load(const Layer& layer, const LayerUse& use) {
     layers_.push_back(backend_.load(layer, use));
     sparse_.push_back(layer.is_sparse());

@@ -136,24 +136,10 @@ ExperimentOption decay_form_option() {
 
 ExperimentOption patience_option() {
     return {"patience", "Training",
-            "end when the validation loss (without --validation: the test loss) has not fallen for N epochs, and keep "
+            "end when the test loss has not fallen for N epochs, and keep "
             "the best network",
             [](Experiment& e, const std::string& text) { e.patience = read_number<std::uint32_t>(text, 0, 1e9); },
             [](const Experiment& e) { return e.patience == 0 ? "" : number_text(e.patience); }};
-}
-
-ExperimentOption validation_option() {
-    return {"validation", "What",
-            "samples to validate on, apart from both training and test: a share of the training samples such as 0.1, "
-            "csv:FILE or npy:X,Y",
-            [](Experiment& e, const std::string& text) {
-                if (!text.empty() && !text.starts_with("csv:") && !text.starts_with("npy:")) {
-                    const auto share = read_number<double>(text, 0, 1);
-                    if (share == 0 || share == 1) refuse(text + " leaves no sample on one side");
-                }
-                e.validation = text;
-            },
-            [](const Experiment& e) { return e.validation; }};
 }
 
 ExperimentOption model_option() {
@@ -193,6 +179,7 @@ void validate_rbm(const Experiment& experiment) {
     }
     if (experiment.dense_output) refuse("dense-output: a restricted Boltzmann machine has no output layer");
     if (experiment.dropout > 0) refuse("dropout: not used by restricted Boltzmann machines");
+    if (!experiment.class_weights.empty()) refuse("class-weights: a restricted Boltzmann machine knows no classes");
 }
 
 std::vector<ExperimentOption> make_table() {
@@ -259,6 +246,10 @@ std::vector<ExperimentOption> make_table() {
                            "an epoch's training loss is the mean over its samples, or over its batches' means, as in "
                            "the published programs",
                            &E::train_loss_mean, {"samples", "batches"}));
+    table.push_back(text_option("class-weights", "Training",
+                                "how much each class counts in the training loss: balanced (rare ones count as much as "
+                                "frequent ones) or a file of lines CLASS,WEIGHT",
+                                &E::class_weights));
     table.push_back(patience_option());
     table.push_back(number("seed", "Training", "of everything random", &E::seed, 0, 1.8446744073709552e19));
     table.push_back(text_option(

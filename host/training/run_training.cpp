@@ -215,7 +215,7 @@ struct RunRecords {
                      " + " + std::to_string(start.data.test.count()) + " samples; " + start.backend->describe());
         for (const std::string& each : start.data.remarks) progress.say(each);
         if (experiment.patience > 0 && start.data.validation.count() == 0) {
-            progress.say("note: without --validation, --patience goes by the test loss, so the test figures of the "
+            progress.say("note: there are no validation samples, so --patience goes by the test loss: the test figures of the "
                          "network kept are too good");
         }
         for (const std::string& layer : full_layers(experiment)) progress.say("note: " + layer);

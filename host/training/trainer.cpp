@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "espalier/error.hpp"
+#include "host/data/class_weights.hpp"
 #include "host/training/evolution_plan.hpp"
 
 namespace espalier {
@@ -42,6 +43,9 @@ Trainer::Trainer(Experiment experiment, Backend& backend, const DataSet& data, c
       scalars_(backend, std::max<std::size_t>(1, experiment_.layer_decay.size()) * steps_per_epoch_),
       grow_(network.layers.size(), experiment_.grow),
       pruned_(network.layers.size()) {
+    if (!experiment_.class_weights.empty()) {
+        model_->set_class_weights(class_weights(experiment_.class_weights, data, experiment_.layers.back()));
+    }
     if (data.validation.count() > 0) validation_.emplace(backend, data, data.validation);
     if (!experiment_.layer_decay.empty()) model_->set_scalars_stride(steps_per_epoch_);
     for (const Layer& layer : network.layers) edges_.push_back(static_cast<EdgeIndex>(layer.weights.size()));

@@ -95,6 +95,7 @@ struct Experiment {
     std::uint32_t epochs = 20;
     TrainLossMean train_loss_mean = TrainLossMean::samples;
     std::uint32_t patience = 0;  // epochs without a lower monitored loss after which a run ends; 0: any number
+    std::string class_weights;   // "balanced", or a file of weights; empty: all classes count alike
     std::string validation;      // share of the training samples to hold out, or a file of others; empty: none
     std::uint64_t seed = 1;
     std::uint32_t train_samples = 0;  // 0: all

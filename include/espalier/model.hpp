@@ -24,6 +24,9 @@ public:
     virtual void train_step(const Samples& samples, std::uint32_t first, Index size, const StepScalars* step) = 0;
     /// From step on layer l reads its scalars `stride` * l behind `step`; 0, at first: all read the same.
     void set_scalars_stride(std::size_t stride) { scalars_stride_ = stride; }
+    /// From the next step on a sample's loss and gradient count as often as the weight of its class says; one weight
+    /// for each output. Scores of evaluate() are not weighted.
+    void set_class_weights(const std::vector<float>& weights);
     /// Enqueues the scores of all samples.
     virtual void evaluate(const Samples& samples) = 0;
     /// How many right or wrong answers the metrics count per sample: one class, or each of an RBM's visible units.
@@ -42,6 +45,8 @@ protected:
 
     [[nodiscard]] Backend& backend() const { return backend_; }
     [[nodiscard]] std::size_t scalars_stride() const { return scalars_stride_; }
+    /// In the backend's memory; null where all classes count alike.
+    [[nodiscard]] const float* class_weights() const { return class_weights_.data(); }
     void load(const Layer& layer, const LayerUse& use);
     /// Memory for activations of `rows` neurons, as large as the largest batch.
     [[nodiscard]] Buffer<float> activations(Index rows) const;
@@ -50,6 +55,7 @@ private:
     Backend& backend_;
     Index test_batch_;
     std::size_t scalars_stride_ = 0;
+    Buffer<float> class_weights_;
     std::vector<std::unique_ptr<DeviceLayer>> layers_;
     std::vector<bool> sparse_;
 };

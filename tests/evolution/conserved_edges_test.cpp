@@ -136,8 +136,8 @@ TEST(ConservedEdges, ALayerWithoutAnEdgeIsRefusedWithItsCure) {
     experiment.density = Density::sparsity;
     experiment.sparsity = 0.9999;
     EXPECT_THAT(refusal(experiment), AllOf(HasSubstr("layer 3 (100 x 10)"), HasSubstr("sparsity 0.9999"),
-                                           HasSubstr("about 0.9995")));
-    experiment.sparsity = 0.9995;
+                                           HasSubstr("about 0.9994999")));
+    experiment.sparsity = 0.9994999;
     EXPECT_EQ(refusal(experiment), "nothing refused");
     experiment.density = Density::epsilon;
     experiment.epsilon = 0.001;

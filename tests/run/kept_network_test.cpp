@@ -3,8 +3,8 @@
 
 #include "host/cpu/cpu_backend.hpp"
 #include "host/formats/network_file.hpp"
-#include "host/models/initialization.hpp"
-#include "host/models/model.hpp"
+#include "espalier/initialize_network.hpp"
+#include "espalier/model.hpp"
 #include "host/run/run_layout.hpp"
 #include "host/training/run_training.hpp"
 #include "same_network.hpp"
