@@ -73,10 +73,11 @@ void Backend::dropout(Activations values, float rate, std::uint64_t seed, std::u
     do_dropout(values, rate, seed, layer, step);
 }
 
-void Backend::loss(const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz) {
+void Backend::loss(const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz,
+                   const float* class_weights) {
     expects(z.lanes == lanes() && z.batch > 0, "tiles of the backend's width");
     expects(!dz || same_shape(dz, z), "dz of the shape of z");
-    do_loss(loss, z, labels, dz);
+    do_loss(loss, z, labels, dz, class_weights);
 }
 
 void Backend::backward(DeviceLayer& layer, ConstActivations x, ConstActivations saved, Activations dy, Activations dx,

@@ -46,10 +46,11 @@ __device__ inline void add_of_warp(Counter (&sum)[2], float value) {
     add_of_warp(&sum[1], to_fixed_point(value - whole));
 }
 
-/// dz may be empty (evaluation); lanes past the batch get 0. Grid: x covers the tiles. Block: 128 threads.
+/// dz may be empty (evaluation); lanes past the batch get 0. class_weights [classes] may be null: 1. Grid: x covers the tiles. Block: 128 threads.
 template <class Rule>
 __global__ void __launch_bounds__(loss_threads)
-    loss_kernel(Rule rule, ConstActivations z, const std::int32_t* labels, Activations dz, MetricSums* sums) {
+    loss_kernel(Rule rule, ConstActivations z, const std::int32_t* labels, Activations dz, const float* class_weights,
+                MetricSums* sums) {
     const Index tile = blockIdx.x;
     const Index lane = threadIdx.x;
     const bool used = lane < z.used(tile);
@@ -60,7 +61,9 @@ __global__ void __launch_bounds__(loss_threads)
     const float scale = 1.0F / static_cast<float>(z.batch);
     SampleScore score;
     if (labelled) {
-        score = rule(z.data + at, gradient, z.rows, tile_lanes, label, scale);
+        const float weight = class_weights == nullptr ? 1.0F : class_weights[label];
+        score = rule(z.data + at, gradient, z.rows, tile_lanes, label, scale * weight);
+        score.loss *= weight;
     } else if (gradient != nullptr) {
         for (Index c = 0; c < z.rows; ++c) gradient[static_cast<std::size_t>(c) * tile_lanes] = 0;
     }

@@ -84,7 +84,8 @@ protected:
     void do_forward(const DeviceLayer& layer, ConstActivations x, Activations saved, Activations y) override;
     void do_dropout(Activations values, float rate, std::uint64_t seed, std::uint32_t layer,
                     const StepScalars* step) override;
-    void do_loss(const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz) override;
+    void do_loss(const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz,
+                 const float* class_weights) override;
     void do_backward(DeviceLayer& layer, ConstActivations x, ConstActivations saved, Activations dy, Activations dx,
                      const StepScalars* step) override;
     void do_transposed(const DeviceLayer& layer, const DeviceLayer& offsets, ConstActivations y,
@@ -208,9 +209,11 @@ void CpuBackend::do_dropout(Activations values, float rate, std::uint64_t seed, 
     });
 }
 
-void CpuBackend::do_loss(const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz) {
-    enqueue_scores(z.tiles(),
-                   [=](Index tile, Index lane, Metrics& sums) { loss_lanes(loss, z, labels, dz, tile, lane, sums); });
+void CpuBackend::do_loss(const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz,
+                         const float* class_weights) {
+    enqueue_scores(z.tiles(), [=](Index tile, Index lane, Metrics& sums) {
+        loss_lanes(loss, z, labels, dz, class_weights, tile, lane, sums);
+    });
 }
 
 template <class Work>

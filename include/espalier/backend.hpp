@@ -200,7 +200,10 @@ public:
     /// of (seed, layer, step->step, neuron, sample), so the backward pass calls it again on the gradient.
     void dropout(Activations values, float rate, std::uint64_t seed, std::uint32_t layer, const StepScalars* step);
     /// Adds the batch to the metrics; writes the gradient by z of the batch's mean loss into dz unless dz is empty.
-    void loss(const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz);
+    /// With `class_weights` (backend memory, one for each output) a sample's loss and gradient are multiplied by that
+    /// of its label.
+    void loss(const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz,
+              const float* class_weights = nullptr);
     /// Given dy, the gradient by this layer's output: turns it in place into the gradient by the preactivation, writes
     /// the gradient by the input into dx unless dx is empty, and updates weights, bias and activation parameters.
     /// dx uses the weights from before the update, and wants a layer loaded with needs_input_gradient.
@@ -247,7 +250,8 @@ protected:
     virtual void do_forward(const DeviceLayer& layer, ConstActivations x, Activations saved, Activations y) = 0;
     virtual void do_dropout(Activations values, float rate, std::uint64_t seed, std::uint32_t layer,
                             const StepScalars* step) = 0;
-    virtual void do_loss(const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz) = 0;
+    virtual void do_loss(const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz,
+                         const float* class_weights) = 0;
     virtual void do_backward(DeviceLayer& layer, ConstActivations x, ConstActivations saved, Activations dy,
                              Activations dx, const StepScalars* step) = 0;
     virtual void do_transposed(const DeviceLayer& layer, const DeviceLayer& offsets, ConstActivations y,

@@ -61,6 +61,36 @@ TEST_P(LossVerb, GradientsAndMetricsAgreeWithTheOracle) {
     }
 }
 
+TEST_P(LossVerb, ClassWeightsMultiplyLossAndGradient) {
+    const std::vector<float> weights{0.5F, 2, 0, 1.25F};
+    Buffer<float> device_weights(backend(), weights.size());
+    device_weights.upload(weights.data());
+    for (const auto& loss : alternatives<Loss>()) {
+        for (const std::size_t batch : {1U, 65U, 200U}) {
+            SCOPED_TRACE(rule_text(loss) + ", batch " + std::to_string(batch));
+            TestRandom random(7);
+            const auto z = random_matrix(4, batch, 4, random);
+            const auto labels = random_labels(batch, 4, random);
+            const DeviceMatrix outputs(backend(), z);
+            const DeviceMatrix gradient(backend(), 4, batch);
+            const auto device_label = device_labels(backend(), labels);
+            static_cast<void>(backend().metrics());
+            backend().loss(loss, outputs, device_label.data(), gradient, device_weights.data());
+            auto scores = oracle::score(loss, z, labels);
+            for (std::size_t s = 0; s < batch; ++s) {
+                const double weight = static_cast<double>(weights[static_cast<std::size_t>(labels[s])]);
+                scores.losses[s] *= weight;
+                for (std::size_t c = 0; c < 4; ++c) scores.gradient(c, s) *= weight;
+            }
+            Metrics want;
+            add(want, scores);
+            expect_close(gradient.values().values, scores.gradient.values, {1e-6 / static_cast<double>(batch), 2e-6},
+                         "gradient");
+            expect_metrics(backend().metrics(), want);  // confidences and answers have no weight
+        }
+    }
+}
+
 TEST_P(LossVerb, OfEqualOutputsTheFirstIsThePrediction) {
     for (const auto& loss : alternatives<Loss>()) {
         const DeviceMatrix outputs(backend(), oracle::Matrix(5, 3, 0.5));

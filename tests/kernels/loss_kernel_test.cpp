@@ -26,13 +26,14 @@ std::vector<std::int32_t> labels_for(Index classes, Index batch) {
 }
 
 template <class Rule>
-LossResult run_loss(const Rule& rule, const Matrix& z, const std::vector<std::int32_t>& labels, bool with_gradient) {
+LossResult run_loss(const Rule& rule, const Matrix& z, const std::vector<std::int32_t>& labels, bool with_gradient,
+                    const float* class_weights = nullptr) {
     const TiledArray d_z(z, std::numeric_limits<float>::quiet_NaN());  // what lies past the batch counts for nothing
     const TiledArray dz(Matrix(z.rows, z.batch), 7);
     const DeviceArray<std::int32_t> d_labels(labels);
     const DeviceArray<MetricSums> sums(std::vector<MetricSums>(1));
     launch(loss_kernel<Rule>, dim3(d_z.view().tiles()), dim3(loss_threads), 0, rule, d_z.view(), d_labels.data(),
-           with_gradient ? dz.view() : Activations{}, sums.data());
+           with_gradient ? dz.view() : Activations{}, class_weights, sums.data());
     return {dz.read(), dz.beyond(), sums.read()[0]};
 }
 
@@ -111,6 +112,28 @@ TEST_P(LossKernel, EqualsPlainLoops) {
             check_loss<SigmoidSquaredError>(classes, batch);
         }
     }
+}
+
+TEST_P(LossKernel, MultipliesByTheWeightOfTheLabel) {
+    const Matrix z(3, 130, 20);
+    const auto labels = labels_for(3, 130);
+    const std::vector<float> weights{2, 0.25F, 0};  // powers of two: products are exact
+    const DeviceArray<float> d_weights(weights);
+    const LossResult plain = run_loss(SoftmaxNll{}, z, labels, true);
+    const LossResult found = run_loss(SoftmaxNll{}, z, labels, true, d_weights.data());
+    double loss = 0;
+    for (Index s = 0; s < 130; ++s) {
+        const auto label = static_cast<std::size_t>(labels[s]);
+        for (Index c = 0; c < 3; ++c) {
+            EXPECT_FLOAT_EQ(found.dz(c, s), plain.dz(c, s) * weights[label]) << c << ' ' << s;
+        }
+        std::vector<double> column, gradient(3);
+        for (Index c = 0; c < 3; ++c) column.push_back(static_cast<double>(z(c, s)));
+        loss += static_cast<double>(weights[label]) * score_of(SoftmaxNll{}, column, label, gradient).first;
+    }
+    EXPECT_NEAR(from_fixed_point(found.sums.sample_loss), loss, 2e-6 * (130 + loss));
+    EXPECT_EQ(found.sums.confidence, plain.sums.confidence);
+    EXPECT_EQ(found.sums.correct, plain.sums.correct);
 }
 
 TEST_P(LossKernel, CountsWhatCannotBeScored) {

@@ -33,21 +33,32 @@ HWY_NOINLINE HWY_FLATTEN void score_lanes_of(const Rule& rule, const float* z, c
     }
 }
 
-void LossLanes(const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz, Index tile,
-               Index first_lane, Metrics& sums) {
+/// Multiplies each lane's loss and gradient by the weight of its label.
+void weigh_lanes(const float* class_weights, const std::int32_t* labels, float* dz, Index classes, Index used,
+                 SampleScore (&scores)[score_lanes]) {
+    for (Index lane = 0; lane < used; ++lane) {
+        const float weight = class_weights[labels[lane]];
+        scores[lane].loss *= weight;
+        for (Index c = 0; c < classes && dz != nullptr; ++c) dz[std::size_t{c} * tile_lanes + lane] *= weight;
+    }
+}
+
+void LossLanes(const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz,
+               const float* class_weights, Index tile, Index first_lane, Metrics& sums) {
     const Index used = z.used(tile) > first_lane ? std::min(z.used(tile) - first_lane, Index{score_lanes}) : 0;
     const std::int32_t* label = labels + std::size_t{tile} * tile_lanes + first_lane;
     for (Index lane = 0; lane < used; ++lane) {
         expects(label[lane] >= 0 && static_cast<Index>(label[lane]) < z.rows, "labels below the number of outputs");
     }
     const float scale = 1.0F / static_cast<float>(z.batch);
+    float* const gradient = dz ? dz.row(tile, 0) + first_lane : nullptr;
     SampleScore scores[score_lanes];
     std::visit(
         [&](const auto& rule) {
-            score_lanes_of(rule, z.row(tile, 0) + first_lane, label, dz ? dz.row(tile, 0) + first_lane : nullptr,
-                           z.rows, used, scale, scores);
+            score_lanes_of(rule, z.row(tile, 0) + first_lane, label, gradient, z.rows, used, scale, scores);
         },
         loss);
+    if (class_weights != nullptr) weigh_lanes(class_weights, label, gradient, z.rows, used, scores);
     double group_loss = 0;
     for (Index lane = 0; lane < used; ++lane) {
         group_loss += static_cast<double>(scores[lane].loss);
@@ -70,9 +81,9 @@ namespace espalier {
 
 HWY_EXPORT(LossLanes);
 
-void loss_lanes(const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz, Index tile,
-                Index first_lane, Metrics& sums) {
-    HWY_DYNAMIC_DISPATCH(LossLanes)(loss, z, labels, dz, tile, first_lane, sums);
+void loss_lanes(const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz,
+                const float* class_weights, Index tile, Index first_lane, Metrics& sums) {
+    HWY_DYNAMIC_DISPATCH(LossLanes)(loss, z, labels, dz, class_weights, tile, first_lane, sums);
 }
 
 }  // namespace espalier
