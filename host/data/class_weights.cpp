@@ -28,7 +28,7 @@ std::vector<float> balanced_weights(const DataSet& data, Index outputs) {
 class WeightsReader {
 public:
     WeightsReader(const std::string& path, const DataSet& data, Index outputs)
-        : path_(path), data_(data), weights_(outputs, 1.0F), given_(data.classes, false) {}
+        : path_(path), weights_(outputs, 1.0F), given_(data.classes, false) {}
 
     std::vector<float> read() {
         std::ifstream file(path_);
@@ -75,7 +75,6 @@ private:
     }
 
     std::string path_;
-    const DataSet& data_;
     std::size_t line_ = 1;
     std::vector<float> weights_;
     std::vector<bool> given_;

@@ -6,6 +6,7 @@
 
 #include "espalier/error.hpp"
 #include "host/data/class_weights.hpp"
+#include "host/run/epoch_record.hpp"
 #include "host/training/evolution_plan.hpp"
 
 namespace espalier {
