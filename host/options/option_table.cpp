@@ -199,7 +199,6 @@ std::vector<ExperimentOption> make_table() {
                            &E::split, 0, 0.99));
     table.push_back(choice("standardize", "What", "what gets mean 0 and deviation 1, auto: columns of tables, else channels",
                            &E::standardize, {"auto", "columns", "channels", "none"}));
-    table.push_back(validation_option());
     table.push_back(model_option());
     table.push_back(layers_option());
     table.push_back(rule("activation", "Network", "of the hidden layers", &E::activation));
