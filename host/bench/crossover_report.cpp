@@ -134,7 +134,7 @@ Chart curves(const BenchResults& results, Index batch, const std::string& id, co
              const std::string& y_label, double (*value)(const BenchPoint&)) {
     Chart chart{id + "-batch-" + std::to_string(batch),
                 title + ", batch " + std::to_string(batch),
-                {"density (edges / cells)", true},
+                {"density (edges / cells)", true, false},
                 {y_label, true}};
     std::size_t colour = 0;
     for (const Index width : widths_of(results.points)) {

@@ -9,6 +9,7 @@
 #include "host/commands/experiment_options.hpp"
 #include "host/formats/output_file.hpp"
 #include "host/report/report.hpp"
+#include "host/run/provenance.hpp"
 #include "host/study/study_results.hpp"
 #include "host/system/signals.hpp"
 
@@ -90,6 +91,7 @@ int run_study(const StudyArguments& arguments) {
     write_text(place.folder / "study.csv", csv(table));
     write_text(place.folder / "runs.csv", csv(cells_table(results)));
     write_text(place.folder / "study.md", study_text(results));
+    const ReportHeading heading{"Study " + study.name, study.summary, command_line()};
     std::vector<fs::path> runs;
     for (std::size_t r = 0; r < study.rows.size(); ++r) {
         for (const StudyCell& cell : study.cells) {
@@ -98,7 +100,7 @@ int run_study(const StudyArguments& arguments) {
         }
     }
     if (!runs.empty()) {
-        for (const std::string& sentence : write_report(runs, place.folder / "report.html")) {
+        for (const std::string& sentence : write_report(runs, place.folder / "report.html", heading)) {
             std::cerr << "espalier: left out of the report: " << sentence << '\n';
         }
     }

@@ -37,6 +37,10 @@ void write_png(const std::filesystem::path& path, const IndexedImage& image, con
 IndexedImage heat_map(const std::vector<std::uint64_t>& counts, Index height, Index width, std::uint64_t highest,
                       Index zoom);
 
+/// The map as a PNG that stands alone: near 280 pixels, the centre square (half the shorter side) marked, a colour bar
+/// from 0 to `highest` with its unit.
+std::string framed_heat_map(const std::vector<std::uint64_t>& counts, Index height, Index width, std::uint64_t highest);
+
 /// The zoom that brings an image's longer side near 280 pixels; at least 1.
 Index fitting_zoom(Index height, Index width);
 

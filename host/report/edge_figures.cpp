@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
-#include <limits>
 #include <utility>
 
 #include "host/topology/edge_lifetimes.hpp"
@@ -13,8 +12,10 @@ namespace {
 
 using Columns = std::map<std::string, std::vector<double>>;
 
+constexpr double outside_quantile = 0.001;  // of the weights, on either side of a histogram
+
 /// The lines of a layer (from 1) of a file with a column "layer".
-std::vector<std::size_t> lines_of(const Columns& columns, std::size_t layer) {
+std::vector<std::size_t> lines_of_layer(const Columns& columns, std::size_t layer) {
     std::vector<std::size_t> lines;
     if (columns.empty()) return lines;
     const auto& layers = columns.at("layer");
@@ -30,8 +31,75 @@ std::vector<double> chosen(const std::vector<double>& values, const std::vector<
     return result;
 }
 
+/// The layers of a run in one chart.
+void add_layers(const RunFolder& run, Chart chart, const std::function<Series(std::size_t)>& series_of,
+                std::vector<Chart>& charts) {
+    for (std::size_t layer = 1; layer < run.experiment.layers.size(); ++layer) {
+        Series series = series_of(layer);
+        if (series.x.empty()) continue;
+        series.name = "layer " + std::to_string(layer);
+        series.colour = layer - 1;
+        chart.series.push_back(std::move(series));
+    }
+    if (!chart.series.empty()) charts.push_back(std::move(chart));
+}
+
+std::string percent_text(double share) {
+    return share < 0.0005 ? "under 0.1 %" : rounded(100 * share, 2) + " %";
+}
+
+/// Bins of a record from which on, and up to which, all but a thousandth of its weights lie on every side, at every
+/// moment.
+std::pair<std::size_t, std::size_t> kept_bins(const WeightRecord& record) {
+    const std::size_t bins = record.borders.size() - 1;
+    std::size_t first = bins - 1, last = 0;
+    for (const auto& counts : record.counts) {
+        double all = 0;
+        for (const std::uint32_t count : counts) all += count;
+        // The outer bins also hold what lies beyond them, so they are never drawn.
+        double left = counts.front(), right = counts.back();
+        std::size_t low = 1, high = bins - 2;
+        while (low < high && left + counts[low] <= outside_quantile * all) left += counts[low++];
+        while (high > low && right + counts[high] <= outside_quantile * all) right += counts[high--];
+        first = std::min(first, low);
+        last = std::max(last, high);
+    }
+    return {first, std::max(first, last)};
+}
+
+/// Densities of a layer's recorded weights at the run's chosen moments.
+Chart recorded_weight_chart(const RunFolder& run, std::size_t layer) {
+    const WeightRecord& record = run.weights[layer];
+    Chart chart{"weights-layer" + std::to_string(layer + 1), "Weights of layer " + std::to_string(layer + 1),
+                {"weight"}, {"density", true, false}};
+    const auto [first, last] = kept_bins(record);
+    const std::uint64_t end = std::min<std::uint64_t>(record.counts.size(), run.recorded.size() + 1) - 1;
+    double below = 0, above = 0;  // at the last moment
+    for (const std::uint64_t moment : evenly_spread(end)) {
+        const auto& counts = record.counts[moment];
+        double all = 0;
+        for (const std::uint32_t count : counts) all += count;
+        Series series{moment_name(run, moment), {}, {}, 0, Mark::steps,
+                      end > 0 ? static_cast<double>(moment) / static_cast<double>(end) : 1.0};
+        below = above = 0;
+        for (std::size_t b = 0; b < counts.size() && all > 0; ++b) {
+            const double width = record.borders[b + 1] - record.borders[b];
+            if (b < first) below += counts[b] / all;
+            if (b > last) above += counts[b] / all;
+            if (b < first || b > last) continue;
+            series.x.push_back(0.5 * (record.borders[b] + record.borders[b + 1]));
+            series.y.push_back(counts[b] / (all * width));
+        }
+        chart.series.push_back(std::move(series));
+    }
+    chart.note = overflow_note(below, above);
+    return chart;
+}
+
+}  // namespace
+
 Series edges_over_time(const RunFolder& run, std::size_t layer, const std::string& column, double factor) {
-    const auto lines = lines_of(run.edges, layer);
+    const auto lines = lines_of_layer(run.edges, layer);
     if (lines.empty()) return {};
     Series series{{}, chosen(run.edges.at("epoch"), lines), chosen(run.edges.at(column), lines)};
     for (double& y : series.y) y *= factor;
@@ -39,7 +107,7 @@ Series edges_over_time(const RunFolder& run, std::size_t layer, const std::strin
 }
 
 Series survival_of(const RunFolder& run, std::size_t layer) {
-    const auto lines = lines_of(run.lifetimes, layer);
+    const auto lines = lines_of_layer(run.lifetimes, layer);
     if (lines.empty()) return {};
     std::vector<std::uint64_t> at_risk, lost;
     for (const std::size_t line : lines) {
@@ -55,151 +123,78 @@ Series survival_of(const RunFolder& run, std::size_t layer) {
     return series;
 }
 
-/// A single run's layers in one chart, or one chart a layer with all runs in it.
-void add_by_layer(const std::vector<ReportedRun>& runs, const Chart& form,
-                  const std::function<Series(const RunFolder&, std::size_t)>& series_of, std::vector<Chart>& charts) {
-    std::size_t layers = 0;
-    for (const ReportedRun& run : runs) layers = std::max(layers, run.folder.experiment.layers.size() - 1);
-    const bool single = runs.size() == 1;
-    Chart chart = form;
-    for (std::size_t layer = 1; layer <= layers; ++layer) {
-        for (std::size_t r = 0; r < runs.size(); ++r) {
-            Series series = series_of(runs[r].folder, layer);
-            if (series.x.empty()) continue;
-            series.name = single ? "layer " + std::to_string(layer) : runs[r].folder.name;
-            series.colour = single ? layer - 1 : r;
-            chart.series.push_back(std::move(series));
-        }
-        if (chart.series.empty() || (single && layer < layers)) continue;
-        if (!single) {
-            chart.id += "-layer" + std::to_string(layer);
-            chart.title += ", layer " + std::to_string(layer);
-        }
-        charts.push_back(std::move(chart));
-        chart = form;
-    }
+WeightRange weight_range(std::vector<float> weights) {
+    std::erase_if(weights, [](float weight) { return !std::isfinite(weight); });
+    if (weights.empty()) return {};
+    std::sort(weights.begin(), weights.end());
+    const auto outside = static_cast<std::size_t>(outside_quantile * static_cast<double>(weights.size()));
+    WeightRange range{weights[outside], weights[weights.size() - 1 - outside], 0, 0};
+    const auto share = [&](auto begin, auto end) {
+        return static_cast<double>(end - begin) / static_cast<double>(weights.size());
+    };
+    range.below = share(weights.begin(), std::lower_bound(weights.begin(), weights.end(), static_cast<float>(range.low)));
+    range.above = share(std::upper_bound(weights.begin(), weights.end(), static_cast<float>(range.high)), weights.end());
+    return range;
 }
 
-struct Span {
-    double low = std::numeric_limits<double>::infinity(), high = -low;
-};
-
-Span weight_span(const std::vector<ReportedRun>& runs, std::size_t layer) {
-    Span span;
-    for (const ReportedRun& run : runs) {
-        if (!run.folder.network || layer >= run.folder.network->layers.size()) continue;
-        for (const double weight : run.folder.network->layers[layer].weights) {
-            span.low = std::min(span.low, weight);
-            span.high = std::max(span.high, weight);
-        }
-    }
-    return span;
-}
-
-/// Densities over `bins` equal bins.
-Series weight_histogram(const std::vector<float>& weights, const Span& span, std::size_t bins) {
+Series weight_histogram(const std::vector<float>& weights, const WeightRange& range) {
+    constexpr std::size_t bins = 80;
     Series series;
     series.mark = Mark::steps;
     series.y.assign(bins, 0.0);
-    const double step = (span.high - span.low) / static_cast<double>(bins);
-    for (std::size_t b = 0; b < bins; ++b) series.x.push_back(span.low + (static_cast<double>(b) + 0.5) * step);
+    const double step = (range.high - range.low) / static_cast<double>(bins);
+    for (std::size_t b = 0; b < bins; ++b) series.x.push_back(range.low + (static_cast<double>(b) + 0.5) * step);
     const double share = 1 / (step * static_cast<double>(weights.size()));
     for (const double weight : weights) {
-        series.y[std::min(bins - 1, static_cast<std::size_t>((weight - span.low) / step))] += share;
+        if (!(weight >= range.low && weight <= range.high)) continue;
+        series.y[std::min(bins - 1, static_cast<std::size_t>((weight - range.low) / step))] += share;
     }
     return series;
 }
 
-/// Densities of a layer's recorded weights at the run's chosen moments, over the bins that were ever used.
-Chart recorded_weight_chart(const RunFolder& run, std::size_t layer) {
-    const WeightRecord& record = run.weights[layer];
-    Chart chart{"weights-layer" + std::to_string(layer + 1),
-                "Weights of layer " + std::to_string(layer + 1),
-                {"weight", false, false},
-                {"density", true, false},
-                {},
-                {}};
-    const std::size_t bins = record.borders.size() - 1;
-    std::size_t first = bins, last = 0;
-    for (const auto& counts : record.counts) {
-        for (std::size_t b = 0; b < bins; ++b) {
-            if (counts[b] == 0) continue;
-            first = std::min(first, b);
-            last = std::max(last, b);
-        }
-    }
-    const std::uint64_t end = std::min<std::uint64_t>(record.counts.size(), run.recorded.size() + 1) - 1;
-    for (const std::uint64_t moment : evenly_spread(end)) {
-        const auto& counts = record.counts[moment];
-        double all = 0;
-        for (const std::uint32_t count : counts) all += count;
-        Series series{moment_name(run, moment),
-                      {},
-                      {},
-                      0,
-                      Mark::steps,
-                      end > 0 ? static_cast<double>(moment) / static_cast<double>(end) : 1.0};
-        for (std::size_t b = first; b <= last && all > 0; ++b) {
-            const double width = record.borders[b + 1] - record.borders[b];
-            series.x.push_back(0.5 * (record.borders[b] + record.borders[b + 1]));
-            series.y.push_back(counts[b] / (all * width));
-        }
-        chart.series.push_back(std::move(series));
-    }
-    return chart;
+std::string overflow_note(double below, double above) {
+    if (below <= 0 && above <= 0) return {};
+    std::string text = "Not drawn: ";
+    if (below > 0) text += percent_text(below) + " of the weights left of the range";
+    if (above > 0) text += std::string(below > 0 ? ", " : "") + percent_text(above) + " right of it";
+    return text + ".";
 }
 
-std::vector<Chart> recorded_weight_charts(const RunFolder& run) {
+std::vector<Chart> edge_charts(const ReportedRun& run) {
+    const RunFolder& folder = run.folder;
     std::vector<Chart> charts;
-    for (std::size_t layer = 0; layer < run.weights.size(); ++layer) {
-        if (!run.weights[layer].counts.empty()) charts.push_back(recorded_weight_chart(run, layer));
-    }
+    add_layers(folder, {"survival", "Survival of edges", {"age in epochs", true, true}, {"share that reach it, %", true}},
+               [&](std::size_t layer) { return survival_of(folder, layer); }, charts);
+    const auto over_time = [&](Chart chart, const std::string& column, double factor) {
+        chart.x = {"epoch", false, true};
+        chart.event = last_epoch_event(folder);
+        add_layers(folder, std::move(chart),
+                   [&](std::size_t layer) { return edges_over_time(folder, layer, column, factor); }, charts);
+    };
+    over_time({"edge-age", "Mean age of edges", {}, {"epochs"}}, "mean_age", 1);
+    over_time({"from-birth", "Edges of the first topology still there", {}, {"share, %", true}}, "from_birth", 100);
+    over_time({"ever-active", "Cells that ever held an edge", {}, {"share of the layer's cells, %"}}, "ever_active", 100);
     return charts;
 }
 
-}  // namespace
-
-std::vector<Chart> edge_charts(const std::vector<ReportedRun>& runs) {
+std::vector<Chart> weight_charts(const ReportedRun& run) {
+    const RunFolder& folder = run.folder;
     std::vector<Chart> charts;
-    add_by_layer(runs,
-                 {"survival", "Survival of edges", {"age in epochs", true, true}, {"share that reach it, %", true}},
-                 survival_of, charts);
-    add_by_layer(
-        runs, {"edge-age", "Mean age of edges", {"epoch", false, true}, {"epochs"}},
-        [](const RunFolder& run, std::size_t layer) { return edges_over_time(run, layer, "mean_age", 1); }, charts);
-    add_by_layer(
-        runs, {"from-birth", "Edges of the first topology still there", {"epoch", false, true}, {"share, %", true}},
-        [](const RunFolder& run, std::size_t layer) { return edges_over_time(run, layer, "from_birth", 100); }, charts);
-    add_by_layer(
-        runs,
-        {"ever-active", "Cells that ever held an edge", {"epoch", false, true}, {"share of the layer's cells, %"}},
-        [](const RunFolder& run, std::size_t layer) { return edges_over_time(run, layer, "ever_active", 100); },
-        charts);
-    return charts;
-}
-
-std::vector<Chart> weight_charts(const std::vector<ReportedRun>& runs) {
-    constexpr std::size_t bins = 80;
-    if (runs.size() == 1 && !runs.front().folder.weights.empty()) return recorded_weight_charts(runs.front().folder);
-    std::vector<Chart> charts;
-    for (std::size_t layer = 0;; ++layer) {
-        const Span span = weight_span(runs, layer);
-        if (!(span.low < span.high)) break;
-        Chart chart{"weights-layer" + std::to_string(layer + 1),
-                    "Weights of layer " + std::to_string(layer + 1),
-                    {"weight", false, false},
-                    {"density", true, false},
-                    {},
-                    {}};
-        for (std::size_t r = 0; r < runs.size(); ++r) {
-            const auto& network = runs[r].folder.network;
-            if (!network || layer >= network->layers.size() || network->layers[layer].weights.empty()) continue;
-            Series series = weight_histogram(network->layers[layer].weights, span, bins);
-            series.name = runs[r].folder.name;
-            series.colour = r;
-            series.in_legend = runs.size() > 1;
-            chart.series.push_back(std::move(series));
+    if (!folder.weights.empty()) {
+        for (std::size_t layer = 0; layer < folder.weights.size(); ++layer) {
+            if (!folder.weights[layer].counts.empty()) charts.push_back(recorded_weight_chart(folder, layer));
         }
+        return charts;
+    }
+    for (std::size_t layer = 0; folder.network && layer < folder.network->layers.size(); ++layer) {
+        const auto& weights = folder.network->layers[layer].weights;
+        const WeightRange range = weight_range(weights);
+        if (!(range.low < range.high)) continue;
+        Chart chart{"weights-layer" + std::to_string(layer + 1), "Weights of layer " + std::to_string(layer + 1),
+                    {"weight"}, {"density", true, false}};
+        chart.series.push_back(weight_histogram(weights, range));
+        chart.series.back().name = folder.name;
+        chart.note = overflow_note(range.below, range.above);
         charts.push_back(std::move(chart));
     }
     return charts;

@@ -82,37 +82,67 @@ void write_figures(const fs::path& folder, const std::vector<FigureFile>& figure
     write_file(folder / "index.csv", index);
 }
 
-}  // namespace
-
-std::vector<std::string> write_report(const std::vector<fs::path>& paths, const fs::path& out) {
+struct ReadRuns {
     std::vector<ReportedRun> runs;
     std::vector<std::string> left_out;
+};
+
+ReadRuns read_runs(const std::vector<fs::path>& paths) {
+    ReadRuns read;
     for (const fs::path& path : paths) {
         try {
             ReportedRun run;
             run.folder = read_run_folder(path);
-            const std::string fault = runs.empty() ? "" : shape_fault(run.folder, runs.front().folder);
+            const std::string fault = read.runs.empty() ? "" : shape_fault(run.folder, read.runs.front().folder);
             if (fault.empty()) {
-                runs.push_back(std::move(run));
+                read.runs.push_back(std::move(run));
             } else {
-                left_out.push_back(fault);
+                read.left_out.push_back(fault);
             }
         } catch (const UserError& error) {
-            left_out.emplace_back(error.what());
+            read.left_out.emplace_back(error.what());
         }
     }
-    if (runs.empty()) {
+    name_apart(read.runs);
+    return read;
+}
+
+/// The addresses of the runs' own reports as seen from a page in `folder`; empty where there is none.
+std::vector<std::string> own_pages(Runs runs, const fs::path& folder) {
+    std::vector<std::string> pages;
+    for (const ReportedRun& run : runs) {
+        std::error_code fault;
+        const fs::path page = run.folder.path / "report.html";
+        const fs::path address = fs::exists(page, fault) ? fs::proximate(page, folder.empty() ? "." : folder, fault) : "";
+        pages.push_back(fault ? "" : address.generic_string());
+    }
+    return pages;
+}
+
+}  // namespace
+
+std::vector<std::string> write_report(const std::vector<fs::path>& paths, const fs::path& out,
+                                      const ReportHeading& heading) {
+    ReadRuns read = read_runs(paths);
+    if (read.runs.empty()) {
         std::string all = "no run to report";
-        for (const std::string& sentence : left_out) all += "\n  " + sentence;
+        for (const std::string& sentence : read.left_out) all += "\n  " + sentence;
         throw UserError(ExitCode::data, all);
     }
-    name_apart(runs);
-    for (ReportedRun& run : runs) compute_statistics(run);
+    for (ReportedRun& run : read.runs) compute_statistics(run, read.runs.size() == 1);
     const std::string folder = out.stem().string() + "-figures";
-    const Report report = make_report(runs, left_out, folder);
+    const Report report =
+        make_report(read.runs, heading, {folder, own_pages(read.runs, out.parent_path()), read.left_out});
     write_figures(out.parent_path() / folder, report.figures);
     write_atomically(out, [&](OutputFile& file) { file.write(report.page.data(), report.page.size()); });
-    return left_out;
+    return read.left_out;
+}
+
+std::string page_so_far(const std::vector<fs::path>& paths, const ReportHeading& heading) {
+    ReadRuns read = read_runs(paths);
+    if (read.runs.empty()) return {};
+    for (ReportedRun& run : read.runs) compute_statistics(run, false);
+    return make_report(read.runs, heading, {"", {}, {}}).page;
 }
 
 }  // namespace espalier

@@ -3,189 +3,46 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <limits>
+#include <sstream>
 
 #include "espalier/rule.hpp"
 #include "host/formats/heat_map.hpp"
 #include "host/system/utf8.hpp"
 #include "host/formats/real_text.hpp"
+#include "host/report/chart_labels.hpp"
+#include "host/report/chart_scale.hpp"
 
 namespace espalier {
 namespace {
 
-// All lengths in the units of the view box, about a pixel each on a phone.
-constexpr double chart_width = 440, chart_height = 288;
-constexpr double left = 52, right = 12, bottom = 40, title_height = 22, legend_line = 15;
-constexpr double letter = 6.8;            // mean width at the legend's size
-constexpr std::size_t max_points = 800;  // of a line as drawn,
-constexpr std::size_t all_points = 2500;  // of all lines of a chart, but
-constexpr std::size_t fewest_points = 60;
-constexpr std::size_t longest_name = 34;
-
-/// A stretch of numbers laid along a stretch of the drawing.
-struct Scale {
-    double low = 0, high = 1;
-    bool logarithmic = false;
-    double from = 0, to = 1;
-
-    [[nodiscard]] bool holds(double value) const { return std::isfinite(value) && (!logarithmic || value > 0); }
-    [[nodiscard]] double operator()(double value) const {
-        const double part = logarithmic ? std::log(value / low) / std::log(high / low) : (value - low) / (high - low);
-        return from + part * (to - from);
-    }
-};
-
-struct Box {
-    double left, top, right, bottom;
-};
+constexpr double chart_width = 400, margin_right = 12, least_height = 200;
+constexpr double title_size = 13, text_size = 11, small_size = 10, line_height = 16;
+constexpr double links_width = 76;         // the page puts links into the corner beside the title
+constexpr double height_per_extra = 2.4;   // keeps the plot above 55 % of its card, whatever stands below it
+constexpr double named_row = 30, bare_row = 12;  // of a plot whose y has names
+constexpr std::size_t most_named_rows = 30;
+constexpr std::size_t max_points = 400;    // of a line as drawn,
+constexpr std::size_t all_points = 1200;   // of all lines of a chart, but
+constexpr std::size_t fewest_points = 20;
+constexpr std::size_t most_direct_names = 6;
+constexpr std::size_t longest_direct_name = 30;
 
 std::string coordinate(double value) {
     char text[32];
-    std::snprintf(text, sizeof text, "%.2f", value);
+    std::snprintf(text, sizeof text, "%.1f", value);
     std::string trimmed = text;
-    trimmed.erase(trimmed.find_last_not_of('0') + 1);
-    if (trimmed.back() == '.') trimmed.pop_back();
+    if (trimmed.ends_with(".0")) trimmed.resize(trimmed.size() - 2);
     return trimmed == "-0" ? "0" : trimmed;
 }
 
-/// The smallest of 1, 2 and 5 times a power of ten that is at least `step`.
-double nice_step(double step) {
-    const double power = std::pow(10.0, std::floor(std::log10(step)));
-    for (const double multiple : {1.0, 2.0, 5.0}) {
-        if (multiple * power >= step * (1 - 1e-9)) return multiple * power;
-    }
-    return 10 * power;
+/// As readings show it.
+std::string reading(double value) {
+    return std::abs(value) < 1e9 && value == std::floor(value) ? rounded(value, 9) : rounded(value, 5);
 }
 
-std::vector<double> linear_ticks(const Scale& scale, bool whole, int most) {
-    double step = nice_step((scale.high - scale.low) / most);
-    if (whole) step = std::max(1.0, step);
-    std::vector<double> ticks;
-    for (double i = std::ceil(scale.low / step - 1e-9); i * step <= scale.high + 1e-9 * step; ++i) {
-        ticks.push_back(i * step + 0.0);  // + 0: no -0
-    }
-    return ticks;
-}
-
-std::vector<double> logarithmic_ticks(const Scale& scale, int most) {
-    const double decades = std::log10(scale.high / scale.low);
-    const double skip = std::max(1.0, std::ceil(decades / most));
-    std::vector<double> multiples{1};
-    if (decades < 3) multiples = {1, 2, 5};
-    std::vector<double> ticks;
-    for (double d = std::floor(std::log10(scale.low)); d <= std::log10(scale.high); d += skip) {
-        for (const double multiple : multiples) {
-            const double tick = multiple * std::pow(10.0, d);
-            if (tick >= scale.low * (1 - 1e-9) && tick <= scale.high * (1 + 1e-9)) ticks.push_back(tick);
-        }
-    }
-    return ticks;
-}
-
-/// The scale that all values fit on, with a little room.
-Scale fit(const Chart& chart, bool of_x) {
-    const Axis& axis = of_x ? chart.x : chart.y;
-    Scale scale;
-    scale.logarithmic = axis.logarithmic;
-    double low = std::numeric_limits<double>::infinity(), high = -low;
-    const auto take = [&](double value) {
-        if (!scale.holds(value)) return;
-        low = std::min(low, value);
-        high = std::max(high, value);
-    };
-    for (const Series& series : chart.series) {
-        for (const double value : of_x ? series.x : series.y) take(value);
-    }
-    if (!of_x && chart.reference) take(*chart.reference);
-    if (low > high) low = high = 1;
-    if (axis.logarithmic) {
-        const double room = of_x ? 1.05 : std::max(1.1, std::pow(high / low, 0.05));
-        scale.low = low / room;
-        scale.high = high * room;
-        return scale;
-    }
-    if (low == high) {
-        const double room = low == 0 ? 1 : 0.1 * std::abs(low);
-        low -= room;
-        high += room;
-    }
-    const double room = of_x ? 0 : 0.05 * (high - low);
-    scale.low = low - room;
-    scale.high = high + room;
-    return scale;
-}
-
-std::string colour_class(const Series& series) { return "s" + std::to_string(series.colour % num_colours); }
-
-/// Inline colour of a shaded series; the ends of viridis are left out, they vanish on white and on black.
-std::string shade_style(const Series& series, const char* property) {
-    if (!series.shade) return {};
-    const Colour colour = viridis()[static_cast<std::size_t>(64 + std::clamp(*series.shade, 0.0, 1.0) * 144)];
-    char text[48];
-    std::snprintf(text, sizeof text, " style=\"%s:#%02x%02x%02x\"", property, colour.red, colour.green, colour.blue);
-    return text;
-}
-
-using Points = std::vector<std::pair<double, double>>;
-
-/// A stretch without gaps, in drawing units; long ones keep the lowest and highest of every bucket.
-Points thinned(const Points& points, Mark mark, std::size_t most) {
-    if (points.size() <= most || mark == Mark::steps) return points;
-    Points kept;
-    const std::size_t buckets = most / 2;
-    for (std::size_t b = 0; b < buckets; ++b) {
-        const auto begin = points.begin() + static_cast<std::ptrdiff_t>(b * points.size() / buckets);
-        const auto end = points.begin() + static_cast<std::ptrdiff_t>((b + 1) * points.size() / buckets);
-        auto [lowest, highest] =
-            std::minmax_element(begin, end, [](const auto& a, const auto& c) { return a.second < c.second; });
-        if (highest < lowest) std::swap(lowest, highest);
-        kept.push_back(*lowest);
-        if (highest != lowest) kept.push_back(*highest);
-    }
-    return kept;
-}
-
-std::vector<Points> stretches(const Series& series, const Scale& x, const Scale& y) {
-    std::vector<Points> all(1);
-    const bool steps = series.mark == Mark::steps && series.x.size() > 1;
-    const double half_step = steps ? 0.5 * (series.x[1] - series.x[0]) : 0;
-    for (std::size_t i = 0; i < std::min(series.x.size(), series.y.size()); ++i) {
-        if (x.holds(series.x[i]) && y.holds(series.y[i])) {
-            all.back().emplace_back(x(series.x[i] - half_step), y(series.y[i]));
-            if (steps) all.back().emplace_back(x(series.x[i] + half_step), y(series.y[i]));
-        } else if (!all.back().empty()) {
-            all.emplace_back();
-        }
-    }
-    if (all.back().empty()) all.pop_back();
-    return all;
-}
-
-std::string draw(const Series& series, const Scale& x, const Scale& y, std::size_t most) {
-    const std::string name = " data-name=\"" + escaped(series.name) + "\"";
-    std::string text;
-    for (const Points& whole : stretches(series, x, y)) {
-        if (series.mark == Mark::points) {
-            text += "<g class=\"points " + colour_class(series) + "\"" + shade_style(series, "fill") + name + ">";
-            for (const auto& [px, py] : whole) {
-                text += "<circle cx=\"" + coordinate(px) + "\" cy=\"" + coordinate(py) + "\" r=\"2.2\"/>";
-            }
-            text += "</g>\n";
-            continue;
-        }
-        text += "<polyline class=\"line " + std::string(series.mark == Mark::dashed ? "dashed " : "") +
-                colour_class(series) + "\"" + shade_style(series, "stroke") + name + " points=\"";
-        for (const auto& [px, py] : thinned(whole, series.mark, most))
-            text += coordinate(px) + "," + coordinate(py) + " ";
-        text.pop_back();
-        text += "\"/>\n";
-    }
-    return text;
-}
-
-std::string text_at(double x, double y, const char* kind, const std::string& content, const std::string& more = {}) {
-    return "<text class=\"" + std::string(kind) + "\" x=\"" + coordinate(x) + "\" y=\"" + coordinate(y) + "\"" + more +
-           ">" + escaped(content) + "</text>\n";
+std::string text_at(double x, double y, const std::string& kind, const std::string& content) {
+    return "<text class=\"" + kind + "\" x=\"" + coordinate(x) + "\" y=\"" + coordinate(y) + "\">" + escaped(content) +
+           "</text>\n";
 }
 
 std::string rule_at(const char* kind, double x1, double y1, double x2, double y2) {
@@ -193,143 +50,371 @@ std::string rule_at(const char* kind, double x1, double y1, double x2, double y2
            "\" x2=\"" + coordinate(x2) + "\" y2=\"" + coordinate(y2) + "\"/>\n";
 }
 
-std::string axes(const Chart& chart, const Scale& x, const Scale& y, const Box& box) {
-    std::string text;
-    for (const double tick : y.logarithmic ? logarithmic_ticks(y, 6) : linear_ticks(y, chart.y.whole, 6)) {
-        text += rule_at("grid", box.left, y(tick), box.right, y(tick));
-        text += text_at(box.left - 5, y(tick) + 3.5, "tick end", rounded(tick, 6));
-    }
-    for (const double tick : x.logarithmic ? logarithmic_ticks(x, 6) : linear_ticks(x, chart.x.whole, 7)) {
-        text += rule_at("grid", x(tick), box.top, x(tick), box.bottom);
-        text += text_at(x(tick), box.bottom + 14, "tick middle", rounded(tick, 6));
-    }
-    text += rule_at("axis", box.left, box.bottom, box.right, box.bottom);
-    if (chart.reference) text += rule_at("reference", box.left, y(*chart.reference), box.right, y(*chart.reference));
-    text += text_at((box.left + box.right) / 2, chart_height - 8, "label middle", chart.x.label);
-    const double middle = (box.top + box.bottom) / 2;
-    text +=
-        text_at(11, middle, "label middle", chart.y.label, " transform=\"rotate(-90 11 " + coordinate(middle) + ")\"");
-    return text;
-}
-
-/// Long names are cut before a whole UTF-8 character.
-std::string shortened(const std::string& name) {
-    if (name.size() <= longest_name) return name;
-    std::size_t end = longest_name - 1;
-    while (end > 0 && (static_cast<unsigned char>(name[end]) & 0xC0U) == 0x80U) --end;
-    return name.substr(0, end) + "…";
-}
-
-std::string legend(const Chart& chart, double* used) {
-    std::string text;
-    double x = left, y = title_height + 12;
-    *used = 0;
-    for (const Series& series : chart.series) {
-        if (!series.in_legend) continue;
-        const std::string name = shortened(series.name);
-        const double needed = 24 + letter * static_cast<double>(name.size());
-        if (x > left && x + needed > chart_width) {
-            x = left;
-            y += legend_line;
-        }
-        if (series.mark == Mark::points) {
-            text += "<g class=\"points " + colour_class(series) + "\"" + shade_style(series, "fill") +
-                    "><circle cx=\"" + coordinate(x + 8) + "\" cy=\"" + coordinate(y - 4) + "\" r=\"2.2\"/></g>\n";
+std::vector<std::string> wrapped(const std::string& text, double width, double size) {
+    std::vector<std::string> lines;
+    std::istringstream words(text);
+    for (std::string word; words >> word;) {
+        if (lines.empty() || text_width(lines.back() + " " + word, size) > width) {
+            lines.push_back(word);
         } else {
-            text += "<line class=\"line " + std::string(series.mark == Mark::dashed ? "dashed " : "") +
-                    colour_class(series) + "\"" + shade_style(series, "stroke") + " x1=\"" + coordinate(x) +
-                    "\" y1=\"" + coordinate(y - 4) + "\" x2=\"" + coordinate(x + 16) + "\" y2=\"" + coordinate(y - 4) +
-                    "\"/>\n";
+            lines.back() += " " + word;
         }
-        text += text_at(x + 20, y, "legend", name);
-        x += needed;
-        *used = y - title_height + 3;
     }
+    return lines;
+}
+
+std::string axis_label(const Axis& axis) {
+    return axis.logarithmic ? axis.label + (axis.label.empty() ? "" : ", ") + "log scale" : axis.label;
+}
+
+/// Places of a series' points that are drawn: stretches without gaps; long ones keep the lowest and highest of every
+/// bucket.
+std::vector<std::vector<std::size_t>> drawn_places(const Series& series, const Scale& x, const Scale& y,
+                                                   std::size_t most) {
+    std::vector<std::vector<std::size_t>> all(1);
+    for (std::size_t i = 0; i < std::min(series.x.size(), series.y.size()); ++i) {
+        if (x.holds(series.x[i]) && y.holds(series.y[i])) {
+            all.back().push_back(i);
+        } else if (!all.back().empty()) {
+            all.emplace_back();
+        }
+    }
+    if (all.back().empty()) all.pop_back();
+    const bool is_line = series.mark == Mark::line || series.mark == Mark::dashed;
+    for (auto& places : all) {
+        if (!is_line || places.size() <= most) continue;
+        std::vector<std::size_t> kept{places.front()};
+        const std::size_t buckets = most / 2;
+        for (std::size_t b = 0; b < buckets; ++b) {
+            const auto begin = places.begin() + static_cast<std::ptrdiff_t>(b * places.size() / buckets);
+            const auto end = places.begin() + static_cast<std::ptrdiff_t>((b + 1) * places.size() / buckets);
+            const auto less = [&](std::size_t a, std::size_t c) { return series.y[a] < series.y[c]; };
+            auto [lowest, highest] = std::minmax_element(begin, end, less);
+            if (highest < lowest) std::swap(lowest, highest);
+            for (const std::size_t place : {*lowest, *highest}) {
+                if (place != kept.back()) kept.push_back(place);
+            }
+        }
+        if (kept.back() != places.back()) kept.push_back(places.back());
+        places = std::move(kept);
+    }
+    return all;
+}
+
+double half_step(const Series& series) {
+    return series.mark == Mark::steps && series.x.size() > 1 ? 0.5 * (series.x[1] - series.x[0]) : 0;
+}
+
+Points points_of(const Series& series, const std::vector<std::size_t>& places, const Scale& x, const Scale& y) {
+    const double half = half_step(series);
+    Points points;
+    for (const std::size_t i : places) {
+        points.emplace_back(x(series.x[i] - half), y(series.y[i]));
+        if (half > 0) points.emplace_back(x(series.x[i] + half), y(series.y[i]));
+    }
+    return points;
+}
+
+std::string point_list(const Points& points) {
+    std::string text;
+    for (const auto& [x, y] : points) text += coordinate(x) + "," + coordinate(y) + " ";
+    if (!text.empty()) text.pop_back();
     return text;
 }
 
-std::string scale_attribute(const char* name, const Scale& scale) {
-    return " data-" + std::string(name) + "=\"" + (scale.logarithmic ? "log " : "linear ") + number_text(scale.low) +
-           " " + number_text(scale.high) + "\"";
-}
+/// A chart as it is laid out: where the plot is, what is on the axes.
+class Drawing {
+public:
+    Drawing(const Chart& chart, bool with_legend) : chart_(chart) {
+        title_ = wrapped(chart.title, chart_width - links_width, title_size);
+        note_ = wrapped(chart.note, chart_width - 8, small_size);
+        box_.top = line_height * static_cast<double>(title_.size()) + (named() ? 8 : line_height + 8);
+        x_ = fitting_scale(chart, true);
+        y_ = fitting_scale(chart, false);
+        lay_out(0);
+        name_series(with_legend);
+    }
 
-std::string drawing(const Chart& chart, const std::string& style, const std::string& size) {
-    double legend_height = 0;
-    const std::string names = legend(chart, &legend_height);
-    const Box box{left, title_height + legend_height + 8, chart_width - right, chart_height - bottom};
-    Scale x = fit(chart, true);
-    Scale y = fit(chart, false);
-    x.from = box.left, x.to = box.right;
-    y.from = box.bottom, y.to = box.top;
-    std::string text = "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"chart\" viewBox=\"0 0 440 288\"" + size +
-                       " role=\"img\" aria-label=\"" + escaped(chart.title) + "\" data-chart=\"" + escaped(chart.id) +
-                       "\"" + scale_attribute("x", x) + scale_attribute("y", y) + " data-box=\"" +
-                       coordinate(box.left) + " " + coordinate(box.top) + " " + coordinate(box.right) + " " +
-                       coordinate(box.bottom) + "\" data-x-label=\"" + escaped(chart.x.label) + "\">\n" + style;
-    text += text_at(left, 15, "title", chart.title);
-    text += names;
-    text += axes(chart, x, y, box);
-    const std::size_t share = all_points / std::max<std::size_t>(1, chart.series.size());
-    const std::size_t most = std::clamp(share, fewest_points, max_points);
-    for (const Series& series : chart.series) text += draw(series, x, y, most);
-    return text + "</svg>\n";
-}
+    std::string text(const std::string& style, bool as_file) {
+        const std::string size =
+            as_file ? " width=\"800\" height=\"" + coordinate(2 * height_) + "\"" : " tabindex=\"0\"";
+        std::string text = "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"chart\" viewBox=\"0 0 400 " +
+                           coordinate(height_) + "\"" + size + " role=\"img\" aria-label=\"" +
+                           escaped(description(chart_)) + "\" data-chart=\"" + escaped(chart_.id) + "\"" +
+                           scale_attribute("x", x_) + scale_attribute("y", y_) + " data-box=\"" +
+                           coordinate(box_.left) + " " + coordinate(box_.top) + " " + coordinate(box_.right) + " " +
+                           coordinate(box_.bottom) + "\" data-x-label=\"" + escaped(chart_.x.label) +
+                           "\" data-y-label=\"" + escaped(chart_.y.label) + "\"" + names_attribute() + ">\n" + style;
+        for (std::size_t l = 0; l < title_.size(); ++l) {
+            text += text_at(4, 13 + line_height * static_cast<double>(l), "title", title_[l]);
+        }
+        text += axes();
+        text += "<g class=\"marks\">\n" + marks() + "</g>\n<g class=\"names\">\n" + names_ + "</g>\n" + legend_;
+        for (std::size_t l = 0; l < note_.size(); ++l) {
+            text += text_at(4, height_ - 6 - 13 * static_cast<double>(note_.size() - 1 - l), "label note", note_[l]);
+        }
+        return text + "</svg>\n";
+    }
+
+private:
+    [[nodiscard]] bool named() const { return !chart_.y.names.empty(); }
+    [[nodiscard]] bool rows_are_named() const { return named() && chart_.y.names.size() <= most_named_rows; }
+
+    void lay_out(double legend_height) {
+        constexpr double below = 34;
+        const double extra = box_.top + below + legend_height + 13 * static_cast<double>(note_.size());
+        double plot = std::max(least_height, height_per_extra * extra);
+        if (named()) {
+            plot = std::max(0.6 * least_height,
+                            static_cast<double>(chart_.y.names.size()) * (rows_are_named() ? named_row : bare_row));
+            plot = std::max(plot, 1.7 * extra);
+        }
+        box_.bottom = box_.top + plot;
+        height_ = box_.top + plot + below + legend_height + 13 * static_cast<double>(note_.size());
+        y_.from = box_.bottom, y_.to = box_.top;
+        y_ticks_ = named() ? std::vector<Tick>{} : ticks(y_, chart_.y.whole, false);
+        double widest = 0;
+        for (const Tick& tick : y_ticks_) widest = std::max(widest, text_width(tick.text, small_size));
+        box_.left = named() ? 10 : std::clamp(widest + 9, 24.0, 70.0);
+        box_.right = chart_width - margin_right;
+        x_.from = box_.left, x_.to = box_.right;
+        x_ticks_ = ticks(x_, chart_.x.whole, true);
+    }
+
+    [[nodiscard]] std::size_t points_each() const {
+        const std::size_t share = all_points / std::max<std::size_t>(1, chart_.series.size());
+        return std::clamp(share, fewest_points, max_points);
+    }
+
+    /// Names beside the lines if all of them fit, else a legend if it is this chart's own.
+    void name_series(bool with_legend) {
+        Occupancy plot = occupied();
+        if (chart_.event) {
+            const double x = std::clamp(x_(chart_.event->x), box_.left, box_.right);
+            const Points along{{x, box_.top + 20}, {x, box_.bottom - 20}, {x, box_.top + 60}};
+            if (const auto place = place_label(plot, along, chart_.event->text, small_size)) {
+                names_ += text_at(place->x, place->y, "event-name middle", chart_.event->text);
+            }
+        }
+        std::vector<const Series*> listed;
+        for (const Series& series : chart_.series) {
+            if (series.in_legend && !series.x.empty()) listed.push_back(&series);
+        }
+        if (!with_legend || listed.size() < 2) return;
+        std::string beside;
+        bool fits = listed.size() <= most_direct_names && !named();
+        for (const Series* series : listed) {
+            fits = fits && series->name.size() <= longest_direct_name;
+            if (!fits) break;
+            const auto stretches = drawn_places(*series, x_, y_, points_each());
+            const auto place = stretches.empty() ? std::nullopt
+                                                 : place_label(plot, points_of(*series, stretches.back(), x_, y_),
+                                                               series->name, text_size);
+            fits = place.has_value();
+            if (!fits) break;
+            beside += "<text class=\"name middle " + colour_class(*series) + "\"" + shade_style(*series, "color") +
+                      " x=\"" + coordinate(place->x) + "\" y=\"" + coordinate(place->y) + "\">" +
+                      escaped(series->name) + "</text>\n";
+        }
+        if (fits) {
+            names_ += beside;
+        } else {
+            double used = 0;
+            (void)legend(listed, &used);
+            lay_out(used);
+            names_.clear();  // the event's name where it now belongs
+            legend_ = legend(listed, &used);
+            name_series(false);
+        }
+    }
+
+    [[nodiscard]] Occupancy occupied() const {
+        Occupancy plot(box_);
+        for (const Series& series : chart_.series) {
+            for (const auto& places : drawn_places(series, x_, y_, points_each())) {
+                const Points points = points_of(series, places, x_, y_);
+                if (series.mark == Mark::line || series.mark == Mark::dashed || series.mark == Mark::steps) {
+                    plot.take_line(points);
+                } else {
+                    for (const auto& [px, py] : points) plot.take({px - 4, py - 4, px + 4, py + 4});
+                }
+            }
+        }
+        if (chart_.event && !named()) plot.take_line({{x_(chart_.event->x), box_.top}, {x_(chart_.event->x), box_.bottom}});
+        return plot;
+    }
+
+    std::string legend(const std::vector<const Series*>& listed, double* used) const {
+        std::string text;
+        const double top = box_.bottom + 34;
+        double x = 6, y = top + 10;
+        for (const Series* series : listed) {
+            const double needed = 30 + text_width(series->name, text_size);
+            if (x > 6 && x + needed > chart_width) {
+                x = 6;
+                y += line_height;
+            }
+            text += sample(*series, x, y - 4) + text_at(x + 20, y, "legend", series->name);
+            x += needed;
+        }
+        *used = y - top + 6;
+        return text;
+    }
+
+    static std::string sample(const Series& series, double x, double y) {
+        const std::string look = colour_class(series) + "\"" + shade_style(series, "color");
+        if (series.mark == Mark::points || series.mark == Mark::dots || series.mark == Mark::diamonds) {
+            return "<g class=\"" + look + ">" + dot(series.mark, x + 8, y) + "</g>\n";
+        }
+        return "<line class=\"line " + std::string(series.mark == Mark::dashed ? "dashed " : "") + look + " x1=\"" +
+               coordinate(x) + "\" y1=\"" + coordinate(y) + "\" x2=\"" + coordinate(x + 16) + "\" y2=\"" +
+               coordinate(y) + "\"/>\n";
+    }
+
+    static std::string dot(Mark mark, double x, double y) {
+        if (mark == Mark::diamonds) {
+            return "<path class=\"diamond\" d=\"M" + coordinate(x) + " " + coordinate(y - 5.5) +
+                   "l5.5 5.5l-5.5 5.5l-5.5 -5.5z\"/>";
+        }
+        return "<circle class=\"" + std::string(mark == Mark::dots ? "dot" : "point") + "\" cx=\"" + coordinate(x) +
+               "\" cy=\"" + coordinate(y) + "\" r=\"" + (mark == Mark::dots ? "4" : "2.2") + "\"/>";
+    }
+
+    [[nodiscard]] std::string axes() const {
+        std::string text = "<g class=\"axes\">\n";
+        for (const Tick& tick : y_ticks_) {
+            text += rule_at("grid", box_.left, y_(tick.value), box_.right, y_(tick.value));
+            text += text_at(box_.left - 5, y_(tick.value) + 3.5, "tick end", tick.text);
+        }
+        for (const Tick& tick : x_ticks_) {
+            const double x = x_(tick.value), half = text_width(tick.text, small_size) / 2;
+            text += rule_at("grid", x, box_.top, x, box_.bottom);
+            text += text_at(std::clamp(x, half + 1, chart_width - half - 1), box_.bottom + 14, "tick middle", tick.text);
+        }
+        text += rule_at("axis", box_.left, box_.bottom, box_.right, box_.bottom);
+        if (x_.zero_at) text += axis_break();
+        text += "</g>\n";
+        if (chart_.reference && named()) {
+            text += rule_at("reference", x_(*chart_.reference), box_.top, x_(*chart_.reference), box_.bottom);
+        } else if (chart_.reference) {
+            const std::string kind = "reference\" data-at=\"" + rounded(*chart_.reference, 9);
+            text += rule_at(kind.c_str(), box_.left, y_(*chart_.reference), box_.right, y_(*chart_.reference));
+        }
+        if (chart_.event) text += rule_at("event", x_(chart_.event->x), box_.top, x_(chart_.event->x), box_.bottom);
+        text += text_at((box_.left + box_.right) / 2, box_.bottom + 28, "label middle", axis_label(chart_.x));
+        if (!named()) text += text_at(4, box_.top - 9, "label", axis_label(chart_.y));
+        for (std::size_t i = 0; rows_are_named() && i < chart_.y.names.size(); ++i) {
+            const double y = y_(static_cast<double>(i));
+            text += rule_at("grid", box_.left, y + 13, box_.right, y + 13);
+            text += text_at(box_.left + 2, y - 5, "row-name", chart_.y.names[i]);
+        }
+        return text;
+    }
+
+    /// Between 0 and the least positive value of a logarithmic axis.
+    [[nodiscard]] std::string axis_break() const {
+        const double x = (x_(0) * 2 + x_(*x_.zero_at * 10)) / 3, y = box_.bottom;
+        return rule_at("axis", x - 3, y + 4, x + 1, y - 4) + rule_at("axis", x + 1, y + 4, x + 5, y - 4);
+    }
+
+    [[nodiscard]] std::string marks() const {
+        std::string text;
+        for (const Series& series : chart_.series) {
+            for (const auto& places : drawn_places(series, x_, y_, points_each())) text += mark(series, places);
+        }
+        return text;
+    }
+
+    [[nodiscard]] std::string mark(const Series& series, const std::vector<std::size_t>& places) const {
+        std::string values, intervals;
+        for (const std::size_t i : places) {
+            values += reading(series.x[i]) + "," + reading(series.y[i]) + " ";
+            if (!series.low.empty()) intervals += reading(series.low[i]) + "," + reading(series.high[i]) + " ";
+        }
+        values.pop_back();
+        if (!intervals.empty()) intervals.pop_back();
+        std::string text = "<g class=\"series " + colour_class(series) + "\"" + shade_style(series, "color") +
+                           " data-name=\"" + escaped(series.name) + "\" data-v=\"" + values + "\"";
+        if (!intervals.empty()) text += " data-b=\"" + intervals + "\"";
+        if (series.along_x) text += " data-along=\"x\"";
+        if (const double half = half_step(series); half > 0) text += " data-half=\"" + rounded(half, 9) + "\"";
+        text += ">";
+        const Points points = points_of(series, places, x_, y_);
+        if (series.mark == Mark::line || series.mark == Mark::dashed || series.mark == Mark::steps) {
+            if (!series.low.empty()) text += band(series, places);
+            text += "<polyline class=\"line" + std::string(series.mark == Mark::dashed ? " dashed" : "") +
+                    "\" points=\"" + point_list(points) + "\"/>";
+        } else {
+            for (std::size_t p = 0; p < places.size(); ++p) {
+                if (!series.low.empty()) text += whisker(series, places[p]);
+                // Dots lie below the name of their row.
+                text += dot(series.mark, points[p].first, points[p].second + (rows_are_named() ? row_offset : 0));
+            }
+        }
+        return text + "</g>\n";
+    }
+
+    [[nodiscard]] std::string band(const Series& series, const std::vector<std::size_t>& places) const {
+        Points around;
+        for (const std::size_t i : places) around.emplace_back(x_(series.x[i]), clamped(series.high[i]));
+        for (auto i = places.rbegin(); i != places.rend(); ++i) around.emplace_back(x_(series.x[*i]), clamped(series.low[*i]));
+        return "<polygon class=\"band\" points=\"" + point_list(around) + "\"/>";
+    }
+    [[nodiscard]] double clamped(double value) const {
+        return y_.holds(value) ? std::clamp(y_(value), box_.top, box_.bottom) : box_.bottom;
+    }
+
+    [[nodiscard]] std::string whisker(const Series& series, std::size_t i) const {
+        if (!std::isfinite(series.low[i]) || !std::isfinite(series.high[i])) return {};
+        const double x = x_(series.x[i]), y = y_(series.y[i]);
+        if (series.along_x) {
+            const double shifted = y + (rows_are_named() ? row_offset : 0);
+            return rule_at("whisker", x_(series.low[i]), shifted, x_(series.high[i]), shifted);
+        }
+        return rule_at("whisker", x, clamped(series.low[i]), x, clamped(series.high[i]));
+    }
+
+    static std::string scale_attribute(const char* name, const Scale& scale) {
+        return " data-" + std::string(name) + "=\"" + (scale.logarithmic ? "log " : "linear ") +
+               number_text(scale.low) + " " + number_text(scale.high) +
+               (scale.zero_at ? " " + number_text(*scale.zero_at) : "") + "\"";
+    }
+    [[nodiscard]] std::string names_attribute() const {
+        if (!named()) return {};
+        std::string text;
+        for (const std::string& name : chart_.y.names) text += (text.empty() ? "" : "\n") + name;
+        return " data-rows=\"" + escaped(text) + "\"";
+    }
+
+    static constexpr double row_offset = 5;
+    const Chart& chart_;
+    std::vector<std::string> title_, note_;
+    Box box_;
+    Scale x_, y_;
+    std::vector<Tick> x_ticks_, y_ticks_;
+    double height_ = 0;
+    std::string names_, legend_;
+};
 
 }  // namespace
 
-std::string escaped(const std::string& text) {
-    std::string safe;
-    for (const char letter_ : valid_utf8(text)) {
-        switch (letter_) {
-            case '&':
-                safe += "&amp;";
-                break;
-            case '<':
-                safe += "&lt;";
-                break;
-            case '>':
-                safe += "&gt;";
-                break;
-            case '"':
-                safe += "&quot;";
-                break;
-            case '\'':
-                safe += "&#39;";
-                break;
-            default:
-                safe += letter_;
-        }
-    }
-    return safe;
+std::string colour_class(const Series& series) {
+    return series.colour == neutral_colour ? "sn" : "s" + std::to_string(series.colour % num_colours);
 }
 
-std::string rounded(double value, int digits) {
-    char text[40];
-    std::snprintf(text, sizeof text, "%.*g", digits, value);
+std::string shade_style(const Series& series, const char* property) {
+    if (!series.shade) return {};
+    // The ends of viridis are left out, they vanish on white and on black.
+    const Colour colour = viridis()[static_cast<std::size_t>(64 + std::clamp(*series.shade, 0.0, 1.0) * 144)];
+    char text[48];
+    std::snprintf(text, sizeof text, " style=\"%s:#%02x%02x%02x\"", property, colour.red, colour.green, colour.blue);
     return text;
 }
 
-std::string svg(const Chart& chart) { return drawing(chart, {}, {}); }
+std::string svg(const Chart& chart) { return Drawing(chart, chart.legend == Legend::own).text({}, false); }
 
 std::string svg_file(const Chart& chart, const std::string& style_sheet) {
-    return drawing(chart, "<style>\n" + style_sheet + "</style>\n", " width=\"880\" height=\"576\"");
-}
-
-std::string csv_cell(const std::string& text) {
-    if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
-    std::string safe = "\"";
-    for (const char letter_ : text) safe += letter_ == '"' ? std::string("\"\"") : std::string(1, letter_);
-    return safe + "\"";
-}
-
-std::string csv(const Chart& chart) {
-    std::string text = "series," + csv_cell(chart.x.label) + "," + csv_cell(chart.y.label) + "\n";
-    for (const Series& series : chart.series) {
-        for (std::size_t i = 0; i < std::min(series.x.size(), series.y.size()); ++i) {
-            text += csv_cell(series.name) + "," + real_text(series.x[i]) + "," + real_text(series.y[i]) + "\n";
-        }
-    }
-    return text;
+    return Drawing(chart, true).text("<style>\n" + style_sheet + "</style>\n", true);
 }
 
 }  // namespace espalier

@@ -27,8 +27,8 @@ std::string with_sign(double value, int digits) {
 
 std::string p_text(double p) { return std::isnan(p) ? "–" : p < 0.001 ? "< 0.001" : fixed(p, 3); }
 
-std::string swatch(std::size_t run) {
-    return "<span class=\"swatch s" + std::to_string(run % num_colours) + "\"></span>";
+std::string swatch(const Series& look) {
+    return "<span class=\"swatch " + colour_class(look) + "\"" + shade_style(look, "color") + "></span>";
 }
 
 std::string marked(Learning learning) {
@@ -62,8 +62,14 @@ std::optional<double> last_of(const std::vector<double>& values) {
 TableCell judgement(const std::optional<Learning>& learning) {
     return learning ? TableCell{name(*learning), marked(*learning)} : TableCell{"", "–"};
 }
-TableCell run_name(const ReportedRun& run, std::size_t r) {
-    return {run.folder.name, swatch(r) + escaped(run.folder.name)};
+/// With the colour of the run's row, where there are several.
+TableCell run_name(const ReportedRun& run, const ReportRows& all) {
+    std::string mark;
+    for (std::size_t r = 0; all.rows.size() > 1 && r < all.rows.size(); ++r) {
+        const auto& runs = all.rows[r].runs;
+        if (std::find(runs.begin(), runs.end(), &run) != runs.end()) mark = swatch(all.series(r));
+    }
+    return {run.folder.name, mark + escaped(run.folder.name)};
 }
 
 void add_row(Table& table, const std::vector<TableCell>& cells) {
@@ -85,24 +91,43 @@ std::array<TableCell, 2> interval_cells(const std::vector<double>& values, int d
                 : TableCell{"", ""}};
 }
 
-/// Names of the options in which the groups differ, and their values in this one.
-std::string group_name(const OptionTexts& group, const std::set<std::string>& varied) {
-    std::string text = group.at("recipe");
-    for (const std::string& option : varied) {
-        if (option == "recipe") continue;
-        text += (text.empty() ? "" : ", ") + option + " " + group.at(option);
+/// The option's values in the runs of a row.
+std::string option_values(const ReportRow& row, const ExperimentOption& option) {
+    constexpr std::size_t most = 8;
+    std::vector<std::string> values;
+    for (const ReportedRun* run : row.runs) {
+        std::string value = option.get(run->folder.experiment);
+        if (value.empty()) value = "–";
+        if (std::find(values.begin(), values.end(), value) == values.end()) values.push_back(std::move(value));
     }
-    return text.empty() ? group.at("dataset") : text;
+    std::string text;
+    for (std::size_t v = 0; v < values.size() && v < most; ++v) text += (v == 0 ? "" : ", ") + values[v];
+    if (values.size() > most) text += " and " + std::to_string(values.size() - most) + " more";
+    return escaped(text);
 }
 
-std::set<std::string> varied_options(const std::vector<OptionTexts>& all) {
-    std::set<std::string> varied;
-    for (const OptionTexts& texts : all) {
-        for (const auto& [option, value] : texts) {
-            if (value != all.front().at(option)) varied.insert(option);
-        }
-    }
-    return varied;
+/// What the tests say of a power law, in words.
+std::string law_finding(const DegreeFit& fit) {
+    constexpr double level = 0.1;
+    if (!fit.law.found()) return "tail under " + std::to_string(least_tail) + " neurons";
+    if (fit.p_value < level) return "ruled out";
+    const bool poisson_decides = fit.poisson.p_value < level, log_normal_decides = fit.log_normal.p_value < level;
+    if (poisson_decides && fit.poisson.ratio < 0) return "Poisson fits better";
+    if (log_normal_decides && fit.log_normal.ratio < 0) return "log-normal fits better";
+    if (poisson_decides && log_normal_decides) return "fits better than both";
+    if (poisson_decides) return "not told apart from log-normal";
+    return log_normal_decides ? "not told apart from Poisson" : "not told apart from either";
+}
+
+/// What was published of a recipe, below the row that repeats it.
+std::vector<std::string> published_cells(const Published& known) {
+    const auto figure = [&](const std::string& name, int digits, double factor = 1) {
+        const auto found = known.figures.find(name);
+        return found == known.figures.end() ? std::string{} : fixed(factor * found->second, digits);
+    };
+    return {"<span class=\"published\">published (" + escaped(known.recipe) + ")</span>", "", figure("train_loss", 4), "",
+            figure("test_loss", 4), "", figure("test_accuracy", 2, 100), "", "", "", figure("contrast", 3), "",
+            escaped(known.learning)};
 }
 
 const Topology* topology_of(const ReportedRun& run, std::size_t layer) {
@@ -156,7 +181,7 @@ std::string csv(const Table& table) {
     return text;
 }
 
-Table summary_table(const std::vector<ReportedRun>& runs) {
+Table summary_table(Runs runs, const ReportRows& rows) {
     Table table{"summary", "Runs"};
     table.header = {"run",
                     "weight_decay",
@@ -182,7 +207,7 @@ Table summary_table(const std::vector<ReportedRun>& runs) {
         const auto& sign = runs[r].sign;
         const bool judged = sign.has_value();
         add_row(table,
-                {run_name(runs[r], r), word(option_text(run.experiment, "weight-decay")),
+                {run_name(runs[r], rows), word(option_text(run.experiment, "weight-decay")),
                  word(std::to_string(run.experiment.seed)), word(rounded(run.last("epoch"), 9)),
                  number(run.last("train_loss"), 4), number(run.last("train_accuracy"), 2, 100),
                  number(run.last("test_loss"), 4), number(run.last("test_accuracy"), 2, 100),
@@ -196,8 +221,8 @@ Table summary_table(const std::vector<ReportedRun>& runs) {
     return table;
 }
 
-Table seeds_table(const std::vector<ReportedRun>& runs) {
-    Table table{"seeds", "Over seeds"};
+Table rows_table(const ReportRows& all) {
+    Table table{"seeds", "Rows"};
     table.header = {"group",         "seeds",
                     "train_loss",    "train_loss_half_width",
                     "test_loss",     "test_loss_half_width",
@@ -205,63 +230,57 @@ Table seeds_table(const std::vector<ReportedRun>& runs) {
                     "loss_gap",      "loss_gap_half_width",
                     "contrast",      "contrast_half_width",
                     "learning"};
-    table.html_header = {"group", "seeds",    "train loss", "",         "test loss", "",        "test acc. %",
-                         "",      "loss gap", "",           "contrast", "",          "learning"};
-    std::vector<OptionTexts> all;
-    for (const ReportedRun& run : runs) all.push_back(experiment_texts(run.folder.experiment));
-    std::vector<OptionTexts> groups;  // in order of appearance
-    for (const OptionTexts& texts : all) {
-        if (std::find(groups.begin(), groups.end(), texts) == groups.end()) groups.push_back(texts);
-    }
-    if (groups.size() == runs.size()) return table;
-    const std::set<std::string> varied = varied_options(all);
-    for (const OptionTexts& group : groups) {
-        std::vector<double> train_loss, test_loss, accuracy, gap, contrasts;
-        for (std::size_t r = 0; r < runs.size(); ++r) {
-            if (all[r] != group) continue;
-            const RunFolder& run = runs[r].folder;
-            train_loss.push_back(run.last("train_loss"));
-            test_loss.push_back(run.last("test_loss"));
-            accuracy.push_back(run.last("test_accuracy"));
-            gap.push_back(test_loss.back() - train_loss.back());
-            if (runs[r].sign) contrasts.push_back(runs[r].sign->contrast);
-        }
-        std::vector<TableCell> cells{word(group_name(group, varied)), word(std::to_string(accuracy.size()))};
+    table.html_header = {"row", "runs",     "train loss", "",         "test loss", "",        "test acc. %",
+                         "",    "loss gap", "",           "contrast", "",          "learning"};
+    for (std::size_t r = 0; r < all.rows.size(); ++r) {
+        const ReportRow& row = all.rows[r];
+        std::vector<double> gaps = row.values("test_loss");
+        const std::vector<double> train = row.values("train_loss");
+        for (std::size_t i = 0; i < gaps.size() && i < train.size(); ++i) gaps[i] -= train[i];
+        std::vector<TableCell> cells{{row.name, swatch(all.series(r)) + escaped(row.name)},
+                                     word(std::to_string(row.runs.size()))};
         for (const auto& pair :
-             {interval_cells(train_loss, 4), interval_cells(test_loss, 4), interval_cells(accuracy, 2, 100),
-              interval_cells(gap, 4), interval_cells(contrasts, 3)}) {
+             {interval_cells(train, 4), interval_cells(row.values("test_loss"), 4),
+              interval_cells(row.values("test_accuracy"), 2, 100), interval_cells(gaps, 4),
+              interval_cells(row.values("contrast"), 3)}) {
             cells.insert(cells.end(), pair.begin(), pair.end());
         }
-        cells.push_back(judgement(contrasts.empty() ? std::nullopt : std::optional(verdict(mean_interval(contrasts)))));
+        cells.push_back(judgement(row.learning()));
         add_row(table, cells);
+        if (row.published != nullptr) table.html_rows.push_back(published_cells(*row.published));
     }
     return table;
 }
 
-Table fits_table(const std::vector<ReportedRun>& runs) {
+Table fits_table(const ReportedRun& run) {
     Table table{"power-laws", "Power laws"};
-    table.header = {"run",         "layer",           "side",        "without_edges", "exponent",
-                    "from_degree", "neurons_in_tail", "ks_distance", "p_value"};
-    table.html_header = {"run",         "layer", "side", "no edges, %", "exponent", "from degree", "neurons in tail",
-                         "KS distance", "p"};
-    for (std::size_t r = 0; r < runs.size(); ++r) {
-        for (const DegreeFit& fit : runs[r].fits) {
-            std::vector<TableCell> cells{run_name(runs[r], r), word(std::to_string(fit.layer)),
-                                         word(fit.inputs ? "inputs" : "outputs"), number(fit.without_edges, 2, 100)};
-            if (fit.law.found()) {
-                cells.insert(cells.end(),
-                             {number(fit.law.exponent, 2), word(std::to_string(fit.law.smallest)),
-                              word(std::to_string(fit.law.tail)), number(fit.law.distance, 3), number(fit.p_value, 2)});
-            } else {
-                cells.insert(cells.end(), 5, TableCell{"", "–"});
-            }
-            add_row(table, cells);
+    table.header = {"run",     "layer",         "side",      "without_edges",    "exponent", "from_degree", "neurons_in_tail",
+                    "ks_distance", "p_value", "poisson_log_ratio", "poisson_p_value", "log_normal_log_ratio",
+                    "log_normal_p_value", "finding"};
+    table.html_header = {"layer", "side", "no edges, %", "exponent", "from degree", "neurons in tail", "p",
+                         "over Poisson", "p", "over log-normal", "p", "power law"};
+    for (const DegreeFit& fit : run.fits) {
+        std::vector<TableCell> cells{word(run.folder.name), word(std::to_string(fit.layer)),
+                                     word(fit.inputs ? "inputs" : "outputs"), number(fit.without_edges, 2, 100)};
+        if (fit.law.found()) {
+            cells.insert(cells.end(),
+                         {number(fit.law.exponent, 2), word(std::to_string(fit.law.smallest)),
+                          word(std::to_string(fit.law.tail)), number(fit.law.distance, 3), number(fit.p_value, 2),
+                          signed_number(fit.poisson.ratio, 1), {number_text(fit.poisson.p_value), p_text(fit.poisson.p_value)},
+                          signed_number(fit.log_normal.ratio, 1),
+                          {number_text(fit.log_normal.p_value), p_text(fit.log_normal.p_value)}});
+        } else {
+            cells.insert(cells.end(), 9, TableCell{"", "–"});
         }
+        cells.push_back(word(law_finding(fit)));
+        add_row(table, cells);
+        table.html_rows.back().erase(table.html_rows.back().begin());      // the run is the page's
+        table.html_rows.back().erase(table.html_rows.back().begin() + 6);  // the distance says little beside its p
     }
     return table;
 }
 
-Table overlaps_table(const std::vector<ReportedRun>& runs) {
+Table overlaps_table(Runs runs) {
     Table table{"overlaps", "Topology distance"};
     table.header = {"run",          "other_run",          "layer",
                     "shared_edges", "expected_by_chance", "standard_deviations",
@@ -274,20 +293,24 @@ Table overlaps_table(const std::vector<ReportedRun>& runs) {
     return table;
 }
 
-Table differences_table(const std::vector<ReportedRun>& runs) {
+Table differences_table(Runs runs, const ReportRows& all) {
     Table table{"differences", "Options that differ"};
     table.header = {"option"};
     for (const ReportedRun& run : runs) table.header.push_back(run.folder.name);
-    table.html_header = table.header;
-    for (const ExperimentOption& option : experiment_options()) {
-        std::vector<TableCell> cells{word(option.name)};
-        bool differs = false;
-        for (const ReportedRun& run : runs) {
-            cells.push_back(word(option.get(run.folder.experiment)));
-            differs |= cells.back().file != cells[1].file;
-        }
-        if (differs) add_row(table, cells);
+    table.html_header = {"row"};
+    table.html_rows.resize(all.rows.size());
+    for (std::size_t r = 0; r < all.rows.size(); ++r) {
+        table.html_rows[r] = {swatch(all.series(r)) + escaped(all.rows[r].name)};
     }
+    for (const ExperimentOption& option : experiment_options()) {
+        std::vector<std::string> cells{option.name};
+        for (const ReportedRun& run : runs) cells.push_back(option.get(run.folder.experiment));
+        if (std::all_of(cells.begin() + 1, cells.end(), [&](const std::string& cell) { return cell == cells[1]; })) continue;
+        table.rows.push_back(cells);
+        table.html_header.push_back(option.name);
+        for (std::size_t r = 0; r < all.rows.size(); ++r) table.html_rows[r].push_back(option_values(all.rows[r], option));
+    }
+    if (table.rows.empty()) table.html_rows.clear();
     return table;
 }
 

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "host/report/figures.hpp"
+#include "host/report/rows.hpp"
 
 namespace espalier {
 
@@ -21,19 +21,18 @@ std::string html(const Table& table);
 std::string csv(const Table& table);
 
 /// A row per run: final losses, accuracies, contrast with its p-value, correlations with the data.
-Table summary_table(const std::vector<ReportedRun>& runs);
+Table summary_table(Runs runs, const ReportRows& rows);
 
-/// A row per group of runs that differ in nothing but their seed, with t intervals over the seeds; no rows if every
-/// group is a single run.
-Table seeds_table(const std::vector<ReportedRun>& runs);
+/// A row per row of the report, with t intervals over the seeds; on the page what was published below it.
+Table rows_table(const ReportRows& rows);
 
-/// A row per side of a sparse layer: the power law fitted to its degrees.
-Table fits_table(const std::vector<ReportedRun>& runs);
+/// A row per side of a sparse layer: the power law fitted to its degrees, and what speaks for it.
+Table fits_table(const ReportedRun& run);
 
 /// A row per pair of runs and sparse layer they share the shape of: overlap of edges against chance.
-Table overlaps_table(const std::vector<ReportedRun>& runs);
+Table overlaps_table(Runs runs);
 
-/// A row per option that is not the same in all runs.
-Table differences_table(const std::vector<ReportedRun>& runs);
+/// A row per option that is not the same in all runs; on the page a column per option and a row per row.
+Table differences_table(Runs runs, const ReportRows& rows);
 
 }  // namespace espalier

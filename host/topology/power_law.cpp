@@ -57,13 +57,15 @@ double tail_distance(const std::vector<std::uint64_t>& distribution, std::size_t
     return distance;
 }
 
-/// The degrees to start a tail at: those that occur and leave another above them, thinned evenly.
-std::vector<std::size_t> candidates(const std::vector<std::uint64_t>& distribution) {
+/// The degrees to start a tail at: those that occur and leave another and `least` neurons above them, thinned evenly.
+std::vector<std::size_t> candidates(const std::vector<std::uint64_t>& distribution, const std::vector<Tail>& tails,
+                                    std::uint64_t least) {
     std::vector<std::size_t> occurring;
     for (std::size_t k = 1; k < distribution.size(); ++k) {
         if (distribution[k] > 0) occurring.push_back(k);
     }
     if (!occurring.empty()) occurring.pop_back();
+    std::erase_if(occurring, [&](std::size_t k) { return tails[k].count < static_cast<double>(least); });
     if (occurring.size() <= max_candidates) return occurring;
     std::vector<std::size_t> thinned;
     for (std::size_t i = 0; i < max_candidates; ++i) {
@@ -147,14 +149,14 @@ double probability(const PowerLaw& law, std::uint64_t k) {
            hurwitz_zeta(law.exponent, static_cast<double>(law.smallest));
 }
 
-PowerLaw fit_power_law(const std::vector<std::uint64_t>& distribution) {
+PowerLaw fit_power_law(const std::vector<std::uint64_t>& distribution, std::uint64_t least) {
     std::vector<Tail> tails(distribution.size() + 1);
     for (std::size_t k = distribution.size(); k-- > 1;) {
         const auto count = static_cast<double>(distribution[k]);
         tails[k] = {tails[k + 1].count + count, tails[k + 1].logarithms + count * std::log(static_cast<double>(k))};
     }
     PowerLaw best;
-    for (const std::size_t smallest : candidates(distribution)) {
+    for (const std::size_t smallest : candidates(distribution, tails, least)) {
         const double exponent = likeliest_exponent(tails[smallest], static_cast<double>(smallest));
         const double distance = tail_distance(distribution, smallest, tails[smallest].count, exponent);
         if (best.found() && distance >= best.distance) continue;
@@ -164,7 +166,7 @@ PowerLaw fit_power_law(const std::vector<std::uint64_t>& distribution) {
 }
 
 double power_law_p_value(const std::vector<std::uint64_t>& distribution, const PowerLaw& law, std::uint32_t repeats,
-                         std::uint64_t seed) {
+                         std::uint64_t seed, std::uint64_t least) {
     if (!law.found() || repeats == 0) return std::numeric_limits<double>::quiet_NaN();
     std::vector<std::uint64_t> below;  // degrees outside the tail, one entry a neuron
     for (std::size_t k = 1; k < law.smallest && k < distribution.size(); ++k)
@@ -185,7 +187,7 @@ double power_law_p_value(const std::vector<std::uint64_t>& distribution, const P
             if (degree >= sample.size()) sample.resize(degree + 1, 0);
             ++sample[degree];
         }
-        if (fit_power_law(sample).distance >= law.distance) ++farther;
+        if (fit_power_law(sample, least).distance >= law.distance) ++farther;
     }
     return static_cast<double>(farther) / repeats;
 }

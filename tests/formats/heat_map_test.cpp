@@ -107,5 +107,35 @@ TEST(HeatMap, ZoomAndChannels) {
     EXPECT_EQ(sum_over_channels({1, 2, 3, 10, 20, 30}, 2), (std::vector<std::uint64_t>{11, 22, 33}));
 }
 
+TEST(HeatMap, StandsAloneWithBarUnitAndCentre) {
+    std::vector<std::uint64_t> counts(28 * 28, 5);
+    counts[0] = 35, counts[27] = 0;
+    const std::string png = framed_heat_map(counts, 28, 28, 35);
+    const Index width = big_endian(png, 16), height = big_endian(png, 20);
+    const auto pixels = decoded(png, height, width);
+    const auto at = [&](Index x, Index y) { return pixels[std::size_t{y} * width + x]; };
+    constexpr std::uint8_t top = 253, paper = 254, ink = 255;
+    EXPECT_EQ(at(10, 10), top);                          // the first pixel holds the most
+    EXPECT_EQ(at(10 + 27 * 10 + 5, 15), 0);              // the last of its row nothing
+    EXPECT_EQ(at(10 + 5, 10 + 15), (5 * 253 + 17) / 35);  // between
+    EXPECT_EQ(at(10 + 70, 10 + 100), paper);             // the centre square's line at pixel 7, about 14 of them
+    EXPECT_EQ(at(10 + 70 - 1, 10 + 100), ink);
+    EXPECT_EQ(at(10 + 210 - 1, 10 + 100), paper);
+    EXPECT_EQ(at(10 + 280 + 10, 10), top);               // the bar, from top
+    EXPECT_EQ(at(10 + 280 + 10, 10 + 279), 0);           // to bottom
+    std::size_t below = 0, beside = 0;                   // the unit and the numbers are written
+    for (Index y = 0; y < height; ++y) {
+        for (Index x = 0; x < width; ++x) {
+            if (at(x, y) != ink) continue;
+            below += y > 290 ? 1 : 0;
+            beside += x > 310 && y < 290 ? 1 : 0;
+        }
+    }
+    EXPECT_GT(below, 300U);
+    EXPECT_GT(beside, 100U);
+    EXPECT_NO_THROW((void)framed_heat_map({1, 2, 3}, 1, 3, 3));  // plain features
+    EXPECT_NO_THROW((void)framed_heat_map({0}, 1, 1, 0));
+}
+
 }  // namespace
 }  // namespace espalier

@@ -202,7 +202,7 @@ TEST(Report, TheGoldenMapDecodesToTheCounts) {
     const fs::path out = temporary.path() / "page.html";
     EXPECT_TRUE(write_report({record_run(temporary.path() / "run", options)}, out).empty());
 
-    const auto run = island(text_of(out))["runs"].at(0);
+    const auto run = island(text_of(out))["maps"].at(0);
     const auto frames = from_base64(run["frames"]);
     ASSERT_EQ(run["epochs"].size(), 11U);
     ASSERT_EQ(frames.size(), 11U * 144);
@@ -218,11 +218,11 @@ TEST(Report, TheGoldenMapDecodesToTheCounts) {
     const auto counts = recorded_degrees(options, 10);
     Index width = 0;
     const auto pixels = png_pixels(text_of(temporary.path() / "page-figures" / "heat-map-run-epoch-00010.png"), &width);
-    const Index zoom = width / 12;
-    ASSERT_EQ(pixels.size(), std::size_t{width} * width);
+    constexpr std::size_t zoom = 280 / 12, margin = 10, shades = 253;  // of a framed map
     for (std::size_t i = 0; i < 144; ++i) {
-        const std::uint32_t shade = pixels[(i / 12 * zoom + zoom / 2) * width + i % 12 * zoom + zoom / 2];
-        EXPECT_EQ((shade * highest + 127) / 255, counts[i]) << i;
+        const std::uint32_t shade =
+            pixels[(margin + i / 12 * zoom + zoom / 2) * width + margin + i % 12 * zoom + zoom / 2];
+        EXPECT_EQ((shade * highest + shades / 2) / shades, counts[i]) << i;
     }
     const auto rows = lines_of(temporary.path() / "page-figures" / "heat-map-run-epoch-00010.csv");
     ASSERT_EQ(rows.size(), 13U);
@@ -238,7 +238,7 @@ TEST(Report, IsSelfContainedAndComplete) {
     write_report({record_run(temporary.path() / "run", {})}, out);
     const std::string page = text_of(out);
     EXPECT_EQ(page.substr(0, 15), "<!doctype html>");
-    for (const char* from_elsewhere : {"src=\"http", "href=\"http", "@import", "url(", "fetch(", "{{", "}}<"}) {
+    for (const char* from_elsewhere : {"src=\"http", "href=\"http", "@import", "url(h", "url(/", "fetch(", "{{", "}}<"}) {
         EXPECT_THAT(page, Not(HasSubstr(from_elsewhere)));
     }
     for (const char* chart : {"loss", "accuracy", "confidence", "replaced", "contrast", "trend-run", "rings-run",
@@ -249,7 +249,7 @@ TEST(Report, IsSelfContainedAndComplete) {
         EXPECT_THAT(svg, HasSubstr("<style>"));
         EXPECT_GT(lines_of(temporary.path() / "report-figures" / (std::string(chart) + ".csv")).size(), 2U) << chart;
     }
-    EXPECT_THAT(page, HasSubstr("The page holds 7 of 7 recorded maps"));
+    EXPECT_THAT(page, HasSubstr("The page holds 7 of 7 recorded moments"));
     EXPECT_THAT(page, HasSubstr("dataset = &quot;synthetic&quot;"));
 
     // Every link leads to a file, and the index lists every file.
@@ -300,13 +300,28 @@ TEST(Report, JudgesPlantedRunsAndComparesThem) {
     }
     const auto seeds = lines_of(temporary.path() / "report-figures" / "seeds.csv");
     ASSERT_EQ(seeds.size(), 3U);
-    EXPECT_THAT(seeds[1],
-                testing::AllOf(HasSubstr("weight-decay 0.01"), HasSubstr(",3,"), testing::EndsWith(",positive")));
-    EXPECT_THAT(seeds[2], testing::EndsWith(",negative"));
+    EXPECT_THAT(seeds[1], testing::AllOf(HasSubstr("weight-decay 0,3,"), testing::EndsWith(",negative")));
+    EXPECT_THAT(seeds[2], testing::AllOf(HasSubstr("weight-decay 0.01,3,"), testing::EndsWith(",positive")));
     EXPECT_EQ(lines_of(temporary.path() / "report-figures" / "overlaps.csv").size(), 16U);  // pairs of six
     EXPECT_THAT(lines_of(temporary.path() / "report-figures" / "differences.csv"),
                 testing::Contains(testing::StartsWith("weight-decay,0.01,0,")));
-    EXPECT_EQ(island(text_of(temporary.path() / "report.html"))["runs"].size(), 6U);
+    const std::string page = text_of(temporary.path() / "report.html");
+    EXPECT_THAT(page, testing::AllOf(HasSubstr("positive in 1 of 2 rows (weight-decay 0.01: "),
+                                     HasSubstr("negative in 1 of 2 rows (weight-decay 0: ")));
+    const auto maps = island(page)["maps"];
+    ASSERT_EQ(maps.size(), 2U);
+    for (std::size_t row = 0; row < 2; ++row) {
+        // Pooled: what the page holds is the sum over the seeds.
+        std::vector<std::uint32_t> sums(144, 0);
+        for (const std::uint64_t seed : {1U, 2U, 3U}) {
+            const auto counts = recorded_degrees({.seed = seed, .drift = row == 0 ? -0.6 : 0.6}, 6);
+            for (std::size_t i = 0; i < 144; ++i) sums[i] += counts[i];
+        }
+        EXPECT_EQ(maps[row]["runs"], 3);
+        const auto frames = from_base64(maps[row]["frames"]);
+        ASSERT_EQ(frames.size(), 7U * 144);
+        for (std::size_t i = 0; i < 144; ++i) ASSERT_EQ(frames[6 * 144 + i], sums[i]) << i;
+    }
 }
 
 TEST(Report, LeavesBadRunsOutAndSaysSo) {
@@ -321,7 +336,7 @@ TEST(Report, LeavesBadRunsOutAndSaysSo) {
     EXPECT_THAT(left_out[1], testing::AllOf(HasSubstr("other-shape"), HasSubstr("10 x 10"), HasSubstr("12 x 12")));
     EXPECT_THAT(left_out[2], HasSubstr("none: there is no such run folder"));
     const std::string page = text_of(temporary.path() / "report.html");
-    EXPECT_EQ(island(page)["runs"].size(), 1U);
+    EXPECT_EQ(island(page)["maps"].size(), 1U);
     EXPECT_THAT(page, HasSubstr("there is no such run folder"));
 
     try {
@@ -343,9 +358,16 @@ TEST(Report, NamesCannotBreakThePage) {
     const std::string page = text_of(temporary.path() / "report.html");
     EXPECT_EQ(occurrences(page, "</script>"), 2U);
     EXPECT_EQ(occurrences(page, "<img src=x>"), 0U);
-    const auto runs = island(page)["runs"];
-    EXPECT_NE(runs[0]["slug"], runs[1]["slug"]);
-    EXPECT_NE(runs[0]["name"], runs[1]["name"]);
+    const auto rows = lines_of(temporary.path() / "report-figures" / "summary.csv");
+    ASSERT_EQ(rows.size(), 3U);
+    EXPECT_NE(rows[1].substr(0, rows[1].find(',')), rows[2].substr(0, rows[2].find(',')));
+    EXPECT_NE(island(page)["maps"].size(), 0U);
+    std::set<std::string> maps;  // a picture each
+    for (const auto& entry : fs::directory_iterator(temporary.path() / "report-figures")) {
+        const std::string name = entry.path().filename().string();
+        if (name.ends_with("epoch-00006.png")) maps.insert(name);
+    }
+    EXPECT_EQ(maps.size(), 2U);
 }
 
 TEST(Report, ReplacesItsOldFiguresAndNothingElse) {
@@ -385,7 +407,7 @@ TEST(Report, AThousandEpochsStaySmall) {
     fs::copy(run, second);
     write_report({run, second}, temporary.path() / "two.html");
     EXPECT_LT(fs::file_size(temporary.path() / "two.html"), 3'000'000U);
-    EXPECT_THAT(text_of(temporary.path() / "two.html"), HasSubstr("of 1001 recorded maps of each run, evenly thinned"));
+    EXPECT_THAT(text_of(temporary.path() / "two.html"), HasSubstr("of 1001 recorded moments, evenly thinned"));
 }
 
 TEST(EmbeddedMoments, AllThatFitElseEvenlyFirstAndLastKept) {

@@ -107,5 +107,57 @@ TEST(PowerLaw, SameSeedSamePValue) {
     EXPECT_EQ(power_law_p_value(distribution, law, 50, 3), power_law_p_value(distribution, law, 50, 3));
 }
 
+/// Neurons per degree of a Poisson distribution, in expectation.
+std::vector<std::uint64_t> poisson_distribution(double rate, double neurons) {
+    std::vector<std::uint64_t> distribution;
+    for (int k = 0; k < 4 * rate + 20; ++k) {
+        distribution.push_back(static_cast<std::uint64_t>(std::round(neurons * std::exp(k * std::log(rate) - rate - std::lgamma(k + 1.0)))));
+    }
+    return distribution;
+}
+
+TEST(PowerLaw, AShortTailIsNotFitted) {
+    // 49 neurons in all, then 50.
+    std::vector<std::uint64_t> distribution{0, 25, 12, 6, 4, 2};
+    EXPECT_TRUE(fit_power_law(distribution).found());
+    EXPECT_FALSE(fit_power_law(distribution, least_tail).found());
+    ++distribution[1];
+    const PowerLaw law = fit_power_law(distribution, least_tail);
+    EXPECT_TRUE(law.found());
+    EXPECT_EQ(law.tail, least_tail);
+    EXPECT_EQ(against_poisson(distribution, PowerLaw{}).ratio, 0);
+    EXPECT_EQ(against_log_normal(distribution, PowerLaw{}).p_value, 1);
+}
+
+TEST(PowerLaw, StandsAgainstPoissonWhereItIsTrueAndFallsWhereItIsNot) {
+    const auto scale_free = degree_distribution(power_law_degrees(2.5, 4, 3000, 5));
+    const Alternative for_it = against_poisson(scale_free, fit_power_law(scale_free, least_tail));
+    EXPECT_GT(for_it.ratio, 100);
+    EXPECT_LT(for_it.p_value, 0.001);
+    const auto random = poisson_distribution(18, 20'000);
+    PowerLaw whole = fit_power_law(random, least_tail);
+    const Alternative against_it = against_poisson(random, whole);
+    EXPECT_LT(against_it.ratio, 0);
+    EXPECT_LT(against_it.p_value, 0.1) << whole.exponent << " from " << whole.smallest << ", " << whole.tail;
+}
+
+TEST(PowerLaw, ALogNormalIsToldFromItAndAPowerLawNotFromALogNormal) {
+    std::vector<std::uint64_t> log_normal{0};
+    const double mu = 3, sigma = 0.6;
+    for (int k = 1; k < 400; ++k) {
+        const auto below = [&](double x) { return 0.5 * std::erfc((mu - std::log(x)) / (sigma * std::sqrt(2.0))); };
+        log_normal.push_back(static_cast<std::uint64_t>(std::round(20'000 * (below(k + 0.5) - below(k - 0.5)))));
+    }
+    // From degree 10 on the body counts too: there the two are far apart.
+    const PowerLaw law{2.5, 10, 19'000, 0.1};
+    const Alternative found = against_log_normal(log_normal, law);
+    EXPECT_LT(found.ratio, -100);
+    EXPECT_LT(found.p_value, 1e-6);
+    const auto scale_free = degree_distribution(power_law_degrees(2.5, 4, 3000, 5));
+    const Alternative close = against_log_normal(scale_free, fit_power_law(scale_free, least_tail));
+    EXPECT_LT(std::abs(close.ratio), 10);  // a log-normal can bend along a power law, but no better than it
+    EXPECT_GT(close.p_value, 0.05);
+}
+
 }  // namespace
 }  // namespace espalier

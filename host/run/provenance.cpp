@@ -1,0 +1,76 @@
+#include "host/run/provenance.hpp"
+
+#include <algorithm>
+#include <ctime>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "host/formats/output_file.hpp"
+#include "espalier/version.hpp"
+
+namespace espalier {
+namespace {
+
+std::string quoted_word(const std::string& word) {
+    const bool plain = !word.empty() && std::all_of(word.begin(), word.end(), [](char letter) {
+        return std::isalnum(static_cast<unsigned char>(letter)) != 0 ||
+               std::string_view("-_./,=:+@%").find(letter) != std::string_view::npos;
+    });
+    if (plain) return word;
+    std::string text = "'";
+    for (const char letter : word) text += letter == '\'' ? std::string("'\\''") : std::string(1, letter);
+    return text + "'";
+}
+
+std::string utc_now() {
+    const std::time_t now = std::time(nullptr);
+    std::tm parts{};
+    gmtime_r(&now, &parts);
+    char text[40];
+    std::strftime(text, sizeof text, "%Y-%m-%d %H:%M UTC", &parts);
+    return text;
+}
+
+}  // namespace
+
+std::string command_line() {
+    std::ifstream file("/proc/self/cmdline", std::ios::binary);
+    std::string text;
+    for (std::string word; std::getline(file, word, '\0');) text += (text.empty() ? "" : " ") + quoted_word(word);
+    return text;
+}
+
+std::string processor_name() {
+    std::ifstream stream("/proc/cpuinfo");
+    for (std::string line; std::getline(stream, line);) {
+        const auto colon = line.find(": ");
+        if (line.starts_with("model name") && colon != std::string::npos) return line.substr(colon + 2);
+    }
+    return "unknown processor";
+}
+
+Provenance provenance_now(const std::string& backend) {
+    return {version(), commit(), command_line(), processor_name() + "; " + backend, utc_now(), 0};
+}
+
+void write_provenance(const std::filesystem::path& folder, const Provenance& provenance) {
+    const nlohmann::ordered_json json{{"program", provenance.program}, {"commit", provenance.commit},
+                                      {"command", provenance.command}, {"machine", provenance.machine},
+                                      {"started", provenance.started}, {"seconds", provenance.seconds}};
+    const std::string text = json.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+    write_atomically(folder / provenance_file, [&](OutputFile& file) { file.append(text); });
+}
+
+std::optional<Provenance> read_provenance(const std::filesystem::path& folder) {
+    try {
+        std::ifstream stream(folder / provenance_file);
+        if (!stream) return std::nullopt;
+        const auto json = nlohmann::json::parse(stream);
+        return Provenance{json.at("program"), json.at("commit"),  json.at("command"),
+                          json.at("machine"), json.at("started"), json.at("seconds")};
+    } catch (const nlohmann::json::exception&) {
+        return std::nullopt;
+    }
+}
+
+}  // namespace espalier
