@@ -33,7 +33,7 @@ std::string waiting_page() {
 
 class LiveServer::Server {
 public:
-    explicit Server(MakePage page) : make_page_(std::move(page)) {
+    explicit Server(MakePage make) : make_page_(std::move(make)) {
         http_.new_task_queue = [] { return new httplib::ThreadPool(threads); };
         http_.set_keep_alive_timeout(1);
         http_.set_default_headers({{"Content-Security-Policy", policy},
