@@ -1,5 +1,8 @@
 #include "host/bench/crossover.hpp"
 
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cmath>
 #include <ctime>
@@ -137,6 +140,55 @@ Ceilings measure_ceilings() {
     return ceilings;
 }
 
+std::optional<double> crossing(const std::vector<BenchPoint>& points, Index width, Index batch,
+                               double (BenchPoint::*speedup)() const) {
+    std::vector<const BenchPoint*> series;
+    for (const BenchPoint& point : points) {
+        if (point.width == width && point.batch == batch && point.sparsity < 1) series.push_back(&point);
+    }
+    std::sort(series.begin(), series.end(), [](const auto* a, const auto* b) { return a->sparsity < b->sparsity; });
+    // the last crossing: from there on sparse always wins
+    const auto slower = std::find_if(series.rbegin(), series.rend(), [&](const auto* p) { return (p->*speedup)() < 1; });
+    if (slower == series.rend()) return series.empty() ? std::nullopt : std::optional<double>(0);
+    if (slower == series.rbegin()) return std::nullopt;
+    const BenchPoint& below = **slower;
+    const BenchPoint& above = **(slower - 1);
+    const double slow = std::log((below.*speedup)()), fast = std::log((above.*speedup)());
+    const double from = std::log(1 - below.sparsity);
+    const double to = std::log(1 - above.sparsity);
+    return 1 - std::exp(from + slow / (slow - fast) * (to - from));
+}
+
+/// Processor time in seconds: of all processes, what a hypervisor took included, and of this one alone.
+struct ProcessorTime {
+    double all = 0, own = 0, wall = 0;
+};
+
+ProcessorTime processor_time() {
+    ProcessorTime time;
+    std::ifstream stream("/proc/stat");
+    std::string name;
+    stream >> name;
+    // user, nice, system, idle, iowait, irq, softirq, steal
+    for (int field = 0; field < 8 && stream; ++field) {
+        double ticks = 0;
+        stream >> ticks;
+        if (field != 3 && field != 4) time.all += ticks / static_cast<double>(sysconf(_SC_CLK_TCK));
+    }
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    for (const timeval& part : {usage.ru_utime, usage.ru_stime}) {
+        time.own += static_cast<double>(part.tv_sec) + 1e-6 * static_cast<double>(part.tv_usec);
+    }
+    time.wall = wall_seconds();
+    return time;
+}
+
+double cores_of_others(const ProcessorTime& from, const ProcessorTime& to) {
+    const double seconds = to.wall - from.wall;
+    return seconds > 0 ? std::max(0.0, (to.all - from.all - (to.own - from.own)) / seconds) : 0;
+}
+
 }  // namespace
 
 BenchGrid quick_grid() { return {{512, 1024, 4096}, {128}, {0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99}, 0.25}; }
@@ -155,6 +207,7 @@ BenchResults run_crossover(Backend& backend, int threads, const BenchGrid& grid,
     results.processor = processor();
     results.date = now_utc();
     results.threads = threads;
+    const ProcessorTime start = processor_time();
     results.ceilings = measure_ceilings();
     const std::size_t all = grid.widths.size() * grid.batches.size() * grid.sparsities.size();
     for (const Index width : grid.widths) {
@@ -165,31 +218,24 @@ BenchResults run_crossover(Backend& backend, int threads, const BenchGrid& grid,
             for (const double sparsity : grid.sparsities) {
                 if (!progress(results.points.size(), all, point_name(width, batch, sparsity))) {
                     results.stopped = true;
+                    results.others = cores_of_others(start, processor_time());
                     return results;
                 }
                 results.points.push_back(measure(backend, rival, width, batch, sparsity, threads, grid.seconds));
             }
         }
     }
+    results.others = cores_of_others(start, processor_time());
     return results;
 }
 
 std::optional<double> crossover_sparsity(const std::vector<BenchPoint>& points, Index width, Index batch) {
-    std::vector<const BenchPoint*> series;
-    for (const BenchPoint& point : points) {
-        if (point.width == width && point.batch == batch && point.sparsity < 1) series.push_back(&point);
-    }
-    std::sort(series.begin(), series.end(), [](const auto* a, const auto* b) { return a->sparsity < b->sparsity; });
-    // the last crossing: from there on sparse always wins
-    const auto slower = std::find_if(series.rbegin(), series.rend(), [](const auto* p) { return p->speedup() < 1; });
-    if (slower == series.rend()) return series.empty() ? std::nullopt : std::optional<double>(0);
-    if (slower == series.rbegin()) return std::nullopt;
-    const BenchPoint& below = **slower;
-    const BenchPoint& above = **(slower - 1);
-    const double part = std::log(below.speedup()) / (std::log(below.speedup()) - std::log(above.speedup()));
-    const double from = std::log(1 - below.sparsity);
-    const double to = std::log(1 - above.sparsity);
-    return 1 - std::exp(from + part * (to - from));
+    return crossing(points, width, batch, &BenchPoint::speedup);
+}
+
+CrossoverRange crossover_range(const std::vector<BenchPoint>& points, Index width, Index batch) {
+    return {crossing(points, width, batch, &BenchPoint::most_speedup),
+            crossing(points, width, batch, &BenchPoint::least_speedup)};
 }
 
 }  // namespace espalier

@@ -46,6 +46,9 @@ struct BenchPoint {
     double fma_rate = 0;  // FLOP/s of all threads, measured beside the point
 
     [[nodiscard]] double speedup() const { return dense.step.median / sparse.step.median; }
+    /// Of the quartiles that speak against sparse, and of those that speak for it.
+    [[nodiscard]] double least_speedup() const { return dense.step.low / sparse.step.high; }
+    [[nodiscard]] double most_speedup() const { return dense.step.high / sparse.step.low; }
     [[nodiscard]] double forward_speedup() const { return dense.forward.median / sparse.forward.median; }
     /// Useful work of a sparse step: 6 operations an edge and sample.
     [[nodiscard]] double flops() const { return 6.0 * static_cast<double>(edges) * batch / sparse.step.median; }
@@ -69,7 +72,11 @@ struct BenchResults {
     Ceilings ceilings;
     std::vector<BenchPoint> points;
     bool stopped = false;
+    double others = 0;  // cores that other processes kept busy meanwhile, on average
 };
+
+/// From so many cores on, the times of a run say little.
+constexpr double many_others = 0.2;
 
 /// Called before each point with the number of points done and in all; false stops.
 using BenchProgress = std::function<bool(std::size_t done, std::size_t all, const std::string& what)>;
@@ -80,5 +87,11 @@ BenchResults run_crossover(Backend& backend, int threads, const BenchGrid& grid,
 /// Where the points of one width and batch cross a speedup of 1, interpolated in the logarithms of density and speedup;
 /// 0 if even the least sparsity measured is faster, none if no point is.
 std::optional<double> crossover_sparsity(const std::vector<BenchPoint>& points, Index width, Index batch);
+
+/// The same where the quartiles that speak for sparse cross, and where those against it do: the crossing lies between.
+struct CrossoverRange {
+    std::optional<double> low, high;
+};
+CrossoverRange crossover_range(const std::vector<BenchPoint>& points, Index width, Index batch);
 
 }  // namespace espalier

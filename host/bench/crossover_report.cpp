@@ -1,11 +1,13 @@
 #include "host/bench/crossover_report.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "host/report/assets.hpp"
+#include "espalier/rule.hpp"
+#include "host/report/page.hpp"
 #include "host/report/svg_chart.hpp"
 #include "espalier/version.hpp"
 
@@ -30,10 +32,18 @@ std::string bytes_text(double bytes) {
     return rounded(bytes / (1 << 20), 3) + " MiB";
 }
 
+std::string sparsity_text(const std::optional<double>& sparsity) {
+    if (!sparsity) return "never";
+    return *sparsity == 0 ? "everywhere" : percent(*sparsity);
+}
+
 std::string crossover_text(const std::vector<BenchPoint>& points, Index width, Index batch) {
     const std::optional<double> crossover = crossover_sparsity(points, width, batch);
     if (!crossover) return "not measured to win";
-    return *crossover == 0 ? "everywhere measured" : "from " + percent(*crossover);
+    if (*crossover == 0) return "everywhere measured";
+    const CrossoverRange range = crossover_range(points, width, batch);
+    return "from " + percent(*crossover) + " (by the quartiles " + sparsity_text(range.low) + " to " +
+           sparsity_text(range.high) + ")";
 }
 
 using Rows = std::vector<std::vector<std::string>>;
@@ -129,13 +139,13 @@ std::string html_table(const std::vector<std::string>& header, const Rows& rows)
     return text + "</tbody></table></div>\n";
 }
 
-/// A curve over density per width, for one batch.
-Chart curves(const BenchResults& results, Index batch, const std::string& id, const std::string& title,
-             const std::string& y_label, double (*value)(const BenchPoint&)) {
-    Chart chart{id + "-batch-" + std::to_string(batch),
-                title + ", batch " + std::to_string(batch),
-                {"density (edges / cells)", true, false},
-                {y_label, true}};
+using Value = double (*)(const BenchPoint&);
+
+/// A curve over density per width with its quartiles, for one batch.
+Chart curves(const BenchResults& results, Index batch, Chart chart, Value value, Value low, Value high) {
+    chart.id += "-batch-" + std::to_string(batch);
+    chart.title += ", batch " + std::to_string(batch);
+    chart.x = {"density (edges / cells)", true, false};
     std::size_t colour = 0;
     for (const Index width : widths_of(results.points)) {
         Series series{std::to_string(width) + " x " + std::to_string(width)};
@@ -143,6 +153,8 @@ Chart curves(const BenchResults& results, Index batch, const std::string& id, co
             if (point.width != width || point.batch != batch) continue;
             series.x.push_back(1 - point.sparsity);
             series.y.push_back(value(point));
+            series.low.push_back(low(point));
+            series.high.push_back(high(point));
         }
         series.colour = colour++;
         chart.series.push_back(series);
@@ -150,19 +162,69 @@ Chart curves(const BenchResults& results, Index batch, const std::string& id, co
     return chart;
 }
 
+/// Where each width's curve crosses 1, with the interval that its quartiles leave.
+void mark_crossings(const BenchResults& results, Index batch, Chart& chart) {
+    std::size_t colour = 0;
+    for (const Index width : widths_of(results.points)) {
+        Series series{"crossing of " + std::to_string(width), {}, {}, colour++, Mark::diamonds};
+        series.in_legend = false;
+        const auto at = crossover_sparsity(results.points, width, batch);
+        if (!at || *at == 0) continue;
+        const CrossoverRange range = crossover_range(results.points, width, batch);
+        const double nowhere = std::nan("");
+        series.x = {1 - *at};
+        series.y = {1};
+        series.along_x = true;
+        series.low = {range.high ? 1 - *range.high : nowhere};
+        series.high = {range.low && *range.low > 0 ? 1 - *range.low : nowhere};
+        chart.series.push_back(std::move(series));
+    }
+}
+
+/// F of all threads: the median of what was measured beside the points.
+double roof(const BenchResults& results) {
+    std::vector<double> rates;
+    for (const BenchPoint& point : results.points) rates.push_back(1e-9 * point.fma_rate);
+    if (rates.empty()) return 0;
+    std::nth_element(rates.begin(), rates.begin() + static_cast<std::ptrdiff_t>(rates.size() / 2), rates.end());
+    return rates[rates.size() / 2];
+}
+
 std::vector<Chart> charts(const BenchResults& results) {
     std::vector<Chart> all;
     for (const Index batch : batches_of(results.points)) {
-        all.push_back(curves(results, batch, "speed-up", "Training step, dense time over sparse time", "times faster",
-                             [](const BenchPoint& point) { return point.speedup(); }));
-        all.back().reference = 1;
-        all.push_back(curves(results, batch, "forward-speed-up", "Forward pass, dense time over sparse time",
-                             "times faster", [](const BenchPoint& point) { return point.forward_speedup(); }));
-        all.back().reference = 1;
-        all.push_back(curves(results, batch, "rate", "Useful work of a sparse step", "GFLOP/s",
-                             [](const BenchPoint& point) { return 1e-9 * point.flops(); }));
+        Chart step = curves(
+            results, batch, {"speed-up", "Training step, dense time over sparse time", {}, {"times faster", true, false}},
+            [](const BenchPoint& point) { return point.speedup(); },
+            [](const BenchPoint& point) { return point.least_speedup(); },
+            [](const BenchPoint& point) { return point.most_speedup(); });
+        step.reference = 1;
+        step.note = "Bands: quartiles. Diamonds: as fast as dense, with the interval that the quartiles leave.";
+        mark_crossings(results, batch, step);
+        all.push_back(std::move(step));
+        Chart forward = curves(
+            results, batch, {"forward-speed-up", "Forward pass, dense time over sparse time", {}, {"times faster", true, false}},
+            [](const BenchPoint& point) { return point.forward_speedup(); },
+            [](const BenchPoint& point) { return point.dense.forward.low / point.sparse.forward.high; },
+            [](const BenchPoint& point) { return point.dense.forward.high / point.sparse.forward.low; });
+        forward.reference = 1;
+        all.push_back(std::move(forward));
+        Chart rate = curves(
+            results, batch, {"rate", "Useful work of a sparse step", {}, {"GFLOP/s", true, false}},
+            [](const BenchPoint& point) { return 1e-9 * point.flops(); },
+            [](const BenchPoint& point) { return 1e-9 * point.flops() * point.sparse.step.median / point.sparse.step.high; },
+            [](const BenchPoint& point) { return 1e-9 * point.flops() * point.sparse.step.median / point.sparse.step.low; });
+        rate.reference = roof(results);
+        rate.note = "Dotted: F, the multiply-adds of all threads, " + rounded(roof(results), 4) + " GFLOP/s.";
+        all.push_back(std::move(rate));
     }
     return all;
+}
+
+std::string busy_warning(const BenchResults& results) {
+    if (results.others < many_others) return {};
+    return "Warning: other processes kept " + rounded(results.others, 2) +
+           " cores of this machine busy meanwhile; repeat this on a quiet machine before believing it.";
 }
 
 nlohmann::ordered_json json_of(const Timing& timing) {
@@ -179,6 +241,7 @@ std::string crossover_markdown(const BenchResults& results) {
     std::string text = "# Sparse beside dense\n\n";
     for (const std::string& remark : remarks(results)) text += remark + "\n\n";
     if (results.stopped) text += "Stopped before the end: some points are missing.\n\n";
+    if (const std::string busy = busy_warning(results); !busy.empty()) text += busy + "\n\n";
     return text + markdown_table(crossover_header, crossover_rows(results)) + "\n" +
            markdown_table(point_header, point_rows(results));
 }
@@ -187,7 +250,8 @@ std::string crossover_json(const BenchResults& results) {
     nlohmann::ordered_json json{{"program", version()},           {"date", results.date},
                                 {"processor", results.processor}, {"backend", results.backend},
                                 {"rival", results.rival},         {"threads", results.threads},
-                                {"stopped", results.stopped}};
+                                {"stopped", results.stopped},
+                                {"cores_of_others", results.others}};
     json["ceilings"]["fma_flops_per_s"] = results.ceilings.fma;
     for (const Ceilings::Read& read : results.ceilings.reads) {
         json["ceilings"]["reads"].push_back({{"bytes", read.bytes}, {"bytes_per_s", read.rate}});
@@ -196,9 +260,15 @@ std::string crossover_json(const BenchResults& results) {
     for (const Index width : widths_of(results.points)) {
         for (const Index batch : batches_of(results.points)) {
             const std::optional<double> at = crossover_sparsity(results.points, width, batch);
+            const CrossoverRange range = crossover_range(results.points, width, batch);
+            const auto known = [](const std::optional<double>& value) {
+                return value ? nlohmann::ordered_json(*value) : nlohmann::ordered_json();
+            };
             json["crossovers"].push_back({{"width", width},
                                           {"batch", batch},
-                                          {"sparsity", at ? nlohmann::ordered_json(*at) : nlohmann::ordered_json()}});
+                                          {"sparsity", known(at)},
+                                          {"low_quartile", known(range.low)},
+                                          {"high_quartile", known(range.high)}});
         }
     }
     json["points"] = nlohmann::ordered_json::array();
@@ -218,23 +288,49 @@ std::string crossover_json(const BenchResults& results) {
     return json.dump(2) + "\n";
 }
 
+std::string crossover_csv(const BenchResults& results) {
+    std::string text = "width,batch,sparsity,edges";
+    for (const char* side : {"sparse", "dense"}) {
+        for (const char* part : {"forward", "backward", "step"}) {
+            for (const char* what : {"median", "low_quartile", "high_quartile"}) {
+                text += std::string(",") + side + "_" + part + "_seconds_" + what;
+            }
+        }
+    }
+    text += ",step_speedup,flops_per_s,fma_flops_per_s,sparse_bytes,dense_bytes\n";
+    for (const BenchPoint& point : results.points) {
+        text += std::to_string(point.width) + "," + std::to_string(point.batch) + "," + number_text(point.sparsity) + "," +
+                std::to_string(point.edges);
+        for (const LayerTiming* side : {&point.sparse, &point.dense}) {
+            for (const Timing* part : {&side->forward, &side->backward, &side->step}) {
+                for (const double value : {part->median, part->low, part->high}) text += "," + number_text(value);
+            }
+        }
+        for (const double value :
+             {point.speedup(), point.flops(), point.fma_rate, point.sparse_bytes, point.dense_bytes}) {
+            text += "," + number_text(value);
+        }
+        text += "\n";
+    }
+    return text;
+}
+
 std::string crossover_page(const BenchResults& results) {
-    std::string text =
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-        "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-        "<meta name=\"color-scheme\" content=\"light dark\">\n<link rel=\"icon\" href=\"data:,\">\n"
-        "<title>Sparse beside dense</title>\n<style>\n" +
-        report_asset("chart.css") + report_asset("page.css") +
-        "</style>\n</head>\n<body>\n<main>\n<h1>Sparse beside dense</h1>\n";
-    for (const std::string& remark : remarks(results)) text += "<p>" + escaped(remark) + "</p>\n";
-    if (results.stopped) text += "<p><strong>Stopped before the end: some points are missing.</strong></p>\n";
+    std::string text = "<header class=\"head\"><h1>Sparse beside dense: from which sparsity does it pay?</h1>\n";
+    for (const std::string& remark : remarks(results)) text += "<p class=\"soft\">" + escaped(remark) + "</p>\n";
+    text += "</header>\n";
+    if (const std::string busy = busy_warning(results); !busy.empty()) {
+        text += "<div class=\"notes\"><p><strong>" + escaped(busy) + "</strong></p></div>\n";
+    }
+    if (results.stopped) {
+        text += "<div class=\"notes\"><p><strong>Stopped before the end: some points are missing.</strong></p></div>\n";
+    }
     text += "<h2>From which sparsity sparse wins</h2>\n" + html_table(crossover_header, crossover_rows(results));
     text += "<h2>Curves</h2>\n<div class=\"charts\">\n";
-    for (const Chart& chart : charts(results)) {
-        text += "<figure>" + svg(chart) + "<figcaption>" + escaped(chart.title) + "</figcaption></figure>\n";
-    }
-    text += "</div>\n<h2>Every point</h2>\n" + html_table(point_header, point_rows(results));
-    return text + "</main>\n</body>\n</html>\n";
+    for (const Chart& chart : charts(results)) text += "<figure class=\"plot\">" + svg(chart) + "</figure>\n";
+    text += "</div>\n<h2>Every point</h2>\n" + html_table(point_header, point_rows(results)) +
+            "<div class=\"links\"><a href=\"bench.csv\">csv</a><a href=\"bench.json\">json</a></div>\n";
+    return page_of("Sparse beside dense", text, R"({"maps":[],"palette":"000000"})");
 }
 
 }  // namespace espalier

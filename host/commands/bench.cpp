@@ -94,6 +94,7 @@ int bench(const BenchArguments& arguments) {
     const std::string json = crossover_json(results);
     write(folder / "bench.json", json);
     write(folder / "bench.md", crossover_markdown(results));
+    write(folder / "bench.csv", crossover_csv(results));
     write(folder / "bench.html", crossover_page(results));
     std::cout << (arguments.json ? json : crossover_markdown(results));
     if (!arguments.json) std::cout << "\npage: " << (folder / "bench.html").string() << '\n';

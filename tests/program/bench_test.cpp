@@ -159,6 +159,12 @@ BenchPoint point(double sparsity, double speedup) {
     made.fma_rate = 1;
     made.sparse.step.median = 1;
     made.dense.step.median = speedup;
+    // quartiles a tenth about the median: the least and the most speedup are 0.9 / 1.1 and 1.1 / 0.9 of it
+    for (Timing* timing : {&made.sparse.step, &made.dense.step}) {
+        timing->low = 0.9 * timing->median;
+        timing->high = 1.1 * timing->median;
+    }
+    made.sparse.forward = made.sparse.step, made.dense.forward = made.dense.step;
     return made;
 }
 
@@ -174,18 +180,42 @@ TEST(Bench, CrossoverIsInterpolatedInLogarithms) {
     EXPECT_NEAR(*crossover_sparsity({point(0.2, 2), point(0.6, 0.5), point(0.9, 2)}, 1000, 128), 0.8, 1e-12);
 }
 
+TEST(Bench, TheQuartilesGiveTheCrossingItsInterval) {
+    const std::vector<BenchPoint> points{point(0.6, 0.5), point(0.9, 2)};
+    const CrossoverRange range = crossover_range(points, 1000, 128);
+    // The logarithm of the speedup runs from -log 2 to log 2 while that of the density falls by log 4: a shift by s
+    // moves the crossing by s.
+    EXPECT_NEAR(*range.low, 1 - 0.2 * (1.1 / 0.9), 1e-12);
+    EXPECT_NEAR(*range.high, 1 - 0.2 * (0.9 / 1.1), 1e-12);
+    EXPECT_EQ(crossover_range({point(0.6, 0.5), point(0.9, 1.1)}, 1000, 128).high, std::nullopt);
+}
+
+TEST(Bench, ABusyMachineIsToldOfEverywhere) {
+    BenchResults results;
+    results.points = {point(0.6, 0.5), point(0.9, 2)};
+    EXPECT_THAT(crossover_markdown(results), Not(HasSubstr("Warning")));
+    EXPECT_THAT(crossover_page(results), Not(HasSubstr("Warning")));
+    results.others = 1.4;
+    EXPECT_THAT(crossover_markdown(results), HasSubstr("other processes kept 1.4 cores"));
+    EXPECT_THAT(crossover_page(results), HasSubstr("other processes kept 1.4 cores"));
+    EXPECT_EQ(nlohmann::json::parse(crossover_json(results))["cores_of_others"], 1.4);
+}
+
 TEST(Bench, TablesPageAndJsonSayTheSame) {
     BenchResults results;
     results.backend = "cpu <test>";
     results.threads = 1;
     results.points = {point(0.6, 0.5), point(0.9, 2)};
-    EXPECT_THAT(crossover_markdown(results), HasSubstr("| 1000 | 128 | from 80 % |"));
+    EXPECT_THAT(crossover_markdown(results), HasSubstr("| 1000 | 128 | from 80 % (by the quartiles 75.56 % to 83.64 %) |"));
     const std::string page = crossover_page(results);
-    EXPECT_THAT(page, HasSubstr("<td>from 80 %</td>"));
+    EXPECT_THAT(page, HasSubstr("<td>from 80 % (by the quartiles 75.56 % to 83.64 %)</td>"));
     EXPECT_THAT(page, HasSubstr("cpu &lt;test&gt;"));
     EXPECT_THAT(page, HasSubstr("<svg"));
-    EXPECT_THAT(page, Not(HasSubstr("<script")));
     EXPECT_THAT(page, Not(HasSubstr("src=")));
+    EXPECT_THAT(page, HasSubstr("over sparse time, batch"));
+    EXPECT_THAT(page, HasSubstr("data-name=\"crossing of 1000\" data-v=\"0.2,1\" data-b=\"0.16364,0.24444\""));
+    EXPECT_THAT(crossover_csv(results), testing::StartsWith("width,batch,sparsity,edges,sparse_forward_seconds_median,"));
+    EXPECT_THAT(crossover_csv(results), HasSubstr("\n1000,128,0.9,1,1,0.9,1.1,"));
     const auto json = nlohmann::json::parse(crossover_json(results));
     EXPECT_NEAR(json["crossovers"][0]["sparsity"].get<double>(), 0.8, 1e-12);
     EXPECT_EQ(json["points"].size(), 2U);

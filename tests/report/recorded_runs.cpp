@@ -22,7 +22,7 @@ int main(int count, char** words) {
             options.num_edges = 6000;
             options.seed = static_cast<std::uint64_t>(seed);
             options.drift = rows == 1 ? 0.4 : -0.2 + 0.8 * row / (rows - 1);
-            options.lives = true;
+            options.lifetimes = true;
             const std::string decay = row == 0 ? "0" : espalier::number_text(1e-6 * (1 << (row - 1)));
             options.more_config = "weight-decay = " + decay + "\n";
             espalier::record_run(std::filesystem::path(words[1]) /
