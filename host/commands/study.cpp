@@ -24,6 +24,7 @@ struct StudyArguments {
     OptionTexts given;
     int jobs = 0;
     bool overwrite = false;
+    bool live = false;
     bool json = false;
     bool list_studies = false;
     bool dry_run = false;
@@ -78,7 +79,7 @@ int run_study(const StudyArguments& arguments) {
         return 0;
     }
     const StudyPlace place{arguments.out.empty() ? fs::path("studies") / study.name : fs::path(arguments.out),
-                           arguments.jobs, arguments.overwrite, arguments.progress};
+                            arguments.jobs, arguments.overwrite, arguments.progress, arguments.live};
     const StudyProgress progress = run_cells(study, place);
     if (progress.stopped) {
         std::cerr << "espalier: stopped; the same command goes on where it stopped\n";
@@ -134,6 +135,10 @@ void add_study_command(CLI::App& app, Action& action) {
         ->type_name("")
         ->group("Study");
     command->add_flag("--overwrite", arguments->overwrite, "replace finished runs of other settings in --out")
+        ->group("Study");
+    command
+        ->add_flag("--live", arguments->live,
+                   "serve the report on 127.0.0.1 while it runs, updating itself; its address is printed")
         ->group("Study");
     command->add_flag("--json", arguments->json, "results as one JSON object on stdout")->group("Study");
     command->add_flag("--dry-run", arguments->dry_run, "print the runs and end")->group("Study");

@@ -26,6 +26,7 @@ struct TrainArguments {
     std::uint32_t checkpoint_every = 0;
     int keep = 3;
     bool overwrite = false;
+    bool live = false;
     bool json = false;
     bool print_config = false;
     bool dry_run = false;
@@ -78,6 +79,7 @@ int train(const TrainArguments& arguments) {
     }
     RunPlace place{arguments.out, arguments.overwrite, Resume::never, {}, arguments.checkpoint_every, arguments.keep};
     place.progress = arguments.progress;
+    place.live = arguments.live;
     const Experiment experiment = arguments.experiment.resolve(resumed_experiment(arguments, place));
     if (arguments.print_config) {
         std::cout << config_text(experiment);
@@ -123,6 +125,10 @@ void add_train_command(CLI::App& app, Action& action) {
         ->capture_default_str()
         ->group("Run");
     command->add_flag("--overwrite", arguments->overwrite, "replace what an earlier run left in --out")->group("Run");
+    command
+        ->add_flag("--live", arguments->live,
+                   "serve the report on 127.0.0.1 while it trains, updating itself; its address is printed")
+        ->group("Run");
     command->add_flag("--json", arguments->json, "results as one JSON object, the last thing on stdout")->group("Run");
     command->add_flag("--print-config", arguments->print_config, "print the resolved options and end")->group("Run");
     command->add_flag("--dry-run", arguments->dry_run, "print edges, memory and disk a run would need, and end")

@@ -24,6 +24,8 @@
       if (place !== null && slider) { slider.value = place; slider.dispatchEvent(new Event('input')); }
       document.body.dataset.updates = +(document.body.dataset.updates || 0) + 1;
     } catch { /* the run has ended and its server with it; what is shown stays */ }
+    // A page a second is enough to look at, and leaves the machine to the run.
+    if (!document.body.dataset.ended) await new Promise(done => setTimeout(done, 1000));
     busy = false;
     if (wanted) { wanted = false; refresh(); }
   };
@@ -33,6 +35,8 @@
     events.close();
     label.textContent = 'Ended: ' + event.data;
     document.body.dataset.ended = 'yes';
+    wanted = false;
+    busy = false;  // at once: the server waits for this
     refresh();
   });
   events.onerror = () => {

@@ -8,6 +8,7 @@
 #include "host/formats/output_file.hpp"
 #include "host/report/page.hpp"
 #include "host/run/run_layout.hpp"
+#include "host/run/run_layout.hpp"
 
 namespace espalier {
 namespace {
@@ -112,7 +113,7 @@ std::vector<std::string> own_pages(Runs runs, const fs::path& folder) {
     std::vector<std::string> pages;
     for (const ReportedRun& run : runs) {
         std::error_code fault;
-        const fs::path page = run.folder.path / "report.html";
+        const fs::path page = run.folder.path / run_layout::report;
         const fs::path address = fs::exists(page, fault) ? fs::proximate(page, folder.empty() ? "." : folder, fault) : "";
         pages.push_back(fault ? "" : address.generic_string());
     }

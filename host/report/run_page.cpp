@@ -82,7 +82,9 @@ void add_single_run(PageBuilder& page, const ReportedRun& run, std::size_t runs,
         if (runs < many_runs) {
             for (Chart& chart : map_charts(run)) all.push_back(std::move(chart));
         } else {
-            all.resize(std::min<std::size_t>(all.size(), 3));
+            // Their own reports have the rest.
+            std::erase_if(all, [](const Chart& chart) { return chart.id != "loss" && chart.id != "contrast"; });
+            for (Chart& chart : all) chart.most_points = std::max<std::size_t>(10, 1000 / runs);
         }
         for (Chart& chart : all) {
             if (!chart.id.ends_with(run.slug)) chart.id += "-" + run.slug;

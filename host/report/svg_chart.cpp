@@ -3,13 +3,13 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <sstream>
 
 #include "espalier/rule.hpp"
 #include "host/formats/heat_map.hpp"
 #include "host/system/utf8.hpp"
 #include "host/formats/real_text.hpp"
 #include "host/report/chart_labels.hpp"
+#include "host/report/chart_parts.hpp"
 #include "host/report/chart_scale.hpp"
 
 namespace espalier {
@@ -21,105 +21,13 @@ constexpr double links_width = 76;         // the page puts links into the corne
 constexpr double height_per_extra = 2.4;   // keeps the plot above 55 % of its card, whatever stands below it
 constexpr double named_row = 30, bare_row = 12;  // of a plot whose y has names
 constexpr std::size_t most_named_rows = 30;
-constexpr std::size_t max_points = 400;    // of a line as drawn,
-constexpr std::size_t all_points = 1200;   // of all lines of a chart, but
+constexpr std::size_t all_points = 1200;   // of all lines of a chart as drawn, but
 constexpr std::size_t fewest_points = 20;
 constexpr std::size_t most_direct_names = 6;
 constexpr std::size_t longest_direct_name = 30;
 
-std::string coordinate(double value) {
-    char text[32];
-    std::snprintf(text, sizeof text, "%.1f", value);
-    std::string trimmed = text;
-    if (trimmed.ends_with(".0")) trimmed.resize(trimmed.size() - 2);
-    return trimmed == "-0" ? "0" : trimmed;
-}
-
-/// As readings show it.
-std::string reading(double value) {
-    return std::abs(value) < 1e9 && value == std::floor(value) ? rounded(value, 9) : rounded(value, 5);
-}
-
-std::string text_at(double x, double y, const std::string& kind, const std::string& content) {
-    return "<text class=\"" + kind + "\" x=\"" + coordinate(x) + "\" y=\"" + coordinate(y) + "\">" + escaped(content) +
-           "</text>\n";
-}
-
-std::string rule_at(const char* kind, double x1, double y1, double x2, double y2) {
-    return "<line class=\"" + std::string(kind) + "\" x1=\"" + coordinate(x1) + "\" y1=\"" + coordinate(y1) +
-           "\" x2=\"" + coordinate(x2) + "\" y2=\"" + coordinate(y2) + "\"/>\n";
-}
-
-std::vector<std::string> wrapped(const std::string& text, double width, double size) {
-    std::vector<std::string> lines;
-    std::istringstream words(text);
-    for (std::string word; words >> word;) {
-        if (lines.empty() || text_width(lines.back() + " " + word, size) > width) {
-            lines.push_back(word);
-        } else {
-            lines.back() += " " + word;
-        }
-    }
-    return lines;
-}
-
 std::string axis_label(const Axis& axis) {
     return axis.logarithmic ? axis.label + (axis.label.empty() ? "" : ", ") + "log scale" : axis.label;
-}
-
-/// Places of a series' points that are drawn: stretches without gaps; long ones keep the lowest and highest of every
-/// bucket.
-std::vector<std::vector<std::size_t>> drawn_places(const Series& series, const Scale& x, const Scale& y,
-                                                   std::size_t most) {
-    std::vector<std::vector<std::size_t>> all(1);
-    for (std::size_t i = 0; i < std::min(series.x.size(), series.y.size()); ++i) {
-        if (x.holds(series.x[i]) && y.holds(series.y[i])) {
-            all.back().push_back(i);
-        } else if (!all.back().empty()) {
-            all.emplace_back();
-        }
-    }
-    if (all.back().empty()) all.pop_back();
-    const bool is_line = series.mark == Mark::line || series.mark == Mark::dashed;
-    for (auto& places : all) {
-        if (!is_line || places.size() <= most) continue;
-        std::vector<std::size_t> kept{places.front()};
-        const std::size_t buckets = most / 2;
-        for (std::size_t b = 0; b < buckets; ++b) {
-            const auto begin = places.begin() + static_cast<std::ptrdiff_t>(b * places.size() / buckets);
-            const auto end = places.begin() + static_cast<std::ptrdiff_t>((b + 1) * places.size() / buckets);
-            const auto less = [&](std::size_t a, std::size_t c) { return series.y[a] < series.y[c]; };
-            auto [lowest, highest] = std::minmax_element(begin, end, less);
-            if (highest < lowest) std::swap(lowest, highest);
-            for (const std::size_t place : {*lowest, *highest}) {
-                if (place != kept.back()) kept.push_back(place);
-            }
-        }
-        if (kept.back() != places.back()) kept.push_back(places.back());
-        places = std::move(kept);
-    }
-    return all;
-}
-
-double half_step(const Series& series) {
-    return series.mark == Mark::steps && series.x.size() > 1 ? 0.5 * (series.x[1] - series.x[0]) : 0;
-}
-
-Points points_of(const Series& series, const std::vector<std::size_t>& places, const Scale& x, const Scale& y) {
-    const double half = half_step(series);
-    Points points;
-    for (const std::size_t i : places) {
-        points.emplace_back(x(series.x[i] - half), y(series.y[i]));
-        if (half > 0) points.emplace_back(x(series.x[i] + half), y(series.y[i]));
-    }
-    return points;
-}
-
-std::string point_list(const Points& points) {
-    std::string text;
-    for (const auto& [x, y] : points) text += coordinate(x) + "," + coordinate(y) + " ";
-    if (!text.empty()) text.pop_back();
-    return text;
 }
 
 /// A chart as it is laid out: where the plot is, what is on the axes.
@@ -183,19 +91,13 @@ private:
 
     [[nodiscard]] std::size_t points_each() const {
         const std::size_t share = all_points / std::max<std::size_t>(1, chart_.series.size());
-        return std::clamp(share, fewest_points, max_points);
+        return std::min(std::max(share, fewest_points), chart_.most_points);
     }
 
     /// Names beside the lines if all of them fit, else a legend if it is this chart's own.
     void name_series(bool with_legend) {
         Occupancy plot = occupied();
-        if (chart_.event) {
-            const double x = std::clamp(x_(chart_.event->x), box_.left, box_.right);
-            const Points along{{x, box_.top + 20}, {x, box_.bottom - 20}, {x, box_.top + 60}};
-            if (const auto place = place_label(plot, along, chart_.event->text, small_size)) {
-                names_ += text_at(place->x, place->y, "event-name middle", chart_.event->text);
-            }
-        }
+        if (chart_.event) name_event(plot);
         std::vector<const Series*> listed;
         for (const Series& series : chart_.series) {
             if (series.in_legend && !series.x.empty()) listed.push_back(&series);
@@ -225,6 +127,22 @@ private:
             names_.clear();  // the event's name where it now belongs
             legend_ = legend(listed, &used);
             name_series(false);
+        }
+    }
+
+    /// Beside its line, else below the plot.
+    void name_event(Occupancy& plot) {
+        const double x = std::clamp(x_(chart_.event->x), box_.left, box_.right);
+        const double beside = x - text_width(chart_.event->text, small_size) / 2 - 6;
+        Points along;
+        for (int step = 7; step >= 0; --step) along.emplace_back(beside, box_.top + 14 + step * (box_.bottom - box_.top - 24) / 7);
+        if (const auto place = place_label(plot, along, chart_.event->text, small_size)) {
+            names_ += text_at(place->x, place->y, "event-name middle", chart_.event->text);
+        } else if (!event_below_) {
+            event_below_ = true;
+            note_ = wrapped(chart_.note + " Dash-dotted: " + chart_.event->text + ".", chart_width - 8, small_size);
+            lay_out(0);
+            plot = occupied();
         }
     }
 
@@ -394,6 +312,7 @@ private:
     std::vector<Tick> x_ticks_, y_ticks_;
     double height_ = 0;
     std::string names_, legend_;
+    bool event_below_ = false;
 };
 
 }  // namespace

@@ -52,6 +52,7 @@ struct Chart {
     std::optional<Event> event{};
     std::string note{};  // a sentence below
     Legend legend = Legend::own;
+    std::size_t most_points = 400;  // of a line as drawn
 };
 
 constexpr std::size_t num_colours = 8;

@@ -4,7 +4,7 @@
 #include <cstdio>
 
 #include "host/report/rows.hpp"
-#include "host/study/study_statistics.hpp"
+#include "host/topology/group_statistics.hpp"
 
 namespace espalier {
 namespace {

@@ -5,8 +5,10 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "espalier/version.hpp"
 #include "host/formats/output_file.hpp"
 #include "espalier/version.hpp"
+#include "host/run/run_layout.hpp"
 
 namespace espalier {
 namespace {
@@ -20,6 +22,13 @@ std::string quoted_word(const std::string& word) {
     std::string text = "'";
     for (const char letter : word) text += letter == '\'' ? std::string("'\\''") : std::string(1, letter);
     return text + "'";
+}
+
+/// Of the source, "8c8648e", or "8c8648e-dirty" with changes to it; empty outside of a checkout.
+std::string commit() {
+    return
+#include "commit.inc"
+        ;
 }
 
 std::string utc_now() {
@@ -58,12 +67,12 @@ void write_provenance(const std::filesystem::path& folder, const Provenance& pro
                                       {"command", provenance.command}, {"machine", provenance.machine},
                                       {"started", provenance.started}, {"seconds", provenance.seconds}};
     const std::string text = json.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
-    write_atomically(folder / provenance_file, [&](OutputFile& file) { file.append(text); });
+    write_atomically(folder / run_layout::provenance, [&](OutputFile& file) { file.append(text); });
 }
 
 std::optional<Provenance> read_provenance(const std::filesystem::path& folder) {
     try {
-        std::ifstream stream(folder / provenance_file);
+        std::ifstream stream(folder / run_layout::provenance);
         if (!stream) return std::nullopt;
         const auto json = nlohmann::json::parse(stream);
         return Provenance{json.at("program"), json.at("commit"),  json.at("command"),

@@ -8,8 +8,6 @@
 
 namespace espalier {
 
-constexpr const char* provenance_file = "provenance.json";
-
 struct Provenance {
     std::string program, commit;  // version of the program, commit of its source
     std::string command;          // as typed

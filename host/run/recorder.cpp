@@ -194,9 +194,11 @@ public:
         const auto last = sum_over_channels(last_, channels);
         const std::uint64_t highest =
             std::max(*std::max_element(first.begin(), first.end()), *std::max_element(last.begin(), last.end()));
-        const Index zoom = fitting_zoom(height, width);
-        write_png(folder_ / run_layout::connections_first, heat_map(first, height, width, highest, zoom), viridis());
-        write_png(folder_ / run_layout::connections_last, heat_map(last, height, width, highest, zoom), viridis());
+        for (const auto& [name, counts] :
+             {std::pair{run_layout::connections_first, &first}, {run_layout::connections_last, &last}}) {
+            const std::string bytes = framed_heat_map(*counts, height, width, highest);
+            write_atomically(folder_ / name, [&](OutputFile& file) { file.append(bytes); });
+        }
     }
 
     [[nodiscard]] const fs::path& folder() const { return folder_; }

@@ -40,6 +40,7 @@ bool is_run_file(const std::filesystem::path& path) {
                         pixels,
                         weight_borders,
                         survival,
+                        provenance,
                         network,
                         best_network,
                         connections_first,

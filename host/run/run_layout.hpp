@@ -22,6 +22,7 @@ constexpr const char* edges = "edges.csv";
 constexpr const char* pixels = "pixels.npy";                // what the data look like
 constexpr const char* weight_borders = "weights-bins.npy";  // of the bins that weight_counts() counts
 constexpr const char* survival = "survival.csv";
+constexpr const char* provenance = "provenance.json";  // command, machine, commit; again when the run has ended
 constexpr const char* network = "network.safetensors";
 constexpr const char* best_network = "best.safetensors";  // until a run with patience ends: then it is the network
 constexpr const char* connections_first = "connections-first.png";

@@ -17,6 +17,9 @@
 #include "host/run/checkpoint_folder.hpp"
 #include "host/options/config_text.hpp"
 #include "host/formats/output_file.hpp"
+#include "host/report/live_server.hpp"
+#include "host/report/report.hpp"
+#include "host/run/provenance.hpp"
 #include "host/system/progress.hpp"
 #include "host/run/run_layout.hpp"
 #include "host/run/run_lock.hpp"
@@ -101,6 +104,12 @@ public:
           jobs_(place.jobs > 0 ? place.jobs : allowed_cores()),
           overwrite_(place.overwrite),
           form_(place.progress) {
+        if (place.live) {
+            const ReportHeading heading{"Study " + study.name, study.summary, command_line()};
+            std::vector<fs::path> folders;
+            for (const StudyCell& cell : study.cells) folders.push_back(cell_folder(folder_, cell));
+            live_.emplace([folders, heading] { return page_so_far(folders, heading); });
+        }
         for (const StudyCell& cell : study.cells) {
             const bool finished = is_finished(cell_folder(folder_, cell), cell, place.overwrite);
             (finished ? finished_ : waiting_).push_back(&cell);
@@ -119,6 +128,7 @@ public:
         progress.say("study " + title_ + ": " + std::to_string(total_) + " runs, " + std::to_string(jobs_) +
                      " at once" +
                      (finished_.empty() ? "" : ", " + std::to_string(finished_.size()) + " were finished before"));
+        if (live_) progress.say("live at " + live_->address());
         bool asked = false;
         while (!waiting_.empty() || !workers_.empty()) {
             result.stopped = stop_signal() != 0;
@@ -130,16 +140,31 @@ public:
             while (!waiting_.empty() && static_cast<int>(workers_.size()) < jobs_) start();
             wait();
             progress.whole(done(), begun_);
+            tell();
             for (auto worker = workers_.begin(); worker != workers_.end();) {
                 const bool ended = worker->process->ended();
                 if (ended) finish(*worker, result, progress);
                 worker = ended ? workers_.erase(worker) : std::next(worker);
             }
         }
+        if (live_) live_->end(place_text());
         return result;
     }
 
 private:
+    [[nodiscard]] std::string place_text() const {
+        return std::to_string(num_done_) + " of " + std::to_string(total_) + " runs";
+    }
+
+    /// There is more to show if a run finished an epoch.
+    void tell() {
+        if (!live_ || done() == told_) return;
+        told_ = done();
+        char text[80];
+        std::snprintf(text, sizeof text, "%s, %.0f %% of the epochs", place_text().c_str(), 100 * told_);
+        live_->progress(text);
+    }
+
     /// Whether an interrupted run of this very cell left checkpoints.
     [[nodiscard]] bool can_go_on(const fs::path& run, const StudyCell& cell) const {
         if (overwrite_ || list_checkpoints(run).empty()) return false;
@@ -221,7 +246,8 @@ private:
     std::vector<const StudyCell*> waiting_, finished_;
     std::list<Worker> workers_;
     std::size_t total_ = 0, num_done_ = 0;
-    double epochs_ = 0, epochs_done_ = 0, epochs_begun_ = 0, begun_ = 0;
+    double epochs_ = 0, epochs_done_ = 0, epochs_begun_ = 0, begun_ = 0, told_ = 0;
+    std::optional<LiveServer> live_;
 };
 
 }  // namespace

@@ -16,6 +16,7 @@ struct StudyPlace {
     int jobs = 0;            // cells at once, 0: one per core
     bool overwrite = false;  // run again what is there with other settings
     ProgressForm progress = ProgressForm::automatic;
+    bool live = false;       // a page on 127.0.0.1 follows the study
 };
 
 struct StudyProgress {

@@ -12,7 +12,7 @@
 #include "host/formats/real_text.hpp"
 #include "host/run/epoch_record.hpp"
 #include "host/study/study_results.hpp"
-#include "host/study/study_statistics.hpp"
+#include "host/topology/group_statistics.hpp"
 
 namespace espalier {
 namespace {

@@ -2,6 +2,7 @@
 
 #include <cstdio>
 
+#include "host/report/report.hpp"
 #include "host/run/checkpoint_folder.hpp"
 #include "host/system/progress.hpp"
 
@@ -66,6 +67,19 @@ void ProgressObserver::on_epoch_end(EpochEnd& end) {
     char least[48];
     std::snprintf(least, sizeof least, "%.4f %.2f%%", record.test_loss, 100 * record.test_accuracy);
     progress_.epoch_done(record.epoch, line, {figures, least});
+}
+
+LiveObserver::LiveObserver(const std::filesystem::path& folder, std::uint32_t epochs, Progress& progress)
+    : epochs_(epochs), server_([folder] { return page_so_far({folder}, {}); }) {
+    progress.say("live at " + server_.address());
+}
+
+void LiveObserver::on_epoch_end(EpochEnd& /*end*/) { server_.progress(place()); }
+
+void LiveObserver::end(bool stopped) { server_.end((stopped ? "stopped after " : "") + place()); }
+
+std::string LiveObserver::place() const {
+    return "epoch " + std::to_string(epoch_) + " of " + std::to_string(epochs_);
 }
 
 }  // namespace espalier

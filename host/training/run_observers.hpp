@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 
+#include "host/report/live_server.hpp"
 #include "host/run/checkpoint.hpp"
 #include "host/run/recorder.hpp"
 #include "host/run/topology_records.hpp"
@@ -86,6 +87,21 @@ public:
 private:
     Progress& progress_;
     ModelKind model_;
+};
+
+/// Serves a page that follows the run. Comes last: what it shows is read from the files of the others.
+class LiveObserver final : public TrainObserver {
+public:
+    LiveObserver(const std::filesystem::path& folder, std::uint32_t epochs, Progress& progress);
+    void on_epoch_end(EpochEnd& end) override;
+    void on_epoch(const EpochRecord& record) override { epoch_ = record.epoch; }
+    void end(bool stopped);
+
+private:
+    [[nodiscard]] std::string place() const;
+
+    std::uint32_t epochs_, epoch_ = 0;
+    LiveServer server_;
 };
 
 }  // namespace espalier

@@ -2,6 +2,7 @@
 
 #include <limits>
 #include <memory>
+#include <chrono>
 #include <optional>
 
 #include "espalier/error.hpp"
@@ -19,6 +20,7 @@
 #include "host/rbm/pictures.hpp"
 #include "host/report/report.hpp"
 #include "host/run/fresh_folder.hpp"
+#include "host/run/provenance.hpp"
 #include "host/run/run_layout.hpp"
 #include "host/system/progress.hpp"
 #include "host/system/signals.hpp"
@@ -207,6 +209,10 @@ struct RunRecords {
           progress(experiment.recipe.empty() ? start.data.name : experiment.recipe, experiment.epochs,
                    place.progress) {
         write_pixel_statistics(recorder.folder() / run_layout::pixels, pixel_statistics(start.data));
+        provenance = provenance_now(start.backend->describe());
+        const auto before = start.resumed ? read_provenance(recorder.folder()) : std::nullopt;
+        if (before) provenance.seconds = before->seconds;
+        write_provenance(recorder.folder(), provenance);
         if (!start.remark.empty()) progress.say(start.remark);
         if (experiment.spmm != Spmm::automatic && start.backend->name() == "cpu") {
             progress.say("spmm chooses between CUDA kernels; the CPU backend has one way to multiply and takes that");
@@ -236,6 +242,8 @@ struct RunRecords {
     Recorder recorder;
     TopologyRecords topology;
     Progress progress;
+    Provenance provenance;
+    std::chrono::steady_clock::time_point begun = std::chrono::steady_clock::now();
 };
 
 /// A network of the run folder, if it is there, whole and that of so many epochs.
@@ -274,7 +282,8 @@ std::shared_ptr<const Network> kept_network(const NetworkKeeper& keeper, const s
 
 /// Part three: trains until the last epoch or a signal, watched by everybody who keeps something of it. Takes the
 /// network and the samples out of `start`: from here on the backend has its own.
-TrainedRun train(const Experiment& experiment, const RunPlace& place, RunStart& start, RunRecords& records) {
+TrainedRun train(const Experiment& experiment, const RunPlace& place, RunStart& start, RunRecords& records,
+                 TrainObserver* live) {
     HistoryObserver history(records.recorder, records.plan);
     TopologyObserver topology(records.topology);
     Checkpointer checkpointer(place, records.recorder, records.topology,
@@ -303,6 +312,7 @@ TrainedRun train(const Experiment& experiment, const RunPlace& place, RunStart& 
          std::initializer_list<TrainObserver*>{&history, &topology, &keeper, &checkpointer, &progress}) {
         trainer.add_observer(*each);
     }
+    if (live != nullptr) trainer.add_observer(*live);
     if (start.resumed) trainer.continue_from(start.resumed->info.progress, std::move(start.resumed->history));
     start.network = {};
     start.data.train = start.data.validation = {};
@@ -343,6 +353,9 @@ void close_run(const RunPlace& place, const RunStart& start, RunRecords& records
         run.network.reset();  // the report reads its own
         try {
             records.recorder.heat_maps(data.height, data.width, data.channels);
+            records.provenance.seconds +=
+                std::chrono::duration<double>(std::chrono::steady_clock::now() - records.begun).count();
+            write_provenance(folder, records.provenance);
             write_report({folder}, folder / run_layout::report);
         } catch (const UserError& error) {
             throw UserError(ExitCode::io, std::string("the run is saved, but not its report: ") + error.what());
@@ -394,7 +407,10 @@ RunResults run_training(const Experiment& experiment, const RunPlace& place) {
     RunStart start = choose_start(experiment, place);
     if (start.stopped.has_value()) return std::move(*start.stopped);
     RunRecords records(experiment, place, start);
-    TrainedRun run = train(experiment, place, start, records);
+    std::optional<LiveObserver> live;
+    if (place.live) live.emplace(records.recorder.folder(), experiment.epochs, records.progress);
+    TrainedRun run = train(experiment, place, start, records, live ? &*live : nullptr);
+    if (live) live->end(run.results.stopped);
     close_run(place, start, records, run);
     return std::move(run.results);
 }

@@ -24,6 +24,7 @@ struct RunPlace {
     std::uint32_t checkpoint_every = 0;  // epochs; 0: at the first epoch's end after every minute
     int keep = 3;                        // newest checkpoints, besides the best by monitored loss; 0: make none
     ProgressForm progress = ProgressForm::automatic;
+    bool live = false;  // a page on 127.0.0.1 follows the run
 };
 
 /// Trains and records. Ends early, saved, when a signal asks to (RunResults::stopped). A network to start from that is

@@ -11,7 +11,7 @@
 #include "espalier/error.hpp"
 #include "host/options/recipes.hpp"
 #include "host/study/study_results.hpp"
-#include "host/study/study_statistics.hpp"
+#include "host/topology/group_statistics.hpp"
 #include "recorded_run.hpp"
 #include "temporary_folder.hpp"
 

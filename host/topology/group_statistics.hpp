@@ -1,4 +1,4 @@
-// Statistics that compare the rows of a study.
+// Statistics that compare groups of runs, as the rows of a study are.
 #pragma once
 
 #include <cstdint>

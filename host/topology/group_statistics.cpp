@@ -1,4 +1,4 @@
-#include "host/study/study_statistics.hpp"
+#include "host/topology/group_statistics.hpp"
 
 #include <algorithm>
 #include <cmath>
