@@ -36,17 +36,17 @@ CudaLayer& as_cuda(DeviceLayer& layer) { return dynamic_cast<CudaLayer&>(layer);
 class CudaBackend final : public Backend {
 public:
     explicit CudaBackend(const CudaOptions& options)
-        : graphs_(stream_, options.graph != 0), sums_(memory_, metric_bytes()) {
+        : memory_(stream_),
+          graphs_(stream_, options.graph != 0),
+          tf32_(options.tf32 != 0),
+          sums_(memory_, metric_bytes()) {
         clear_sums();
         wait();
     }
     ~CudaBackend() override { static_cast<void>(cudaStreamSynchronize(stream_)); }
 
     [[nodiscard]] std::string name() const override { return "cuda"; }
-    [[nodiscard]] std::string describe() const override {
-        const std::string fault = blas_fault();
-        return describe_device() + (fault.empty() ? "" : "; " + fault);
-    }
+    [[nodiscard]] std::string describe() const override { return describe_device(); }
     [[nodiscard]] Index lanes() const override { return cuda_lanes; }
 
     [[nodiscard]] void* allocate(std::size_t bytes) override {
@@ -62,7 +62,9 @@ public:
     }
 
     [[nodiscard]] LayerBytes layer_bytes(const LayerShape& shape, const LayerUse& use, double zeta) const override {
-        return cuda::layer_bytes(shape, use, zeta, blas_fault().empty(), spmm_device());
+        const bool large_dense = !shape.sparse && shape.num_edges > small_dense_weights;
+        // asked only then, for the question opens the library
+        return cuda::layer_bytes(shape, use, zeta, large_dense && blas_fault().empty(), spmm_device());
     }
 
     [[nodiscard]] Layer store(const DeviceLayer& layer) override {
@@ -133,7 +135,7 @@ private:
     /// For a large dense layer, where there is a cuBLAS.
     Blas* blas_for(const Layer& layer) {
         if (layer.is_sparse() || layer.weights.size() <= small_dense_weights) return nullptr;
-        if (blas_ == nullptr && blas_fault().empty()) blas_ = open_blas(stream_, memory_);
+        if (blas_ == nullptr && blas_fault().empty()) blas_ = open_blas(stream_, memory_, tf32_);
         return blas_.get();
     }
     /// Where it is asked for.
@@ -149,7 +151,7 @@ private:
     }
     void copy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {
         graphs_.forbid();
-        check(cudaMemcpyAsync(to, from, bytes, kind, stream_), "a copy");
+        if (bytes > 0) check(cudaMemcpyAsync(to, from, bytes, kind, stream_), "a copy");
         wait();
     }
     [[nodiscard]] MetricSums* sums() const { return reinterpret_cast<MetricSums*>(sums_.data()); }
@@ -161,6 +163,7 @@ private:
     std::unique_ptr<Blas> blas_;
     std::unique_ptr<SparseLibrary> library_;
     GraphCache graphs_;
+    bool tf32_;
     Array<std::byte> sums_;  // MetricSums
     std::uint64_t layers_loaded_ = 0;
 };

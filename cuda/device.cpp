@@ -4,12 +4,12 @@
 
 #include "cuda/check.hpp"
 #include "cuda/operations.hpp"
+#include "cuda/products/blas.hpp"
+#include "cuda/products/cusparse.hpp"
 #include "cuda_calls.hpp"
 
 namespace espalier::cuda {
 namespace {
-
-constexpr int first_device = 0;  // CUDA_VISIBLE_DEVICES says which that is
 
 /// 13020 as "13.2".
 std::string version_text(int version) {
@@ -34,20 +34,45 @@ std::string capability(const cudaDeviceProp& properties) {
     return std::to_string(properties.major) + "." + std::to_string(properties.minor);
 }
 
-}  // namespace
-
-std::string take_device() {
-    int count = 0;
-    cudaError_t error = cudaGetDeviceCount(&count);
+/// Why there is no device at all; empty if there is one. `count` receives how many.
+std::string no_device(int& count) {
+    const cudaError_t error = cudaGetDeviceCount(&count);
     static_cast<void>(cudaGetLastError());
     if (error == cudaErrorInsufficientDriver) return insufficient_driver();
     if (error == cudaErrorNoDevice || (error == cudaSuccess && count == 0)) {
         return "the NVIDIA driver finds no GPU; nvidia-smi lists those there are, and CUDA_VISIBLE_DEVICES may hide "
                "them";
     }
+    return error == cudaSuccess ? "" : "the GPU cannot be used: CUDA says " + error_text(error);
+}
+
+int current_device() {
+    int number = 0;
+    check(cudaGetDevice(&number), "asking for the current device");
+    return number;
+}
+
+std::string quoted(const std::string& text) {
+    std::string json = "\"";
+    for (const char each : text) {
+        if (each == '"' || each == '\\') json += '\\';
+        json += static_cast<unsigned char>(each) < ' ' ? ' ' : each;
+    }
+    return json + '"';
+}
+
+}  // namespace
+
+std::string take_device(int number) {
+    int count = 0;
+    if (std::string fault = no_device(count); !fault.empty()) return fault;
+    if (number < 0 || number >= count) {
+        return "device: " + std::to_string(number) + " is outside [0, " + std::to_string(count - 1) +
+               "], the numbers of this machine's GPUs; espalier doctor lists them";
+    }
     cudaDeviceProp properties{};
-    if (error == cudaSuccess) error = cudaSetDevice(first_device);
-    if (error == cudaSuccess) error = cudaGetDeviceProperties(&properties, first_device);
+    cudaError_t error = cudaSetDevice(number);
+    if (error == cudaSuccess) error = cudaGetDeviceProperties(&properties, number);
     if (error != cudaSuccess) {
         static_cast<void>(cudaGetLastError());
         return "the GPU cannot be used: CUDA says " + error_text(error);
@@ -68,20 +93,51 @@ std::string take_device() {
 
 SpmmDevice spmm_device() {
     cudaDeviceProp properties{};
-    check(cudaGetDeviceProperties(&properties, first_device), "asking for the device's properties");
+    check(cudaGetDeviceProperties(&properties, current_device()), "asking for the device's properties");
     return {static_cast<Index>(properties.multiProcessorCount), properties.sharedMemPerBlockOptin};
 }
 
 std::string describe_device() {
     cudaDeviceProp properties{};
     int driver = 0;
-    check(cudaGetDeviceProperties(&properties, first_device), "asking for the device's properties");
+    const int number = current_device();
+    check(cudaGetDeviceProperties(&properties, number), "asking for the device's properties");
     check(cudaDriverGetVersion(&driver), "asking for the driver's version");
     char memory[32];
     std::snprintf(memory, sizeof memory, "%.1f GiB",
                   static_cast<double>(properties.totalGlobalMem) / static_cast<double>(std::size_t{1} << 30));
-    return std::string("cuda: ") + properties.name + ", compute capability " + capability(properties) + ", " + memory +
-           ", driver for CUDA " + version_text(driver);
+    return std::string("cuda: ") + properties.name + (number > 0 ? " (device " + std::to_string(number) + ")" : "") +
+           ", compute capability " + capability(properties) + ", " + memory + ", driver for CUDA " +
+           version_text(driver);
+}
+
+std::string describe_module(bool try_devices) {
+    int driver = 0;
+    int runtime = 0;
+    static_cast<void>(cudaDriverGetVersion(&driver));
+    static_cast<void>(cudaRuntimeGetVersion(&runtime));
+    int count = 0;
+    const std::string fault = no_device(count);
+    std::string json = "{\"architectures\": " + quoted(ESPALIER_CUDA_ARCHITECTURES) +
+                       ", \"toolkit\": " + quoted(version_text(runtime)) +
+                       ", \"driver\": " + (driver == 0 ? "null" : quoted(version_text(driver))) +
+                       ", \"fault\": " + quoted(fault);
+    if (try_devices) {
+        json += ", \"libraries\": {\"cublas\": " + quoted(blas_fault()) +
+                ", \"cusparse\": " + quoted(sparse_library_fault()) + "}";
+    }
+    json += ", \"devices\": [";
+    for (int number = 0; fault.empty() && number < count; ++number) {
+        cudaDeviceProp properties{};
+        check(cudaGetDeviceProperties(&properties, number), "asking for the device's properties");
+        json += std::string(number > 0 ? ", " : "") + "{\"device\": " + std::to_string(number) +
+                ", \"name\": " + quoted(properties.name) +
+                ", \"compute_capability\": " + quoted(capability(properties)) +
+                ", \"memory_bytes\": " + std::to_string(properties.totalGlobalMem);
+        if (try_devices) json += ", \"fault\": " + quoted(take_device(number));
+        json += "}";
+    }
+    return json + "]}";
 }
 
 }  // namespace espalier::cuda

@@ -7,14 +7,17 @@
 
 namespace espalier::cuda {
 
-/// Makes the first device the current one. Returns why that cannot be, one sentence (no driver, too old a driver, no
-/// device, no code for its architecture, or CUDA's own words); empty if it can.
-std::string take_device();
+/// Makes device `number` the current one. Returns why that cannot be, one sentence (no driver, too old a driver, no
+/// such device, no code for its architecture, or CUDA's own words); empty if it can.
+std::string take_device(int number);
 
-/// What the choice of a product depends on.
+/// What the choice of a product depends on, of the current device.
 SpmmDevice spmm_device();
 
-/// One line for logs: name, compute capability, memory, what the driver supports.
+/// One line for logs, of the current device: name, compute capability, memory, what the driver supports.
 std::string describe_device();
+
+/// The module and the machine's devices as a JSON object (espalier/module.hpp). Throws what take_device() may.
+std::string describe_module(bool try_devices);
 
 }  // namespace espalier::cuda

@@ -4,6 +4,7 @@
 #include <thrust/gather.h>
 #include <thrust/scatter.h>
 #include <thrust/system/cuda/execution_policy.h>
+#include <thrust/system_error.h>
 
 #include <algorithm>
 #include <cstring>
@@ -82,6 +83,7 @@ public:
     }
     template <class T>
     void copy(T* to, const T* from, std::size_t count) {
+        if (count == 0) return;
         check(cudaMemcpyAsync(to, from, count * sizeof(T), cudaMemcpyDeviceToDevice, stream_), "a copy on the device");
     }
 
@@ -91,6 +93,19 @@ private:
     Temporaries temporaries_;
     std::vector<Borrowed> blocks_;
 };
+
+/// work(), in which what fails within Thrust is the device's error. Faults of the kernels before it show there too, for
+/// evolution waits.
+template <class Work>
+auto with_device_errors(const Work& work) {
+    try {
+        return work();
+    } catch (const thrust::system_error& error) {
+        static_cast<void>(cudaGetLastError());
+        check(static_cast<cudaError_t>(error.code().value()), "an evolution");
+        throw;
+    }
+}
 
 /// Neurons with the most edges first, so that no long row begins last.
 void sort_by_length(Device& device, const EdgeIndex* start, Index count, Index* order) {
@@ -180,42 +195,46 @@ EdgeIndex replace(Device& device, CudaLayer& layer, const Regrowth* regrowth) {
 }  // namespace
 
 void rebuild_views(cudaStream_t stream, Memory& memory, CudaLayer& layer) {
-    Device device(stream, memory);
-    sort_by_length(device, layer.row_start.data(), layer.num_outputs, layer.row_order.data());
-    if (layer.by_input()) {
+    with_device_errors([&] {
+        Device device(stream, memory);
+        sort_by_length(device, layer.row_start.data(), layer.num_outputs, layer.row_order.data());
+        if (!layer.by_input()) return;
         transpose_by_sorting(device.policy(), device, csr_of_layer(layer), layer.column_start.data(), layer.row.data(),
                              layer.slot.data());
         sort_by_length(device, layer.column_start.data(), layer.num_inputs, layer.column_order.data());
-    }
+    });
     refresh_products(stream, layer);
 }
 
 Pruned prune(cudaStream_t stream, Memory& memory, CudaLayer& layer, const Pruning& pruning) {
-    Device device(stream, memory);
-    const EdgeIndex num_edges = layer.num_edges;
-    float* const weights = layer.weights.values.data();
-    const auto [scores, order] = prune_scores(device.policy(), device, pruning.rule, csr_of_layer(layer), weights,
-                                              pruning.event.stream(Purpose::prune));
-    const PruneCut cut = cut_by_sorting(device.policy(), device, scores, num_edges, order, pruning.zeta);
-    auto* slots = device.take<EdgeIndex>(num_edges);
-    const EdgeIndex count = pruned_slots(device.policy(), scores, num_edges, order, cut, slots);
-    layer.pruned = Borrowed(memory, count * sizeof(EdgeIndex));
-    device.copy(static_cast<EdgeIndex*>(layer.pruned.data()), slots, count);
-    const evolution::Signs signs = thrust::transform_reduce(
-        device.policy(), slots, slots + count, evolution::SignOf{weights}, evolution::Signs{}, evolution::AddSigns{});
-    thrust::for_each_n(device.policy(), slots, count, evolution::ClearAt{weights});
-    layer.num_pruned = count;
+    const evolution::Signs signs = with_device_errors([&] {
+        Device device(stream, memory);
+        const EdgeIndex num_edges = layer.num_edges;
+        float* const weights = layer.weights.values.data();
+        const auto [scores, order] = prune_scores(device.policy(), device, pruning.rule, csr_of_layer(layer), weights,
+                                                  pruning.event.stream(Purpose::prune));
+        const PruneCut cut = cut_by_sorting(device.policy(), device, scores, num_edges, order, pruning.zeta);
+        auto* slots = device.take<EdgeIndex>(num_edges);
+        const EdgeIndex count = pruned_slots(device.policy(), scores, num_edges, order, cut, slots);
+        layer.pruned = Borrowed(memory, count * sizeof(EdgeIndex));
+        device.copy(static_cast<EdgeIndex*>(layer.pruned.data()), slots, count);
+        const evolution::Signs found =
+            thrust::transform_reduce(device.policy(), slots, slots + count, evolution::SignOf{weights},
+                                     evolution::Signs{}, evolution::AddSigns{});
+        thrust::for_each_n(device.policy(), slots, count, evolution::ClearAt{weights});
+        layer.num_pruned = count;
+        return found;
+    });
     return {signs.positive, signs.negative, signs.zero};
 }
 
 EdgeIndex replace(cudaStream_t stream, Memory& memory, CudaLayer& layer, const Regrowth* regrowth) {
-    EdgeIndex num_grown = 0;
-    {
+    const EdgeIndex num_grown = with_device_errors([&] {
         Device device(stream, memory);
         const bool narrow = Cell{layer.num_inputs} * layer.num_outputs <= std::numeric_limits<std::uint32_t>::max();
-        num_grown =
-            narrow ? replace<std::uint32_t>(device, layer, regrowth) : replace<std::uint64_t>(device, layer, regrowth);
-    }
+        return narrow ? replace<std::uint32_t>(device, layer, regrowth)
+                      : replace<std::uint64_t>(device, layer, regrowth);
+    });
     rebuild_views(stream, memory, layer);
     layer.pruned = {};
     layer.num_pruned = 0;

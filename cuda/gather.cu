@@ -1,5 +1,7 @@
 #include "cuda/kernels/gather.cuh"
 
+#include <string>
+
 #include "cuda/launch.cuh"
 #include "cuda/operations.hpp"
 
@@ -7,8 +9,11 @@ namespace espalier::cuda {
 
 void gather(cudaStream_t stream, const Samples& samples, const BatchChoice& choice, Activations x, std::int32_t* labels,
             const StepScalars* step) {
+    if (choice.size > max_batch) {
+        throw UserError(ExitCode::device, "batch: " + std::to_string(choice.size) + " is outside [1, " +
+                                              std::to_string(max_batch) + "], what the CUDA backend takes");
+    }
     const dim3 grid(groups(x.rows, gather_block), x.tiles() * (tile_lanes / gather_block));
-    expects(grid.y <= max_grid_rows, "a batch of at most 2,097,120 samples");
     if (samples.bytes != nullptr) {
         launch(stream, gather_kernel<gather_threads, std::uint8_t>, grid, gather_threads, samples, samples.bytes,
                choice, x, labels, step);

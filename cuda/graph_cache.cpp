@@ -1,5 +1,7 @@
 #include "cuda/graph_cache.hpp"
 
+#include <algorithm>
+
 #include "cuda/check.hpp"
 #include "espalier/error.hpp"
 
@@ -17,26 +19,56 @@ std::size_t GraphCache::HashOfNote::operator()(const Note& note) const {
 void GraphCache::run(const std::function<void()>& program) {
     expects(!noting_, "no program within a program");
     if (!enabled_ || !note(program)) return program();
-    const auto known = captured_.find(noted_);
-    if (known != captured_.end()) {
-        check(cudaGraphLaunch(known->second, stream_), "the launch of a graph");
-        return;
-    }
+    ++runs_;
+    if (const auto known = captured_.find(noted_); known != captured_.end()) return replay(known->second);
     const std::size_t hash = HashOfNote{}(noted_);
-    if (!seen_.contains(hash)) {
+    const auto before = seen_.find(hash);
+    if (before == seen_.end()) {
         if (seen_.size() >= max_seen) seen_.clear();
-        seen_.insert(hash);
+        seen_.emplace(hash, runs_);
         return program();
     }
-    if (captured_.size() >= max_graphs) clear();
-    const cudaGraphExec_t graph = capture(program);
+    came_back(before->second);
+    if (!makes_room()) return program();
+    const cudaGraphExec_t executable = capture(program);
+    if (executable == nullptr) {
+        // Every program can run without; the memory of the other graphs may be what this one's kernels need.
+        enabled_ = false;
+        clear();
+        return program();
+    }
+    Graph* graph = nullptr;
     try {
-        captured_.emplace(noted_, graph);
+        graph = &captured_.emplace(noted_, Graph{executable, runs_}).first->second;
     } catch (...) {
-        static_cast<void>(cudaGraphExecDestroy(graph));
+        static_cast<void>(cudaGraphExecDestroy(executable));
         throw;
     }
-    check(cudaGraphLaunch(graph, stream_), "the launch of a graph");
+    replay(*graph);
+}
+
+void GraphCache::came_back(std::uint64_t& last_run) {
+    longest_absence_ = std::max(longest_absence_, runs_ - last_run);
+    last_run = runs_;
+}
+
+void GraphCache::replay(Graph& graph) {
+    came_back(graph.last_run);
+    check(cudaGraphLaunch(graph.executable, stream_), "the launch of a graph");
+}
+
+bool GraphCache::makes_room() {
+    if (captured_.size() < max_graphs) return true;
+    if (runs_ < next_search_) return false;
+    next_search_ = runs_ + max_graphs;
+    const std::uint64_t patience = 2 * longest_absence_ + max_graphs;
+    std::erase_if(captured_, [&](const auto& each) {
+        const Graph& graph = each.second;
+        const bool is_gone = runs_ - graph.last_run > patience;
+        if (is_gone) static_cast<void>(cudaGraphExecDestroy(graph.executable));
+        return is_gone;
+    });
+    return captured_.size() < max_graphs;
 }
 
 bool GraphCache::note(const std::function<void()>& program) {
@@ -70,13 +102,13 @@ cudaGraphExec_t GraphCache::capture(const std::function<void()>& program) {
     cudaGraphExec_t executable = nullptr;
     const cudaError_t error = cudaGraphInstantiate(&executable, graph, 0);
     static_cast<void>(cudaGraphDestroy(graph));
-    if (error != cudaSuccess) static_cast<void>(cudaGetLastError());
-    check(error, "making a graph of a captured program");
-    return executable;
+    if (error == cudaSuccess) return executable;
+    static_cast<void>(cudaGetLastError());
+    return nullptr;
 }
 
 void GraphCache::clear() noexcept {
-    for (const auto& [note, graph] : captured_) static_cast<void>(cudaGraphExecDestroy(graph));
+    for (const auto& [note, graph] : captured_) static_cast<void>(cudaGraphExecDestroy(graph.executable));
     captured_.clear();
 }
 

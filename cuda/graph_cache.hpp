@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <functional>
 #include <unordered_map>
-#include <unordered_set>
 #include <vector>
 
 #include "cuda/argument_words.hpp"
@@ -44,21 +43,36 @@ private:
     struct HashOfNote {
         std::size_t operator()(const Note& note) const;
     };
-    // Graphs hold memory for every node; past this many, all are dropped and captured again when seen again.
+    // Graphs hold memory for every node. With this many no more programs are captured, unless some of them never come
+    // back: their places go to others. (To drop one that does come back, as the oldest of more programs than there are
+    // places would, is to capture all of them again in every round.)
     static constexpr std::size_t max_graphs = 1024;
     static constexpr std::size_t max_seen = 65536;
 
+    struct Graph {
+        cudaGraphExec_t executable = nullptr;
+        std::uint64_t last_run = 0;  // of runs_
+    };
+
     /// False if the program holds what no graph can.
     bool note(const std::function<void()>& program);
+    /// Null if it cannot be made into a graph that runs, for want of memory say.
     [[nodiscard]] cudaGraphExec_t capture(const std::function<void()>& program);
+    void came_back(std::uint64_t& last_run);
+    void replay(Graph& graph);
+    /// Whether there is a place for one more graph.
+    bool makes_room();
     void clear() noexcept;
 
     cudaStream_t stream_;
     bool enabled_;
     bool noting_ = false;
     Note noted_;
-    std::unordered_set<std::size_t> seen_;  // hashes: a mistaken one only captures early
-    std::unordered_map<Note, cudaGraphExec_t, HashOfNote> captured_;
+    std::unordered_map<std::size_t, std::uint64_t> seen_;  // last run by hash: a mistaken one only captures early
+    std::unordered_map<Note, Graph, HashOfNote> captured_;
+    std::uint64_t runs_ = 0;
+    std::uint64_t longest_absence_ = 0;  // of a program that came back, in runs
+    std::uint64_t next_search_ = 0;      // for graphs that do not come back
 };
 
 }  // namespace espalier::cuda

@@ -4,6 +4,7 @@
 
 #include "cuda/layer.hpp"
 #include "cuda/memory.hpp"
+#include "cuda/products/blas.hpp"
 
 namespace espalier::cuda {
 namespace {

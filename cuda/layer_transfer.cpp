@@ -10,20 +10,26 @@
 namespace espalier::cuda {
 namespace {
 
+template <class T>
+void clear_array(cudaStream_t stream, T* from, std::size_t count) {
+    if (count > 0) check(cudaMemsetAsync(from, 0, count * sizeof(T), stream), "clearing memory");
+}
+
 /// `values` in device memory, zeros up to `size`. The values must stay until somebody waits.
 template <class T>
 Array<T> uploaded(cudaStream_t stream, Memory& memory, const std::vector<T>& values, std::size_t size) {
     Array<T> array(memory, size);
-    check(cudaMemcpyAsync(array.data(), values.data(), values.size() * sizeof(T), cudaMemcpyHostToDevice, stream),
-          "an upload");
-    check(cudaMemsetAsync(array.data() + values.size(), 0, (size - values.size()) * sizeof(T), stream),
-          "clearing memory");
+    if (!values.empty()) {
+        check(cudaMemcpyAsync(array.data(), values.data(), values.size() * sizeof(T), cudaMemcpyHostToDevice, stream),
+              "an upload");
+    }
+    clear_array(stream, array.data() + values.size(), size - values.size());
     return array;
 }
 template <class T>
 Array<T> zeros(cudaStream_t stream, Memory& memory, std::size_t size) {
     Array<T> array(memory, size);
-    check(cudaMemsetAsync(array.data(), 0, size * sizeof(T), stream), "clearing memory");
+    clear_array(stream, array.data(), size);
     return array;
 }
 
@@ -90,6 +96,7 @@ void add_topology(cudaStream_t stream, Memory& memory, const Topology& topology,
 template <class T>
 std::vector<T> downloaded(cudaStream_t stream, const T* from, std::size_t count) {
     std::vector<T> values(count);
+    if (count == 0) return values;
     check(cudaMemcpyAsync(values.data(), from, count * sizeof(T), cudaMemcpyDeviceToHost, stream), "a download");
     wait(stream);
     return values;
@@ -100,6 +107,11 @@ template std::vector<std::uint32_t> downloaded(cudaStream_t, const std::uint32_t
 std::unique_ptr<CudaLayer> layer_in_use(cudaStream_t stream, Memory& memory, const Layer& layer, const LayerUse& use,
                                         Blas* blas, SparseLibrary* library) {
     refuse_too_many_edges(layer);
+    if (library != nullptr && layer.weights.size() > max_sparse_library_edges) {
+        throw UserError(ExitCode::device, "spmm: a layer with " + std::to_string(layer.weights.size()) +
+                                              " edges is more than cuSPARSE counts, " +
+                                              std::to_string(max_sparse_library_edges) + "; choose auto or gather");
+    }
     const auto states = static_cast<std::size_t>(num_states(use.optimizer));
     auto result = std::make_unique<CudaLayer>();
     result->num_inputs = layer.num_inputs;
@@ -153,7 +165,7 @@ Layer layer_at_rest(cudaStream_t stream, const CudaLayer& layer) {
 void clear_state(cudaStream_t stream, const CudaLayer& layer) {
     for (const TrainedArray* array : {&layer.weights, &layer.bias, &layer.activation_parameters}) {
         for (const auto& state : array->states) {
-            check(cudaMemsetAsync(state.data(), 0, state.size() * sizeof(float), stream), "clearing optimizer memory");
+            clear_array(stream, state.data(), state.size());
         }
     }
 }

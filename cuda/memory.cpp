@@ -75,6 +75,7 @@ void* Memory::borrow(std::size_t bytes) {
 void Memory::give_back(void* memory) noexcept {
     const auto found = on_loan_.find(memory);
     if (found == on_loan_.end()) return;
+    note_scratch_returned(memory, found->second, stream_);
     try {
         idle_.emplace(found->second, memory);
     } catch (...) {

@@ -8,6 +8,8 @@
 #include <unordered_map>
 #include <utility>
 
+#include "cuda_calls.hpp"
+
 namespace espalier::cuda {
 
 /// What a scratch block for so many bytes takes: sizes come in steps of an eighth, so that the next, slightly different
@@ -16,7 +18,8 @@ std::size_t scratch_size(std::size_t bytes);
 
 class Memory {
 public:
-    Memory() = default;
+    /// `stream`: that of all borrowers.
+    explicit Memory(cudaStream_t stream) : stream_(stream) {}
     Memory(const Memory&) = delete;
     Memory& operator=(const Memory&) = delete;
     ~Memory();
@@ -33,6 +36,7 @@ public:
 private:
     void drop_idle() noexcept;
 
+    cudaStream_t stream_;
     std::multimap<std::size_t, void*> idle_;          // scratch blocks by size
     std::unordered_map<void*, std::size_t> on_loan_;  // their sizes
     std::size_t held_ = 0;                            // bytes allocated, scratch included

@@ -1,4 +1,4 @@
-// The module's one exported function.
+// The module's exported functions.
 #include "espalier/module.hpp"
 
 #include <algorithm>
@@ -9,12 +9,22 @@
 #include "cuda/cuda_backend.hpp"
 #include "cuda/device.hpp"
 
+namespace {
+
+/// Text for a caller, cut where its room ends.
+void hand_over(const std::string& text, char* to, std::size_t capacity) {
+    if (capacity == 0) return;
+    const std::size_t length = std::min(text.size(), capacity - 1);
+    std::memcpy(to, text.data(), length);
+    to[length] = '\0';
+}
+
+}  // namespace
+
 extern "C" __attribute__((visibility("default"))) espalier::Backend* make_cuda_backend(
     int interface, const espalier::CudaOptions* options, char* reason, std::size_t capacity) {
     const auto refuse = [&](const std::string& why) -> espalier::Backend* {
-        const std::size_t length = std::min(why.size(), capacity - 1);
-        std::memcpy(reason, why.data(), length);
-        reason[length] = '\0';
+        hand_over(why, reason, capacity);
         return nullptr;
     };
     if (interface != espalier::module_interface) {
@@ -22,7 +32,7 @@ extern "C" __attribute__((visibility("default"))) espalier::Backend* make_cuda_b
                       " and the program for " + std::to_string(interface) + "; build both from the same sources");
     }
     try {
-        const std::string fault = espalier::cuda::take_device();
+        const std::string fault = espalier::cuda::take_device(options->device);
         if (!fault.empty()) return refuse(fault);
         return espalier::cuda::make_backend_on_device(*options).release();
     } catch (const std::exception& error) {
@@ -30,4 +40,18 @@ extern "C" __attribute__((visibility("default"))) espalier::Backend* make_cuda_b
     } catch (...) {
         return refuse("the CUDA module failed for an unknown reason");
     }
+}
+
+extern "C" __attribute__((visibility("default"))) std::size_t describe_cuda_module(int interface, int try_devices,
+                                                                                   char* json, std::size_t capacity) {
+    std::string text;
+    try {
+        text = interface != espalier::module_interface
+                   ? R"({"fault": "the CUDA module and the program are of different sources", "devices": []})"
+                   : espalier::cuda::describe_module(try_devices != 0);
+    } catch (...) {
+        text = R"({"fault": "CUDA fails when it is asked for the machine's GPUs", "devices": []})";
+    }
+    hand_over(text, json, capacity);
+    return text.size() + 1;
 }

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <nlohmann/json.hpp>
 #include <sstream>
 #include <system_error>
 
@@ -13,6 +14,11 @@
 namespace espalier {
 
 namespace fs = std::filesystem;
+
+namespace {
+/// Why this build made no module, a sentence's second half; empty if it did.
+constexpr const char* not_built = ESPALIER_CUDA_FAULT;
+}  // namespace
 
 std::vector<fs::path> module_folders() {
     std::vector<fs::path> folders;
@@ -47,6 +53,7 @@ CudaModule find_cuda_module(const std::vector<fs::path>& folders) {
     if (module.path.empty()) {
         module.fault = std::string("there is no ") + cuda_module_name + " in " +
                        (searched.empty() ? "the search path, which is empty" : searched) +
+                       (*not_built != '\0' ? "; it was not built, for " + std::string(not_built) : std::string()) +
                        "; build Espalier where the CUDA toolkit is installed, or set ESPALIER_MODULE_PATH to the "
                        "folder that holds it";
         return module;
@@ -59,12 +66,31 @@ CudaModule find_cuda_module(const std::vector<fs::path>& folders) {
         return module;
     }
     module.entry = reinterpret_cast<MakeCudaBackend>(dlsym(handle, cuda_module_entry));
+    module.describe = reinterpret_cast<DescribeCudaModule>(dlsym(handle, cuda_module_report));
     if (module.entry == nullptr) {
         dlclose(handle);
+        module.describe = nullptr;
         module.fault =
             module.path.string() + " does not export " + cuda_module_entry + "; it is not an Espalier module";
     }
     return module;
+}
+
+std::string describe_cuda(bool try_devices) {
+    const CudaModule module = find_cuda_module(module_folders());
+    if (module.describe == nullptr) return {};
+    std::string text(65536, '\0');
+    module.describe(module_interface, try_devices ? 1 : 0, text.data(), text.size());
+    text.resize(text.find('\0'));
+    return text;
+}
+
+int num_cuda_devices() {
+    static const int found = [] {
+        const auto report = nlohmann::json::parse(describe_cuda(false), nullptr, false);
+        return report.contains("devices") ? static_cast<int>(report["devices"].size()) : 0;
+    }();
+    return found;
 }
 
 std::unique_ptr<Backend> try_cuda_backend(std::string& reason, const CudaOptions& options) {

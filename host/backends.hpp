@@ -16,6 +16,7 @@ struct CudaModule {
     std::filesystem::path path;       // empty if no file was found
     std::string fault;                // why it cannot be used, one sentence; empty if it opened
     MakeCudaBackend entry = nullptr;  // null with a fault
+    DescribeCudaModule describe = nullptr;
 };
 
 /// Where the module is looked for, in this order: $ESPALIER_MODULE_PATH (folders, ':' between), the program's own
@@ -24,6 +25,11 @@ std::vector<std::filesystem::path> module_folders();
 
 /// Opens the first module found in `folders`; it stays loaded until the program ends. Touches no device.
 CudaModule find_cuda_module(const std::vector<std::filesystem::path>& folders);
+
+/// What the module says of itself and the machine's GPUs (espalier/module.hpp), a JSON text; empty if none opens.
+std::string describe_cuda(bool try_devices);
+/// How many GPUs the module finds. Touches none of them.
+int num_cuda_devices();
 
 /// A CUDA backend, or null with why not in `reason`.
 std::unique_ptr<Backend> try_cuda_backend(std::string& reason, const CudaOptions& options = {});

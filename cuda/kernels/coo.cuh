@@ -27,7 +27,7 @@ struct CooEdges {
 
 /// row[edge]: the row of each edge. A thread owns an edge.
 template <int block_threads>
-__global__ void __launch_bounds__(block_threads)
+__global__ void __launch_bounds__(block_threads, 4)
     edge_rows_kernel(const EdgeIndex* row_start, Index num_rows, EdgeIndex num_edges, Index* row) {
     const EdgeIndex edge = blockIdx.x * block_threads + threadIdx.x;
     if (edge < num_edges) row[edge] = row_of_edge(row_start, num_rows, edge);
@@ -114,26 +114,26 @@ __device__ void join_parts(const EdgeIndex* row_start, Index num_rows, Index chu
 }
 
 template <int block_threads, class Rule>
-__global__ void __launch_bounds__(block_threads)
+__global__ void __launch_bounds__(block_threads, 4)
     forward_coo_kernel(CooEdges edges, ForwardArguments layer, Rule rule, ConstActivations x, float* parts,
                        Activations saved, Activations y) {
     coo_product<block_threads>(edges, OwnWeights{layer.weight}, x, parts, OutputRows<Rule>{layer, rule, saved, y});
 }
 template <int block_threads, class Rule>
-__global__ void __launch_bounds__(block_threads)
+__global__ void __launch_bounds__(block_threads, 4)
     forward_coo_join_kernel(ForwardArguments layer, Rule rule, Index chunks, const float* parts, Activations saved,
                             Activations y) {
     join_parts<block_threads>(layer.row_start, y.rows, chunks, parts, OutputRows<Rule>{layer, rule, saved, y});
 }
 
 template <int block_threads>
-__global__ void __launch_bounds__(block_threads)
+__global__ void __launch_bounds__(block_threads, 4)
     input_gradient_coo_kernel(CooEdges edges, InputGradientArguments layer, ConstActivations dy, float* parts,
                               Activations dx) {
     coo_product<block_threads>(edges, PermutedWeights{layer.weight, layer.slot}, dy, parts, InputRows{dx});
 }
 template <int block_threads>
-__global__ void __launch_bounds__(block_threads)
+__global__ void __launch_bounds__(block_threads, 4)
     input_gradient_coo_join_kernel(InputGradientArguments layer, Index chunks, const float* parts, Activations dx) {
     join_parts<block_threads>(layer.column_start, dx.rows, chunks, parts, InputRows{dx});
 }

@@ -98,6 +98,7 @@ __device__ void end_sums(const float (&sum)[rows_per_warp][values], const Rows& 
                          Index num_rows, Index tile, Index offset) {
     ESPALIER_UNROLL
     for (int r = 0; r < rows_per_warp; ++r) {
+        __syncwarp();  // row by row: with what all of them need at once there would not be registers enough
         if (first + r < num_rows) rows.finish(tile, order[first + r], offset, sum[r]);
     }
 }

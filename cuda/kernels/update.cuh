@@ -53,19 +53,18 @@ __device__ inline Index row_of_edge(const EdgeIndex* row_start, Index num_rows, 
     return low;
 }
 
-/// Transposes and sums: lane l returns the sum over all lanes of their partial[l]. 31 shuffles, a fixed tree.
-__device__ inline float transpose_sum(float (&partial)[warp_lanes]) {
-    const Index lane = lane_of_warp();
+/// Transposes and sums: lane l returns the sum over all lanes of their partial[l]. 31 shuffles, a fixed tree. A template
+/// level per offset, for only constant indices keep the array in registers on every architecture.
+template <int offset = static_cast<int>(warp_lanes / 2)>
+__device__ float transpose_sum(float (&partial)[warp_lanes]) {
+    const bool upper = (lane_of_warp() & static_cast<Index>(offset)) != 0;
     ESPALIER_UNROLL
-    for (int offset = warp_lanes / 2; offset > 0; offset /= 2) {
-        const bool upper = (lane & static_cast<Index>(offset)) != 0;
-        ESPALIER_UNROLL
-        for (int k = 0; k < offset; ++k) {
-            const float sent = upper ? partial[k] : partial[k + offset];
-            const float kept = upper ? partial[k + offset] : partial[k];
-            partial[k] = kept + __shfl_xor_sync(full_warp, sent, offset);
-        }
+    for (int k = 0; k < offset; ++k) {
+        const float sent = upper ? partial[k] : partial[k + offset];
+        const float kept = upper ? partial[k + offset] : partial[k];
+        partial[k] = kept + __shfl_xor_sync(full_warp, sent, offset);
     }
+    if constexpr (offset > 1) return transpose_sum<offset / 2>(partial);
     return partial[0];
 }
 
@@ -82,7 +81,9 @@ __global__ void __launch_bounds__(block_threads)
     const EdgeIndex edge = first + (lane < count ? lane : 0);
     const Index own_row = row_of_edge(row_start, dy.rows, edge);
     const Index own_column = column[edge];
-    float partial[warp_lanes] = {};
+    float partial[warp_lanes];
+    ESPALIER_UNROLL
+    for (int j = 0; j < static_cast<int>(warp_lanes); ++j) partial[j] = 0;
     for (Index tile = 0; tile < x.tiles(); ++tile) {
         Index held = ~Index{0};  // the row whose gradient is in g
         float4 g = make_float4(0, 0, 0, 0);

@@ -1,28 +1,21 @@
 #include "cuda/products/blas.hpp"
 
 #include <cublas_v2.h>
-#include <dlfcn.h>
 
+#include "cuda/products/library.hpp"
 #include "espalier/error.hpp"
 
 namespace espalier::cuda {
 namespace {
 
-const std::string library_name = "libcublas.so." + std::to_string(CUBLAS_VER_MAJOR);
-
-void* opened_library() {
-    static void* const library = dlopen(library_name.c_str(), RTLD_NOW | RTLD_LOCAL);  // stays until the program ends
+const Library& cublas_library() {
+    static const Library library("libcublas.so." + std::to_string(CUBLAS_VER_MAJOR));
     return library;
 }
 
 template <class Function>
-Function* function(const char* name, Function* /*type*/) {
-    auto* const found = reinterpret_cast<Function*>(dlsym(opened_library(), name));
-    if (found == nullptr) {
-        throw UserError(ExitCode::device, library_name + " has no function " + name + "; is it cuBLAS " +
-                                              std::to_string(CUBLAS_VER_MAJOR) + "?");
-    }
-    return found;
+Function* blas_function(const char* name) {
+    return cublas_library().function<Function>(name);
 }
 
 void check_blas(cublasStatus_t status, const char* what) {
@@ -33,14 +26,18 @@ void check_blas(cublasStatus_t status, const char* what) {
 
 class CuBlas final : public Blas {
 public:
-    CuBlas(cudaStream_t stream, Memory& memory) : workspace_(memory, workspace_bytes) {
-        check_blas(function("cublasCreate_v2", &cublasCreate_v2)(&handle_), "making a handle");
+    CuBlas(cudaStream_t stream, Memory& memory, bool tf32) : workspace_(memory, blas_workspace_bytes) {
+        check_blas(blas_function<decltype(cublasCreate_v2)>("cublasCreate_v2")(&handle_), "making a handle");
         try {
-            check_blas(function("cublasSetStream_v2", &cublasSetStream_v2)(handle_, stream), "choosing a stream");
+            check_blas(blas_function<decltype(cublasSetStream_v2)>("cublasSetStream_v2")(handle_, stream),
+                       "choosing a stream");
+            check_blas(blas_function<decltype(cublasSetMathMode)>("cublasSetMathMode")(
+                           handle_, tf32 ? CUBLAS_TF32_TENSOR_OP_MATH : CUBLAS_DEFAULT_MATH),
+                       "choosing how to multiply");
             // its own workspace would be allocated within a capture
-            check_blas(
-                function("cublasSetWorkspace_v2", &cublasSetWorkspace_v2)(handle_, workspace_.data(), workspace_bytes),
-                "giving a workspace");
+            check_blas(blas_function<decltype(cublasSetWorkspace_v2)>("cublasSetWorkspace_v2")(
+                           handle_, workspace_.data(), blas_workspace_bytes),
+                       "giving a workspace");
         } catch (...) {
             destroy_(handle_);
             throw;
@@ -68,8 +65,6 @@ public:
     }
 
 private:
-    static constexpr std::size_t workspace_bytes = std::size_t{32} << 20;  // what NVIDIA recommends for Hopper
-
     /// to = from w (or transposed w) in every tile.
     void multiply_tiles(cublasOperation_t turned, ConstActivations from, const float* w, Index num_inputs,
                         Activations to) {
@@ -86,21 +81,21 @@ private:
 
     Array<std::byte> workspace_;
     cublasHandle_t handle_ = nullptr;
-    decltype(&cublasDestroy_v2) destroy_ = function("cublasDestroy_v2", &cublasDestroy_v2);
-    decltype(&cublasSgemm_v2) multiply_ = function("cublasSgemm_v2", &cublasSgemm_v2);
+    decltype(&cublasDestroy_v2) destroy_ = blas_function<decltype(cublasDestroy_v2)>("cublasDestroy_v2");
+    decltype(&cublasSgemm_v2) multiply_ = blas_function<decltype(cublasSgemm_v2)>("cublasSgemm_v2");
     decltype(&cublasSgemmStridedBatched) multiply_batch_ =
-        function("cublasSgemmStridedBatched", &cublasSgemmStridedBatched);
+        blas_function<decltype(cublasSgemmStridedBatched)>("cublasSgemmStridedBatched");
 };
 
 }  // namespace
 
 std::string blas_fault() {
-    if (opened_library() != nullptr) return {};
-    return library_name + " does not open, so large dense layers use the sparse kernels";
+    if (cublas_library().opens()) return {};
+    return cublas_library().name() + " does not open, so large dense layers use the sparse kernels";
 }
 
-std::unique_ptr<Blas> open_blas(cudaStream_t stream, Memory& memory) {
-    return std::make_unique<CuBlas>(stream, memory);
+std::unique_ptr<Blas> open_blas(cudaStream_t stream, Memory& memory, bool tf32) {
+    return std::make_unique<CuBlas>(stream, memory, tf32);
 }
 
 }  // namespace espalier::cuda

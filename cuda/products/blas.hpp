@@ -3,6 +3,7 @@
 // and sums in the same order every time.
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <string>
 
@@ -11,6 +12,9 @@
 #include "espalier/tiled_view.hpp"
 
 namespace espalier::cuda {
+
+/// Of device memory, for a handle; cuBLAS asks for so much on Hopper and for less elsewhere.
+inline constexpr std::size_t blas_workspace_bytes = std::size_t{32} << 20;
 
 class Blas {
 public:
@@ -31,6 +35,6 @@ public:
 std::string blas_fault();
 
 /// blas_fault() must be empty. Throws UserError (device) when cuBLAS fails or memory runs out.
-std::unique_ptr<Blas> open_blas(cudaStream_t stream, Memory& memory);
+std::unique_ptr<Blas> open_blas(cudaStream_t stream, Memory& memory, bool tf32);
 
 }  // namespace espalier::cuda

@@ -2,6 +2,7 @@
 // the first layer asks for it. Everything is enqueued on one stream.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -19,6 +20,7 @@ struct CsrArrays {
     EdgeIndex* start = nullptr;  // num_rows + 1
     Index* column = nullptr;
     float* value = nullptr;
+    bool sampled = false;  // the values are what sample() writes, else what multiply() reads
 };
 
 class SparseMatrix {
@@ -30,7 +32,7 @@ public:
 
     /// After every change of start and column, and before anything else: prepares anew.
     virtual void refresh(EdgeIndex num_edges) = 0;
-    /// y = matrix * x
+    /// y = matrix * x, the same bits every time
     virtual void multiply(ConstActivations x, Activations y) = 0;
     /// value[e] = sum over all samples of dy[row of e] * x[column of e]
     virtual void sample(ConstActivations dy, ConstActivations x) = 0;
@@ -44,6 +46,9 @@ public:
     virtual ~SparseLibrary() = default;
     [[nodiscard]] virtual std::unique_ptr<SparseMatrix> matrix(const CsrArrays& arrays) = 0;
 };
+
+/// Edges of a layer that cuSPARSE can count.
+inline constexpr std::uint64_t max_sparse_library_edges = 0x7fffffffU;
 
 /// Why there is no cuSPARSE to open, one sentence; empty if there is.
 std::string sparse_library_fault();

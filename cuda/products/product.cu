@@ -40,8 +40,12 @@ Product plan_product(Memory& memory, Spmm asked, const SpmmShape& shape, const S
     switch (product.choice.kernel) {
         case Spmm::panel:
             product.panels = panel_layout(product.choice.block, shape.num_rows, shape.num_others, device.shared_bytes);
-            expects(product.panels.num_panels > 0 && product.panels.num_panels < max_grid_rows,
-                    "panels that fit into shared memory, at most 65,534 of them");
+            if (product.panels.num_panels == 0 || product.panels.num_panels >= max_grid_rows) {
+                throw UserError(ExitCode::device, "spmm: panels of a layer with " + std::to_string(shape.num_others) +
+                                                      " neurons do not fit into this GPU's shared memory, " +
+                                                      std::to_string(device.shared_bytes) +
+                                                      " bytes a block; choose auto, gather or coo");
+            }
             product.panel_start = Array<EdgeIndex>(memory, product.panels.size());
             break;
         case Spmm::coo: {
@@ -65,6 +69,7 @@ LibraryProducts library_products(SparseLibrary& library, Memory& memory, const C
     products.forward = library.matrix(by_output);
     CsrArrays gradient = by_output;
     gradient.value = products.edge_gradient.data();
+    gradient.sampled = true;
     products.gradient = library.matrix(gradient);
     if (!layer.by_input()) return products;
     products.permuted_weights = Array<float>(memory, layer.num_edges);

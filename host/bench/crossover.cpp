@@ -5,30 +5,15 @@
 
 #include <algorithm>
 #include <cmath>
-#include <ctime>
-#include <fstream>
+#include <functional>
 
-#include "espalier/error.hpp"
 #include "host/bench/ceiling.hpp"
+#include "host/bench/crossover_parts.hpp"
 #include "host/bench/dense_rival.hpp"
 #include "host/bench/product.hpp"
 
 namespace espalier {
 namespace {
-
-// Multiply-adds that checking a point may cost.
-constexpr double check_work = 2e7;
-// Shorter spells would measure the clock.
-constexpr double spell_seconds = 1e-3;
-constexpr std::size_t min_rounds = 5;
-
-Timing timing(std::vector<double> seconds) {
-    std::sort(seconds.begin(), seconds.end());
-    const auto quantile = [&](double q) {
-        return seconds[static_cast<std::size_t>(q * static_cast<double>(seconds.size() - 1) + 0.5)];
-    };
-    return {quantile(0.5), quantile(0.25), quantile(0.75)};
-}
 
 /// Something timed in spells of enough calls.
 class Contestant {
@@ -52,25 +37,6 @@ private:
     std::vector<double> seconds_;
 };
 
-LayerTiming layer_timing(const Contestant& forward, const Contestant& backward) {
-    std::vector<double> step;
-    for (std::size_t i = 0; i < forward.seconds().size(); ++i) {
-        step.push_back(forward.seconds()[i] + backward.seconds()[i]);
-    }
-    return {timing(forward.seconds()), timing(backward.seconds()), timing(step)};
-}
-
-std::string point_name(Index width, Index batch, double sparsity) {
-    char text[96];
-    std::snprintf(text, sizeof text, "%u x %u, batch %u, sparsity %g %%", width, width, batch, 100 * sparsity);
-    return text;
-}
-
-[[noreturn]] void refuse(const std::string& point, const std::string& fault) {
-    throw UserError(ExitCode::device, "not timed: the result is wrong at " + point + ": " + fault +
-                                          ". Please report this with the output of espalier doctor");
-}
-
 BenchPoint measure(Backend& backend, DenseRival& rival, Index width, Index batch, double sparsity, int threads,
                    double seconds) {
     const std::string name = point_name(width, batch, sparsity);
@@ -79,7 +45,7 @@ BenchPoint measure(Backend& backend, DenseRival& rival, Index width, Index batch
     LoadedProduct loaded(backend, problem, true);
     for (const Product product : {Product::forward, Product::backward}) {
         const std::string wrong = fault(loaded, problem, product, part);
-        if (!wrong.empty()) refuse(name, wrong);
+        if (!wrong.empty()) refuse_point(name, wrong);
     }
     BenchPoint point;
     point.width = width;
@@ -108,27 +74,9 @@ BenchPoint measure(Backend& backend, DenseRival& rival, Index width, Index batch
         dense_backward.round();
         point.fma_rate = std::max(point.fma_rate, fma_peak(0.001) * threads);
     }
-    point.sparse = layer_timing(sparse_forward, sparse_backward);
-    point.dense = layer_timing(dense_forward, dense_backward);
+    point.sparse = layer_timing(sparse_forward.seconds(), sparse_backward.seconds());
+    point.dense = layer_timing(dense_forward.seconds(), dense_backward.seconds());
     return point;
-}
-
-std::string processor() {
-    std::ifstream stream("/proc/cpuinfo");
-    for (std::string line; std::getline(stream, line);) {
-        const auto colon = line.find(": ");
-        if (line.starts_with("model name") && colon != std::string::npos) return line.substr(colon + 2);
-    }
-    return "unknown processor";
-}
-
-std::string now_utc() {
-    const std::time_t now = std::time(nullptr);
-    std::tm parts{};
-    gmtime_r(&now, &parts);
-    char text[32];
-    std::strftime(text, sizeof text, "%Y-%m-%d %H:%M UTC", &parts);
-    return text;
 }
 
 Ceilings measure_ceilings() {
@@ -204,8 +152,7 @@ BenchResults run_crossover(Backend& backend, int threads, const BenchGrid& grid,
     BenchResults results;
     results.backend = backend.describe();
     results.rival = blas_description();
-    results.processor = processor();
-    results.date = now_utc();
+    describe_machine(results);
     results.threads = threads;
     const ProcessorTime start = processor_time();
     results.ceilings = measure_ceilings();
@@ -214,7 +161,7 @@ BenchResults run_crossover(Backend& backend, int threads, const BenchGrid& grid,
         for (const Index batch : grid.batches) {
             DenseRival rival(width, width, batch, threads);
             const std::string wrong = rival.fault(std::max(1U, width / 16));
-            if (!wrong.empty()) refuse(point_name(width, batch, 0), wrong);
+            if (!wrong.empty()) refuse_point(point_name(width, batch, 0), wrong);
             for (const double sparsity : grid.sparsities) {
                 if (!progress(results.points.size(), all, point_name(width, batch, sparsity))) {
                     results.stopped = true;

@@ -43,7 +43,10 @@ struct BenchPoint {
     LayerTiming sparse, dense;
     double sparse_bytes = 0;  // both views, weights and momentum; dense_bytes likewise
     double dense_bytes = 0;
-    double fma_rate = 0;  // FLOP/s of all threads, measured beside the point
+    double fma_rate = 0;  // FLOP/s of all threads, measured beside the point; 0 on a GPU
+    // on a GPU: the dense step by cuBLAS in TF32, the sparse one by cuSPARSE; pruning and regrowing 0.3 of the edges
+    std::optional<LayerTiming> tf32, library;
+    std::optional<Timing> evolution;
 
     [[nodiscard]] double speedup() const { return dense.step.median / sparse.step.median; }
     /// Of the quartiles that speak against sparse, and of those that speak for it.
@@ -72,7 +75,14 @@ struct BenchResults {
     Ceilings ceilings;
     std::vector<BenchPoint> points;
     bool stopped = false;
+    bool on_gpu = false;
     double others = 0;  // cores that other processes kept busy meanwhile, on average
+};
+
+/// What a GPU is measured with: the backend, another whose dense layers are multiplied in TF32.
+struct GpuBackends {
+    Backend& backend;
+    Backend& tf32;
 };
 
 /// From so many cores on, the times of a run say little.
@@ -83,6 +93,9 @@ using BenchProgress = std::function<bool(std::size_t done, std::size_t all, cons
 
 /// Throws UserError (nonfinite is never right to time: code `device`) naming the point whose result is wrong.
 BenchResults run_crossover(Backend& backend, int threads, const BenchGrid& grid, const BenchProgress& progress);
+
+/// Likewise on a GPU, beside cuBLAS in fp32 and in TF32 and cuSPARSE, all by replayed graphs and one clock.
+BenchResults run_gpu_crossover(const GpuBackends& on, const BenchGrid& grid, const BenchProgress& progress);
 
 /// Where the points of one width and batch cross a speedup of 1, interpolated in the logarithms of density and speedup;
 /// 0 if even the least sparsity measured is faster, none if no point is.

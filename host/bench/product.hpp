@@ -21,6 +21,10 @@ struct ProductProblem {
     std::vector<float> x, dy;  // in tiles of `lanes`, lanes past the batch zero
 
     ProductProblem(Index inputs, Index outputs, double sparsity, Index batch_size, Index lanes);
+    /// Of a dense layer.
+    ProductProblem(Index inputs, Index outputs, Index batch_size, Index lanes);
+    /// The layer's edges; every cell of a dense layer.
+    [[nodiscard]] Topology topology() const;
     [[nodiscard]] double num_edges() const { return static_cast<double>(layer.weights.size()); }
 };
 
@@ -35,8 +39,7 @@ struct LoadedProduct {
     Buffer<StepScalars> now;
     Activations x, y, dy, dx;
 
-    LoadedProduct(Backend& on, const ProductProblem& problem, bool needs_input_gradient,
-                  Spmm spmm = Spmm::automatic);
+    LoadedProduct(Backend& on, const ProductProblem& problem, bool needs_input_gradient, Spmm spmm = Spmm::automatic);
     void enqueue(Product product);
 };
 
@@ -47,7 +50,12 @@ struct CheckedPart {
     static CheckedPart of(const ProductProblem& problem, double work);
 };
 
+/// What a product may be off by, relative to the size of its sums: in fp32, and with factors rounded to TF32's 10 bits.
+inline constexpr double fp32_tolerance = 1e-5;
+inline constexpr double tf32_tolerance = 2e-3;
+
 /// Runs the product once on freshly loaded memory and compares. Empty if right, else what is wrong and by how much.
-std::string fault(LoadedProduct& loaded, const ProductProblem& problem, Product product, CheckedPart part = {});
+std::string fault(LoadedProduct& loaded, const ProductProblem& problem, Product product, CheckedPart part = {},
+                  double tolerance = fp32_tolerance);
 
 }  // namespace espalier

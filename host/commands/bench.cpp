@@ -29,6 +29,8 @@ struct BenchArguments {
     std::vector<double> sparsities;
     double seconds = 0;
     int threads = 1;
+    std::string backend = "cpu";
+    int device = 0;
     std::string out;
     bool overwrite = false;
     bool json = false;
@@ -74,23 +76,29 @@ void start_again_without_coretype() {
     throw UserError(ExitCode::device, "cannot start again without OPENBLAS_CORETYPE; unset it");
 }
 
+BenchResults measured(const BenchArguments& arguments, const BenchGrid& grid) {
+    CudaOptions options;
+    options.device = arguments.device;
+    const auto backend = make_backend(arguments.backend, arguments.threads, nullptr, options);
+    Progress bar("bench", 1);
+    const BenchProgress progress = [&](std::size_t done, std::size_t all, const std::string& what) {
+        bar.within(1, static_cast<double>(done) / static_cast<double>(all));
+        if (done % grid.sparsities.size() == 0) bar.say(what + " and more");
+        return stop_signal() == 0;
+    };
+    if (backend->name() == "cpu") return run_crossover(*backend, arguments.threads, grid, progress);
+    options.tf32 = 1;
+    const auto tf32 = make_backend(arguments.backend, arguments.threads, nullptr, options);
+    return run_gpu_crossover({*backend, *tf32}, grid, progress);
+}
+
 int bench(const BenchArguments& arguments) {
-    start_again_without_coretype();
+    if (arguments.backend == "cpu") start_again_without_coretype();
     const BenchGrid grid = grid_of(arguments);
     std::optional<FreshFolder> fresh;
     const fs::path folder = arguments.out.empty() ? fresh.emplace("runs", "bench").path() : make_folder(arguments);
-    const auto backend = make_backend("cpu", arguments.threads);
     watch_signals();
-    BenchResults results;
-    {
-        Progress bar("bench", 1);
-        results = run_crossover(*backend, arguments.threads, grid,
-                                [&](std::size_t done, std::size_t all, const std::string& what) {
-                                    bar.within(1, static_cast<double>(done) / static_cast<double>(all));
-                                    if (done % grid.sparsities.size() == 0) bar.say(what + " and more");
-                                    return stop_signal() == 0;
-                                });
-    }
+    const BenchResults results = measured(arguments, grid);
     const std::string json = crossover_json(results);
     write(folder / "bench.json", json);
     write(folder / "bench.md", crossover_markdown(results));
@@ -120,6 +128,12 @@ void add_bench_command(CLI::App& app, Action& action) {
     command->add_option("--threads", arguments->threads, "threads for sparse and dense alike")
         ->capture_default_str()
         ->check(CLI::Range(1, 1024));
+    command->add_option("--backend", arguments->backend, "cpu, beside OpenBLAS, or cuda, beside cuBLAS and cuSPARSE")
+        ->capture_default_str()
+        ->check(CLI::IsMember({"cpu", "cuda"}));
+    command->add_option("--device", arguments->device, "which GPU, as espalier doctor numbers them")
+        ->capture_default_str()
+        ->check(CLI::Range(0, 1023));
     command->add_option("-o,--out", arguments->out, "folder for bench.html, bench.md, bench.json (default: a new one)");
     command->add_flag("--overwrite", arguments->overwrite, "write into a folder that exists");
     command->add_flag("--json", arguments->json, "the results as JSON on stdout");

@@ -50,6 +50,8 @@ nlohmann::ordered_json examine_cuda() {
     const CudaModule module = find_cuda_module(module_folders());
     found["module"] =
         module.path.empty() ? nlohmann::ordered_json(nullptr) : nlohmann::ordered_json(module.path.string());
+    const std::string report = describe_cuda(true);
+    if (!report.empty()) found.update(nlohmann::ordered_json::parse(report, nullptr, false));
     std::string reason;
     const auto backend = try_cuda_backend(reason);
     found["usable"] = backend != nullptr;
@@ -99,6 +101,25 @@ nlohmann::ordered_json examine() {
     return report;
 }
 
+/// Every GPU with its memory and what keeps it from being used; what the module was built for; missing libraries.
+void print_devices(const nlohmann::ordered_json& cuda) {
+    const char* const margin = "         ";
+    if (!cuda.contains("architectures")) return;
+    for (const auto& device : cuda["devices"]) {
+        char memory[32];
+        std::snprintf(memory, sizeof memory, "%.1f GiB", device["memory_bytes"].get<double>() / (1 << 30));
+        const std::string fault = device.value("fault", "");
+        std::cout << margin << "device " << device["device"] << ": " << device["name"].get<std::string>()
+                  << ", compute capability " << device["compute_capability"].get<std::string>() << ", " << memory
+                  << (fault.empty() ? "" : "; not usable: " + fault) << '\n';
+    }
+    std::cout << margin << "module for compute capabilities " << cuda["architectures"].get<std::string>()
+              << ", built with CUDA " << cuda["toolkit"].get<std::string>() << '\n';
+    for (const auto& [library, fault] : cuda["libraries"].items()) {
+        if (!fault.get<std::string>().empty()) std::cout << margin << fault.get<std::string>() << '\n';
+    }
+}
+
 void print_report(const nlohmann::ordered_json& report) {
     const auto text = [](const nlohmann::ordered_json& value) { return value.get<std::string>(); };
     const auto gib = [](const nlohmann::ordered_json& value) {
@@ -113,6 +134,7 @@ void print_report(const nlohmann::ordered_json& report) {
               << " available\n";
     const auto& cuda = report["cuda"];
     std::cout << "CUDA     " << (cuda["usable"] ? text(cuda["device"]) : "not used: " + text(cuda["reason"])) << '\n';
+    print_devices(cuda);
     std::size_t width = 0;
     for (const auto& set : report["datasets"]) width = std::max(width, text(set["name"]).size());
     const char* head = "data     ";

@@ -127,7 +127,7 @@ void add_study_command(CLI::App& app, Action& action) {
             "runs of every row, each with a seed of its own (default: as the study says)")
         ->type_name("")
         ->group("Study");
-    command->add_option("--jobs", arguments->jobs, "runs at once (default: one per core)")
+    command->add_option("--jobs", arguments->jobs, "runs at once (default: one per core, on GPUs one each)")
         ->check(CLI::Range(1, 4096).description(""))
         ->type_name("")
         ->group("Study");

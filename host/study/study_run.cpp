@@ -14,6 +14,7 @@
 #include <thread>
 
 #include "espalier/error.hpp"
+#include "host/backends.hpp"
 #include "host/run/checkpoint_folder.hpp"
 #include "host/options/config_text.hpp"
 #include "host/formats/output_file.hpp"
@@ -35,6 +36,15 @@ namespace fs = std::filesystem;
 int allowed_cores() {
     cpu_set_t set;
     return sched_getaffinity(0, sizeof set, &set) == 0 ? std::max(1, CPU_COUNT(&set)) : 1;
+}
+
+/// One per core; of runs that share a GPU one at a time, for in turns they would only wait for each other.
+int default_jobs(const std::vector<StudyCell>& cells) {
+    const bool on_gpu = std::any_of(cells.begin(), cells.end(), [](const StudyCell& cell) {
+        const std::string& backend = cell.experiment.backend;
+        return backend == "cuda" || (backend == "auto" && num_cuda_devices() > 0);
+    });
+    return on_gpu ? 1 : allowed_cores();
 }
 
 /// The experiment that a run folder's config.toml describes; null if there is none that reads.
@@ -101,7 +111,7 @@ public:
     Runner(const Study& study, const StudyPlace& place)
         : folder_(place.folder),
           title_(study.name),
-          jobs_(place.jobs > 0 ? place.jobs : allowed_cores()),
+          jobs_(place.jobs > 0 ? place.jobs : default_jobs(study.cells)),
           overwrite_(place.overwrite),
           form_(place.progress) {
         if (place.live) {

@@ -13,7 +13,7 @@ namespace espalier {
 
 struct StudyPlace {
     std::filesystem::path folder;
-    int jobs = 0;            // cells at once, 0: one per core
+    int jobs = 0;            // cells at once, 0: one per core, or one per GPU that they use
     bool overwrite = false;  // run again what is there with other settings
     ProgressForm progress = ProgressForm::automatic;
     bool live = false;       // a page on 127.0.0.1 follows the study

@@ -1,4 +1,4 @@
-// Where the program and the CUDA module meet: one C function in a shared object, found with dlopen. Neither room
+// Where the program and the CUDA module meet: two C functions in a shared object, found with dlopen. Neither room
 // includes the other's headers; both include this.
 #pragma once
 
@@ -9,18 +9,27 @@
 
 namespace espalier {
 
-/// File name of the module and name of its one exported function.
+/// File name of the module and names of its exported functions.
 inline constexpr const char* cuda_module_name = "libespalier_cuda.so";
 inline constexpr const char* cuda_module_entry = "make_cuda_backend";
+inline constexpr const char* cuda_module_report = "describe_cuda_module";
 
 /// How the CUDA backend does its work; results differ by rounding at most.
 struct CudaOptions {
-    int graph = 1;  // programs of verbs are captured and replayed as graphs; 0: every kernel is launched by itself
+    int graph = 1;   // programs of verbs are captured and replayed as graphs; 0: every kernel is launched by itself
+    int device = 0;  // number of the GPU, as CUDA counts them
+    int tf32 = 0;    // large dense layers are multiplied in TF32, 10 bits of mantissa: for comparisons of speed
 };
 
 /// The entry: `extern "C" espalier::Backend* make_cuda_backend(int interface, const espalier::CudaOptions* options,
 /// char* reason, std::size_t capacity)`. Returns a backend that the caller deletes, or null with why not in `reason`,
 /// one sentence of at most `capacity` bytes, the closing zero included. Throws nothing.
 using MakeCudaBackend = Backend* (*)(int interface, const CudaOptions* options, char* reason, std::size_t capacity);
+
+/// What the module is and what it finds, as one JSON object (README, espalier doctor --json): architectures, toolkit,
+/// driver, fault (why there is no GPU, empty if there is), libraries and devices. With `try_devices` each device is
+/// made ready, to say whether it can be used, and the libraries are opened; without, nothing touches a device. Returns
+/// the bytes of the text; it is cut at `capacity`, the closing zero included. Throws nothing.
+using DescribeCudaModule = std::size_t (*)(int interface, int try_devices, char* json, std::size_t capacity);
 
 }  // namespace espalier

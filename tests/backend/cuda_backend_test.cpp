@@ -145,6 +145,24 @@ TEST_F(CudaOnHost, AProgramThatWaitsJustRuns) {
     EXPECT_GT(cuda_on_host::counts().kernels, 0U);
 }
 
+TEST_F(CudaOnHost, AProgramWhoseGraphCannotBeMadeJustRuns) {
+    cuda_on_host::Machine machine;
+    machine.graph_error = cudaErrorMemoryAllocation;
+    cuda_on_host::set_machine(machine);
+    const auto cuda = make();
+    const auto plain = make(false);
+    OneLayer one(*cuda);
+    OneLayer other(*plain);
+    cuda_on_host::count_afresh();
+    for (int time = 0; time < 4; ++time) {
+        cuda->run([&] { one.step(); });
+        plain->run([&] { other.step(); });
+        expect_identical(one.stored(), other.stored());
+    }
+    EXPECT_EQ(cuda_on_host::counts().graph_launches, 0U);
+    EXPECT_EQ(cuda_on_host::counts().captures, 1U) << "and is not tried again";
+}
+
 TEST_F(CudaOnHost, AProgramThatFailsLeavesTheBackendUsable) {
     const auto cuda = make();
     OneLayer one(*cuda);
@@ -189,9 +207,7 @@ TEST_F(CudaOnHost, RunningOutOfMemoryAnywhereSaysWhatToLowerAndLeaksNothing) {
         } catch (const UserError& error) {
             failed = true;
             EXPECT_EQ(error.code(), ExitCode::device);
-            EXPECT_TRUE(std::strstr(error.what(), "--batch") != nullptr ||
-                        std::strstr(error.what(), "making a graph") != nullptr)
-                << error.what();
+            EXPECT_THAT(error.what(), HasSubstr("--batch"));
         }
         cuda_on_host::fail_allocation(-1);
         const auto after = cuda_on_host::counts();
@@ -203,6 +219,31 @@ TEST_F(CudaOnHost, RunningOutOfMemoryAnywhereSaysWhatToLowerAndLeaksNothing) {
         ++failures;
     }
     EXPECT_GT(failures, 20);
+}
+
+TEST_F(CudaOnHost, ADeviceThatBreaksAnywhereIsTheDevicesErrorAndLeaksNothing) {
+    const auto before = cuda_on_host::counts();
+    static_cast<void>(all_that_allocates(true));
+    const std::uint64_t kernels = cuda_on_host::counts().kernels - before.kernels;
+    ASSERT_GT(kernels, 30U);
+    for (std::uint64_t after = 1; after < kernels; ++after) {
+        SCOPED_TRACE(after);
+        cuda_on_host::Machine machine;
+        machine.break_after = cuda_on_host::counts().kernels + after;
+        cuda_on_host::set_machine(machine);
+        try {
+            static_cast<void>(all_that_allocates(true));
+            ADD_FAILURE() << "went through";
+        } catch (const UserError& error) {
+            EXPECT_EQ(error.code(), ExitCode::device);
+            EXPECT_THAT(error.what(), HasSubstr("cudaErrorLaunchFailure"));
+        }
+        cuda_on_host::set_machine({});
+        static_cast<void>(cudaGetLastError());
+        EXPECT_EQ(cuda_on_host::counts().live_allocations, before.live_allocations);
+        EXPECT_EQ(cuda_on_host::counts().live_streams, before.live_streams);
+        EXPECT_EQ(cuda_on_host::counts().live_graphs, before.live_graphs);
+    }
 }
 
 TEST_F(CudaOnHost, ScratchMemoryIsKeptAndGivenUpWhenMemoryIsShort) {

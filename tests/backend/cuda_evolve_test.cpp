@@ -1,6 +1,7 @@
 // Evolution on the CUDA backend gives the CPU backend's layers, to the bit: topology, weights, optimizer memory,
 // degrees.
 #include <cmath>
+#include <cstdlib>
 
 #include "alternatives.hpp"
 #include "backend_fixture.hpp"
@@ -116,6 +117,32 @@ TEST_P(CudaEvolution, EvolvesALayerOfMoreCellsThan32BitsCount) {
     layer.bias.assign(layer.num_outputs, 0.0F);
     for (int e = 0; e < 500; ++e) layer.weights.push_back(static_cast<float>(e - 250) / 64);
     expect_same_evolution(backend(), layer, {PruneBySign{}, HeNormal{}, 0.4, GrowRandom{true}, true, true, false});
+}
+
+/// A layer whose weights and optimizer memory tell edges apart, too large to be made edge by edge.
+Layer large_layer(Index inputs, Index outputs, Cell edges) {
+    Layer layer;
+    layer.num_inputs = inputs;
+    layer.num_outputs = outputs;
+    layer.topology = random_topology(inputs, outputs, edges, ExactCount{}, Stream{1, Purpose::topology, 0, 0});
+    layer.bias.assign(outputs, 0.0F);
+    const Stream stream{2, Purpose::initial_weight, 0, 0};
+    for (Cell e = 0; e < edges; ++e) layer.weights.push_back(symmetric_uniform(stream.bits(e)));
+    return layer;
+}
+
+/// Sorts, selections and sums of more than one tile or block on a device, with keys of 32 and of 64 bits. On the CPU,
+/// where all of it is one loop, less will do.
+TEST_P(CudaEvolution, LargeLayersEvolveToTheBitAsOnTheCpu) {
+    const bool on_gpu = GetParam() == "cuda" && std::getenv("ESPALIER_MODULE_PATH") == nullptr;
+    const Layer narrow = on_gpu ? large_layer(4096, 4096, 1677721) : large_layer(700, 600, 42000);
+    const Layer wide = on_gpu ? large_layer(70000, 70000, 3000000) : large_layer(70000, 70000, 30000);
+    for (const Layer* layer : {&narrow, &wide}) {
+        SCOPED_TRACE(layer->num_inputs);
+        expect_same_evolution(backend(), *layer, {PruneBySign{}, HeNormal{}, 0.3, GrowRandom{}, true, true, false});
+        expect_same_evolution(backend(), *layer,
+                              {PruneByMagnitude{}, HeNormal{}, 0.3, GrowNearParents{}, true, true, true});
+    }
 }
 
 TEST_P(CudaEvolution, NaNWeightsArePrunedAsOnTheCpu) {

@@ -1,6 +1,6 @@
-// Every way to multiply of the CUDA backend, with its sources run on the CPU: the same training to the bit by gathering
-// and by panels, but for rounding by coordinates and by the library (plain loops in its place); tables that follow the
-// topology; the choice by shape.
+// Every way to multiply of the CUDA backend, on a GPU and with its sources run on the CPU: the same training to the bit
+// by gathering and by panels, but for rounding by coordinates and by the library; tables that follow the topology; the
+// choice by shape.
 #include <gtest/gtest.h>
 
 #include "backend_fixture.hpp"
@@ -9,7 +9,14 @@
 namespace espalier {
 namespace {
 
-class CudaProducts : public testing::Test {
+class CudaProducts : public BackendTest {
+protected:
+    void TearDown() override { cuda_on_host::set_machine({}); }
+};
+INSTANTIATE_TEST_SUITE_P(Backends, CudaProducts, ::testing::ValuesIn(cuda_backends()), backend_test_name);
+
+/// Machines that only the runtime on the CPU can be.
+class CudaMachines : public testing::Test {
 protected:
     void SetUp() override { cuda_on_host::set_machine({}); }
     void TearDown() override { cuda_on_host::set_machine({}); }
@@ -22,8 +29,8 @@ struct Trained {
 };
 
 /// Forward, backward, prune, regrow, and forward and backward again on the new topology.
-Trained train(const Layer& layer, Index batch, const LayerUse& use, bool remove = false) {
-    const auto backend = backend_for_test("cuda_on_host", 1);
+Trained train(const std::string& name, const Layer& layer, Index batch, const LayerUse& use, bool remove = false) {
+    const auto backend = backend_for_test(name, 1);
     TestRandom random(3);
     const auto device = backend->load(layer, use);
     const DeviceMatrix x(*backend, random_matrix(layer.num_inputs, batch, 1, random));
@@ -56,14 +63,14 @@ std::vector<Shape> shapes() {
     return {{1, 1, 1, 1}, {70, 30, 0.2, 130}, {30, 300, 0.05, 64}, {900, 5, 0.9, 3}, {20, 20, 0, 5}, {60, 20, -1, 70}};
 }
 
-TEST_F(CudaProducts, PanelsGiveTheBitsOfGathering) {
+TEST_P(CudaProducts, PanelsGiveTheBitsOfGathering) {
     for (const Shape& shape : shapes()) {
         for (const bool remove : {false, true}) {
             SCOPED_TRACE(printed(shape));
             TestRandom random(1);
             const Layer layer = test_layer(shape, Tanh{}, 1, random);
-            const Trained gathered = train(layer, shape.batch, with(Spmm::gather, shape.batch), remove);
-            const Trained panels = train(layer, shape.batch, with(Spmm::panel, shape.batch), remove);
+            const Trained gathered = train(GetParam(), layer, shape.batch, with(Spmm::gather, shape.batch), remove);
+            const Trained panels = train(GetParam(), layer, shape.batch, with(Spmm::panel, shape.batch), remove);
             expect_identical(panels.layer, gathered.layer);
             EXPECT_EQ(panels.y, gathered.y);
             EXPECT_EQ(panels.dx, gathered.dx);
@@ -71,17 +78,17 @@ TEST_F(CudaProducts, PanelsGiveTheBitsOfGathering) {
     }
 }
 
-TEST_F(CudaProducts, EveryPanelBlockGivesTheBitsOfGathering) {
+TEST_F(CudaMachines, EveryPanelBlockGivesTheBitsOfGathering) {
     const Shape shape{90, 300, 0.1, 150};
     TestRandom random(1);
     const Layer layer = test_layer(shape, Relu{}, 1, random);
-    const Trained gathered = train(layer, shape.batch, with(Spmm::gather, shape.batch));
+    const Trained gathered = train("cuda_on_host", layer, shape.batch, with(Spmm::gather, shape.batch));
     for (const int multiprocessors : {1, 4, 8, 30}) {  // fewer are filled by larger blocks
         cuda_on_host::Machine machine;
         machine.multiprocessors = multiprocessors;
         cuda_on_host::set_machine(machine);
         SCOPED_TRACE(multiprocessors);
-        const Trained panels = train(layer, shape.batch, with(Spmm::panel, shape.batch));
+        const Trained panels = train("cuda_on_host", layer, shape.batch, with(Spmm::panel, shape.batch));
         expect_identical(panels.layer, gathered.layer);
         EXPECT_EQ(panels.y, gathered.y);
         EXPECT_EQ(panels.dx, gathered.dx);
@@ -89,13 +96,13 @@ TEST_F(CudaProducts, EveryPanelBlockGivesTheBitsOfGathering) {
 }
 
 /// The numbers of gathering, but for rounding.
-void expect_close_to_gathering(Spmm spmm, Index planned_batch, bool remove) {
+void expect_close_to_gathering(const std::string& name, Spmm spmm, Index planned_batch, bool remove) {
     for (const Shape& shape : shapes()) {
         SCOPED_TRACE(printed(shape));
         TestRandom random(1);
         const Layer layer = test_layer(shape, Tanh{}, 1, random);
-        const Trained gathered = train(layer, shape.batch, with(Spmm::gather, shape.batch), remove);
-        const Trained found = train(layer, shape.batch, with(spmm, planned_batch), remove);
+        const Trained gathered = train(name, layer, shape.batch, with(Spmm::gather, shape.batch), remove);
+        const Trained found = train(name, layer, shape.batch, with(spmm, planned_batch), remove);
         const auto doubles = [](const std::vector<float>& values) {
             return std::vector<double>(values.begin(), values.end());
         };
@@ -109,22 +116,22 @@ void expect_close_to_gathering(Spmm spmm, Index planned_batch, bool remove) {
     }
 }
 
-TEST_F(CudaProducts, CoordinatesDifferByRoundingOnly) {
-    expect_close_to_gathering(Spmm::coo, 1, false);  // made for one tile, used with what comes
-    expect_close_to_gathering(Spmm::coo, 200, true);
+TEST_P(CudaProducts, CoordinatesDifferByRoundingOnly) {
+    expect_close_to_gathering(GetParam(), Spmm::coo, 1, false);  // made for one tile, used with what comes
+    expect_close_to_gathering(GetParam(), Spmm::coo, 200, true);
 }
 
-TEST_F(CudaProducts, TheLibraryDiffersByRoundingOnly) {
-    expect_close_to_gathering(Spmm::cusparse, 128, false);
-    expect_close_to_gathering(Spmm::cusparse, 128, true);
+TEST_P(CudaProducts, TheLibraryDiffersByRoundingOnly) {
+    expect_close_to_gathering(GetParam(), Spmm::cusparse, 128, false);
+    expect_close_to_gathering(GetParam(), Spmm::cusparse, 128, true);
 }
 
-TEST_F(CudaProducts, TheFirstLayerNeedsNoInputGradient) {
+TEST_P(CudaProducts, TheFirstLayerNeedsNoInputGradient) {
     TestRandom random(1);
     const Layer layer = test_layer({40, 30, 0.3, 20}, Relu{}, 1, random);
     std::vector<float> weights;
     for (const Spmm spmm : {Spmm::gather, Spmm::panel, Spmm::coo, Spmm::cusparse}) {
-        const auto backend = backend_for_test("cuda_on_host", 1);
+        const auto backend = backend_for_test(GetParam(), 1);
         const auto device = backend->load(layer, {false, Momentum{0.5F}, spmm, 20});
         TestRandom values(2);
         const DeviceMatrix x(*backend, random_matrix(40, 20, 1, values));
@@ -143,7 +150,7 @@ TEST_F(CudaProducts, TheFirstLayerNeedsNoInputGradient) {
     }
 }
 
-TEST_F(CudaProducts, TheChoiceByShapeIsTaken) {
+TEST_F(CudaMachines, TheChoiceByShapeIsTaken) {
     cuda_on_host::Machine machine;
     machine.multiprocessors = 1;  // which panels fill
     cuda_on_host::set_machine(machine);

@@ -40,6 +40,23 @@ TEST_P(CudaTraining, GraphsChangeNoBit) {
     }
 }
 
+/// The strongest proof there is, and a cheap one: nothing here depends on the processor. (The library's products round
+/// otherwise.) Evolution within replayed programs is part of it.
+TEST_P(CudaTraining, GivesTheBitsOfTheSameSourcesRunOnTheCpu) {
+    const DataSet data = small_data();
+    for (const Spmm spmm : {Spmm::gather, Spmm::panel, Spmm::coo}) {
+        for (const bool graph : {true, false}) {
+            SCOPED_TRACE(std::to_string(static_cast<int>(spmm)) + (graph ? " as graphs" : ""));
+            Experiment experiment = small_experiment(data);
+            experiment.spmm = spmm;
+            CudaOptions plain;
+            plain.graph = 0;
+            const auto here = backend_for_test("cuda_on_host", 1, plain);
+            expect_same(train(*make(graph), experiment, data), train(*here, experiment, data));
+        }
+    }
+}
+
 TEST_P(CudaTraining, TheSameRunTwiceGivesTheSameBits) {
     const DataSet data = small_data();
     Experiment experiment = small_experiment(data);

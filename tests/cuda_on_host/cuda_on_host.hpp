@@ -281,12 +281,15 @@ struct CUstream_st;
 namespace cuda_on_host {
 /// A kernel's turn on a stream (runtime/runtime.cpp).
 void enqueue(CUstream_st* stream, std::function<void()> work);
+/// Whether no device would take such a launch; cudaGetLastError then says so.
+bool refuses_launch(const void* kernel, dim3 grid, dim3 block, std::size_t shared_bytes);
 }  // namespace cuda_on_host
 
 /// kernel<<<grid, block, shared_bytes, stream>>>(arguments...), run when the stream's turn comes.
 template <class... Parameters>
 void enqueue_kernel(CUstream_st* stream, void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared_bytes,
                     std::type_identity_t<Parameters>... arguments) {
+    if (cuda_on_host::refuses_launch(reinterpret_cast<const void*>(kernel), grid, block, shared_bytes)) return;
     cuda_on_host::enqueue(stream,
                           [=] { cuda_on_host::launch(kernel, grid, block, shared_bytes, Parameters(arguments)...); });
 }

@@ -8,6 +8,8 @@ if nvidia-smi >/dev/null 2>&1; then
 fi
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
+# Its libraries are found where the toolkit is in no configuration of the loader's.
+readelf -d "$1" | grep -q 'R.*PATH.*/' || { echo "gpu_probe_test: it has no run path" >&2; exit 1; }
 code=0
 "$1" >"$scratch/out" 2>"$scratch/err" || code=$?
 ((code == 6)) || { echo "gpu_probe_test: exit status $code instead of 6" >&2; cat "$scratch/err" >&2; exit 1; }

@@ -74,10 +74,10 @@ struct CutSortedKeys {
     }
 };
 
-struct TakeSecond {
-    template <class T>
-    ESPALIER_HOST_DEVICE T operator()(const T& /*first*/, const T& second) const {
-        return second;
+/// Of a cut and one of nothing, PruneCut{}, the cut, in whichever order a reduction brings them.
+struct EitherCut {
+    ESPALIER_HOST_DEVICE PruneCut operator()(const PruneCut& one, const PruneCut& other) const {
+        return one.quota[0] > 0 || one.quota[1] > 0 ? one : other;
     }
 };
 

@@ -59,7 +59,7 @@ PruneCut cut_by_sorting(const Policy& policy, Scratch& scratch, const float* wei
     thrust::sort(policy, keys, keys + count);
     const thrust::counting_iterator<int> once(0);
     return thrust::transform_reduce(policy, once, once + 1, detail::CutSortedKeys{keys, count, order, zeta}, PruneCut{},
-                                    detail::TakeSecond{});
+                                    detail::EitherCut{});
 }
 
 /// The cut with its surplus of ties resolved: those in the first slots go. `scratch_slots` has room for `count`.

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <type_traits>
 
 #include "espalier/common/evolve.hpp"
@@ -132,14 +133,16 @@ struct FirstOfItsKey {
 template <class Key, class Policy, class Scratch, class Sequence>
 void first_distinct(const Policy& policy, Scratch& scratch, const Sequence& sequence, EdgeIndex count, Key* ranks) {
     EdgeIndex held = 0;
-    const EdgeIndex most = 3 * count + 64;
+    constexpr std::uint64_t countable = std::numeric_limits<EdgeIndex>::max();
+    const auto most = static_cast<EdgeIndex>(std::min(countable, 3 * std::uint64_t{count} + 64));
     auto* keys = scratch.template take<Key>(most);
     auto* order = scratch.template take<EdgeIndex>(most);
     auto* distinct = scratch.template take<Key>(most);
     auto* distinct_order = scratch.template take<EdgeIndex>(most);
     const thrust::counting_iterator<EdgeIndex> places(0);
     for (std::uint64_t next = 0; held < count;) {
-        const EdgeIndex batch = 2 * (count - held) + 64;
+        const auto batch =
+            static_cast<EdgeIndex>(std::min(std::uint64_t{most - held}, 2 * std::uint64_t{count - held} + 64));
         thrust::copy(policy, ranks, ranks + held, keys);
         const thrust::counting_iterator<std::uint64_t> candidates(next);
         thrust::transform(policy, candidates, candidates + batch, keys + held, sequence);

@@ -1,18 +1,21 @@
 #include "runtime.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <map>
 #include <memory>
 #include <set>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "block.hpp"
 #include "cuda_on_host.hpp"
-#include "guarded_memory.hpp"
+#include "library_stream.hpp"
+#include "protected_memory.hpp"
 
 using Work = std::vector<std::function<void()>>;
 
@@ -23,6 +26,7 @@ struct CUgraphExec_st {
     Work work;
 };
 struct CUstream_st {
+    cuda_on_host::LibraryStream library;  // first: all that the libraries know
     Work queue;
     std::unique_ptr<CUgraph_st> capturing;
     bool invalidated = false;  // something that no graph can hold was asked for during the capture
@@ -35,19 +39,61 @@ void flush(cudaStream_t stream);
 
 namespace {
 
+Machine machine_of_environment();
+
 struct Runtime {
-    Machine machine;
+    Machine machine = machine_of_environment();
+    int current_device = 0;
     Counts counts;
-    std::int64_t fail_after = -1;
-    bool keep_failing = false;
-    std::map<void*, GuardedMemory> memory;
+    std::int64_t fail_after = machine.fail_after;
+    bool keep_failing = true;
+    std::map<void*, ProtectedMemory> memory;
     std::set<CUstream_st*> streams;
     cudaError_t last_error = cudaSuccess;
 };
 
 Runtime& runtime() {
-    static Runtime instance;
-    return instance;
+    static auto* const instance = new Runtime;  // asked for until the very end
+    return *instance;
+}
+
+/// The machine that CUDA_ON_HOST describes (runtime.hpp).
+Machine machine_of_environment() {
+    Machine machine;
+    const char* const text = std::getenv("CUDA_ON_HOST");
+    std::istringstream words(text != nullptr ? text : "");
+    for (std::string word; words >> word;) {
+        const std::string name = word.substr(0, word.find('='));
+        const auto value = std::strtoull(word.c_str() + std::min(word.size(), name.size() + 1), nullptr, 10);
+        if (name == "devices") machine.num_devices = static_cast<int>(value);
+        if (name == "multiprocessors") machine.multiprocessors = static_cast<int>(value);
+        if (name == "shared") machine.shared_bytes = value;
+        if (name == "memory") machine.memory_bytes = value;
+        if (name == "kernel_error") machine.kernel_error = static_cast<cudaError_t>(value);
+        if (name == "device_count_error") machine.device_count_error = static_cast<cudaError_t>(value);
+        if (name == "driver") machine.driver_version = static_cast<int>(value);
+        if (name == "graph_error") machine.graph_error = static_cast<cudaError_t>(value);
+        if (name == "break_after") machine.break_after = value;
+        if (name == "fail_after") machine.fail_after = static_cast<std::int64_t>(value);
+    }
+    if (machine.num_devices > 1) machine.more.resize(static_cast<std::size_t>(machine.num_devices) - 1, machine);
+    return machine;
+}
+
+int num_devices() {
+    const Machine& machine = runtime().machine;
+    return machine.num_devices == 0 ? 0 : 1 + static_cast<int>(machine.more.size());
+}
+const Device& device(int number) {
+    const Machine& machine = runtime().machine;
+    return number == 0 ? machine : machine.more.at(static_cast<std::size_t>(number) - 1);
+}
+const Device& current_device() { return device(runtime().current_device); }
+
+/// A device that broke stays so.
+bool is_broken() {
+    const std::uint64_t most = runtime().machine.break_after;
+    return most > 0 && runtime().counts.kernels >= most;
 }
 
 cudaError_t failed(cudaError_t error) {
@@ -74,16 +120,22 @@ bool allocation_fails() {
     return true;
 }
 
-/// The block of memory that holds all of [address, address + bytes).
-const GuardedMemory& block_of(const void* address, std::size_t bytes) {
+/// Whether [address, address + bytes) is within one block of memory that cudaMalloc gave.
+bool is_device_memory(const void* address, std::size_t bytes) {
     auto& memory = runtime().memory;
     const auto* first = static_cast<const std::byte*>(address);
-    auto after = memory.upper_bound(const_cast<void*>(address));
-    if (after == memory.begin()) fail("a copy or fill of memory that is not the device's");
-    const GuardedMemory& block = std::prev(after)->second;
-    const auto* begin = static_cast<const std::byte*>(block.data());
-    if (first + bytes > begin + block.bytes()) fail("a copy or fill that is not within one block of device memory");
-    return block;
+    const auto after = memory.upper_bound(const_cast<void*>(address));
+    if (after == memory.begin()) return false;
+    const ProtectedMemory& block = std::prev(after)->second;
+    const auto* end = static_cast<const std::byte*>(block.data()) + block.bytes();
+    return first < end && bytes <= static_cast<std::size_t>(end - first);
+}
+void require_device_memory(const void* address, std::size_t bytes) {
+    if (bytes == 0) fail("a copy or fill of no bytes");
+    if (!is_device_memory(address, bytes)) fail("a copy or fill that is not within one block of device memory");
+}
+void require_host_memory(const void* address) {
+    if (address == nullptr || is_device_memory(address, 1)) fail("a copy from or to memory that is not the host's");
 }
 
 void put(CUstream_st* stream, std::function<void()> work) {
@@ -96,7 +148,10 @@ void wait_for_all() {
 
 }  // namespace
 
-void set_machine(const Machine& machine) { runtime().machine = machine; }
+void set_machine(const Machine& machine) {
+    runtime().machine = machine;
+    runtime().current_device = 0;
+}
 Counts counts() { return runtime().counts; }
 void count_afresh() {
     Counts& counts = runtime().counts;
@@ -128,35 +183,70 @@ void flush(cudaStream_t stream) {
     if (stream->capturing != nullptr) fail("a wait for a stream whose work is being captured");
     Work work;
     work.swap(stream->queue);
-    for (const auto& each : work) each();
+    const DeviceAccess access;
+    for (const auto& each : work) {
+        if (is_broken()) return;  // what was queued behind is lost
+        each();
+    }
+}
+
+bool device_is_broken() { return is_broken(); }
+
+bool refuses_launch(const void* kernel, dim3 grid, dim3 block, std::size_t shared_bytes) {
+    const auto allowed = shared_limits().find(kernel);
+    const std::size_t shared_limit = allowed == shared_limits().end() ? default_shared_limit : allowed->second;
+    const std::uint64_t threads = std::uint64_t{block.x} * block.y * block.z;
+    const bool fits = grid.x > 0 && grid.y > 0 && grid.z > 0 && grid.x <= 0x7fffffffU && grid.y <= 65535 &&
+                      grid.z <= 65535 && threads > 0 && threads <= 1024 && block.z <= 64;
+    if (fits && shared_bytes <= shared_limit) return false;
+    failed(fits ? cudaErrorInvalidValue : cudaErrorInvalidConfiguration);
+    return true;
 }
 
 }  // namespace cuda_on_host
 
 using cuda_on_host::runtime;
 
+namespace {
+/// What every call on a broken device gives.
+constexpr cudaError_t broken = cudaErrorLaunchFailure;
+}  // namespace
+
 cudaError_t cudaGetDeviceCount(int* count) {
     const auto& machine = runtime().machine;
-    *count = machine.device_count_error == cudaSuccess ? machine.num_devices : 0;
+    *count = machine.device_count_error == cudaSuccess ? cuda_on_host::num_devices() : 0;
     return cuda_on_host::failed(machine.device_count_error);
 }
 
 cudaError_t cudaSetDevice(int device) {
-    return device < runtime().machine.num_devices ? cudaSuccess : cudaErrorInvalidDevice;
+    if (device < 0 || device >= cuda_on_host::num_devices()) return cuda_on_host::failed(cudaErrorInvalidDevice);
+    runtime().current_device = device;
+    return cudaSuccess;
 }
 
-cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int /*device*/) {
+cudaError_t cudaGetDevice(int* device) {
+    *device = runtime().current_device;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
+    if (device < 0 || device >= cuda_on_host::num_devices()) return cuda_on_host::failed(cudaErrorInvalidDevice);
+    const cuda_on_host::Device& of = cuda_on_host::device(device);
     *properties = {};
     std::strcpy(properties->name, "host-executed device");
-    properties->totalGlobalMem = runtime().machine.memory_bytes;
-    properties->major = 9;
-    properties->multiProcessorCount = runtime().machine.multiprocessors;
-    properties->sharedMemPerBlockOptin = cuda_on_host::largest_shared_limit;
+    properties->totalGlobalMem = of.memory_bytes;
+    properties->major = of.major;
+    properties->minor = of.minor;
+    properties->multiProcessorCount = of.multiprocessors;
+    properties->sharedMemPerBlockOptin = of.shared_bytes;
     return cudaSuccess;
 }
 
 cudaError_t cudaFuncSetAttribute(const void* function, cudaFuncAttribute /*attribute*/, int value) {
-    if (value < 0 || static_cast<std::size_t>(value) > cuda_on_host::largest_shared_limit) return cudaErrorInvalidValue;
+    if (cuda_on_host::is_broken()) return cuda_on_host::failed(broken);
+    if (value < 0 || static_cast<std::size_t>(value) > cuda_on_host::current_device().shared_bytes) {
+        return cuda_on_host::failed(cudaErrorInvalidValue);
+    }
     cuda_on_host::shared_limits()[function] = static_cast<std::size_t>(value);
     return cudaSuccess;
 }
@@ -173,10 +263,13 @@ cudaError_t cudaRuntimeGetVersion(int* version) {
 
 cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* /*function*/) {
     *attributes = {90};
-    return cuda_on_host::failed(runtime().machine.kernel_error);
+    return cuda_on_host::failed(cuda_on_host::current_device().kernel_error);
 }
 
-cudaError_t cudaGetLastError() { return std::exchange(runtime().last_error, cudaSuccess); }
+cudaError_t cudaGetLastError() {
+    const cudaError_t error = std::exchange(runtime().last_error, cudaSuccess);
+    return cuda_on_host::is_broken() ? broken : error;
+}
 
 const char* cudaGetErrorName(cudaError_t error) {
     switch (error) {
@@ -190,6 +283,12 @@ const char* cudaGetErrorName(cudaError_t error) {
             return "cudaErrorNoDevice";
         case cudaErrorNoKernelImageForDevice:
             return "cudaErrorNoKernelImageForDevice";
+        case cudaErrorInvalidConfiguration:
+            return "cudaErrorInvalidConfiguration";
+        case cudaErrorInvalidValue:
+            return "cudaErrorInvalidValue";
+        case cudaErrorLaunchFailure:
+            return "cudaErrorLaunchFailure";
         default:
             return "cudaErrorOfAnotherKind";
     }
@@ -201,13 +300,15 @@ const char* cudaGetErrorString(cudaError_t error) {
 
 cudaError_t cudaMalloc(void** memory, std::size_t bytes) {
     auto& all = runtime();
+    if (cuda_on_host::is_broken()) return cuda_on_host::failed(broken);
     if (cuda_on_host::capturing()) return cuda_on_host::failed(cudaErrorStreamCaptureUnsupported);
-    if (all.counts.live_bytes + bytes > all.machine.memory_bytes || cuda_on_host::allocation_fails()) {
+    if (all.counts.live_bytes + bytes > cuda_on_host::current_device().memory_bytes ||
+        cuda_on_host::allocation_fails()) {
         return cuda_on_host::failed(cudaErrorMemoryAllocation);
     }
     *memory = nullptr;
     if (bytes == 0) return cudaSuccess;
-    cuda_on_host::GuardedMemory block(bytes, "device memory");
+    cuda_on_host::ProtectedMemory block(bytes);
     *memory = block.data();
     all.memory.emplace(*memory, std::move(block));
     ++all.counts.allocations;
@@ -220,6 +321,14 @@ cudaError_t cudaMalloc(void** memory, std::size_t bytes) {
 cudaError_t cudaFree(void* memory) {
     if (memory == nullptr) return cudaSuccess;
     auto& all = runtime();
+    if (cuda_on_host::is_broken()) {  // freed all the same, so that tests can count
+        const auto lost = all.memory.find(memory);
+        if (lost == all.memory.end()) return cuda_on_host::failed(broken);
+        --all.counts.live_allocations;
+        all.counts.live_bytes -= lost->second.bytes();
+        all.memory.erase(lost);
+        return cuda_on_host::failed(broken);
+    }
     if (cuda_on_host::capturing()) return cuda_on_host::failed(cudaErrorStreamCaptureUnsupported);
     cuda_on_host::wait_for_all();
     const auto found = all.memory.find(memory);
@@ -232,53 +341,70 @@ cudaError_t cudaFree(void* memory) {
 }
 
 cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
-    *total = runtime().machine.memory_bytes;
+    if (cuda_on_host::is_broken()) return cuda_on_host::failed(broken);
+    *total = cuda_on_host::current_device().memory_bytes;
     *free = *total - runtime().counts.live_bytes;
     return cudaSuccess;
 }
 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
-    if (bytes == 0) return cudaSuccess;
-    cuda_on_host::put(stream, [=] {
-        if (kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice) cuda_on_host::block_of(to, bytes);
-        if (kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice) cuda_on_host::block_of(from, bytes);
-        std::memcpy(to, from, bytes);
-    });
+    if (cuda_on_host::is_broken()) return cuda_on_host::failed(broken);
+    const bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
+    const bool from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
+    to_device ? cuda_on_host::require_device_memory(to, bytes) : cuda_on_host::require_host_memory(to);
+    from_device ? cuda_on_host::require_device_memory(from, bytes) : cuda_on_host::require_host_memory(from);
+    const auto* const source = static_cast<const std::byte*>(from);
+    const auto* const target = static_cast<const std::byte*>(to);
+    if (source < target + bytes && target < source + bytes) cuda_on_host::fail("a copy onto itself");
+    if (to_device != from_device && cuda_on_host::capturing()) {  // the host's memory would be read at each replay
+        return cuda_on_host::failed(cudaErrorStreamCaptureUnsupported);
+    }
+    cuda_on_host::put(stream, [=] { std::memcpy(to, from, bytes); });
     return cudaSuccess;
 }
 
 cudaError_t cudaMemsetAsync(void* memory, int value, std::size_t bytes, cudaStream_t stream) {
-    if (bytes == 0) return cudaSuccess;
-    cuda_on_host::put(stream, [=] {
-        cuda_on_host::block_of(memory, bytes);
-        std::memset(memory, value, bytes);
-    });
+    if (cuda_on_host::is_broken()) return cuda_on_host::failed(broken);
+    cuda_on_host::require_device_memory(memory, bytes);
+    cuda_on_host::put(stream, [=] { std::memset(memory, value, bytes); });
     return cudaSuccess;
 }
 
+void note_scratch_returned(void* memory, std::size_t bytes, cudaStream_t stream) {
+    if (!cuda_on_host::is_broken()) cuda_on_host::put(stream, [=] { std::memset(memory, 0xa5, bytes); });
+}
+
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned /*flags*/) {
-    *stream = new CUstream_st;
+    if (cuda_on_host::is_broken()) return cuda_on_host::failed(broken);
+    *stream = new CUstream_st{{&cuda_on_host::enqueue, [](CUstream_st* asked) { return asked->capturing != nullptr; },
+                               &cuda_on_host::is_device_memory},
+                              {},
+                              nullptr,
+                              false};
     runtime().streams.insert(*stream);
     ++runtime().counts.live_streams;
     return cudaSuccess;
 }
 
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+    if (cuda_on_host::capturing()) return cuda_on_host::failed(cudaErrorStreamCaptureUnsupported);
     cuda_on_host::flush(stream);
     runtime().streams.erase(stream);
     delete stream;
     --runtime().counts.live_streams;
-    return cudaSuccess;
+    return cuda_on_host::is_broken() ? cuda_on_host::failed(broken) : cudaSuccess;
 }
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+    if (cuda_on_host::is_broken()) return cuda_on_host::failed(broken);
     if (cuda_on_host::capturing()) return cuda_on_host::failed(cudaErrorStreamCaptureUnsupported);
     ++runtime().counts.waits;
     cuda_on_host::flush(stream);
-    return cudaSuccess;
+    return cuda_on_host::is_broken() ? cuda_on_host::failed(broken) : cudaSuccess;
 }
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode /*mode*/) {
+    if (cuda_on_host::is_broken()) return cuda_on_host::failed(broken);
     if (stream->capturing != nullptr) return cuda_on_host::failed(cudaErrorStreamCaptureUnsupported);
     stream->capturing = std::make_unique<CUgraph_st>();
     stream->invalidated = false;
@@ -297,6 +423,8 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
 }
 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long /*flags*/) {
+    if (cuda_on_host::is_broken()) return cuda_on_host::failed(broken);
+    if (runtime().machine.graph_error != cudaSuccess) return cuda_on_host::failed(runtime().machine.graph_error);
     if (cuda_on_host::allocation_fails()) return cuda_on_host::failed(cudaErrorMemoryAllocation);
     *executable = new CUgraphExec_st{graph->work};
     ++runtime().counts.live_graphs;
@@ -316,6 +444,8 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
 }
 
 cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
+    if (cuda_on_host::is_broken()) return cuda_on_host::failed(broken);
+    if (stream->capturing != nullptr) return cuda_on_host::failed(cudaErrorStreamCaptureUnsupported);
     ++runtime().counts.graph_launches;
     for (const auto& each : executable->work) cuda_on_host::put(stream, each);
     return cudaSuccess;

@@ -1,23 +1,37 @@
 // What a test can set and see of the runtime that stands in for CUDA's (runtime.cpp). Work queued on a stream runs when
-// somebody waits for it, so a missing wait reads stale data; device memory is guarded and starts as 0xFF.
+// somebody waits for it, so a missing wait reads stale data; device memory begins as 0xFF, holds 0xA5 once it is given
+// back as scratch, and is out of the host's reach. Programs that are not tests set the machine by the environment:
+// CUDA_ON_HOST="devices=2 multiprocessors=20 shared=65536 memory=1000000 driver=12020 device_count_error=35
+// kernel_error=209 graph_error=2 break_after=17 fail_after=5", any of them.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "cuda_calls.hpp"
 
 namespace cuda_on_host {
 
-/// The machine that the runtime tells of.
-struct Machine {
+struct Device {
+    int major = 9;
+    int minor = 0;
+    int multiprocessors = 132;
+    std::size_t shared_bytes = std::size_t{227} << 10;  // that a block may ask for
+    std::size_t memory_bytes = std::size_t{4} << 30;
+    cudaError_t kernel_error = cudaSuccess;  // what asking for a kernel's attributes gives
+};
+
+/// The machine that the runtime tells of: a first device and `more`.
+struct Machine : Device {
     cudaError_t device_count_error = cudaSuccess;  // of cudaGetDeviceCount
-    int num_devices = 1;
+    int num_devices = 1;                           // 0: none at all
+    std::vector<Device> more;
     int driver_version = 13000;  // 0: no driver
     int runtime_version = 13000;
-    cudaError_t kernel_error = cudaSuccess;           // what asking for a kernel's attributes gives
-    std::size_t memory_bytes = std::size_t{4} << 30;  // of the device
-    int multiprocessors = 132;
+    cudaError_t graph_error = cudaSuccess;  // of cudaGraphInstantiate
+    std::uint64_t break_after = 0;          // kernels, after which every call fails; 0: never
+    std::int64_t fail_after = -1;           // of the environment: allocations, after which none succeeds
 };
 void set_machine(const Machine& machine);
 

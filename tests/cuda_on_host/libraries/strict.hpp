@@ -1,0 +1,29 @@
+// How the stand-ins of CUDA's libraries refuse: what the real ones document as an error is its status, what they leave
+// undefined ends the program with a sentence.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+
+#include "library_stream.hpp"
+
+namespace cuda_on_host {
+
+inline void require(bool good, const char* what) {
+    if (good) return;
+    std::fprintf(stderr, "a stand-in of CUDA's libraries: %s\n", what);
+    std::abort();
+}
+
+inline bool is_aligned(const void* address) { return reinterpret_cast<std::uintptr_t>(address) % 16 == 0; }
+
+/// `count` elements at `address` are device memory, aligned as the libraries' fast paths want it.
+template <class T>
+void require_array(CUstream_st* stream, const T* address, std::size_t count, const char* what) {
+    require(is_aligned(address), what);
+    require(library_stream(stream).is_device_memory(address, count * sizeof(T)), what);
+}
+
+}  // namespace cuda_on_host

@@ -1,0 +1,1 @@
+// A module made of one archive needs a source of its own.

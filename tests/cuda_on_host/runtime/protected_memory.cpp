@@ -1,0 +1,91 @@
+#include "protected_memory.hpp"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+#include <new>
+#include <string>
+#include <utility>
+
+#include "fiber.hpp"
+#include "guarded_memory.hpp"
+#include "watch.hpp"
+
+extern "C" {
+// address sanitizer's, where it is there
+__attribute__((weak)) void __asan_poison_memory_region(const void* memory, std::size_t bytes);
+__attribute__((weak)) void __asan_unpoison_memory_region(const void* memory, std::size_t bytes);
+}
+
+namespace cuda_on_host {
+namespace {
+
+constexpr std::size_t page = 4096;
+constexpr std::size_t alignment = 256;
+constexpr std::byte canary{0xa5};
+
+constexpr std::size_t rounded_up(std::size_t bytes, std::size_t step) { return (bytes + step - 1) / step * step; }
+
+/// All there are: where their pages begin, how many bytes.
+std::map<std::byte*, std::size_t>& all_pages() {
+    static auto* const all = new std::map<std::byte*, std::size_t>;  // may be asked for until the very end
+    return *all;
+}
+int num_accesses = 0;
+
+void protect_all(int protection) {
+    for (const auto& [pages, bytes] : all_pages()) mprotect(pages, bytes, protection);
+}
+
+}  // namespace
+
+ProtectedMemory::ProtectedMemory(std::size_t bytes)
+    : page_bytes_(rounded_up(std::max<std::size_t>(bytes, 1), page)), bytes_(bytes) {
+    void* const mapped =
+        mmap(nullptr, page_bytes_ + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (mapped == MAP_FAILED) throw std::bad_alloc();
+    pages_ = static_cast<std::byte*>(mapped) + page;
+    mprotect(pages_, page_bytes_, PROT_READ | PROT_WRITE);
+    data_ = pages_ + page_bytes_ - rounded_up(std::max<std::size_t>(bytes, 1), alignment);
+    std::memset(pages_, 0xff, page_bytes_);
+    std::memset(data_ + bytes_, static_cast<int>(canary),
+                static_cast<std::size_t>(pages_ + page_bytes_ - data_) - bytes_);
+    if (has_address_sanitizer()) {
+        __asan_poison_memory_region(data_ + bytes_, static_cast<std::size_t>(pages_ + page_bytes_ - data_) - bytes_);
+    }
+    watch::fresh(data_, bytes_);
+    if (num_accesses == 0) mprotect(pages_, page_bytes_, PROT_NONE);
+    all_pages().emplace(pages_, page_bytes_);
+}
+
+ProtectedMemory::ProtectedMemory(ProtectedMemory&& other) noexcept
+    : pages_(std::exchange(other.pages_, nullptr)),
+      page_bytes_(other.page_bytes_),
+      data_(std::exchange(other.data_, nullptr)),
+      bytes_(other.bytes_) {}
+
+ProtectedMemory::~ProtectedMemory() {
+    if (pages_ == nullptr) return;
+    all_pages().erase(pages_);
+    if (has_address_sanitizer()) __asan_unpoison_memory_region(pages_, page_bytes_);
+    munmap(pages_ - page, page_bytes_ + 2 * page);
+}
+
+void ProtectedMemory::check() const {
+    if (has_address_sanitizer()) return;
+    const DeviceAccess access;
+    const auto intact = [](std::byte each) { return each == canary; };
+    if (std::all_of(data_ + bytes_, pages_ + page_bytes_, intact)) return;
+    throw Fault("device memory: something was written past its " + std::to_string(bytes_) + " bytes");
+}
+
+DeviceAccess::DeviceAccess() {
+    if (num_accesses++ == 0) protect_all(PROT_READ | PROT_WRITE);
+}
+DeviceAccess::~DeviceAccess() {
+    if (--num_accesses == 0) protect_all(PROT_NONE);
+}
+
+}  // namespace cuda_on_host

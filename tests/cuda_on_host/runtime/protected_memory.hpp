@@ -1,0 +1,42 @@
+// Memory of the host-executed device: the host's own code can neither read nor write it, only what a stream has queued
+// and Thrust's algorithms can. Anything else is a segmentation fault, as on a device.
+#pragma once
+
+#include <cstddef>
+
+namespace cuda_on_host {
+
+/// Aligned to 256 bytes, filled with 0xFF, an unmapped page before and after. A write into the bytes between the end
+/// and that page is address sanitizer's to find or, in its absence, check()'s.
+class ProtectedMemory {
+public:
+    /// Throws std::bad_alloc.
+    explicit ProtectedMemory(std::size_t bytes);
+    ProtectedMemory(ProtectedMemory&& other) noexcept;
+    ProtectedMemory(const ProtectedMemory&) = delete;
+    ProtectedMemory& operator=(const ProtectedMemory&) = delete;
+    ProtectedMemory& operator=(ProtectedMemory&&) = delete;
+    ~ProtectedMemory();
+
+    [[nodiscard]] void* data() const { return data_; }
+    [[nodiscard]] std::size_t bytes() const { return bytes_; }
+    /// Throws Fault when something was written past the end.
+    void check() const;
+
+private:
+    std::byte* pages_ = nullptr;  // those that hold the bytes
+    std::size_t page_bytes_ = 0;
+    std::byte* data_ = nullptr;
+    std::size_t bytes_ = 0;
+};
+
+/// While one lives, device memory can be read and written.
+class DeviceAccess {
+public:
+    DeviceAccess();
+    DeviceAccess(const DeviceAccess& /*other*/) : DeviceAccess() {}
+    DeviceAccess& operator=(const DeviceAccess&) = delete;
+    ~DeviceAccess();
+};
+
+}  // namespace cuda_on_host

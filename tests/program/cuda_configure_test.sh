@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Where nvcc does not suit the C++ compiler, knows an architecture no more or lacks a library's headers, the rest is
+# configured all the same and it is said why the module is not built.
+# usage: tests/program/cuda_configure_test.sh SOURCE_FOLDER CXX_COMPILER [NVCC]
+set -euo pipefail
+source=$1 compiler=$2 nvcc=${3-}
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+fail() { echo "cuda_configure_test: $1" >&2; cat "$scratch/log" >&2; exit 1; }
+configure() { # OPTION...: as somebody without the tests would
+    rm -rf "$scratch/build"
+    cmake -S "$source" -B "$scratch/build" "-DCMAKE_CXX_COMPILER=$compiler" -DESPALIER_TESTS=OFF -DESPALIER_BENCH=OFF \
+        "$@" >"$scratch/log" 2>&1
+}
+says() { grep -q "The CUDA module is not built: .*$1" "$scratch/log" || fail "it does not say: $1"; }
+
+# An nvcc as it is beside too new a compiler.
+mkdir "$scratch/bin"
+cat >"$scratch/bin/nvcc" <<'NVCC'
+#!/bin/sh
+echo "host_config.h: error: -- unsupported GNU version! gcc versions later than 13 are not supported!" >&2
+exit 1
+NVCC
+chmod +x "$scratch/bin/nvcc"
+CUDA_PATH=$scratch PATH=$scratch/bin:$PATH configure || fail "an nvcc that fails ended the configuration"
+says "was found and fails with the C++ compiler"
+says "CMAKE_CUDA_HOST_COMPILER"
+grep -rq "was found and fails with the C++ compiler" "$scratch/build" || fail "the program is not told"
+
+if [ -n "$nvcc" ]; then
+    configure "-DCMAKE_CUDA_COMPILER=$nvcc" '-DESPALIER_CUDA_ARCHITECTURES=20;90' ||
+        fail "an architecture of long ago ended the configuration"
+    says "does not compile for 20 of ESPALIER_CUDA_ARCHITECTURES"
+fi
+configure -DESPALIER_CUDA=OFF || fail "without CUDA"
+says "configured without"
+echo "cuda_configure_test: passed"
