@@ -65,8 +65,8 @@ Timing evolution_timing(Backend& backend, DeviceLayer& layer) {
     std::vector<double> seconds;
     for (std::uint32_t event = 0; event < 2 + min_rounds; ++event) {
         const double start = wall_seconds();
-        backend.prune(layer, PruneBySign{}, 0.3);
-        backend.regrow(layer, GrowRandom{}, HeNormal{}, true, 1, 0, event);
+        backend.prune(layer, {PruneBySign{}, 0.3, {1, 0, event}});
+        backend.regrow(layer, {GrowRandom{}, HeNormal{}, true, {1, 0, event}});
         backend.wait();
         if (event >= 2) seconds.push_back(wall_seconds() - start);  // the first allocate
     }
