@@ -8,7 +8,6 @@
 #include "host/formats/output_file.hpp"
 #include "host/report/page.hpp"
 #include "host/run/run_layout.hpp"
-#include "host/run/run_layout.hpp"
 
 namespace espalier {
 namespace {

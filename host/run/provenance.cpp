@@ -7,7 +7,6 @@
 
 #include "espalier/version.hpp"
 #include "host/formats/output_file.hpp"
-#include "espalier/version.hpp"
 #include "host/run/run_layout.hpp"
 
 namespace espalier {
