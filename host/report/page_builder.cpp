@@ -6,6 +6,7 @@
 #include "espalier/error.hpp"
 #include "host/formats/heat_map.hpp"
 #include "host/report/assets.hpp"
+#include "host/system/utf8.hpp"
 #include "espalier/version.hpp"
 
 namespace espalier {
