@@ -5,7 +5,7 @@
 #include <limits>
 
 #include "espalier/error.hpp"
-#include "espalier/backends.hpp"
+#include "host/backends.hpp"
 
 namespace espalier {
 
