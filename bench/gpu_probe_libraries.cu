@@ -6,8 +6,10 @@
 #include <thrust/merge.h>
 #include <thrust/scan.h>
 #include <thrust/sort.h>
+#include <thrust/system/cuda/execution_policy.h>
 
 #include <cstdint>
+#include <map>
 #include <random>
 
 #include "bench/gpu_probe.hpp"
@@ -40,6 +42,58 @@ void scramble(cudaStream_t stream, std::uint32_t* words, std::size_t count, std:
     scramble_kernel<<<1024, 256, 0, stream>>>(words, count, seed);
 }
 
+/// Uniform in (-1, 1): a device multiplies zeros faster than numbers.
+__global__ void fill_kernel(float* values, std::size_t count, std::uint32_t seed) {
+    for (std::size_t i = blockIdx.x * std::size_t{blockDim.x} + threadIdx.x; i < count;
+         i += std::size_t{gridDim.x} * blockDim.x) {
+        std::uint32_t z = static_cast<std::uint32_t>(i) * 2654435761U + seed;
+        z = (z ^ (z >> 16)) * 0x85ebca6bU;
+        z = (z ^ (z >> 13)) * 0xc2b2ae35U;
+        values[i] = static_cast<float>(z >> 8) * (1.0F / 8388608.0F) - 1.0F;
+    }
+}
+/// `count` floats of device memory, filled.
+class Numbers {
+public:
+    Numbers(cudaStream_t stream, std::size_t count, std::uint32_t seed) : memory_(count) {
+        fill_kernel<<<1024, 256, 0, stream>>>(memory_.data(), count, seed);
+    }
+    [[nodiscard]] float* data() const { return memory_.data(); }
+
+private:
+    Memory<float> memory_;
+};
+
+/// Thrust's temporaries from blocks that are kept, as the backend's evolution takes them: cudaMalloc is not what is timed.
+struct Pool {
+    using value_type = char;
+    Pool() = default;
+    Pool(const Pool&) = delete;
+    Pool& operator=(const Pool&) = delete;
+    ~Pool() {
+        for (const auto& [bytes, block] : idle) cudaFree(block);
+    }
+    char* allocate(std::ptrdiff_t bytes) {
+        const auto size = static_cast<std::size_t>(bytes);
+        if (const auto found = idle.lower_bound(size); found != idle.end()) {
+            char* const block = found->second;
+            on_loan[block] = found->first;
+            idle.erase(found);
+            return block;
+        }
+        char* block = nullptr;
+        check(cudaMalloc(&block, size), "cudaMalloc");
+        on_loan[block] = size;
+        return block;
+    }
+    void deallocate(char* block, std::size_t /*bytes*/) {
+        idle.emplace(on_loan.at(block), block);
+        on_loan.erase(block);
+    }
+    std::multimap<std::size_t, char*> idle;
+    std::map<char*, std::size_t> on_loan;
+};
+
 struct IsEven {
     __host__ __device__ bool operator()(std::uint32_t word) const { return word % 2 == 0; }
 };
@@ -47,7 +101,8 @@ struct IsEven {
 double seconds_less(double whole, double part) { return whole > part ? whole - part : whole; }
 
 void sort_rates(cudaStream_t stream, Report& report, std::size_t count, const std::string& size) {
-    const auto policy = thrust::cuda::par.on(stream);
+    Pool pool;
+    const auto policy = thrust::cuda::par_nosync(pool).on(stream);
     const Memory<std::uint32_t> keys(count);
     const Memory<std::uint32_t> values(count);
     const Memory<std::uint32_t> merged(count * 2);
@@ -101,8 +156,8 @@ void dense_rates(cudaStream_t stream, Report& report) {
     check(cublasSetStream(handle, stream), "cublasSetStream");
     for (const int n : {4096, 16384}) {
         for (const int batch : {128, 1024}) {
-            const Memory<float> w(static_cast<std::size_t>(n) * n);
-            const Memory<float> x(static_cast<std::size_t>(n) * batch);
+            const Numbers w(stream, static_cast<std::size_t>(n) * n, 1);
+            const Numbers x(stream, static_cast<std::size_t>(n) * batch, 2);
             const Memory<float> y(static_cast<std::size_t>(n) * batch);
             const float one = 1;
             const float zero = 0;
@@ -142,10 +197,10 @@ void sparse_rate(cudaStream_t stream, Report& report, cusparseHandle_t handle, i
     const auto edges = static_cast<std::int64_t>(csr.column.size());
     Memory<std::int32_t> start(csr.start.size());
     Memory<std::int32_t> column(csr.column.size());
-    const Memory<float> weight(csr.column.size());
+    const Numbers weight(stream, csr.column.size(), 3);
     start.upload(csr.start);
     column.upload(csr.column);
-    const Memory<float> x(static_cast<std::size_t>(n) * batch);
+    const Numbers x(stream, static_cast<std::size_t>(n) * batch, 4);
     const Memory<float> y(static_cast<std::size_t>(n) * batch);
     cusparseSpMatDescr_t matrix = nullptr;
     cusparseDnMatDescr_t in = nullptr;
