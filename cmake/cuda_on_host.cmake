@@ -30,7 +30,8 @@ foreach(source IN LISTS cuda_device_sources)
   list(APPEND wrapped_sources ${wrapped})
 endforeach()
 add_library(espalier_cuda_on_host STATIC ${cuda_sources} ${wrapped_sources} ${kernel_engine_sources}
-  tests/cuda_on_host/no_watch.cpp tests/cuda_on_host/runtime/runtime.cpp tests/cuda_on_host/runtime/protected_memory.cpp)
+  tests/cuda_on_host/no_watch.cpp tests/cuda_on_host/runtime/runtime.cpp tests/cuda_on_host/runtime/protected_memory.cpp
+  tests/cuda_on_host/runtime/machine.cpp)
 set_target_properties(espalier_cuda_on_host PROPERTIES UNITY_BUILD ${ESPALIER_UNITY} UNITY_BUILD_BATCH_SIZE 8
   POSITION_INDEPENDENT_CODE ON)
 target_include_directories(espalier_cuda_on_host BEFORE PRIVATE ${on_host_folders} include .)

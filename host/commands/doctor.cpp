@@ -50,8 +50,8 @@ nlohmann::ordered_json examine_cuda() {
     const CudaModule module = find_cuda_module(module_folders());
     found["module"] =
         module.path.empty() ? nlohmann::ordered_json(nullptr) : nlohmann::ordered_json(module.path.string());
-    const std::string report = describe_cuda(true);
-    if (!report.empty()) found.update(nlohmann::ordered_json::parse(report, nullptr, false));
+    const auto report = nlohmann::ordered_json::parse(describe_cuda(true), nullptr, false);
+    if (report.is_object()) found.update(report);
     std::string reason;
     const auto backend = try_cuda_backend(reason);
     found["usable"] = backend != nullptr;

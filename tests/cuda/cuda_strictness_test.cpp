@@ -1,11 +1,12 @@
 // What the runtime that stands in for CUDA's refuses, so that the backend's tests can count on it; and what the backend
 // does where a device refuses.
-#include <dlfcn.h>
 #include <gmock/gmock.h>
 
+#include <functional>
 #include <vector>
 
 #include "backend_fixture.hpp"
+#include "cuda_on_host.hpp"
 #include "cuda_on_host/runtime/runtime.hpp"
 #include "espalier/error.hpp"
 #include "guarded_memory.hpp"

@@ -1,13 +1,11 @@
 #include "runtime.hpp"
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <map>
 #include <memory>
 #include <set>
-#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -39,8 +37,6 @@ void flush(cudaStream_t stream);
 
 namespace {
 
-Machine machine_of_environment();
-
 struct Runtime {
     Machine machine = machine_of_environment();
     int current_device = 0;
@@ -55,29 +51,6 @@ struct Runtime {
 Runtime& runtime() {
     static auto* const instance = new Runtime;  // asked for until the very end
     return *instance;
-}
-
-/// The machine that CUDA_ON_HOST describes (runtime.hpp).
-Machine machine_of_environment() {
-    Machine machine;
-    const char* const text = std::getenv("CUDA_ON_HOST");
-    std::istringstream words(text != nullptr ? text : "");
-    for (std::string word; words >> word;) {
-        const std::string name = word.substr(0, word.find('='));
-        const auto value = std::strtoull(word.c_str() + std::min(word.size(), name.size() + 1), nullptr, 10);
-        if (name == "devices") machine.num_devices = static_cast<int>(value);
-        if (name == "multiprocessors") machine.multiprocessors = static_cast<int>(value);
-        if (name == "shared") machine.shared_bytes = value;
-        if (name == "memory") machine.memory_bytes = value;
-        if (name == "kernel_error") machine.kernel_error = static_cast<cudaError_t>(value);
-        if (name == "device_count_error") machine.device_count_error = static_cast<cudaError_t>(value);
-        if (name == "driver") machine.driver_version = static_cast<int>(value);
-        if (name == "graph_error") machine.graph_error = static_cast<cudaError_t>(value);
-        if (name == "break_after") machine.break_after = value;
-        if (name == "fail_after") machine.fail_after = static_cast<std::int64_t>(value);
-    }
-    if (machine.num_devices > 1) machine.more.resize(static_cast<std::size_t>(machine.num_devices) - 1, machine);
-    return machine;
 }
 
 int num_devices() {
@@ -269,33 +242,6 @@ cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* /*
 cudaError_t cudaGetLastError() {
     const cudaError_t error = std::exchange(runtime().last_error, cudaSuccess);
     return cuda_on_host::is_broken() ? broken : error;
-}
-
-const char* cudaGetErrorName(cudaError_t error) {
-    switch (error) {
-        case cudaSuccess:
-            return "cudaSuccess";
-        case cudaErrorMemoryAllocation:
-            return "cudaErrorMemoryAllocation";
-        case cudaErrorInsufficientDriver:
-            return "cudaErrorInsufficientDriver";
-        case cudaErrorNoDevice:
-            return "cudaErrorNoDevice";
-        case cudaErrorNoKernelImageForDevice:
-            return "cudaErrorNoKernelImageForDevice";
-        case cudaErrorInvalidConfiguration:
-            return "cudaErrorInvalidConfiguration";
-        case cudaErrorInvalidValue:
-            return "cudaErrorInvalidValue";
-        case cudaErrorLaunchFailure:
-            return "cudaErrorLaunchFailure";
-        default:
-            return "cudaErrorOfAnotherKind";
-    }
-}
-
-const char* cudaGetErrorString(cudaError_t error) {
-    return error == cudaSuccess ? "no error" : "an error set by a test";
 }
 
 cudaError_t cudaMalloc(void** memory, std::size_t bytes) {

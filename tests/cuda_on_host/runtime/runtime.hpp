@@ -34,6 +34,8 @@ struct Machine : Device {
     std::int64_t fail_after = -1;           // of the environment: allocations, after which none succeeds
 };
 void set_machine(const Machine& machine);
+/// As CUDA_ON_HOST describes it.
+Machine machine_of_environment();
 
 /// Since the program began or count_afresh() was called, but for the live ones.
 struct Counts {
