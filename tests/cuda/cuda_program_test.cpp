@@ -157,8 +157,8 @@ TEST_F(CudaProgram, DoctorListsEveryDeviceAndWhatItLacks) {
 }
 
 TEST_F(CudaProgram, BenchPutsTheLibrariesBesideOurKernels) {
-    const Outcome outcome = run({"bench", "--backend", "cuda", "--widths", "144", "--batches", "64", "--sparsities",
-                                 "0.5,0.9", "--seconds", "0.01", "--json", "--out", path("bench")});
+    const Outcome outcome = run({"bench", "--backend", "cuda", "--widths", "130", "--batches", "8", "--sparsities",
+                                 "0.9,0.95", "--seconds", "0.01", "--json", "--out", path("bench")});
     ASSERT_EQ(outcome.code, 0) << outcome.err;
     const auto results = nlohmann::json::parse(outcome.out);
     EXPECT_THAT(results["backend"].get<std::string>(), HasSubstr("host-executed device"));
