@@ -10,7 +10,6 @@
 #include "espalier/number_text.hpp"
 #include "host/options/config_text.hpp"
 #include "host/options/option_table.hpp"
-#include "host/models/rbm.hpp"
 #include "host/run/count_file.hpp"
 #include "host/run/run_layout.hpp"
 #include "host/run/topology_records.hpp"

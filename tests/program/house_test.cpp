@@ -97,7 +97,7 @@ const RoomTable host_rooms{
      {"training", "study", "report", "bench", "models", "rbm", "run", "data", "options", "topology", "formats",
       "backends"}},
     {"training", {"report", "models", "rbm", "run", "data", "options", "formats", "backends"}},
-    {"study", {"report", "run", "options", "topology", "formats"}},
+    {"study", {"report", "run", "options", "topology", "formats", "backends"}},
     {"report", {"run", "topology", "options", "formats"}},
     {"bench", {"report", "cpu"}},
     {"rbm", {"models", "data", "formats"}},
