@@ -1,0 +1,129 @@
+#include "host/training/run_start.hpp"
+
+#include <limits>
+
+#include "espalier/backends.hpp"
+#include "espalier/error.hpp"
+#include "espalier/initialize_network.hpp"
+#include "espalier/network_file.hpp"
+#include "host/models/rbm.hpp"
+#include "host/options/option_table.hpp"
+#include "host/options/recipes.hpp"
+#include "host/run/run_layout.hpp"
+
+namespace espalier {
+namespace {
+
+namespace fs = std::filesystem;
+
+const std::string recipe_prefix = "recipe:";
+
+/// The name a run has unless others had it before.
+std::string usual_name(const Experiment& experiment) {
+    const std::string& dataset = experiment.dataset;
+    const std::string name = experiment.recipe.empty() ? dataset.substr(0, dataset.find(':')) : experiment.recipe;
+    return name + "-seed" + std::to_string(experiment.seed);
+}
+
+void choose_folder(const Experiment& experiment, const RunPlace& place, RunStart& start) {
+    const fs::path runs = "runs";
+    if (!place.folder.empty()) {
+        start.folder = place.folder;
+    } else if (place.resume == Resume::if_possible) {
+        start.folder = runs / usual_name(experiment);
+    } else {
+        start.fresh = std::make_unique<FreshFolder>(runs, usual_name(experiment));
+        start.folder = start.fresh->path();
+    }
+}
+
+/// The experiment that a "recipe:NAME" starts from: the recipe, on this machine, data and seed.
+Experiment predecessor(const Experiment& experiment) {
+    const std::string name = experiment.init_from.substr(recipe_prefix.size());
+    Experiment earlier;
+    apply(recipe_options(name), "recipe " + name, earlier);
+    earlier.dataset = experiment.dataset;
+    earlier.data_dir = experiment.data_dir;
+    earlier.train_samples = experiment.train_samples;
+    earlier.test_samples = experiment.test_samples;
+    earlier.split = experiment.split;
+    earlier.standardize = experiment.standardize;
+    earlier.topology = experiment.topology;
+    earlier.seed = experiment.seed;
+    earlier.backend = experiment.backend;
+    earlier.threads = experiment.threads;
+    earlier.graph = experiment.graph;
+    earlier.spmm = experiment.spmm;
+    return earlier;
+}
+
+/// Of a new run: drawn, drawn and fitted to the data, or loaded from `file`.
+Network first_network(const Experiment& experiment, const fs::path& file, const DataSet& data) {
+    Network network;
+    if (file.empty()) {
+        network = initialize_network(experiment);
+        if (experiment.init_from == init_from_data) fit_visible_biases(data, network);
+    } else {
+        network = load_network(file);
+        fit_network(experiment, experiment.reset_optimizer, network);
+    }
+    expect_edges(experiment, network);
+    return network;
+}
+
+}  // namespace
+
+RunStart choose_start(const Experiment& experiment, const RunPlace& place) {
+    RunStart start;
+    choose_folder(experiment, place, start);
+    start.resumed = find_interrupted_run(experiment, start.folder, place);
+    fs::path file = experiment.init_from == init_from_data ? std::string{} : experiment.init_from;
+    if (!start.resumed.has_value() && experiment.init_from.starts_with(recipe_prefix)) {
+        RunPlace before = place;
+        before.folder = start.folder.string() + ".start";
+        RunResults results = run_training(predecessor(experiment), before);
+        if (results.stopped) {
+            start.stopped = std::move(results);
+            return start;
+        }
+        file = results.run_dir / run_layout::network;
+    }
+    start.backend = make_backend(experiment, &start.remark);
+    start.data = load_dataset(request_of(experiment));
+    check_against_data(experiment, start.data);
+    if (experiment.model == ModelKind::rbm) use_as_units(start.data);
+    if (start.resumed.has_value()) {
+        expect_resumable(experiment, start.data, *start.resumed);
+        start.network = std::move(start.resumed->network);
+    } else {
+        start.network = first_network(experiment, file, start.data);
+    }
+    return start;
+}
+
+std::uint32_t steps_per_epoch(const Experiment& experiment, const DataSet& data) {
+    return (data.train.count() + experiment.batch - 1) / experiment.batch;
+}
+
+void check_against_data(const Experiment& experiment, const DataSet& data) {
+    const auto refuse = [](const std::string& message) { throw UserError(ExitCode::usage, message); };
+    if (experiment.layers.front() != data.features()) {
+        refuse("layers: the network takes " + std::to_string(experiment.layers.front()) + " inputs, but " + data.name +
+               " has " + std::to_string(data.features()) + " features (" + std::to_string(data.height) + " x " +
+               std::to_string(data.width) + " x " + std::to_string(data.channels) + ")");
+    }
+    if (experiment.model == ModelKind::mlp && experiment.layers.back() < data.classes) {
+        refuse("layers: " + data.name + " has " + std::to_string(data.classes) + " classes, the network only " +
+               std::to_string(experiment.layers.back()) + " outputs");
+    }
+    // Steps are told apart by 32 bits wherever random numbers are drawn for them.
+    const std::uint64_t steps = steps_per_epoch(experiment, data);
+    constexpr std::uint64_t max_steps = std::numeric_limits<std::uint32_t>::max();
+    if (steps * experiment.epochs > max_steps) {
+        refuse("epochs: " + std::to_string(experiment.epochs) + " of " + std::to_string(steps) +
+               " steps each are more than the " + std::to_string(max_steps) + " steps a run may have; at most " +
+               std::to_string(max_steps / steps) + " epochs of them are");
+    }
+}
+
+}  // namespace espalier
