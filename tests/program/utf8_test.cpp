@@ -33,7 +33,7 @@ TEST(Utf8, EveryOtherByteIsEscapedAndReadsBack) {
 TEST(Utf8, JsonOfAnyBytesIsValid) {
     const std::string text = json_text(nlohmann::ordered_json{{"b\xe9", {"\xe9", 1}}, {"a", "\xc3\xa9"}});
     EXPECT_EQ(text, "{\"b\\\\xe9\":[\"\\\\xe9\",1],\"a\":\"\xc3\xa9\"}");
-    EXPECT_NO_THROW((void)nlohmann::json::parse(text));
+    EXPECT_TRUE(nlohmann::json::accept(text));
 }
 
 TEST(Utf8, AConfigIsValidAndReadsBack) {
