@@ -119,7 +119,8 @@ std::string description(const Chart& chart) {
     return text;
 }
 
-std::string csv_cell(const std::string& text) {
+std::string csv_cell(const std::string& bytes) {
+    const std::string text = valid_utf8(bytes);
     if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
     std::string safe = "\"";
     for (const char letter : text) safe += letter == '"' ? std::string("\"\"") : std::string(1, letter);
