@@ -60,8 +60,9 @@ protected:
                     const StepScalars* step) override {
         right_->dropout(values, rate, seed, layer, step);
     }
-    void do_loss(const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz) override {
-        right_->loss(loss, z, labels, dz);
+    void do_loss(const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz,
+                 const float* class_weights) override {
+        right_->loss(loss, z, labels, dz, class_weights);
     }
     void do_backward(DeviceLayer& layer, ConstActivations x, ConstActivations saved, Activations dy, Activations dx,
                      const StepScalars* step) override {
