@@ -54,7 +54,7 @@ DataSet load_data_for(const SavedNetwork& saved, bool needs_labels) {
         data.remarks.push_back("warning: " + saved.file +
                                " does not say how its data were normalised, as older networks do not: the mean and "
                                "deviation of " + data.name + " are used");
-    } else if (data.digest != saved.meaning.digest) {
+    } else if (needs_labels && data.digest != saved.meaning.digest) {
         data.remarks.push_back("warning: " + data.name + " is not the data the network was trained and tested on (" +
                                saved.meaning.name + "): another digest; it is normalised as those were");
     }

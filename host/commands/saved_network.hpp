@@ -23,8 +23,8 @@ struct SavedNetwork {
 /// whole. Throws UserError (checkpoint).
 SavedNetwork open_network(const std::string& path, const OptionTexts& overrides);
 
-/// Reads the data set the experiment names, normalised as the network's own were, and warns on stderr where it is another
-/// one or where the network does not say how. Throws UserError as load_dataset() does.
+/// Reads the data set the experiment names, normalised as the network's own were. Warns on stderr where the network does
+/// not say how, and, where figures are made of labels, where it is another data set than the network's. Throws UserError as load_dataset() does.
 DataSet load_data_for(const SavedNetwork& saved, bool needs_labels = true);
 
 }  // namespace espalier

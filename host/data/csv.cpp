@@ -141,6 +141,7 @@ private:
     /// Finds the label's column; true if it is named, which makes the line a header.
     bool choose_label(const std::vector<std::string>& fields) {
         if (!table_.labelled) return false;
+        if (knows_label(fields)) return true;
         const std::string& label = options_.label;
         std::size_t column = 0;
         const auto [end, fault] = std::from_chars(label.data(), label.data() + label.size(), column);
@@ -162,6 +163,22 @@ private:
                         names + (fields.size() > 8 ? ", ..." : ""));
         }
         label_ = static_cast<std::size_t>(named - fields.begin()) + 1;
+        return true;
+    }
+
+    /// Finds the label as the one column that is no known feature.
+    bool knows_label(const std::vector<std::string>& fields) {
+        const auto& known = options_.known_columns;
+        const bool named = options_.header != CsvOptions::Header::no;
+        if (!named || known.empty() || fields.size() != known.size() + 1) return false;
+        std::size_t others = 0, other = 0;
+        for (std::size_t i = 0; i < fields.size(); ++i) {
+            if (std::find(known.begin(), known.end(), as_utf8(fields[i])) != known.end()) continue;
+            ++others;
+            other = i + 1;
+        }
+        if (others != 1) return false;
+        label_ = other;
         return true;
     }
 

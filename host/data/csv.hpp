@@ -17,6 +17,8 @@ struct CsvOptions {
     enum class Header { guess, yes, no };
     std::string label = "first";  // the label's column: first, last, a number from 1, or a name in the header
     Header header = Header::guess;
+    /// The features' names, where they are known: in a header of these and one more, that one is the label's column.
+    std::vector<std::string> known_columns;
     /// A table of exactly so many columns holds features only, without labels; 0: labels there must be.
     Index unlabelled_features = 0;
 };

@@ -38,6 +38,7 @@ struct Description {
     std::string form;  // "csv"
     std::vector<std::string> files;
     CsvOptions csv;
+    bool label_given = false;
 };
 
 constexpr const char* csv_form =
@@ -54,6 +55,7 @@ void take_option(const std::string& part, const std::string& name, Description& 
     const std::string value = part.substr(part.find('=') + 1);
     if (part.starts_with("label=")) {
         description.csv.label = value;
+        description.label_given = true;
         if (value.empty() || value == "0") refuse_usage("csv: label=" + value + " is none of first, last, a column from 1 or a name");
         return;
     }
@@ -91,7 +93,8 @@ fs::path find_own(const std::string& name, const std::string& data_dir) {
     return beside;
 }
 
-Part csv_part(const fs::path& path, CsvOptions options, const DataRequest& request) {
+Part csv_part(const fs::path& path, CsvOptions options, bool label_given, const DataRequest& request) {
+    if (request.network != nullptr && !label_given) options.known_columns = request.network->column_names;
     if (!request.needs_labels && request.network != nullptr) options.unlabelled_features = request.network->features();
     CsvTable table = read_csv(path, options);
     Part part;
@@ -192,7 +195,7 @@ std::vector<Part> read_parts(const DataRequest& request, DataSet& data) {
     if (pairs) return array_parts(description, paths);
     if (description.form == "npz") return npz_parts(paths, request);
     std::vector<Part> parts;
-    for (const fs::path& path : paths) parts.push_back(csv_part(path, description.csv, request));
+    for (const fs::path& path : paths) parts.push_back(csv_part(path, description.csv, description.label_given, request));
     return parts;
 }
 

@@ -137,6 +137,15 @@ TEST_F(CsvTest, MissingValuesAndTextsNameLineAndColumn) {
     EXPECT_THAT(refused("\xff\xfe" "1\n"), HasSubstr("UTF-16"));
 }
 
+TEST_F(CsvTest, TheLabelIsTheColumnThatIsNoKnownFeature) {
+    CsvOptions options;
+    options.known_columns = {"a", "b"};
+    const CsvTable table = read("a,kind,b\n1,x,2\n", options);
+    EXPECT_EQ(table.label_column, "kind");
+    EXPECT_THAT(table.floats, ElementsAre(1, 2));
+    EXPECT_EQ(read("kind,c,b\n1,2,3\n", options).label_column, "kind") << "other names: the first, as ever";
+}
+
 TEST_F(CsvTest, FeaturesAloneWhereLabelsAreNotNeeded) {
     CsvOptions options;
     options.unlabelled_features = 2;

@@ -91,6 +91,7 @@ TEST_F(DataProgram, PredictsWithLabelsAndWithout) {
     ASSERT_EQ(train_table().code, 0);
     const Outcome labelled = run({"predict", path("run"), path("test.csv")});
     ASSERT_EQ(labelled.code, 0) << labelled.err;
+    EXPECT_THAT(labelled.err, Not(HasSubstr("warning"))) << "new data are what predictions are for";
     EXPECT_THAT(labelled.out, testing::StartsWith("sample,label,class,probability_cat,probability_dog\n0,dog,"));
     ASSERT_EQ(run({"predict", path("run"), path("bare.csv"), "-o", path("p.csv")}).code, 0);
     const std::string bare = text_of(path("p.csv"));
