@@ -134,10 +134,10 @@ TEST_F(IdxTest, ItemsOfSeveralTypesComeOutLittleEndian) {
 
 TEST_F(IdxTest, AFileInMemoryReadsLikeOneOnTheDisk) {
     for (const std::string& bytes : {good_, gzipped(good_), gzipped(good_.substr(0, 9)) + gzipped(good_.substr(9))}) {
-        InputFile file("member", {bytes.begin(), bytes.end()});
+        InputFile file("member", std::vector<std::uint8_t>(bytes.begin(), bytes.end()));
         EXPECT_EQ(read_idx(file, 3).digest, sha256(good_));
     }
-    InputFile cut("archive/member", {good_.begin(), good_.end() - 1});
+    InputFile cut("archive/member", std::vector<std::uint8_t>(good_.begin(), good_.end() - 1));
     EXPECT_THAT(refusal(ExitCode::data, [&] { read_idx(cut, 3); }), HasSubstr("archive/member: at byte 16"));
 }
 
