@@ -76,6 +76,7 @@ if(espalier_cuda_fault)
 else()
   set(builds_cuda_module ON)
 endif()
+string(REPLACE ";" "," espalier_cuda_fault "${espalier_cuda_fault}")  # a list would be several definitions
 set_property(SOURCE host/backends.cpp APPEND PROPERTY COMPILE_DEFINITIONS
   "ESPALIER_CUDA_FAULT=\"${espalier_cuda_fault}\"")
 

@@ -25,7 +25,8 @@ chmod +x "$scratch/bin/nvcc"
 CUDA_PATH=$scratch PATH=$scratch/bin:$PATH configure || fail "an nvcc that fails ended the configuration"
 says "was found and fails with the C++ compiler"
 says "CMAKE_CUDA_HOST_COMPILER"
-grep -rq "was found and fails with the C++ compiler" "$scratch/build" || fail "the program is not told"
+grep -q 'ESPALIER_CUDA_FAULT=.*was found and fails with.*CMAKE_CUDA_HOST_COMPILER' "$scratch/build/compile_commands.json" ||
+    fail "the program is not told, or in part"
 
 if [ -n "$nvcc" ]; then
     configure "-DCMAKE_CUDA_COMPILER=$nvcc" '-DESPALIER_CUDA_ARCHITECTURES=20;90' ||
