@@ -85,7 +85,7 @@ TEST_F(CudaProgram, CuSparseRepeatsItsBitsAndTakesALayerWithoutEdges) {
 TEST_F(CudaProgram, AnInterruptedRunGoesOnToTheSameBits) {
     ASSERT_EQ(train_small({"--backend", "cuda", "--out", path("whole")}).code, 0);
     // A device that breaks in the middle leaves the checkpoints from before.
-    set_machine("break_after=150");
+    set_machine("break_after=90");
     const Outcome broken = train_small({"--backend", "cuda", "--checkpoint-every", "1", "--out", path("run")});
     expect_refusal(broken, "cudaErrorLaunchFailure");
     ASSERT_FALSE(list_checkpoints(path("run")).empty()) << "kernels enough for an epoch";
@@ -158,7 +158,7 @@ TEST_F(CudaProgram, DoctorListsEveryDeviceAndWhatItLacks) {
 }
 
 TEST_F(CudaProgram, BenchPutsTheLibrariesBesideOurKernels) {
-    const Outcome outcome = run({"bench", "--backend", "cuda", "--widths", "130", "--batches", "8", "--sparsities",
+    const Outcome outcome = run({"bench", "--backend", "cuda", "--widths", "20", "--batches", "4", "--sparsities",
                                  "0.9,0.95", "--seconds", "0.01", "--json", "--out", path("bench")});
     ASSERT_EQ(outcome.code, 0) << outcome.err;
     const auto results = nlohmann::json::parse(outcome.out);
