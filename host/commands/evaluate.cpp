@@ -7,13 +7,13 @@
 #include "espalier/error.hpp"
 #include "espalier/backends.hpp"
 #include "host/commands/command.hpp"
-#include "host/commands/saved_network.hpp"
+#include "espalier/saved_network.hpp"
 #include "espalier/dataset.hpp"
 #include "espalier/model.hpp"
 #include "espalier/network_file.hpp"
 #include "host/system/utf8.hpp"
 #include "host/run/checkpoint_folder.hpp"
-#include "host/models/predictions.hpp"
+#include "espalier/predictions.hpp"
 #include "host/options/option_table.hpp"
 #include "host/models/rbm.hpp"
 #include "host/rbm/scores.hpp"
@@ -28,23 +28,14 @@ struct EvaluateArguments {
     AnnealingOptions annealing;
 };
 
-struct Tested {
-    double loss = 0, accuracy = 0;
-    std::uint64_t samples = 0;
+struct Tested : Evaluation {
     std::string backend;
     ClassFigures classes;  // of a classifier
 };
 
 Tested test(const Experiment& experiment, const DataSet& data, const Network& network) {
     const auto backend = make_backend(experiment);
-    const UploadedSplit split(*backend, data, data.test);
-    const auto model = make_model(*backend, experiment, network);
-    model->evaluate(split.samples());
-    const Metrics metrics = backend->metrics();
-    const auto samples = static_cast<double>(metrics.samples);
-    Tested tested{metrics.sample_loss_sum / samples,
-                  static_cast<double>(metrics.correct) / (samples * model->answers_per_sample()), metrics.samples,
-                  backend->name(), {}};
+    Tested tested{evaluate(*backend, experiment, network, data, data.test), backend->name(), {}};
     if (experiment.model == ModelKind::mlp) {
         tested.classes =
             class_figures(predict(*backend, experiment, network, data, data.test), data.test.labels, data.class_names);
@@ -108,7 +99,7 @@ void print_rbm(const EvaluateArguments& arguments, const DataSet& data, const Te
                 scores.test_free_energy, scores.train_free_energy);
 }
 
-int evaluate(const EvaluateArguments& arguments) {
+int run_evaluate(const EvaluateArguments& arguments) {
     const SavedNetwork saved = open_network(arguments.network, arguments.overrides);
     const Experiment& experiment = saved.experiment;
     const Network& network = saved.network;
@@ -157,7 +148,7 @@ void add_evaluate_command(CLI::App& app, Action& action) {
         ->check(CLI::Range(1, 10000000))
         ->capture_default_str();
     command->add_flag("--json", arguments->json, "results as one JSON object");
-    command->callback([arguments, &action] { action = [arguments] { return evaluate(*arguments); }; });
+    command->callback([arguments, &action] { action = [arguments] { return run_evaluate(*arguments); }; });
 }
 
 }  // namespace espalier

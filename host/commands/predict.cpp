@@ -9,12 +9,13 @@
 #include "espalier/error.hpp"
 #include "espalier/backends.hpp"
 #include "host/commands/command.hpp"
-#include "host/commands/saved_network.hpp"
+#include "espalier/saved_network.hpp"
+#include "host/options/option_table.hpp"
 #include "host/data/catalog.hpp"
 #include "host/data/own_data.hpp"
 #include "host/formats/npy.hpp"
 #include "host/formats/output_file.hpp"
-#include "host/models/predictions.hpp"
+#include "espalier/predictions.hpp"
 
 namespace espalier {
 namespace {

@@ -1,4 +1,4 @@
-#include "host/models/predictions.hpp"
+#include "espalier/predictions.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -106,6 +106,17 @@ std::string aligned(const std::vector<std::vector<std::string>>& rows) {
 }
 
 }  // namespace
+
+Evaluation evaluate(Backend& backend, const Experiment& experiment, const Network& network, const DataSet& data,
+                    const Split& split) {
+    const UploadedSplit uploaded(backend, data, split);
+    const auto model = make_model(backend, experiment, network);
+    model->evaluate(uploaded.samples());
+    const Metrics metrics = backend.metrics();
+    const auto samples = static_cast<double>(metrics.samples);
+    return {metrics.sample_loss_sum / samples,
+            static_cast<double>(metrics.correct) / (samples * model->answers_per_sample()), metrics.samples};
+}
 
 Predictions predict(Backend& backend, const Experiment& experiment, const Network& network, const DataSet& data,
                     const Split& split) {

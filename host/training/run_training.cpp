@@ -8,10 +8,11 @@
 #include "espalier/dataset.hpp"
 #include "espalier/error.hpp"
 #include "espalier/network_file.hpp"
+#include "espalier/predictions.hpp"
+#include "espalier/saved_network.hpp"
 #include "espalier/trainer.hpp"
 #include "espalier/version.hpp"
 #include "host/formats/output_file.hpp"
-#include "host/models/predictions.hpp"
 #include "host/models/rbm.hpp"
 #include "host/options/config_text.hpp"
 #include "host/options/option_table.hpp"
@@ -34,16 +35,6 @@ struct TrainedRun {
     RunResults results;
     std::shared_ptr<const Network> network;
 };
-
-/// Of the network that `epochs` epochs made.
-NetworkMetadata metadata(const Experiment& experiment, const DataSet& data, std::size_t epochs) {
-    return {{"experiment", experiment_text(experiment)},
-            {"epochs", std::to_string(epochs)},
-            {"dataset", data.name},
-            {"dataset_digest", data.digest},
-            {meaning_key, meaning_json(data)},
-            {"program", version()}};
-}
 
 /// Reads the data again: while training, only the backend holds them.
 void draw_rbm(const Experiment& experiment, const Network& network, const fs::path& folder) {
@@ -154,7 +145,7 @@ TrainedRun train(const Experiment& experiment, const RunPlace& place, RunStart& 
     ProgressObserver progress(records.progress, experiment.model);
     const fs::path folder = records.recorder.folder();
     const auto save_best = [&](const Network& network, std::uint32_t epoch) {
-        save_network(folder / run_layout::best_network, network, metadata(experiment, start.data, epoch));
+        save_network(folder / run_layout::best_network, network, network_metadata(experiment, start.data, epoch));
     };
     NetworkKeeper keeper(experiment.patience > 0 ? NetworkKeeper::SaveBest(save_best) : nullptr);
 
@@ -205,7 +196,7 @@ void close_run(const RunPlace& place, const RunStart& start, RunRecords& records
     const Experiment& experiment = run.results.experiment;
     const fs::path& folder = run.results.run_dir;
     const std::size_t epochs = run.results.history.empty() ? 0 : run.results.kept().epoch;
-    save_network(folder / run_layout::network, *run.network, metadata(experiment, data, epochs));
+    save_network(folder / run_layout::network, *run.network, network_metadata(experiment, data, epochs));
     if (!run.results.stopped && experiment.model == ModelKind::mlp) {
         run.results.class_figures = figures_by_class(experiment, *start.backend, *run.network, data, records.progress);
     }

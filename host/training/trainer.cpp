@@ -33,6 +33,7 @@ std::shared_ptr<const Network> EpochEnd::share() {
 Trainer::Trainer(Experiment experiment, Backend& backend, const DataSet& data, const Network& network)
     : experiment_(std::move(experiment)),
       backend_(backend),
+      data_meaning_(data),
       train_(backend, data, data.train),
       test_(backend, data, data.test),
       model_(make_model(backend, experiment_, network)),

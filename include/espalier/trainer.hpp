@@ -79,6 +79,8 @@ public:
     /// The network as it stands; waits for the backend.
     [[nodiscard]] Network network() { return model_->store(); }
     [[nodiscard]] const Experiment& experiment() const { return experiment_; }
+    /// What the samples it trains on mean: shape, normalisation, names of classes.
+    [[nodiscard]] const DataMeaning& data_meaning() const { return data_meaning_; }
     [[nodiscard]] const TrainingProgress& progress() const { return progress_; }
     [[nodiscard]] const std::vector<EpochRecord>& history() const { return history_; }
 
@@ -109,6 +111,7 @@ private:
 
     Experiment experiment_;
     Backend& backend_;
+    DataMeaning data_meaning_;
     std::vector<TrainObserver*> observers_;
     UploadedSplit train_, test_;
     std::optional<UploadedSplit> validation_;

@@ -1,5 +1,5 @@
 // Figures by class, against counts made by hand.
-#include "host/models/predictions.hpp"
+#include "espalier/predictions.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,9 +1,9 @@
-#include "host/commands/saved_network.hpp"
+#include "espalier/saved_network.hpp"
 
 #include <iostream>
 
 #include "espalier/error.hpp"
-#include "espalier/network_file.hpp"
+#include "espalier/version.hpp"
 #include "host/options/config_text.hpp"
 #include "host/run/checkpoint_folder.hpp"
 #include "host/training/run_training.hpp"
@@ -23,7 +23,21 @@ DataMeaning unknown_meaning(const Network& network) {
 
 }  // namespace
 
-SavedNetwork open_network(const std::string& path, const OptionTexts& overrides) {
+NetworkMetadata network_metadata(const Experiment& experiment, const DataMeaning& data, std::size_t epochs) {
+    return {{"experiment", experiment_text(experiment)},
+            {"epochs", std::to_string(epochs)},
+            {"dataset", data.name},
+            {"dataset_digest", data.digest},
+            {meaning_key, meaning_json(data)},
+            {"program", version()}};
+}
+
+void save_network(const std::filesystem::path& path, Trainer& trainer) {
+    save_network(path, trainer.network(),
+                 network_metadata(trainer.experiment(), trainer.data_meaning(), trainer.history().size()));
+}
+
+SavedNetwork open_network(const std::string& path, const std::map<std::string, std::string>& overrides) {
     SavedNetwork saved;
     saved.file = network_of(path).string();
     NetworkMetadata metadata;
@@ -60,6 +74,26 @@ DataSet load_data_for(const SavedNetwork& saved, bool needs_labels) {
     }
     for (const std::string& remark : data.remarks) std::cerr << remark << '\n';
     return data;
+}
+
+Predictions predict(Backend& backend, const SavedNetwork& saved, const Split& samples) {
+    if (saved.experiment.model != ModelKind::mlp) {
+        throw UserError(ExitCode::usage, saved.file + " is a restricted Boltzmann machine; only classifiers predict");
+    }
+    const std::size_t values = samples.bytes.size() + samples.floats.size();
+    if (values != std::size_t{samples.count()} * saved.meaning.features()) {
+        throw UserError(ExitCode::data, saved.file + " takes " + std::to_string(saved.meaning.features()) +
+                                            " features a sample; " + std::to_string(samples.count()) + " samples of " +
+                                            std::to_string(values) + " values in all have not");
+    }
+    DataSet data;
+    static_cast<DataMeaning&>(data) = saved.meaning;
+    if (!saved.knows_its_data()) {  // as they are
+        data.mean = {0};
+        data.deviation = {1};
+        data.channels = 1;
+    }
+    return predict(backend, saved.experiment, saved.network, data, samples);
 }
 
 }  // namespace espalier

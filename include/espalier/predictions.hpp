@@ -16,10 +16,24 @@ struct Predictions {
     Index outputs = 0;                  // of the network
     std::vector<float> probabilities;   // [samples][outputs]: softmax for nll; for mse each output's own sigmoid
     std::vector<std::int32_t> classes;  // [samples]: the most probable, the first of equals
+    [[nodiscard]] float probability(std::size_t sample, std::size_t output) const {
+        return probabilities.at(sample * outputs + output);
+    }
 };
 
 /// Runs a perceptron that fits `experiment` over the samples of a split; `data` says how they are normalised.
 Predictions predict(Backend& backend, const Experiment& experiment, const Network& network, const DataSet& data,
+                    const Split& split);
+
+/// How a model does on labelled samples.
+struct Evaluation {
+    double loss = 0;      // mean over the samples; of an RBM the reconstruction error, a mean square per unit
+    double accuracy = 0;  // share of right answers, of an RBM's visible units
+    std::uint64_t samples = 0;
+};
+
+/// Runs a network of any kind that fits `experiment` over a split; `data` says how its samples are normalised.
+Evaluation evaluate(Backend& backend, const Experiment& experiment, const Network& network, const DataSet& data,
                     const Split& split);
 
 /// Answers by class. Sources of the figures: precision, recall and F1 as everywhere; a class without samples has no
