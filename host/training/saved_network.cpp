@@ -33,8 +33,10 @@ NetworkMetadata network_metadata(const Experiment& experiment, const DataMeaning
 }
 
 void save_network(const std::filesystem::path& path, Trainer& trainer) {
+    Experiment experiment = trainer.experiment();
+    experiment.dataset = trainer.data_meaning().name;  // the library takes its data from the caller, not by this name
     save_network(path, trainer.network(),
-                 network_metadata(trainer.experiment(), trainer.data_meaning(), trainer.history().size()));
+                 network_metadata(experiment, trainer.data_meaning(), trainer.history().size()));
 }
 
 SavedNetwork open_network(const std::string& path, const std::map<std::string, std::string>& overrides) {
