@@ -1,5 +1,6 @@
 // The page of one run, and that of several by rows.
 #include <algorithm>
+#include <cmath>
 
 #include "host/report/page_builder.hpp"
 
@@ -71,9 +72,10 @@ void add_legend(PageBuilder& page, const ReportRows& rows) {
 }
 
 void add_single_run(PageBuilder& page, const ReportedRun& run, std::size_t runs, const std::string& address) {
-    std::string summary = escaped(run.folder.name) + "<span class=\"soft\">test accuracy " +
-                          rounded(100 * run.folder.last("test_accuracy"), 4) + " %" +
-                          (run.sign ? ", contrast " + rounded(run.sign->contrast, 3) : "") + "</span>";
+    const double accuracy = run.folder.last("test_accuracy");
+    std::string summary = escaped(run.folder.name) + "<span class=\"soft\">" +
+                          (std::isfinite(accuracy) ? "test accuracy " + rounded(100 * accuracy, 4) + " % " : "") +
+                          (run.sign ? "contrast " + rounded(run.sign->contrast, 3) : "") + "</span>";
     page.fold(summary, true, [&] {
         if (!address.empty()) page.add("<p><a href=\"" + escaped(address) + "\">This run's own report</a></p>\n");
         std::vector<Chart> all = learning_charts(run);

@@ -39,7 +39,7 @@ public:
         box_.top = line_height * static_cast<double>(title_.size()) + (named() ? 8 : line_height + 8);
         x_ = fitting_scale(chart, true);
         y_ = fitting_scale(chart, false);
-        lay_out(0);
+        lay_out();
         name_series(with_legend);
     }
 
@@ -68,9 +68,9 @@ private:
     [[nodiscard]] bool named() const { return !chart_.y.names.empty(); }
     [[nodiscard]] bool rows_are_named() const { return named() && chart_.y.names.size() <= most_named_rows; }
 
-    void lay_out(double legend_height) {
+    void lay_out() {
         constexpr double below = 34;
-        const double extra = box_.top + below + legend_height + 13 * static_cast<double>(note_.size());
+        const double extra = box_.top + below + legend_height_ + 13 * static_cast<double>(note_.size());
         double plot = std::max(least_height, height_per_extra * extra);
         if (named()) {
             plot = std::max(0.6 * least_height,
@@ -78,7 +78,7 @@ private:
             plot = std::max(plot, 1.7 * extra);
         }
         box_.bottom = box_.top + plot;
-        height_ = box_.top + plot + below + legend_height + 13 * static_cast<double>(note_.size());
+        height_ = box_.top + plot + below + legend_height_ + 13 * static_cast<double>(note_.size());
         y_.from = box_.bottom, y_.to = box_.top;
         y_ticks_ = named() ? std::vector<Tick>{} : ticks(y_, chart_.y.whole, false);
         double widest = 0;
@@ -121,27 +121,27 @@ private:
         if (fits) {
             names_ += beside;
         } else {
-            double used = 0;
-            (void)legend(listed, &used);
-            lay_out(used);
-            names_.clear();  // the event's name where it now belongs
-            legend_ = legend(listed, &used);
-            name_series(false);
+            (void)legend(listed, &legend_height_);
+            lay_out();
+            names_.clear();
+            name_series(false);  // the event, where it is now
+            legend_ = legend(listed, &legend_height_);
         }
     }
 
     /// Beside its line, else below the plot.
     void name_event(Occupancy& plot) {
+        if (event_below_) return;
         const double x = std::clamp(x_(chart_.event->x), box_.left, box_.right);
         const double beside = x - text_width(chart_.event->text, small_size) / 2 - 6;
         Points along;
         for (int step = 7; step >= 0; --step) along.emplace_back(beside, box_.top + 14 + step * (box_.bottom - box_.top - 24) / 7);
         if (const auto place = place_label(plot, along, chart_.event->text, small_size)) {
             names_ += text_at(place->x, place->y, "event-name middle", chart_.event->text);
-        } else if (!event_below_) {
+        } else {
             event_below_ = true;
             note_ = wrapped(chart_.note + " Dash-dotted: " + chart_.event->text + ".", chart_width - 8, small_size);
-            lay_out(0);
+            lay_out();
             plot = occupied();
         }
     }
@@ -310,7 +310,7 @@ private:
     Box box_;
     Scale x_, y_;
     std::vector<Tick> x_ticks_, y_ticks_;
-    double height_ = 0;
+    double height_ = 0, legend_height_ = 0;
     std::string names_, legend_;
     bool event_below_ = false;
 };

@@ -81,18 +81,14 @@ bytes=$(wc -c <"$page")
     printf '</script></body></html>\n'
 } >"$folder/page.html"
 
-# How soon the page is ready is the best of three: the machine may have other work.
-best=1000000
-for _ in 1 2 3; do
-    browse 1300,900 "file://$folder/page.html"
-    found=$(title)
-    echo "$found, $bytes bytes"
-    case $found in PASSED*) ;; *) fail "on the desktop" ;; esac
-    ready=$(echo "$found" | sed -n 's|.*ready after \([0-9]*\) ms.*|\1|p')
-    [ "$ready" -lt "$best" ] && best=$ready
-    [ "$best" -lt 1000 ] && break
-done
-[ "$best" -lt 1000 ] || fail "ready after $best ms"
+# Ready within a second; where the machine has other work, as many times that as each core has processes to share it.
+allowed=$(awk -v cores="$(nproc)" '{ share = $1 / cores; print int(1000 * (share > 1 ? share : 1)) }' /proc/loadavg)
+browse 1300,900 "file://$folder/page.html"
+found=$(title)
+echo "$found, $bytes bytes"
+case $found in PASSED*) ;; *) fail "on the desktop" ;; esac
+ready=$(echo "$found" | sed -n 's|.*ready after \([0-9]*\) ms.*|\1|p')
+[ "$ready" -lt "$allowed" ] || fail "ready after $ready ms, allowed are $allowed"
 sed -i "s|const kind = |const phone = true, kind = |" "$folder/page.html"
 browse 400,800 "file://$folder/page.html"
 echo "phone: $(title)"

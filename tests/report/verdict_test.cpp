@@ -87,7 +87,7 @@ TEST(Verdict, OfAStudyAlongAnAxis) {
     EXPECT_EQ(verdict_sentence(rows),
               "After 20 epochs the topology is positive in 1 of 3 rows (weight-decay 0.01: +0.140 ± 0.025); negative in 1 "
               "of 3 rows (weight-decay 0: -0.031 ± 0.002); undecided in 1 of 3 rows (weight-decay 0.001: +0.005 ± 0.078). "
-              "It rises with weight-decay (98 % of the pairs of runs ascend, chance 50 %; p < 0.001).");
+              "It rises with weight-decay (98 % of the pairs of runs ascend, chance 50 %; p = 0.002).");  // 4 of 1680 arrangements
     EXPECT_EQ(accuracy_sentence(rows),
               "Test accuracy from 91.20 ± 0.25 % (weight-decay 0.01) to 93.20 ± 0.25 % (weight-decay 0); apart by 2.00 ± "
               "0.23 points.");
@@ -98,9 +98,11 @@ TEST(Verdict, OfRowsThatAgreeAndDoNotDependOnTheAxis) {
                                 seeds_of("0.2", {0.15, 0.13, 0.14}, 0.9)});
     const ReportRows rows = rows_of(runs);
     EXPECT_FALSE(rows.logarithmic_axis);  // 0.2 is but twice 0.1
-    EXPECT_EQ(verdict_sentence(rows),
-              "After 20 epochs the topology is positive in all 3 rows (contrast up to +0.140 ± 0.025 at weight-decay 0). "
-              "That it changes with weight-decay is not shown (50 % of the pairs of runs ascend, chance 50 %; p = 1.000).");
+    EXPECT_THAT(verdict_sentence(rows),
+                testing::AllOf(testing::StartsWith("After 20 epochs the topology is positive in all 3 rows (contrast up to "
+                                                   "+0.140 ± 0.025 at weight-decay 0"),
+                               testing::EndsWith(" That it changes with weight-decay is not shown (50 % of the pairs of "
+                                                 "runs ascend, chance 50 %; p = 1.000).")));
     EXPECT_THAT(accuracy_sentence(rows), HasSubstr("the seeds do not tell the two apart"));
 }
 
