@@ -37,7 +37,7 @@ struct PagePlace {
 };
 
 /// Bytes of frames a page embeds at most, before base64; more maps or larger images mean fewer frames each.
-constexpr std::size_t frame_budget = 1'000'000;
+constexpr std::size_t frame_budget = 400'000;
 
 /// Bytes of frames for each of `maps` maps.
 std::size_t frames_of(std::size_t maps);

@@ -94,7 +94,7 @@ void add_single_run(PageBuilder& page, const ReportedRun& run, std::size_t runs,
         page.charts(all);
         if (!run.contrasts.empty()) {
             const std::vector<std::uint64_t> moments = chosen_moments(run.folder);
-            page.film(run, runs < many_runs ? moments : std::vector{moments.front(), moments.back()});
+            page.film(run, runs < many_runs ? moments : std::vector{moments.back()});
         }
         page.fold("Configuration", false, [&] { page.add("<pre>" + escaped(run.folder.config) + "</pre>\n"); });
     });
