@@ -62,7 +62,7 @@ __global__ void __launch_bounds__(loss_threads)
     SampleScore score;
     if (labelled) {
         const float weight = class_weights == nullptr ? 1.0F : class_weights[label];
-        score = rule(z.data + at, gradient, z.rows, tile_lanes, label, scale * weight);
+        score = score_one(rule, z.data + at, gradient, z.rows, tile_lanes, label, scale * weight);
         score.loss *= weight;
     } else if (gradient != nullptr) {
         for (Index c = 0; c < z.rows; ++c) gradient[static_cast<std::size_t>(c) * tile_lanes] = 0;

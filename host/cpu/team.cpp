@@ -126,7 +126,7 @@ std::vector<int> allowed_cpus() {
 
 int checked_threads(int threads) {
     if (threads < 0 || threads > 1024) {
-        throw UserError(ExitCode::usage, "threads=" + std::to_string(threads) + " lies outside [0, 1024]");
+        throw UserError(ExitCode::usage, "threads: " + std::to_string(threads) + " is outside [0, 1024]");
     }
     return threads != 0 ? threads : std::max<int>(1, static_cast<int>(allowed_cpus().size()));
 }

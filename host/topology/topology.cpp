@@ -209,7 +209,7 @@ Cell edges_by_epsilon(Index num_inputs, Index num_outputs, double epsilon) {
 std::vector<Cell> edges_by_erk(const std::vector<Index>& widths, double sparsity) {
     if (!(sparsity >= 0 && sparsity < 1)) {
         throw UserError(ExitCode::usage,
-                        "sparsity " + number_text(sparsity) + " lies outside [0, 1); 0.9 leaves a tenth of the edges");
+                        "sparsity: " + number_text(sparsity) + " is outside [0, 1); 0.9 leaves a tenth of the edges");
     }
     const std::size_t layers = widths.empty() ? 0 : widths.size() - 1;
     std::vector<double> cells(layers);

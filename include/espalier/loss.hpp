@@ -54,15 +54,6 @@ struct SoftmaxNll {
             scores[i] = {portable_log(sum[i]) + missed, 1.0F / sum[i], best[i] == label[i]};
         }
     }
-
-    /// One sample.
-    ESPALIER_HOST_DEVICE SampleScore operator()(const float* z, float* gradient, Index classes, std::size_t stride,
-                                                Index label, float scale) const {
-        const Index labels[1] = {label};
-        SampleScore scores[1];
-        score(z, gradient, classes, stride, labels, scale, scores);
-        return scores[0];
-    }
 };
 
 /// Sigmoid outputs with squared error against one-hot targets, as the original SET programs: the loss is the mean
@@ -94,17 +85,18 @@ struct SigmoidSquaredError {
             scores[i] = {error[i] / static_cast<float>(classes), Sigmoid{}.value(highest[i]), best[i] == label[i]};
         }
     }
-
-    /// One sample.
-    ESPALIER_HOST_DEVICE SampleScore operator()(const float* z, float* gradient, Index classes, std::size_t stride,
-                                                Index label, float scale) const {
-        const Index labels[1] = {label};
-        SampleScore scores[1];
-        score(z, gradient, classes, stride, labels, scale, scores);
-        return scores[0];
-    }
 };
 
 using Loss = std::variant<SoftmaxNll, SigmoidSquaredError>;
+
+/// One sample, scored by any of them.
+template <class Rule>
+ESPALIER_HOST_DEVICE SampleScore score_one(const Rule& rule, const float* z, float* gradient, Index classes,
+                                           std::size_t stride, Index label, float scale) {
+    const Index labels[1] = {label};
+    SampleScore scores[1];
+    rule.score(z, gradient, classes, stride, labels, scale, scores);
+    return scores[0];
+}
 
 }  // namespace espalier

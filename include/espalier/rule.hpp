@@ -87,7 +87,7 @@ bool assign(Rule& rule, const Field<Rule, Value>& entry, std::string_view name, 
     }
     if (!(static_cast<double>(*parsed) >= entry.low && static_cast<double>(*parsed) <= entry.high)) {
         throw UserError(ExitCode::usage, std::string(Rule::name) + ": " + std::string(name) + "=" + std::string(value) +
-                                             " lies outside [" + number_text(static_cast<Value>(entry.low)) + ", " +
+                                             " is outside [" + number_text(static_cast<Value>(entry.low)) + ", " +
                                              number_text(static_cast<Value>(entry.high)) + "]");
     }
     rule.*entry.member = *parsed;
@@ -139,7 +139,7 @@ Variant parse_rule(std::string_view text) {
         Variant result;
         const bool found = ((Rules::name == name && (result = detail::parse_fields<Rules>(fields), true)) || ...);
         if (!found) {
-            throw UserError(ExitCode::usage, "'" + std::string(name) + "' is none of " + rule_names(type));
+            throw UserError(ExitCode::usage, "unknown value '" + std::string(name) + "'; expected " + rule_names(type));
         }
         return result;
     }(static_cast<Variant*>(nullptr));

@@ -197,7 +197,7 @@ TEST_F(NetworkFile, HeadersThatContradictTheNetwork) {
         {[](Header& h) { h["__metadata__"]["layers"] = "4294967295"; }, "layers.4.inputs"},
         {[](Header& h) { h["__metadata__"]["layers"] = "2"; }, "belongs to no layer"},
         {[](Header& h) { h["__metadata__"].erase("layers.2.activation"); }, "layers.2.activation"},
-        {[](Header& h) { h["__metadata__"]["layers.2.activation"] = "gelu"; }, "is none of"},
+        {[](Header& h) { h["__metadata__"]["layers.2.activation"] = "gelu"; }, "unknown value 'gelu'; expected identity"},
         {[](Header& h) { h["__metadata__"]["layers.2.activation"] = "all-relu(slope=7)"; }, "outside"},
         {[](Header& h) { h["__metadata__"]["layers.1.activation"] = "relu"; }, "belongs to no layer"},
         {[](Header& h) { h["__metadata__"]["layers.1.outputs"] = "3x"; }, "a number of neurons"},

@@ -200,8 +200,8 @@ TEST(Losses, AgreeWithTheOracle) {
                 for (std::size_t s = 0; s < 8; ++s) {
                     const auto got = std::visit(
                         [&](const auto& rule) {
-                            return rule(in.data() + s, gradient.data() + s, static_cast<Index>(classes), 8,
-                                        static_cast<Index>(labels[s]), 1.0F / 8);
+                            return score_one(rule, in.data() + s, gradient.data() + s, static_cast<Index>(classes), 8,
+                                             static_cast<Index>(labels[s]), 1.0F / 8);
                         },
                         loss);
                     EXPECT_NEAR(got.loss, want.losses[s], 1e-6 + 1e-6 * want.losses[s]);
@@ -217,13 +217,13 @@ TEST(Losses, AgreeWithTheOracle) {
 TEST(Losses, SoftmaxSurvivesExtremeOutputs) {
     const float z[] = {1e30F, -1e30F, 0.0F};
     float gradient[3] = {};
-    const auto score = SoftmaxNll{}(z, gradient, 3, 1, 0, 1.0F);
+    const auto score = score_one(SoftmaxNll{}, z, gradient, 3, 1, 0, 1.0F);
     EXPECT_EQ(score.loss, 0.0F);
     EXPECT_TRUE(score.correct);
     for (const float g : gradient) EXPECT_NEAR(g, 0.0F, 1e-37F);
-    EXPECT_NEAR(SoftmaxNll{}(z, nullptr, 3, 1, 2, 1.0F).loss, 1e30F, 1e24F) << "a far miss costs its distance";
+    EXPECT_NEAR(score_one(SoftmaxNll{}, z, nullptr, 3, 1, 2, 1.0F).loss, 1e30F, 1e24F) << "a far miss costs its distance";
     const float broken[] = {0.0F, NAN, 1.0F};
-    EXPECT_TRUE(std::isnan(SoftmaxNll{}(broken, nullptr, 3, 1, 0, 1.0F).loss)) << "NaN must not be hidden";
+    EXPECT_TRUE(std::isnan(score_one(SoftmaxNll{}, broken, nullptr, 3, 1, 0, 1.0F).loss)) << "NaN must not be hidden";
 }
 
 TEST(Optimizers, EveryDecayFormAgreesWithTheOracle) {
