@@ -84,7 +84,7 @@ TEST_P(CudaParity, TopologiesOfRandomShapes) {
         if (shape.density < 0) shape.density = 0.5;
         const PruneRule prune = one_of(alternatives<PruneRule>(), random);
         const WeightLaw law = one_of(alternatives<WeightLaw>(), random);
-        const GrowRandom grow{static_cast<int>(random() % 2), one_of<double>({1, 0.5}, random)};
+        const GrowRandom grow{random() % 2 == 1, one_of<double>({1, 0.5}, random)};
         const double zeta = static_cast<double>(random() % 101) / 100;
         const bool reset_state = random() % 2 == 0;
         const std::uint64_t seed = random();

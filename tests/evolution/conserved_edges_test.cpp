@@ -40,7 +40,9 @@ TEST(ConservedEdges, NoMoreGoThanFit) {
             ASSERT_LE(wanted, free) << share << ' ' << edges;
             // and no fewer than fit
             const EdgeIndex most = prune_quota(0.3, edges);
-            if (went < most) ASSERT_GT(share * (went + 1) + 1e-9, free) << share << ' ' << edges;
+            if (went < most) {
+                ASSERT_GT(share * (went + 1) + 1e-9, free) << share << ' ' << edges;
+            }
             // in two groups none more
             for (EdgeIndex positive = 0; positive <= edges; positive += 37) {
                 const double z = prune_share(experiment, 0, edges, 1);
