@@ -119,7 +119,7 @@ void add_train_command(CLI::App& app, Action& action) {
         ->group("Run");
     command
         ->add_option("--keep", arguments->keep,
-                     "newest checkpoints to keep, besides the best by test loss; 0: make none")
+                     "newest checkpoints to keep, besides the best by validation loss (without --validation: by test loss); 0: make none")
         ->type_name("")
         ->check(CLI::Range(0, 1000000))
         ->capture_default_str()

@@ -28,7 +28,7 @@ std::vector<float> balanced_weights(const DataSet& data, Index outputs) {
 class WeightsReader {
 public:
     WeightsReader(const std::string& path, const DataSet& data, Index outputs)
-        : path_(path), weights_(outputs, 1.0F), given_(data.classes, false) {}
+        : path_(path), names_(data.class_names), weights_(outputs, 1.0F), given_(data.classes, false) {}
 
     std::vector<float> read() {
         std::ifstream file(path_);
@@ -66,15 +66,19 @@ private:
     }
 
     [[nodiscard]] std::size_t class_of(const std::string& text) const {
+        if (const auto found = std::find(names_.begin(), names_.end(), text); found != names_.end()) {
+            return static_cast<std::size_t>(found - names_.begin());
+        }
         std::size_t number = 0;
         const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), number);
         if (fault != std::errc{} || end != text.data() + text.size() || number >= given_.size()) {
-            refuse("a class's number below " + std::to_string(given_.size()), text);
+            refuse("a class's name, or a number below " + std::to_string(given_.size()), text);
         }
         return number;
     }
 
     std::string path_;
+    std::vector<std::string> names_;  // of classes, empty where they have none
     std::size_t line_ = 1;
     std::vector<float> weights_;
     std::vector<bool> given_;

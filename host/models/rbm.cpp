@@ -243,7 +243,8 @@ std::string rbm_fault(const Experiment& experiment, const Network& network) {
 }
 
 void use_as_units(DataSet& data) {
-    for (const auto& [split, name] : {std::pair{&data.train, "training"}, std::pair{&data.test, "test"}}) {
+    for (const auto& [split, name] : {std::pair{&data.train, "training"}, std::pair{&data.validation, "validation"},
+                                      std::pair{&data.test, "test"}}) {
         for (std::size_t i = 0; i < split->floats.size(); ++i) {
             const double value = split->floats[i] * data.scale;
             if (value >= 0 && value <= 1) continue;

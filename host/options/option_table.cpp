@@ -136,10 +136,23 @@ ExperimentOption decay_form_option() {
 
 ExperimentOption patience_option() {
     return {"patience", "Training",
-            "end when the test loss has not fallen for N epochs, and keep "
+            "end when the validation loss (without --validation: the test loss) has not fallen for N epochs, and keep "
             "the best network",
             [](Experiment& e, const std::string& text) { e.patience = read_number<std::uint32_t>(text, 0, 1e9); },
             [](const Experiment& e) { return e.patience == 0 ? "" : number_text(e.patience); }};
+}
+
+ExperimentOption validation_option() {
+    return {"validation", "What",
+            "samples that choose the best epoch: a share of the training samples such as 0.1, csv:FILE or npy:X,Y",
+            [](Experiment& e, const std::string& text) {
+                if (!text.empty() && text.find(':') == std::string::npos) {
+                    const auto share = read_number<double>(text, 0, 1);
+                    if (share == 0 || share == 1) refuse(text + " leaves no sample on one side");
+                }
+                e.validation = text;
+            },
+            [](const Experiment& e) { return e.validation; }};
 }
 
 ExperimentOption model_option() {
@@ -199,6 +212,7 @@ std::vector<ExperimentOption> make_table() {
                            &E::split, 0, 0.99));
     table.push_back(choice("standardize", "What", "what gets mean 0 and deviation 1, auto: columns of tables, else channels",
                            &E::standardize, {"auto", "columns", "channels", "none"}));
+    table.push_back(validation_option());
     table.push_back(model_option());
     table.push_back(layers_option());
     table.push_back(rule("activation", "Network", "of the hidden layers", &E::activation));

@@ -13,6 +13,7 @@
 #include "espalier/initialize_network.hpp"
 #include "espalier/model.hpp"
 #include "espalier/number_text.hpp"
+#include "host/data/validation.hpp"
 #include "host/run/topology_records.hpp"
 #include "host/training/run_training.hpp"
 
@@ -80,10 +81,11 @@ MemoryEstimate estimate_memory(const Experiment& experiment, int keep) {
 MemoryEstimate estimate_memory(const Experiment& experiment, const Backend& backend, int keep) {
     MemoryEstimate estimate;
     estimate.program_bytes = resident_now();
-    const DataSet data = load_dataset(request_of(experiment));
+    DataSet data = load_dataset(request_of(experiment));
     check_against_data(experiment, data);
+    take_validation(experiment, data);
     expect_edges(experiment);
-    estimate.data_bytes = bytes_of(data.train) + bytes_of(data.test);
+    estimate.data_bytes = bytes_of(data.train) + bytes_of(data.validation) + bytes_of(data.test);
     estimate.activation_bytes = activation_bytes(experiment, backend);
     const bool is_rbm = experiment.model == ModelKind::rbm;
     if (is_rbm) estimate.parameters += experiment.layers.front();  // the visible biases

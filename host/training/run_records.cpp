@@ -42,8 +42,8 @@ void say_beginning(const Experiment& experiment, const RunStart& start, Progress
     for (const std::string& each : start.data.remarks) progress.say(each);
     if (experiment.patience > 0 && start.data.validation.count() == 0) {
         progress.say(
-            "note: there are no validation samples, so --patience goes by the test loss: the test figures of the "
-            "network kept are too good");
+            "note: without --validation, --patience goes by the test loss, so the test figures of the network kept are "
+            "too good");
     }
     for (const std::string& layer : full_layers(experiment)) progress.say("note: " + layer);
     if (start.resumed) say_resumed(experiment, *start.resumed, *start.backend, progress);

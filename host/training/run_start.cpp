@@ -6,6 +6,7 @@
 #include "espalier/error.hpp"
 #include "espalier/initialize_network.hpp"
 #include "espalier/network_file.hpp"
+#include "host/data/validation.hpp"
 #include "host/models/rbm.hpp"
 #include "host/options/option_table.hpp"
 #include "host/options/recipes.hpp"
@@ -48,6 +49,7 @@ Experiment predecessor(const Experiment& experiment) {
     earlier.test_samples = experiment.test_samples;
     earlier.split = experiment.split;
     earlier.standardize = experiment.standardize;
+    earlier.validation = experiment.validation;
     earlier.topology = experiment.topology;
     earlier.seed = experiment.seed;
     earlier.backend = experiment.backend;
@@ -91,6 +93,7 @@ RunStart choose_start(const Experiment& experiment, const RunPlace& place) {
     start.backend = make_backend(experiment, &start.remark);
     start.data = load_dataset(request_of(experiment));
     check_against_data(experiment, start.data);
+    take_validation(experiment, start.data);
     if (experiment.model == ModelKind::rbm) use_as_units(start.data);
     if (start.resumed.has_value()) {
         expect_resumable(experiment, start.data, *start.resumed);

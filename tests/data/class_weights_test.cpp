@@ -21,6 +21,7 @@ using testing::HasSubstr;
 DataSet three_classes() {
     DataSet data;
     data.classes = 3;
+    data.class_names = {"rare", "common", "usual"};
     data.train.labels = {0, 1, 1, 1, 2, 2, 1, 1};  // 1, 5 and 2 of 8
     return data;
 }
@@ -33,14 +34,14 @@ TEST(ClassWeights, BalancedOnesGiveEveryClassTheSameShare) {
     EXPECT_EQ(class_weights("balanced", data, 4)[3], 1);
 }
 
-TEST(ClassWeights, AFileNamesClassesByNumber) {
+TEST(ClassWeights, AFileNamesClassesByNumberOrName) {
     const TemporaryFolder folder;
     const std::string path = folder.path() / "weights.csv";
     const auto weights_of = [&](const std::string& text) {
         std::ofstream(path) << text;
         return class_weights(path, three_classes(), 3);
     };
-    EXPECT_THAT(weights_of("0,2.5\n2,0\r\n1,1e-1\n"), ElementsAre(2.5F, 0.1F, 0.0F));
+    EXPECT_THAT(weights_of("rare,2.5\n2,0\r\ncommon,1e-1\n"), ElementsAre(2.5F, 0.1F, 0.0F));
     const auto refusal = [&](const std::string& text) -> std::string {
         try {
             (void)weights_of(text);
