@@ -2,8 +2,11 @@
 // the network is, layers that can be trained at all.
 #include <gmock/gmock.h>
 
+#include <chrono>
+#include <csignal>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "host/formats/npy.hpp"
 #include "program_fixture.hpp"
@@ -64,6 +67,26 @@ TEST_F(NetworkRecords, TheFileIsEqualWhateverTheMachineDid) {
     EXPECT_THAT(text_of(folder_ / "two" / "config.toml"), AllOf(HasSubstr("threads = 2"), HasSubstr("record-every = 2")));
     const Outcome tested = run({"evaluate", path("two/network.safetensors"), "--json"});
     EXPECT_EQ(tested.code, 0) << tested.err;
+}
+
+TEST_F(NetworkRecords, AfterASignalTheNetworkIsTheOneLastTested) {
+    const pid_t child = start({"train", "--dataset", "synthetic", "--train-samples", "3000", "--test-samples", "300",
+                               "--layers", "784-50-20-10", "--batch", "4", "--epochs", "100000", "--out", path("run")});
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    while (text_of(folder_ / "run" / "history.jsonl").size() < 1500 && std::chrono::steady_clock::now() < deadline) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+    kill(child, SIGINT);
+    ASSERT_EQ(finish(child).code, 75);
+    std::string history = text_of(folder_ / "run" / "history.jsonl");
+    ASSERT_FALSE(history.empty());
+    history.pop_back();
+    const auto last = nlohmann::json::parse(history.substr(history.rfind('\n') + 1));
+    const Outcome outcome = run({"evaluate", path("run/network.safetensors"), "--json", "--threads", "1"});
+    ASSERT_EQ(outcome.code, 0) << outcome.err;
+    const auto tested = nlohmann::json::parse(outcome.out);
+    EXPECT_EQ(tested["test_accuracy"], last["test_accuracy"]);
+    EXPECT_NEAR(tested["test_loss"].get<double>(), last["test_loss"].get<double>(), 1e-9);
 }
 
 TEST_F(NetworkRecords, ALayerWithoutAnEdgeIsRefusedBeforeAnythingIsWritten) {
