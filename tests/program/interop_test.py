@@ -49,9 +49,86 @@ def check_arrays(folder, network):
         weight = np.load(folder / "npy" / f"layer{number}-weight.npy")
         bias = np.load(folder / "npy" / f"layer{number}-bias.npy")
         assert weight.shape == (layer["outputs"], layer["inputs"]) and bias.shape == (layer["outputs"],)
-        assert np.count_nonzero(weight) == layer["edges"] - layer["zero_weights"]
+        mask = np.load(folder / "npy" / f"layer{number}-mask.npy")
+        assert mask.dtype == bool and mask.shape == weight.shape and mask.sum() == layer["edges"]
+        assert np.count_nonzero(weight) == np.count_nonzero(weight[mask]) == layer["edges"] - layer["zero_weights"]
         dense.append(weight)
     return dense
+
+
+ACTIVATIONS = {  # by the definitions in docs and papers, not by the program
+    "identity": lambda z, p: z,
+    "relu": lambda z, p: np.maximum(z, 0),
+    "sigmoid": lambda z, p: 1 / (1 + np.exp(-z)),
+    "tanh": lambda z, p: np.tanh(z),
+    "leaky-relu": lambda z, p: np.where(z > 0, z, p["slope"] * z),
+    "all-relu": lambda z, p: np.where(z > 0, z, p["slope"] * z),
+    "srelu": lambda z, p: np.where(
+        z >= p["right_threshold"], p["right_threshold"] + p["right_slope"] * (z - p["right_threshold"]),
+        np.where(z <= p["left_threshold"], p["left_threshold"] + p["left_slope"] * (z - p["left_threshold"]), z)),
+}
+
+
+def run_export(folder, x):
+    """What an exported folder computes, from nothing but its files."""
+    for number, layer in enumerate(json.loads((folder / "network.json").read_text())["layers"], 1):
+        name, _, fields = layer["activation"].partition("(")
+        parameters = {key: float(value) for key, _, value in (f.partition("=") for f in fields.rstrip(")").split(",")) if key}
+        if "activation_parameters" in layer:
+            trained = np.load(folder / f"layer{number}-activation.npy")
+            assert trained.shape == (len(layer["activation_parameters"]), layer["outputs"])
+            parameters = dict(zip(layer["activation_parameters"], trained))
+        if (folder / f"layer{number}.npz").exists():
+            parts = np.load(folder / f"layer{number}.npz")
+            weight = np.zeros(parts["shape"], np.float32)
+            weight[np.repeat(np.arange(len(weight)), np.diff(parts["indptr"])), parts["indices"]] = parts["data"]
+        else:
+            weight = np.load(folder / f"layer{number}-weight.npy")
+        x = ACTIVATIONS[name](x @ weight.T + np.load(folder / f"layer{number}-bias.npy"), parameters)
+    return x
+
+
+def check_activations(folder, dataset, x, labels):
+    """Exports compute what was trained, whatever the activation: their loss is the one that was recorded."""
+    for activation in ("identity", "relu", "sigmoid", "tanh", "leaky-relu(slope=0.2)", "all-relu", "srelu"):
+        made = folder / ("with-" + activation.partition("(")[0])
+        results = json.loads(run("train", "--dataset", dataset, "--layers", "11-16-9-2", "--epsilon", "3", "--epochs", "3",
+                                 "--batch", "20", "--activation", activation, "--out", made, "--json"))
+        for format in ("scipy", "npy"):
+            run("export", made / "network.safetensors", "--format", format, "--out", made / format)
+            z = run_export(made / format, x).astype(float)
+            z -= z.max(axis=1, keepdims=True)
+            loss = (np.log(np.exp(z).sum(axis=1)) - z[np.arange(len(z)), labels]).mean()
+            assert abs(loss - results["test_loss"]) < 1e-5, (activation, format, loss, results["test_loss"])
+
+
+def check_torch_outputs(network, x, expected):
+    import load_in_pytorch
+    import torch
+    got = load_in_pytorch.forward(load_in_pytorch.load_network(network), torch.from_numpy(x)).numpy()
+    assert np.allclose(got, expected, atol=1e-4), np.abs(got - expected).max()
+
+
+def make_empty_layer(source, target):
+    """The network with every edge of its first layer gone, as a file of its own: no checksum, which is optional."""
+    data = source.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    header, body = json.loads(data[8:8 + length]), data[8 + length:]
+    metadata = {key: value for key, value in header.pop("__metadata__").items() if key != "checksum"}
+    tensors = {name: (entry, body[slice(*entry["data_offsets"])]) for name, entry in header.items()
+               if name != "checksum" and "_state" not in name}
+    for name, (entry, items) in tensors.items():
+        if name in ("layers.1.weight", "layers.1.column"):
+            tensors[name] = ({**entry, "shape": [0]}, b"")
+        if name == "layers.1.row_start":
+            tensors[name] = (entry, bytes(len(items)))
+    end, written = 0, {"__metadata__": metadata}
+    for name, (entry, items) in tensors.items():
+        written[name] = {**entry, "data_offsets": [end, end + len(items)]}
+        end += len(items)
+    text = json.dumps(written).encode()
+    text += b" " * (-len(text) % 8)
+    target.write_bytes(len(text).to_bytes(8, "little") + text + b"".join(items for _, items in tensors.values()))
 
 
 def check_archives(folder, network, dense):
@@ -146,6 +223,12 @@ with tempfile.TemporaryDirectory() as name:
     if library == "torch":
         check_torch(folder, network, dense, x, labels)
         check_every_activation(folder, dataset, raw)
+    check_activations(folder, dataset, x, labels)
+    make_empty_layer(network, folder / "empty.safetensors")
+    run("export", folder / "empty.safetensors", "--format", "npy", "--out", folder / "empty")
+    assert not np.load(folder / "empty" / "layer1-mask.npy").any()
+    if library == "torch":
+        check_torch_outputs(folder / "empty.safetensors", x, run_export(folder / "empty", x))
     checkpoint = next((folder / "run" / "checkpoints").iterdir())
     assert json.loads(run("inspect", checkpoint, "--json"))["what"] == "checkpoint"
     assert json.loads(run("inspect", folder / "run" / "connections.npy", "--json"))["shape"] == [3, 2, 11]
