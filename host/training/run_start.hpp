@@ -17,7 +17,7 @@ namespace espalier {
 
 /// What a run begins with.
 struct RunStart {
-    fs::path folder;
+    std::filesystem::path folder;
     std::unique_ptr<FreshFolder> fresh;  // the folder, if it was made for this run
     std::optional<InterruptedRun> resumed;
     std::unique_ptr<Backend> backend;
