@@ -179,6 +179,17 @@ std::vector<Part> npz_parts(const std::vector<fs::path>& paths, const DataReques
     return parts;
 }
 
+void expect_split_or_test(const DataRequest& request, std::size_t parts) {
+    if (parts == 2 && request.split > 0) {
+        refuse_usage("split: '" + request.name + "' has test samples of its own; leave --split out or name one file");
+    }
+    if (parts == 1 && request.split == 0 && request.network == nullptr) {
+        refuse_usage("data set '" + request.name +
+                     "' has no test samples: hold some out with --split 0.2, or name them as " +
+                     form_of(request.name.substr(0, request.name.find(':'))));
+    }
+}
+
 std::vector<Part> read_parts(const DataRequest& request, DataSet& data) {
     const Description description = describe_own(request.name);
     const std::size_t files = description.files.size();
@@ -189,6 +200,8 @@ std::vector<Part> read_parts(const DataRequest& request, DataSet& data) {
         refuse_usage("data set '" + request.name + "': expected " + form_of(description.form) +
                      " with commas between the files, found " + std::to_string(files));
     }
+    // of an archive only its content says how many parts it holds
+    if (description.form != "npz") expect_split_or_test(request, pairs ? (files + 1) / 2 : files);
     std::vector<fs::path> paths;
     for (const std::string& file : description.files) paths.push_back(find_own(file, request.data_dir));
     data.source = paths[0].string();
@@ -249,17 +262,6 @@ void name_classes(const DataRequest& request, const Part& first, DataSet& data) 
     data.classes = static_cast<Index>(data.class_names.size());
     if (by_network || are_class_numbers(data.class_names)) return;
     data.remarks.push_back("labels are numbered from 0 as classes: " + list_classes(data.class_names));
-}
-
-void expect_split_or_test(const DataRequest& request, std::size_t parts) {
-    if (parts == 2 && request.split > 0) {
-        refuse_usage("split: '" + request.name + "' has test samples of its own; leave --split out or name one file");
-    }
-    if (parts == 1 && request.split == 0 && request.network == nullptr) {
-        refuse_usage("data set '" + request.name +
-                     "' has no test samples: hold some out with --split 0.2, or name them as " +
-                     form_of(request.name.substr(0, request.name.find(':'))));
-    }
 }
 
 }  // namespace

@@ -187,7 +187,12 @@ TEST_F(OwnDataTest, ArchivesAsNumPyAndKerasWriteThem) {
     EXPECT_THAT(data.test.floats, ElementsAre(1, 2, 3, 4));
     write_npz(dir_ / "one.npz", {array("data", x, {2, 2}), array("target", y, {2})});
     EXPECT_EQ(load("npz:one.npz,one.npz").test.count(), 2U);
-    EXPECT_EQ(load("npz:one.npz", 0.5).classes, 2U);
+    const std::vector<float> more_x = {1, 2, 3, 4, 5, 6, 7, 8};
+    const std::vector<std::int64_t> more_y = {0, 1, 0, 1};
+    write_npz(dir_ / "more.npz", {array("data", more_x, {4, 2}), array("target", more_y, {4})});
+    const DataSet split = load("npz:more.npz", 0.5);
+    EXPECT_EQ(split.classes, 2U);
+    EXPECT_EQ(split.test.count(), 2U);
     write_npz(dir_ / "odd.npz", {array("foo", x, {2, 2})});
     EXPECT_THAT(refused(request("npz:odd.npz")), HasSubstr("expected arrays x_train, y_train"));
     EXPECT_THAT(refused(request("npz:odd.npz")), HasSubstr("found foo"));
