@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "espalier/backends.hpp"
+#include "host/backends.hpp"
 #include "host/bench/ceiling.hpp"
 #include "host/bench/product.hpp"
 #include "host/cpu/cpu_backend.hpp"
