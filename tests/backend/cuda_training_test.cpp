@@ -49,9 +49,9 @@ TEST_P(CudaTraining, GivesTheBitsOfTheSameSourcesRunOnTheCpu) {
             SCOPED_TRACE(std::to_string(static_cast<int>(spmm)) + (graph ? " as graphs" : ""));
             Experiment experiment = small_experiment(data);
             experiment.spmm = spmm;
-            CudaOptions plain;
-            plain.graph = 0;
-            const auto here = backend_for_test("cuda_on_host", 1, plain);
+            CudaOptions ungraphed;
+            ungraphed.graph = 0;
+            const auto here = backend_for_test("cuda_on_host", 1, ungraphed);
             expect_same(train(*make(graph), experiment, data), train(*here, experiment, data));
         }
     }
