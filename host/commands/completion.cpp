@@ -247,7 +247,7 @@ std::string roff(const std::string& text) {
 }
 
 std::string man_page(const std::vector<CommandWords>& all) {
-    std::string text = ".TH ESPALIER 1 \"\" \"" + roff(version()) + "\"\n.SH NAME\nespalier \\- " +
+    std::string text = ".TH ESPALIER 1 \"\" \"" + roff(version()) + "\"\n.ad l\n.SH NAME\nespalier \\- " +
                        roff(all.front().help) + "\n.SH SYNOPSIS\n.B espalier\n.I command\n[options]\n.SH COMMANDS\n";
     for (const CommandWords& command : all) {
         if (!command.path.empty()) {

@@ -64,14 +64,11 @@ OptionTexts settings(const Experiment& experiment) {
     return texts;
 }
 
-bool ends_with(const std::string& text, const std::string& end) {
-    return text.size() > end.size() && text.ends_with(end);
-}
-
 OptionTexts lookup(const std::string& name, int depth) {
     expects(depth < 8, "recipes not to start from each other in a circle");
     for (const std::string control : {"fixed", "dense"}) {
-        if (!ends_with(name, "-" + control)) continue;
+        const std::size_t length = control.size() + 1;
+        if (name.size() <= length || !option_kinds::same_name(name.substr(name.size() - length), "-" + control)) continue;
         OptionTexts texts = lookup(name.substr(0, name.size() - control.size() - 1), depth + 1);
         texts["topology"] = control;
         texts["recipe"] += "-" + control;

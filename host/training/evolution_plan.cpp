@@ -44,6 +44,7 @@ double prune_share(const Experiment& experiment, std::size_t layer, EdgeIndex ed
     const EdgeIndex most = most_pruned(experiment, layer, edges, epoch_time);
     if (prune_quota(zeta, edges) <= most) return zeta;
     double share = static_cast<double>(most) / edges;
+    while (prune_quota(share, edges) < most) share = std::nextafter(share, 1.0);
     while (prune_quota(share, edges) > most) share = std::nextafter(share, 0.0);
     // A rule with two groups rounds each of them down; in groups this large a product's own rounding could lift one.
     return edges > (EdgeIndex{1} << 25) ? share * (1 - 0x1p-50) : share;

@@ -121,10 +121,11 @@ MemoryEstimate estimate_memory(const Experiment& experiment, const Backend& back
     const std::uint64_t in_use = following + (has_gpu ? 0 : resident + estimate.activation_bytes);
     const std::uint64_t uploaded = has_gpu ? 0 : estimate.data_bytes;
     const std::uint64_t evolving = has_gpu ? 0 : estimate.evolution_bytes;
-    // The network last tested is kept while evolution and training go on.
+    // The network last tested is kept while evolution and training go on; its optimizer state fits into what the drawn
+    // network left in the heap (measured).
     const bool goes_on = experiment.epochs > 1 && experiment.topology == TopologyKind::set &&
                          std::holds_alternative<EveryEpoch>(experiment.cadence);
-    const std::uint64_t tested = goes_on ? saved_bytes : 0;
+    const std::uint64_t tested = goes_on ? estimate.network_bytes : 0;
     estimate.peak_bytes = estimate.program_bytes + in_use + estimate.data_bytes +
                           std::max({uploaded + estimate.network_bytes, tested + evolving, tested + saved_bytes});
     // The network and its next version; checkpoints: those kept, the best, and the one being written.

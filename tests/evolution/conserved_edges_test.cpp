@@ -145,7 +145,7 @@ TEST(ConservedEdges, ALayerWithoutAnEdgeIsRefusedWithItsCure) {
     experiment.epsilon = 0.001;
     EXPECT_THAT(refusal(experiment), AllOf(HasSubstr("layer 2 (300 x 100)"), HasSubstr("epsilon 0.001"),
                                            HasSubstr("about 0.0025")));
-    experiment.epsilon = 0.01;
+    experiment.epsilon = 0.009;
     EXPECT_THAT(refusal(experiment), AllOf(HasSubstr("layer 3 (100 x 10)"), HasSubstr("about 0.00909")));
     experiment.dense_output = true;
     EXPECT_EQ(refusal(experiment), "nothing refused");

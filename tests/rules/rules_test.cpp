@@ -87,6 +87,15 @@ TYPED_TEST(RuleText, EndsOfTheRangeAreInsideAndBeyondIsRefused) {
             const std::string high = field_text(entry, entry.high);
             EXPECT_EQ(usage_error<TypeParam>(start + low + ")"), "");
             EXPECT_EQ(usage_error<TypeParam>(start + high + ")"), "");
+            if constexpr (std::is_same_v<std::decay_t<decltype(rule.*entry.member)>, bool>) {
+                for (const char* outside : {"-1", "2", "yes"}) {
+                    const auto sentence = usage_error<TypeParam>(start + outside + ")");
+                    EXPECT_THAT(sentence, HasSubstr(rule.name));
+                    EXPECT_THAT(sentence, HasSubstr(std::string(entry.name) + "=" + outside));
+                    EXPECT_THAT(sentence, HasSubstr("is not 0, 1, false or true"));
+                }
+                return;
+            }
             const double step = std::max(1.0, std::abs(entry.high) * 0.5);
             for (const double outside : {entry.low - step, entry.high + step}) {
                 const auto sentence = usage_error<TypeParam>(start + field_text(entry, outside) + ")");
