@@ -89,6 +89,7 @@ inline std::vector<FunctionSpan> functions_in(const std::string& text) {
         } else {
             if (statement.empty() && std::isspace(static_cast<unsigned char>(c)) == 0) first_line = line;
             if (!statement.empty() || std::isspace(static_cast<unsigned char>(c)) == 0) statement += c;
+            if (statement == "public:" || statement == "private:" || statement == "protected:") statement.clear();
         }
     }
     return found;
