@@ -53,7 +53,7 @@ void find_axis(ReportRows& all, const std::vector<OptionTexts>& groups) {
     std::sort(all.rows.begin(), all.rows.end(), [](const auto& a, const auto& b) { return *a.place < *b.place; });
     std::sort(places.begin(), places.end());
     const auto positive = std::upper_bound(places.begin(), places.end(), 0.0);
-    constexpr double wide = 20;
+    constexpr double wide = 10;
     if (positive == places.end() || places.front() < 0 || places.back() / *positive < wide) return;
     all.logarithmic_axis = true;
     if (places.front() == 0) all.zero_at = *positive / 10;

@@ -44,7 +44,9 @@ TEST_F(CudaOnHost, EpochsAreReplayed) {
         cuda_on_host::count_afresh();
         expect_same(train(*cuda, experiment, data), want);
         EXPECT_EQ(cuda_on_host::counts().captures, 2U) << "one of the training steps, one of the test batches";
-        EXPECT_EQ(cuda_on_host::counts().graph_launches, 6U) << "both in all epochs but the first";
+        // The last test pass is of the network that is kept: with edges removed it is another program.
+        const std::uint64_t replays = last == LastEpoch::remove ? 5 : 6;
+        EXPECT_EQ(cuda_on_host::counts().graph_launches, replays) << "both in all epochs but the first";
         EXPECT_LT(cuda_on_host::counts().launched, launched);
     }
 }
@@ -225,7 +227,7 @@ TEST_F(CudaOnHost, ADeviceThatBreaksAnywhereIsTheDevicesErrorAndLeaksNothing) {
     const auto before = cuda_on_host::counts();
     static_cast<void>(all_that_allocates(true));
     const std::uint64_t kernels = cuda_on_host::counts().kernels - before.kernels;
-    ASSERT_GT(kernels, 30U);
+    ASSERT_GT(kernels, 10U);
     for (std::uint64_t after = 1; after < kernels; ++after) {
         SCOPED_TRACE(after);
         cuda_on_host::Machine machine;

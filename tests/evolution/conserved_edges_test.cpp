@@ -87,7 +87,7 @@ TEST_P(Conserved, EveryLayerKeepsItsEdgesThroughARun) {
         Experiment experiment = small_experiment();
         experiment.dense_output = false;
         experiment.density = Density::erk;
-        experiment.sparsity = 0.9;  // fills the last layer, 80 cells; the one before it to 95 %
+        experiment.sparsity = 0.6;  // fills the last layer, 80 cells; the one before it to 95 %
         experiment.grow = parse_rule<GrowRule>(GetParam());
         experiment.prune = prune;
         experiment.last_epoch = LastEpoch::evolve;

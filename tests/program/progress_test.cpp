@@ -42,7 +42,7 @@ TEST(Progress, LongNamesHideNeitherPercentageNorFiguresNorTimeLeft) {
             EXPECT_NE(line.find(part), std::string::npos) << line;
         }
     }
-    EXPECT_EQ(progress_line(name, 0.41, 90, figures, 39), "nn.. 41%  01:30 left  test 0.0912  97.35 %");
+    EXPECT_EQ(progress_line(name, 0.41, 90, figures, 39), " 41%  01:30 left  test 0.0912  97.35 %");
 }
 
 TEST(Progress, ACutNameStaysWholeCharacters) {

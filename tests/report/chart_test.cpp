@@ -134,7 +134,7 @@ TEST(Chart, NoTitleIsCut) {
 TEST(Chart, IntervalsAreInTheDrawingTheCsvAndTheDescription) {
     Chart chart{"test", "Contrast", {"weight-decay", true, false, 1e-4}, {"contrast"}};
     chart.series.push_back({"row", {0, 0.001, 0.01}, {-0.1, 0, 0.25}, 0, Mark::dots, {}, true, {-0.2, -0.125, 0.125}, {0, 0.125, 0.375}});
-    EXPECT_EQ(csv(chart), "series,weight-decay,contrast,low,high\nrow,0,-0.1,-0.2,0\nrow,0.001,0,-0.125,0.125\nrow,0.01,0.25,0.125,0.375\n");
+    EXPECT_EQ(csv(chart), "series,weight-decay,contrast,low,high\nrow,0.0,-0.1,-0.2,0.0\nrow,0.001,0.0,-0.125,0.125\nrow,0.01,0.25,0.125,0.375\n");
     const std::string text = svg(chart);
     EXPECT_THAT(text, HasSubstr("data-v=\"0,-0.1 0.001,0 0.01,0.25\" data-b=\"-0.2,0 -0.125,0.125 0.125,0.375\""));
     EXPECT_THAT(text, HasSubstr("aria-label=\"Contrast. contrast over weight-decay. row: -0.1 (-0.2 to 0) at 0, 0 (-0.125 "

@@ -276,10 +276,10 @@ TEST(Report, TheDataOfAChartAreTheHistory) {
     ASSERT_EQ(rows.size(), 7U);
     EXPECT_EQ(rows[0], "series,epoch,loss");
     for (std::size_t e = 0; e < 3; ++e) {
-        const std::string epoch = std::to_string(e + 1);
-        EXPECT_EQ(rows[1 + e].substr(0, 7), "test," + epoch + ",");
-        EXPECT_EQ(std::stod(rows[1 + e].substr(7)), history.at("test_loss")[e]);
-        EXPECT_EQ(std::stod(rows[4 + e].substr(8)), history.at("train_loss")[e]);
+        const std::string epoch = std::to_string(e + 1) + ".0";  // a column has one type: real numbers
+        EXPECT_EQ(rows[1 + e].substr(0, 9), "test," + epoch + ",");
+        EXPECT_EQ(std::stod(rows[1 + e].substr(9)), history.at("test_loss")[e]);
+        EXPECT_EQ(std::stod(rows[4 + e].substr(10)), history.at("train_loss")[e]);
     }
 }
 
