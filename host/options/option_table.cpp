@@ -195,6 +195,15 @@ void validate_rbm(const Experiment& experiment) {
     if (!experiment.class_weights.empty()) refuse("class-weights: a restricted Boltzmann machine knows no classes");
 }
 
+ExperimentOption backend_option() {
+    return {"backend", "Machine", "auto, cpu or cuda",
+            [](Experiment& e, const std::string& text) {
+                const std::vector<std::string> names{"auto", "cpu", "cuda"};
+                e.backend = names[place_of(text, names)];
+            },
+            [](const Experiment& e) { return e.backend; }};
+}
+
 std::vector<ExperimentOption> make_table() {
     using E = Experiment;
     std::vector<ExperimentOption> table;
@@ -203,6 +212,10 @@ std::vector<ExperimentOption> make_table() {
                                 "mnist, fashion-mnist, emnist-..., cifar-10, synthetic, csv:TRAIN,TEST, "
                                 "npy:TRAIN_X,TRAIN_Y,TEST_X,TEST_Y, idx: alike or npz:FILE (espalier data list)",
                                 &E::dataset));
+    table.back().set = [](Experiment& e, const std::string& text) {
+        if (text.empty()) refuse("an empty name; expected one of `espalier data list`, csv:... or npy:...");
+        e.dataset = text;
+    };
     table.push_back(
         text_option("data-dir", "What", "look for data in this folder only (default: a search path)", &E::data_dir));
     table.push_back(
@@ -271,7 +284,7 @@ std::vector<ExperimentOption> make_table() {
         &E::init_from));
     table.push_back(boolean("reset-optimizer", "Training", "with --init-from: start with fresh optimizer memory",
                             &E::reset_optimizer));
-    table.push_back(text_option("backend", "Machine", "auto, cpu or cuda", &E::backend));
+    table.push_back(backend_option());
     table.push_back(number("threads", "Machine", "CPU threads, 0: one per core; results do not depend on it",
                            &E::threads, 0, 1024));
     table.push_back(number("record-every", "Records",
