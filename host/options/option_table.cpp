@@ -200,8 +200,7 @@ ExperimentOption backend_option() {
             [](Experiment& e, const std::string& text) {
                 const std::vector<std::string> names{"auto", "cpu", "cuda"};
                 e.backend = names[place_of(text, names)];
-            },
-            [](const Experiment& e) { return e.backend; }};
+            }, [](const Experiment& e) { return e.backend; }};
 }
 
 std::vector<ExperimentOption> make_table() {
