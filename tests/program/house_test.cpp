@@ -234,7 +234,7 @@ TEST(House, FilesAreShort) {
     }
 }
 
-std::string text_of(const fs::path& file) {
+std::string source_text(const fs::path& file) {
     std::ostringstream text;
     text << std::ifstream(root / file).rdbuf();
     return text.str();
@@ -247,7 +247,7 @@ TEST(House, FunctionsAreShort) {
     };
     std::size_t seen = 0;
     for (const auto& file : sources({"include", "host", "cuda", "bench"}, code_endings)) {
-        for (const FunctionSpan& function : functions_in(text_of(file))) {
+        for (const FunctionSpan& function : functions_in(source_text(file))) {
             ++seen;
             if (std::count(excepted.begin(), excepted.end(), function.name) > 0) continue;
             EXPECT_LE(function.lines, 60U) << file << ":" << function.first_line << ": " << function.name;
