@@ -214,7 +214,7 @@ TEST_F(DataTest, UnknownNamesAreUsageErrorsWithTheNearest) {
     EXPECT_THAT(refused("csv:a", ExitCode::usage), HasSubstr("csv:TRAIN,TEST"));
     EXPECT_THAT(refused("npy:a,b,c", ExitCode::usage), HasSubstr("found 3"));
     put("a", "1,2\n");
-    EXPECT_THAT(refused("csv:a,a,label=nowhere", ExitCode::usage), HasSubstr("label=nowhere"));
+    EXPECT_THAT(refused("csv:a,a,label=nowhere", ExitCode::data), HasSubstr("a column 'nowhere'"));  // a name, of a column
 }
 
 TEST_F(DataTest, CsvWithHeaderAndLabelFirstOrLast) {
