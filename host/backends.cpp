@@ -36,6 +36,14 @@ std::vector<fs::path> module_folders() {
         folders.push_back(folder.parent_path() / "lib" / "espalier");
         folders.push_back(folder.parent_path() / "lib");
     }
+    // The library may be part of a package that another program, Python say, has loaded.
+    Dl_info library{};
+    if (dladdr(reinterpret_cast<const void*>(&module_folders), &library) != 0 && library.dli_fname != nullptr) {
+        const fs::path file = fs::weakly_canonical(library.dli_fname, unreadable);
+        if (!unreadable && file != program && file.parent_path() != program.parent_path()) {
+            folders.push_back(file.parent_path());
+        }
+    }
     return folders;
 }
 

@@ -20,7 +20,7 @@ struct CudaModule {
 };
 
 /// Where the module is looked for, in this order: $ESPALIER_MODULE_PATH (folders, ':' between), the program's own
-/// folder, ../lib/espalier and ../lib beside it.
+/// folder, ../lib/espalier and ../lib beside it; the folder of the shared library that this is part of.
 std::vector<std::filesystem::path> module_folders();
 
 /// Opens the first module found in `folders`; it stays loaded until the program ends. Touches no device.

@@ -9,8 +9,10 @@
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <sstream>
 #include <thread>
 
+#include "espalier/machine_report.hpp"
 #include "host/backends.hpp"
 #include "host/commands/command.hpp"
 #include "host/data/catalog.hpp"
@@ -102,53 +104,61 @@ nlohmann::ordered_json examine() {
 }
 
 /// Every GPU with its memory and what keeps it from being used; what the module was built for; missing libraries.
-void print_devices(const nlohmann::ordered_json& cuda) {
+void print_devices(const nlohmann::ordered_json& cuda, std::ostream& out) {
     const char* const margin = "         ";
     if (!cuda.contains("architectures")) return;
     for (const auto& device : cuda["devices"]) {
         char memory[32];
         std::snprintf(memory, sizeof memory, "%.1f GiB", device["memory_bytes"].get<double>() / (1 << 30));
         const std::string fault = device.value("fault", "");
-        std::cout << margin << "device " << device["device"] << ": " << device["name"].get<std::string>()
+        out << margin << "device " << device["device"] << ": " << device["name"].get<std::string>()
                   << ", compute capability " << device["compute_capability"].get<std::string>() << ", " << memory
                   << (fault.empty() ? "" : "; not usable: " + fault) << '\n';
     }
-    std::cout << margin << "module for compute capabilities " << cuda["architectures"].get<std::string>()
+    out << margin << "module for compute capabilities " << cuda["architectures"].get<std::string>()
               << ", built with CUDA " << cuda["toolkit"].get<std::string>() << '\n';
     for (const auto& [library, fault] : cuda["libraries"].items()) {
-        if (!fault.get<std::string>().empty()) std::cout << margin << fault.get<std::string>() << '\n';
+        if (!fault.get<std::string>().empty()) out << margin << fault.get<std::string>() << '\n';
     }
 }
 
-void print_report(const nlohmann::ordered_json& report) {
+void print_report(const nlohmann::ordered_json& report, std::ostream& out) {
     const auto text = [](const nlohmann::ordered_json& value) { return value.get<std::string>(); };
     const auto gib = [](const nlohmann::ordered_json& value) {
         char written[32];
         std::snprintf(written, sizeof written, "%.1f GiB", value.get<double>());
         return std::string(written);
     };
-    std::cout << text(report["version"]) << '\n';
-    std::cout << "CPU      " << text(report["cpu"]["model"]) << ", " << report["cpu"]["cores"] << " cores allowed\n";
-    std::cout << "         " << text(report["cpu"]["backend"]) << '\n';
-    std::cout << "memory   " << gib(report["memory"]["available_gib"]) << " of " << gib(report["memory"]["total_gib"])
+    out << text(report["version"]) << '\n';
+    out << "CPU      " << text(report["cpu"]["model"]) << ", " << report["cpu"]["cores"] << " cores allowed\n";
+    out << "         " << text(report["cpu"]["backend"]) << '\n';
+    out << "memory   " << gib(report["memory"]["available_gib"]) << " of " << gib(report["memory"]["total_gib"])
               << " available\n";
     const auto& cuda = report["cuda"];
-    std::cout << "CUDA     " << (cuda["usable"] ? text(cuda["device"]) : "not used: " + text(cuda["reason"])) << '\n';
-    print_devices(cuda);
+    out << "CUDA     " << (cuda["usable"] ? text(cuda["device"]) : "not used: " + text(cuda["reason"])) << '\n';
+    print_devices(cuda, out);
     std::size_t width = 0;
     for (const auto& set : report["datasets"]) width = std::max(width, text(set["name"]).size());
     const char* head = "data     ";
     for (const auto& set : report["datasets"]) {
         const std::string name = text(set["name"]);
-        std::cout << head << name << std::string(width + 2 - name.size(), ' ')
+        out << head << name << std::string(width + 2 - name.size(), ' ')
                   << (set["present"] ? text(set["place"]) : "missing. " + text(set["remedy"])) << '\n';
         head = "         ";
     }
-    std::cout << "runs     " << text(report["runs"]["folder"])
+    out << "runs     " << text(report["runs"]["folder"])
               << (report["runs"]["writable"] ? "" : ", which cannot be written: give --out") << '\n';
 }
 
 }  // namespace
+
+std::string machine_report(bool json) {
+    const auto report = examine();
+    if (json) return json_text(report, 2) + "\n";
+    std::ostringstream text;
+    print_report(report, text);
+    return text.str();
+}
 
 void add_doctor_command(CLI::App& app, Action& action) {
     CLI::App* command = app.add_subcommand("doctor", "what this machine has: CPU, memory, CUDA module, data sets");
@@ -156,12 +166,7 @@ void add_doctor_command(CLI::App& app, Action& action) {
     command->add_flag("--json", *json, "as one JSON object");
     command->callback([json, &action] {
         action = [json] {
-            const auto report = examine();
-            if (*json) {
-                std::cout << json_text(report, 2) << '\n';
-            } else {
-                print_report(report);
-            }
+            std::cout << machine_report(*json);
             return 0;
         };
     });

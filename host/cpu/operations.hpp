@@ -57,9 +57,12 @@ void update_parameters(const Optimizer& optimizer, float* parameters, const floa
                        std::size_t count, const UpdateStep& step);
 
 /// Gathers features `features` of one tile; the lanes past the batch become 0. Who has feature 0 also writes the tile's
-/// labels, -1 past the batch.
+/// labels, -1 past the batch, unless `labels` is null.
 void gather_rows(const Samples& samples, const BatchChoice& choice, Activations x, std::int32_t* labels,
                  std::uint32_t epoch, Index tile, Range features);
+
+/// The way back: features `features` of one tile into samples [batch][values.rows].
+void unpack_rows(ConstActivations values, Index tile, Range features, float* samples);
 
 /// Applies the dropout mask to `rows` of one tile.
 void dropout_rows(Activations values, float rate, const Stream& stream, Index tile, Range rows);

@@ -2,12 +2,17 @@
 
 #include <omp.h>
 #include <sched.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
+#include <charconv>
 #include <chrono>
+#include <cstdlib>
 #include <exception>
+#include <optional>
 #include <string>
+#include <string_view>
 
 #include "espalier/error.hpp"
 #include "hwy/cache_control.h"
@@ -124,11 +129,34 @@ std::vector<int> allowed_cpus() {
     return cpus;
 }
 
+/// The first number of $OMP_NUM_THREADS, by which pools of processes share out a machine; nothing without one.
+std::optional<int> threads_of_environment() {
+    const char* said = std::getenv("OMP_NUM_THREADS");
+    if (said == nullptr) return std::nullopt;
+    const std::string_view text(said);
+    int threads = 0;
+    const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), threads);
+    const bool number = fault == std::errc{} && (end == text.data() + text.size() || *end == ',');
+    return number && threads > 0 ? std::optional(threads) : std::nullopt;
+}
+
+/// Refuses a child of the process in which OpenMP started its threads.
+void refuse_forked() {
+    static std::atomic<pid_t> threads_of{0};
+    pid_t owner = 0;
+    if (threads_of.compare_exchange_strong(owner, ::getpid()) || owner == ::getpid()) return;
+    throw UserError(ExitCode::device,
+                    "this process was forked from one that computes with several threads, which did not follow it; use 1 "
+                    "thread here, or start the process anew instead of forking it");
+}
+
 int checked_threads(int threads) {
     if (threads < 0 || threads > 1024) {
         throw UserError(ExitCode::usage, "threads: " + std::to_string(threads) + " is outside [0, 1024]");
     }
-    return threads != 0 ? threads : std::max<int>(1, static_cast<int>(allowed_cpus().size()));
+    if (threads != 0) return threads;
+    const int cpus = std::max<int>(1, static_cast<int>(allowed_cpus().size()));
+    return std::min(cpus, threads_of_environment().value_or(cpus));
 }
 
 /// What the threads of one run share.
@@ -202,6 +230,7 @@ void Team::run(const std::vector<Phase>& phases) {
     if (threads_ == 1) {
         run.walk({0, 1, scratch_[0].data()});
     } else {
+        refuse_forked();
 #pragma omp parallel num_threads(threads_)
         {
             const int count = omp_get_num_threads();

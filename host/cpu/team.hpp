@@ -70,7 +70,8 @@ private:
 
 class Team {
 public:
-    /// Throws UserError (usage) unless 0 <= threads <= 1024; 0: one per CPU this process may use.
+    /// Throws UserError (usage) unless 0 <= threads <= 1024; 0: as many as
+    /// $OMP_NUM_THREADS says, at most one per CPU this process may use; that many where it says nothing.
     explicit Team(int threads);
     [[nodiscard]] int threads() const { return threads_; }
 
@@ -78,7 +79,8 @@ public:
     void reserve_scratch(std::size_t floats);
 
     /// Runs the phases in order on all threads with subnormals flushed to zero; the caller is one of them. The first
-    /// exception ends the run and is thrown again here.
+    /// exception ends the run and is thrown again here. Throws UserError (device) for several threads in
+    /// a forked child of a process that ran as many: OpenMP's do not follow, and the child would wait for ever.
     void run(const std::vector<Phase>& phases);
 
 private:

@@ -94,12 +94,11 @@ void add_arrays(const std::filesystem::path& path, const Network& network, Netwo
 
 }  // namespace
 
-void save_network(const std::filesystem::path& path, const Network& network, const NetworkMetadata& metadata) {
-    save_network(path, network, metadata, {});
-}
+using WriteTensors = std::function<void(const NetworkMetadata& metadata, const std::vector<TensorSource>& tensors)>;
 
-void save_network(const std::filesystem::path& path, const Network& network, const NetworkMetadata& metadata,
-                  const std::vector<TensorSource>& extra) {
+/// Hands `write` what a file of the network holds; `path` is its name in errors.
+static void write_network(const std::filesystem::path& path, const Network& network, const NetworkMetadata& metadata,
+                          const std::vector<TensorSource>& extra, const WriteTensors& write) {
     NetworkMetadata all = metadata;
     for (const auto& [key, value] : metadata)
         expects(!network_layout::is_reserved(key), "metadata that leaves the format's keys alone");
@@ -143,7 +142,24 @@ void save_network(const std::filesystem::path& path, const Network& network, con
     std::stable_sort(topologies.begin(), topologies.end(), [](const TensorSource& a, const TensorSource& b) {
         return tensor_item_size(a.type) > tensor_item_size(b.type);
     });
-    write_safetensors(path, all, topologies);
+    write(all, topologies);
+}
+
+void save_network(const std::filesystem::path& path, const Network& network, const NetworkMetadata& metadata,
+                  const std::vector<TensorSource>& extra) {
+    write_network(path, network, metadata, extra,
+                  [&](const auto& all, const auto& tensors) { write_safetensors(path, all, tensors); });
+}
+
+void save_network(const std::filesystem::path& path, const Network& network, const NetworkMetadata& metadata) {
+    save_network(path, network, metadata, {});
+}
+
+std::string network_bytes(const Network& network, const NetworkMetadata& metadata) {
+    std::string bytes;
+    write_network("memory", network, metadata, {},
+                  [&](const auto& all, const auto& tensors) { bytes = safetensors_bytes(all, tensors); });
+    return bytes;
 }
 
 }  // namespace espalier

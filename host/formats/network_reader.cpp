@@ -217,10 +217,17 @@ void read_arrays(const SafetensorsFile& file, std::set<std::string>& used, Netwo
 
 }  // namespace
 
-Network load_network(const std::filesystem::path& path, NetworkMetadata* metadata) {
-    const SafetensorsFile file(path);
+static Network checked_network(const SafetensorsFile& file, NetworkMetadata* metadata) {
     if (file.has_checksum() || file.metadata().contains(checksum_tensor)) file.expect_checksum();
     return read_network(file, metadata);
+}
+
+Network load_network(const std::filesystem::path& path, NetworkMetadata* metadata) {
+    return checked_network(SafetensorsFile(path), metadata);
+}
+
+Network network_from_bytes(std::string_view bytes, NetworkMetadata* metadata, const std::string& shown) {
+    return checked_network(SafetensorsFile(bytes, shown), metadata);
 }
 
 Network read_network(const SafetensorsFile& file, NetworkMetadata* metadata) {

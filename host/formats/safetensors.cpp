@@ -1,6 +1,7 @@
 #include "host/formats/safetensors.hpp"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -11,6 +12,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <system_error>
+#include <utility>
 
 #include "espalier/error.hpp"
 #include "host/formats/sha256.hpp"
@@ -32,6 +34,39 @@ nlohmann::ordered_json header_entry(const std::string& type, const std::vector<s
                                     std::uint64_t begin, std::uint64_t end) {
     return {{"dtype", type}, {"shape", shape}, {"data_offsets", {begin, end}}};
 }
+
+/// A file without a name that lies in memory alone.
+class MemoryFile {
+public:
+    MemoryFile() : file_(::memfd_create("espalier", MFD_CLOEXEC)) {
+        if (file_ < 0) {
+            throw UserError(ExitCode::device,
+                            "no memory for a network file's bytes: " + std::generic_category().message(errno));
+        }
+    }
+    MemoryFile(const MemoryFile&) = delete;
+    MemoryFile& operator=(const MemoryFile&) = delete;
+    ~MemoryFile() {
+        if (file_ >= 0) ::close(file_);
+    }
+    /// Under which it can be opened while it lives.
+    [[nodiscard]] std::filesystem::path path() const { return "/proc/self/fd/" + std::to_string(file_); }
+    [[nodiscard]] int release() { return std::exchange(file_, -1); }
+    [[nodiscard]] std::string contents() const {
+        struct stat status {};
+        std::string bytes(::fstat(file_, &status) == 0 ? static_cast<std::size_t>(status.st_size) : 0, '\0');
+        for (std::size_t at = 0; at < bytes.size();) {
+            const ssize_t got = ::pread(file_, bytes.data() + at, bytes.size() - at, static_cast<off_t>(at));
+            if (got < 0 && errno == EINTR) continue;
+            if (got <= 0) throw UserError(ExitCode::device, "a network file's bytes in memory cannot be read back");
+            at += static_cast<std::size_t>(got);
+        }
+        return bytes;
+    }
+
+private:
+    int file_;
+};
 
 /// Damage found while reading back is the disk's fault, not the reader's input.
 void verify_written(const std::filesystem::path& written, const std::filesystem::path& shown) {
@@ -63,8 +98,9 @@ std::optional<std::uint64_t> tensor_bytes(const std::string& type, const std::ve
     return bytes;
 }
 
-void write_safetensors(const std::filesystem::path& path, const std::map<std::string, std::string>& metadata,
-                       const std::vector<TensorSource>& tensors) {
+/// Header, data and checksum; what it refers to must outlive it.
+static std::function<void(OutputFile&)> safetensors_body(const std::map<std::string, std::string>& metadata,
+                                                         const std::vector<TensorSource>& tensors) {
     nlohmann::ordered_json header;
     header["__metadata__"] = metadata;
     std::uint64_t end = 0;
@@ -80,7 +116,7 @@ void write_safetensors(const std::filesystem::path& path, const std::map<std::st
     std::string text = json_text(header);
     text.resize((text.size() + alignment - 1) / alignment * alignment, ' ');
     const std::uint64_t length = text.size();
-    const auto body = [&](OutputFile& file) {
+    return [text, length, &tensors](OutputFile& file) {
         Sha256 digest;
         file.watch([&](const void* bytes, std::size_t size) { digest.update(bytes, size); });
         file.write(&length, length_bytes);
@@ -90,7 +126,29 @@ void write_safetensors(const std::filesystem::path& path, const std::map<std::st
         const auto checksum = digest.bytes();
         file.write(checksum.data(), checksum.size());
     };
-    write_atomically(path, body, [&](const std::filesystem::path& written) { verify_written(written, path); });
+}
+
+void write_safetensors(const std::filesystem::path& path, const std::map<std::string, std::string>& metadata,
+                       const std::vector<TensorSource>& tensors) {
+    write_atomically(path, safetensors_body(metadata, tensors), [&](const std::filesystem::path& written) { verify_written(written, path); });
+}
+
+std::string safetensors_bytes(const std::map<std::string, std::string>& metadata,
+                              const std::vector<TensorSource>& tensors) {
+    const MemoryFile memory;
+    OutputFile file(memory.path(), "memory");
+    safetensors_body(metadata, tensors)(file);
+    file.close();
+    return memory.contents();
+}
+
+SafetensorsFile::SafetensorsFile(std::string_view bytes, std::string shown) : path_(std::move(shown)) {
+    MemoryFile memory;
+    OutputFile file(memory.path(), path_);
+    file.write(bytes.data(), bytes.size());
+    file.close();
+    file_ = memory.release();
+    open_checked();
 }
 
 SafetensorsFile::SafetensorsFile(std::filesystem::path path) : path_(std::move(path)) {
@@ -99,6 +157,10 @@ SafetensorsFile::SafetensorsFile(std::filesystem::path path) : path_(std::move(p
         throw UserError(ExitCode::checkpoint,
                         "cannot read " + path_.string() + ": " + std::generic_category().message(errno));
     }
+    open_checked();
+}
+
+void SafetensorsFile::open_checked() {
     try {
         read_header();
         check_layout();

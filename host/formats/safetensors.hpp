@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "host/formats/output_file.hpp"
@@ -34,6 +35,10 @@ constexpr const char* checksum_tensor = "checksum";
 void write_safetensors(const std::filesystem::path& path, const std::map<std::string, std::string>& metadata,
                        const std::vector<TensorSource>& tensors);
 
+/// The bytes of the same file, never on a disk. Throws UserError (device) without memory for them.
+std::string safetensors_bytes(const std::map<std::string, std::string>& metadata,
+                              const std::vector<TensorSource>& tensors);
+
 /// Where a tensor lies in a file.
 struct TensorEntry {
     std::string type;
@@ -48,6 +53,8 @@ struct TensorEntry {
 class SafetensorsFile {
 public:
     explicit SafetensorsFile(std::filesystem::path path);
+    /// The bytes of a file; `shown` is its name in errors.
+    SafetensorsFile(std::string_view bytes, std::string shown);
     SafetensorsFile(const SafetensorsFile&) = delete;
     SafetensorsFile& operator=(const SafetensorsFile&) = delete;
     ~SafetensorsFile();
@@ -67,6 +74,7 @@ public:
     [[noreturn]] void refuse(const std::string& what) const;
 
 private:
+    void open_checked();
     void read_header();
     void check_layout() const;
     void read_bytes(std::uint64_t offset, void* to, std::uint64_t size) const;

@@ -18,10 +18,7 @@ OptionTexts parse_config(const std::string& text, const std::string& source);
 /// The same of a file. Throws UserError (usage), also for one too long to be meant.
 OptionTexts read_config_file(const std::string& path);
 
-/// The resolved configuration: text that parse_config reads back to the same Experiment.
-std::string config_text(const Experiment& experiment);
-
-/// The same without the machine (backend, threads ...) and what is recorded: equal for runs that may differ only there,
+/// config_text(), which parse_config reads back to the same Experiment, without the machine (backend, threads ...) and what is recorded: equal for runs that may differ only there,
 /// as their networks are.
 std::string experiment_text(const Experiment& experiment);
 

@@ -9,12 +9,22 @@ namespace espalier {
 
 std::vector<OptionInfo> known_options() {
     std::vector<OptionInfo> all;
-    for (const ExperimentOption& option : experiment_options()) all.push_back({option.name, option.help});
+    for (const ExperimentOption& option : experiment_options()) all.push_back({option.name, option.group, option.help});
     return all;
 }
 
 void set_option(Experiment& experiment, const std::string& name, const std::string& value) {
     apply({{name, value}}, "option", experiment);
+}
+
+void set_options(Experiment& experiment, const std::map<std::string, std::string>& texts, const std::string& source) {
+    apply(texts, source, experiment);
+}
+
+std::vector<RecipeInfo> known_recipes() {
+    std::vector<RecipeInfo> all;
+    for (const Recipe& recipe : recipes()) all.push_back({recipe.name, recipe.summary});
+    return all;
 }
 
 std::string option_value(const Experiment& experiment, const std::string& name) {

@@ -123,6 +123,7 @@ Progress::Progress(std::string title, std::uint32_t epochs, ProgressForm form)
       epochs_(epochs),
       bar_(form == ProgressForm::bar || (form == ProgressForm::automatic && can_redraw())),
       lines_(form == ProgressForm::automatic || form == ProgressForm::lines),
+      silent_(form == ProgressForm::silent),
       colour_(wants_colour()),
       start_(Clock::now()),
       drawn_(start_ - between_redraws) {
@@ -162,6 +163,7 @@ void Progress::epoch_done(std::uint32_t epoch, const std::string& line, std::vec
 }
 
 void Progress::say(const std::string& message) {
+    if (silent_) return;
     erase();
     std::fprintf(stderr, "%s\n", message.c_str());
     if (bar_ && shown_) redraw(done_);

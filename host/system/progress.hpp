@@ -11,10 +11,11 @@
 namespace espalier {
 
 /// What is shown: bar and lines on a terminal that can redraw a line and lines elsewhere; the bar alone, wherever
-/// stderr leads; lines alone; neither. Messages always are.
-enum class ProgressForm { automatic, bar, lines, none };
+/// stderr leads; lines alone; neither. Messages always are,
+/// but for silent, which is what programs ask for that tell their users by themselves.
+enum class ProgressForm { automatic, bar, lines, none, silent };
 
-/// "auto", "bar", "lines" and "none", in the order of the enumeration.
+/// "auto", "bar", "lines" and "none", in the order of the enumeration; silent has no name.
 const std::vector<std::string>& progress_forms();
 
 class Progress {
@@ -48,6 +49,7 @@ private:
     std::uint32_t epochs_;
     bool bar_;
     bool lines_;
+    bool silent_;
     bool colour_;
     bool shown_ = false;
     double begun_ = 0;

@@ -6,7 +6,6 @@
 #include "espalier/error.hpp"
 #include "espalier/initialize_network.hpp"
 #include "espalier/network_file.hpp"
-#include "host/data/validation.hpp"
 #include "host/models/rbm.hpp"
 #include "host/options/option_table.hpp"
 #include "host/options/recipes.hpp"
@@ -75,6 +74,17 @@ Network first_network(const Experiment& experiment, const fs::path& file, const 
 
 }  // namespace
 
+Network starting_network(const Experiment& experiment, Backend& backend, const DataSet& data) {
+    if (experiment.init_from.starts_with(recipe_prefix)) {
+        const Experiment earlier = predecessor(experiment);
+        Network network = *train_network(earlier, backend, data, starting_network(earlier, backend, data)).network;
+        fit_network(experiment, experiment.reset_optimizer, network);
+        expect_edges(experiment, network);
+        return network;
+    }
+    return first_network(experiment, experiment.init_from == init_from_data ? "" : experiment.init_from, data);
+}
+
 RunStart choose_start(const Experiment& experiment, const RunPlace& place) {
     RunStart start;
     choose_folder(experiment, place, start);
@@ -91,10 +101,8 @@ RunStart choose_start(const Experiment& experiment, const RunPlace& place) {
         file = results.run_dir / run_layout::network;
     }
     start.backend = make_backend(experiment, &start.remark);
-    start.data = load_dataset(request_of(experiment));
-    check_against_data(experiment, start.data);
-    take_validation(experiment, start.data);
-    if (experiment.model == ModelKind::rbm) use_as_units(start.data);
+    start.data = place.data != nullptr ? *place.data : load_dataset(request_of(experiment));
+    prepare_data(experiment, start.data);
     if (start.resumed.has_value()) {
         expect_resumable(experiment, start.data, *start.resumed);
         start.network = std::move(start.resumed->network);

@@ -37,8 +37,8 @@ struct TrainedRun {
 };
 
 /// Reads the data again: while training, only the backend holds them.
-void draw_rbm(const Experiment& experiment, const Network& network, const fs::path& folder) {
-    DataSet data = load_dataset(request_of(experiment));
+void draw_rbm(const Experiment& experiment, const Network& network, const fs::path& folder, const DataSet* given) {
+    DataSet data = given != nullptr ? *given : load_dataset(request_of(experiment));
     use_as_units(data);
     write_rbm_pictures(
         {folder / run_layout::receptive_fields, folder / run_layout::reconstructions, folder / run_layout::samples},
@@ -156,12 +156,14 @@ TrainedRun train(const Experiment& experiment, const RunPlace& place, RunStart& 
         trainer.add_observer(*each);
     }
     if (live != nullptr) trainer.add_observer(*live);
+    for (TrainObserver* each : place.hooks.observers) trainer.add_observer(*each);
     hand_over(experiment, start, trainer);
 
     const TrainingProgress& begun = trainer.progress();
     records.progress.begin((begun.epoch + begun.step / steps) / experiment.epochs);
     TrainedRun run;
-    const bool finished = trainer.run([] { return stop_signal() != 0; });
+    const bool finished =
+        trainer.run(place.hooks.stop ? place.hooks.stop : std::function<bool()>([] { return stop_signal() != 0; }));
     run.results = results_of(experiment, start, trainer, folder, finished);
     records.topology.finish();
     const bool kept_last = trainer.progress().epoch == experiment.epochs && keeper.latest() != nullptr;
@@ -173,10 +175,10 @@ TrainedRun train(const Experiment& experiment, const RunPlace& place, RunStart& 
 }
 
 /// What a person looks at, drawn from what the folder has by now.
-void write_pages(const DataSet& data, RunRecords& records, TrainedRun& run) {
+void write_pages(const RunPlace& place, const DataSet& data, RunRecords& records, TrainedRun& run) {
     const Experiment& experiment = run.results.experiment;
     const fs::path& folder = run.results.run_dir;
-    if (experiment.model == ModelKind::rbm) draw_rbm(experiment, *run.network, folder);
+    if (experiment.model == ModelKind::rbm) draw_rbm(experiment, *run.network, folder, place.data);
     run.network.reset();  // the report reads its own
     try {
         records.recorder.heat_maps(data.height, data.width, data.channels);
@@ -200,7 +202,7 @@ void close_run(const RunPlace& place, const RunStart& start, RunRecords& records
     if (!run.results.stopped && experiment.model == ModelKind::mlp) {
         run.results.class_figures = figures_by_class(experiment, *start.backend, *run.network, data, records.progress);
     }
-    if (!run.results.history.empty()) write_pages(data, records, run);
+    if (!run.results.history.empty()) write_pages(place, data, records, run);
     if (run.results.stopped_early) {
         records.progress.say("stopped early: " + monitored(run.results.history.back()) + " has not fallen for " +
                              std::to_string(experiment.patience) + " epochs; kept the network of epoch " +
@@ -222,7 +224,7 @@ void close_run(const RunPlace& place, const RunStart& start, RunRecords& records
 }  // namespace
 
 RunResults run_training(const Experiment& experiment, const RunPlace& place) {
-    watch_signals();
+    if (!place.hooks.stop) watch_signals();
     RunStart start = choose_start(experiment, place);
     if (start.stopped.has_value()) return std::move(*start.stopped);
     RunRecords records(experiment, place, start);

@@ -5,12 +5,11 @@
 #include <filesystem>
 
 #include "espalier/experiment.hpp"
+#include "espalier/train_network.hpp"
 #include "host/run/run_results.hpp"
 #include "host/system/progress.hpp"
 
 namespace espalier {
-
-struct DataSet;
 
 /// Whether a run goes on with what an earlier process left in its folder: never, if there is a checkpoint, or in any
 /// case.
@@ -25,6 +24,8 @@ struct RunPlace {
     int keep = 3;                        // newest checkpoints, besides the best by monitored loss; 0: make none
     ProgressForm progress = ProgressForm::automatic;
     bool live = false;  // a page on 127.0.0.1 follows the run
+    const DataSet* data = nullptr;  // what is trained on; null: what the experiment names
+    TrainingHooks hooks;            // without `stop`, signals end the run
 };
 
 /// Trains and records. Ends early, saved, when a signal asks to (RunResults::stopped). A network to start from that is
@@ -32,8 +33,5 @@ struct RunPlace {
 /// one that was never interrupted, on the same backend.
 /// Throws UserError: see main's exit codes.
 RunResults run_training(const Experiment& experiment, const RunPlace& place);
-
-/// Checks the experiment against the data (widths, classes, batch). Throws UserError (usage).
-void check_against_data(const Experiment& experiment, const DataSet& data);
 
 }  // namespace espalier

@@ -39,24 +39,38 @@ void save_network(const std::filesystem::path& path, Trainer& trainer) {
                  network_metadata(experiment, trainer.data_meaning(), trainer.history().size()));
 }
 
-SavedNetwork open_network(const std::string& path, const std::map<std::string, std::string>& overrides) {
+/// The network with what its file says of it.
+static SavedNetwork with_meaning(const std::string& file, Network network, const NetworkMetadata& metadata) {
     SavedNetwork saved;
-    saved.file = network_of(path).string();
-    NetworkMetadata metadata;
-    saved.network = load_network(saved.file, &metadata);
+    saved.file = file;
+    saved.network = std::move(network);
     const auto text = metadata.find("experiment");
     if (text == metadata.end()) {
         throw UserError(ExitCode::checkpoint, saved.file + " does not say which experiment it comes from");
     }
     saved.experiment = recorded_experiment(parse_config(text->second, saved.file), saved.file);
+    const auto meaning = metadata.find(meaning_key);
+    saved.meaning =
+        meaning == metadata.end() ? unknown_meaning(saved.network) : parse_meaning(meaning->second, saved.file);
+    return saved;
+}
+
+SavedNetwork open_network_bytes(std::string_view bytes, const std::string& shown) {
+    NetworkMetadata metadata;
+    Network network = network_from_bytes(bytes, &metadata, shown);
+    return with_meaning(shown, std::move(network), metadata);
+}
+
+SavedNetwork open_network(const std::string& path, const std::map<std::string, std::string>& overrides) {
+    const std::string file = network_of(path).string();
+    NetworkMetadata metadata;
+    Network network = load_network(file, &metadata);
+    SavedNetwork saved = with_meaning(file, std::move(network), metadata);
     if (overrides.contains("dataset")) {
         saved.experiment.split = 0;
         saved.experiment.train_samples = saved.experiment.test_samples = 0;
     }
     apply(overrides, "command line", saved.experiment);
-    const auto meaning = metadata.find(meaning_key);
-    saved.meaning =
-        meaning == metadata.end() ? unknown_meaning(saved.network) : parse_meaning(meaning->second, saved.file);
     return saved;
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <limits>
 
 #include "espalier/error.hpp"
 #include "host/data/class_weights.hpp"
@@ -35,7 +36,6 @@ Trainer::Trainer(Experiment experiment, Backend& backend, const DataSet& data, c
       backend_(backend),
       data_meaning_(data),
       train_(backend, data, data.train),
-      test_(backend, data, data.test),
       model_(make_model(backend, experiment_, network)),
       new_weights_(experiment_.new_weights == "initial" ? experiment_.initial_weights
                                                         : parse_rule<WeightLaw>(experiment_.new_weights)),
@@ -48,6 +48,7 @@ Trainer::Trainer(Experiment experiment, Backend& backend, const DataSet& data, c
     if (!experiment_.class_weights.empty()) {
         model_->set_class_weights(class_weights(experiment_.class_weights, data, experiment_.layers.back()));
     }
+    if (data.test.count() > 0) test_.emplace(backend, data, data.test);
     if (data.validation.count() > 0) validation_.emplace(backend, data, data.validation);
     if (!experiment_.layer_decay.empty()) model_->set_scalars_stride(steps_per_epoch_);
     for (const Layer& layer : network.layers) edges_.push_back(static_cast<EdgeIndex>(layer.weights.size()));
@@ -228,7 +229,13 @@ void Trainer::evaluate(EpochRecord& record) {
         record.validation_accuracy = static_cast<double>(metrics.correct) / (samples * answers_per_sample);
         if (!std::isfinite(*record.validation_loss)) refuse_nonfinite("validation pass", *record.validation_loss);
     }
-    const Metrics metrics = test(test_);
+    if (!test_.has_value()) {
+        record.test_seconds = seconds_since(start);
+        record.test_loss = record.test_accuracy = record.test_confidence = record.test_wrong_confidence =
+            std::numeric_limits<double>::quiet_NaN();
+        return;
+    }
+    const Metrics metrics = test(*test_);
     record.test_seconds = seconds_since(start);
     const auto samples = static_cast<double>(metrics.samples);
     const double answers = samples * answers_per_sample;

@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <map>
 #include <string>
+#include <string_view>
 
 #include "espalier/layer.hpp"
 
@@ -27,5 +28,12 @@ void save_network(const std::filesystem::path& path, const Network& network, con
 /// Reads and checks everything (checksum if there is one, sizes before allocation, topology invariants, finite
 /// weights). Throws UserError (checkpoint) with file, offset, expected and found.
 Network load_network(const std::filesystem::path& path, NetworkMetadata* metadata = nullptr);
+
+/// The bytes of the file that save_network() would write. Throws UserError: nonfinite, or device without memory.
+std::string network_bytes(const Network& network, const NetworkMetadata& metadata = {});
+
+/// Reads them as load_network() reads a file; `shown` stands for its name in errors.
+Network network_from_bytes(std::string_view bytes, NetworkMetadata* metadata = nullptr,
+                           const std::string& shown = "memory");
 
 }  // namespace espalier

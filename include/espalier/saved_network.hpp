@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <map>
 #include <string>
+#include <string_view>
 
 #include "espalier/data_meaning.hpp"
 #include "espalier/dataset.hpp"
@@ -26,6 +27,9 @@ struct SavedNetwork {
 /// Opens a network file, a checkpoint or a run folder. `overrides`, option texts by name, are applied to the experiment;
 /// another data set comes whole. Throws UserError (checkpoint).
 SavedNetwork open_network(const std::string& path, const std::map<std::string, std::string>& overrides = {});
+
+/// The same of a file's bytes (network_bytes()); `shown` is its name in errors.
+SavedNetwork open_network_bytes(std::string_view bytes, const std::string& shown = "memory");
 
 /// The trained network with all that open_network() and `espalier evaluate` need: experiment, epochs, data's meaning.
 /// Writes the whole file or leaves the old one. Throws UserError: io, or nonfinite.

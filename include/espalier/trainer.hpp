@@ -54,7 +54,7 @@ public:
 class Trainer {
 public:
     /// Copies the data to the backend and loads the network there; keeps a reference to the backend alone, which must
-    /// outlive the trainer. `network` must fit the experiment.
+    /// outlive the trainer. `network` must fit the experiment. Without test samples the records' test figures are NaN.
     Trainer(Experiment experiment, Backend& backend, const DataSet& data, const Network& network);
 
     /// Tells `observer`, which must outlive the trainer, from now on; observers are told in the order they were added.
@@ -113,8 +113,8 @@ private:
     Backend& backend_;
     DataMeaning data_meaning_;
     std::vector<TrainObserver*> observers_;
-    UploadedSplit train_, test_;
-    std::optional<UploadedSplit> validation_;
+    UploadedSplit train_;
+    std::optional<UploadedSplit> test_, validation_;
     std::unique_ptr<Model> model_;
     WeightLaw new_weights_;
     DecayForm decay_form_;

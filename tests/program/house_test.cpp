@@ -118,7 +118,8 @@ const std::map<std::string, std::string> public_rooms{
     {"espalier/model.hpp", "models"},       {"espalier/initialize_network.hpp", "models"},
     {"espalier/backends.hpp", "backends"},  {"espalier/options.hpp", "options"},
     {"espalier/network_file.hpp", "formats"}, {"espalier/predictions.hpp", "models"},
-    {"espalier/saved_network.hpp", "training"}};
+    {"espalier/saved_network.hpp", "training"}, {"espalier/train_network.hpp", "training"},
+    {"espalier/sparse_product.hpp", "cpu"}, {"espalier/machine_report.hpp", "commands"}};
 
 /// "host/run/recorder.cpp" lies in run, "host/backends.hpp" is a room of its own; empty outside host/.
 std::string host_room(const fs::path& path) {

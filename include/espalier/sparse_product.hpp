@@ -1,0 +1,80 @@
+// A sparse linear layer over the caller's memory, for programs that differentiate and update by themselves: y = x W^T + b
+// and its gradients by x, W and b, nothing updated. Weights and their gradients are one float an edge in input order: by
+// input, outputs ascending (TransposedView), the order in which a backward pass makes them. Runs on the CPU.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+
+#include "espalier/tiled_view.hpp"
+#include "espalier/topology.hpp"
+
+namespace espalier {
+
+/// How a batch lies in memory: [samples][features] or [features][samples], either without gaps.
+enum class BatchOrder { sample_major, feature_major };
+
+/// A batch in the caller's memory.
+template <class T>
+struct BatchView {
+    T* data = nullptr;
+    Index samples = 0;
+    Index features = 0;
+    BatchOrder order = BatchOrder::sample_major;
+};
+
+/// A batch in the layout of the kernels, [tile][feature][64 samples].
+class PackedBatch {
+public:
+    PackedBatch() = default;
+    /// Uninitialised. Throws UserError (device) when memory runs out.
+    PackedBatch(Index features, Index samples);
+    [[nodiscard]] Activations view() const { return {memory_.get(), features_, samples_, lanes}; }
+    [[nodiscard]] Index samples() const { return samples_; }
+    [[nodiscard]] Index features() const { return features_; }
+
+private:
+    static constexpr Index lanes = 64;
+    struct Release {
+        void operator()(float* memory) const noexcept;
+    };
+    std::unique_ptr<float, Release> memory_;
+    Index features_ = 0, samples_ = 0;
+};
+
+/// One topology's products. Belongs to one thread at a time; nothing is kept from one call to the next but memory.
+/// Results do not depend on the number of threads.
+class SparseProduct {
+public:
+    /// Copies the topology, which must be without fault(). `threads`: as make_backend's, 0 for one per allowed core.
+    /// Throws std::logic_error for a faulty topology, UserError (usage) for the number of threads.
+    explicit SparseProduct(const Topology& topology, int threads = 1);
+    SparseProduct(SparseProduct&&) noexcept;
+    SparseProduct& operator=(SparseProduct&&) noexcept;
+    ~SparseProduct();
+
+    [[nodiscard]] Index num_inputs() const;
+    [[nodiscard]] Index num_outputs() const;
+    [[nodiscard]] EdgeIndex num_edges() const;
+
+    /// `x` [samples, num_inputs], packed once for the forward and the backward pass.
+    [[nodiscard]] PackedBatch pack(BatchView<const float> x);
+
+    /// y = x W^T + b; `weights` [num_edges] in input order, `bias` [num_outputs] or null, `y` [samples, num_outputs].
+    void forward(const PackedBatch& x, const float* weights, const float* bias, BatchView<float> y);
+
+    /// What backward() writes; what has no data is left out.
+    struct Gradients {
+        BatchView<float> x;        // [samples, num_inputs]
+        float* weights = nullptr;  // [num_edges], input order
+        float* bias = nullptr;     // [num_outputs]
+    };
+    /// The gradients of a loss whose gradient by y is `dy` [samples, num_outputs]: sums over the samples.
+    void backward(const PackedBatch& x, const float* weights, BatchView<const float> dy, const Gradients& to);
+
+private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+}  // namespace espalier
