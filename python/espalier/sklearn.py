@@ -126,6 +126,7 @@ class SparseMLPClassifier(ClassifierMixin, _Estimator):
 
     def predict(self, X: Any) -> np.ndarray:
         """The most probable class of each sample."""
+        check_is_fitted(self)
         return self.classes_[np.argmax(self.predict_proba(X), axis=1)]
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
@@ -137,15 +138,16 @@ class SparseBernoulliRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _Est
     """A sparse restricted Boltzmann machine, trained by contrastive divergence while its edges evolve.
 
     n_components: hidden units. The other parameters as SparseMLPClassifier's; cd_steps: Gibbs steps an update. X: [samples,
-    features] in [0, 1]. transform() gives the hidden units' probabilities, score_samples() the log-likelihood but for a
+    features] in [0, 1]; with scale="columns" any numbers: the least and the largest value of every column of the training
+    samples become 0 and 1, as MinMaxScaler does it, and others follow, also beyond. transform() gives the hidden units' probabilities, score_samples() the log-likelihood but for a
     constant (minus the free energy). After fit: run_, components_ (csr_array [hidden, visible]), intercept_hidden_,
     intercept_visible_, n_iter_.
     """
 
     def __init__(self, n_components: Any = 256, *, sparsity: Any = 0.9, zeta: Any = 0.3, max_iter: Any = 10,
-                 batch_size: Any = 10, learning_rate: Any = 0.1, cd_steps: Any = 1, recipe: str | None = None,
-                 options: dict[str, Any] | None = None, threads: int | None = None, backend: str | None = None,
-                 random_state: Any = None) -> None:
+                 batch_size: Any = 10, learning_rate: Any = 0.1, cd_steps: Any = 1, scale: str | None = None,
+                 recipe: str | None = None, options: dict[str, Any] | None = None, threads: int | None = None,
+                 backend: str | None = None, random_state: Any = None) -> None:
         self.n_components = n_components
         self.sparsity = sparsity
         self.zeta = zeta
@@ -153,6 +155,7 @@ class SparseBernoulliRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _Est
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.cd_steps = cd_steps
+        self.scale = scale
         self.recipe = recipe
         self.options = options
         self.threads = threads
@@ -166,7 +169,13 @@ class SparseBernoulliRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _Est
 
     def fit(self, X: Any, y: Any = None) -> SparseBernoulliRBM:
         """Trains on X [samples, features], values in [0, 1]; y is not looked at."""
+        if self.scale not in (None, "columns"):
+            raise ValueError(f"unknown value {self.scale!r}; expected None or columns")
         x = _arrays.floats(self._checked(self._dense(X), reset=True), "X")
+        if self.scale is not None:
+            self.least_ = x.min(axis=0)
+            self.range_ = np.where(np.ptp(x, axis=0) > 0, np.ptp(x, axis=0), np.float32(1))
+            x = np.clip(self._units(x), 0, 1)  # of rounding alone
         experiment = self._experiment([x.shape[1], self.n_components])
         data = _core.data_from_arrays(x, np.zeros(len(x), np.int64), None, None, [1, 1, x.shape[1]], experiment)
         self.run_: Run = _train(experiment, data, [], None, False)
@@ -177,16 +186,20 @@ class SparseBernoulliRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _Est
         self._n_features_out = self.run_.layers[-1]
         return self
 
+    def _units(self, x: np.ndarray) -> np.ndarray:
+        x = _arrays.floats(x, "X")
+        return x if self.scale is None else (x - self.least_) / self.range_
+
     def transform(self, X: Any) -> np.ndarray:
         """The probability of every hidden unit to be on, [samples, n_components]."""
         check_is_fitted(self)
         x = self._checked(self._dense(X), reset=False)
-        return self.run_.transform(_arrays.floats(x, "X")).astype(x.dtype, copy=False)
+        return self.run_.transform(self._units(x)).astype(x.dtype, copy=False)
 
     def score_samples(self, X: Any) -> np.ndarray:
         """log p(x) of each sample but for a constant, [samples]: minus the free energy."""
         check_is_fitted(self)
-        return -self.run_.free_energy(_arrays.floats(self._checked(self._dense(X), reset=False), "X"))
+        return -self.run_.free_energy(self._units(self._checked(self._dense(X), reset=False)))
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(super().__getstate__())

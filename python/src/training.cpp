@@ -232,7 +232,7 @@ void bind_training(nb::module_& m) {
         .def_prop_ro("connections", [](nb::handle self) {
             return view_of<std::int32_t>(nb::cast<const Core&>(self).connections, self);
         })
-        .def_prop_ro("experiment", [](const Core& core) { return core.experiment; })
+        .def_prop_ro("experiment", [](const Core& core) { return core.named(); })
         .def_prop_ro("features", [](const Core& core) { return core.network->layers.front().num_inputs; })
         .def_prop_ro("outputs", [](const Core& core) { return core.network->layers.back().num_outputs; })
         .def_prop_ro("class_names", [](const Core& core) { return core.meaning.class_names; })

@@ -1,0 +1,415 @@
+"""The sparse layer for PyTorch: gradients beside a dense float64 layer, and a test for each trap on the way."""
+import copy
+import io
+import pickle
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+from torch import nn  # noqa: E402
+
+from espalier.torch import SparseLinear, decay_groups, erk_densities, evolve_all, replace_linears  # noqa: E402
+
+MODERN = int(torch.__version__.split(".")[0]) >= 2
+
+
+def dense_twin(layer):
+    twin = nn.Linear(layer.in_features, layer.out_features, bias=layer.bias is not None).double()
+    with torch.no_grad():
+        twin.weight.copy_(layer.to_dense().double())
+        if layer.bias is not None:
+            twin.bias.copy_(layer.bias.double())
+    return twin
+
+
+def largest_difference(a, b):
+    return (a.double() - b.double()).abs().max().item() if a.numel() else 0.0
+
+
+def compare(layer, x):
+    """Output and all gradients beside the dense layer's in float64."""
+    layer.zero_grad()
+    twin = dense_twin(layer)
+    mine = x.clone().requires_grad_() if x.stride() != (1, x.shape[0]) else x.t().clone().t().requires_grad_()
+    theirs = x.double().clone().requires_grad_()
+    y, z = layer(mine), twin(theirs)
+    up = torch.randn(z.shape, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
+    (y * up.float()).sum().backward()
+    (z * up).sum().backward()
+    rows, columns = layer.edges
+    scale = max(1.0, up.shape[0] ** 0.5)
+    assert largest_difference(y, z) < 1e-5 * scale
+    assert largest_difference(mine.grad, theirs.grad) < 1e-5 * scale
+    assert largest_difference(layer.weight.grad, twin.weight.grad[rows, columns]) < 1e-5 * scale * 4
+    if layer.bias is not None:
+        assert largest_difference(layer.bias.grad, twin.bias.grad) < 1e-5 * scale * 4
+
+
+@pytest.mark.parametrize("batch", [1, 2, 15, 16, 17, 63, 64, 65, 128, 130, 200])
+@pytest.mark.parametrize("inputs, outputs, density", [(1, 1, 1.0), (7, 5, 0.4), (33, 130, 0.1), (100, 3, 0.05), (64, 64, 1.0)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_gradients_beside_a_dense_float64_layer(batch, inputs, outputs, density, bias):
+    torch.manual_seed(batch)
+    compare(SparseLinear(inputs, outputs, density, bias=bias, seed=3), torch.randn(batch, inputs))
+
+
+@pytest.mark.parametrize("batch", [2, 17, 64, 130])
+def test_feature_major_gives_the_same_numbers(batch):
+    torch.manual_seed(0)
+    plain = SparseLinear(40, 70, 0.2, seed=1)
+    chained = SparseLinear(40, 70, 0.2, seed=1, feature_major=True)
+    x = torch.randn(batch, 40)
+    y = chained(x)
+    assert y.stride() == (1, batch) and torch.equal(y, plain(x))
+    compare(chained, x.t().contiguous().t())
+
+
+def test_views_stay_feature_major_between_layers():
+    torch.manual_seed(0)
+    seen = []
+    model = nn.Sequential(SparseLinear(40, 70, 0.2, feature_major=True), nn.ReLU(), nn.Dropout(0.2), nn.GELU(),
+                          SparseLinear(70, 30, 0.2, feature_major=True), nn.ReLU(), SparseLinear(30, 5, 0.5))
+    model[4].register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].stride()))
+    y = model(torch.randn(32, 40))
+    y.sum().backward()
+    assert seen == [(1, 32)] and y.stride() == (5, 1)
+
+
+def test_no_samples_and_other_shapes():
+    layer = SparseLinear(6, 4, 0.5, seed=0)
+    assert layer(torch.zeros(0, 6)).shape == (0, 4)
+    assert layer(torch.zeros(2, 3, 6)).shape == (2, 3, 4) and layer(torch.zeros(6)).shape == (4,)
+    layer(torch.zeros(0, 6)).sum().backward()
+    assert layer.weight.grad.abs().sum() == 0
+    x = torch.randn(5, 12)[:, ::2]
+    assert torch.allclose(layer(x), x @ layer.to_dense().t() + layer.bias, atol=1e-6)
+
+
+def test_threads_do_not_change_the_bits():
+    x = torch.randn(100, 50)
+    results = []
+    for threads in (1, 3):
+        layer = SparseLinear(50, 80, 0.2, seed=2, threads=threads)
+        y = layer(x)
+        y.pow(2).sum().backward()
+        results.append((y, layer.weight.grad, layer.bias.grad))
+    assert all(torch.equal(a, b) for a, b in zip(*results))
+
+
+def test_construction_is_exact_and_needs_no_dense_memory():
+    layer = SparseLinear(20000, 20000, 1e-4, seed=0)  # 1.6 GB if it were dense
+    assert layer.weight.numel() == 40000 and layer.edges.shape == (2, 40000)
+    keys = layer._keys()
+    assert (np.diff(keys) > 0).all() and keys.max() < 4 * 10**8
+    full = SparseLinear(9, 7, 0.9, seed=0)
+    assert full.weight.numel() == round(0.9 * 63) and len(np.unique(full._keys())) == full.weight.numel()
+    torch.manual_seed(5)
+    a = SparseLinear(9, 7, 0.5)
+    torch.manual_seed(5)
+    assert torch.equal(a.edges, SparseLinear(9, 7, 0.5).edges)
+
+
+# ---- traps
+
+def test_stride_0_gradients():
+    layer = SparseLinear(12, 9, 0.5, seed=0)
+    x = torch.randn(8, 12)
+    layer(x).sum().backward()  # hands over an expanded 1
+    expected = x.sum(0)[layer.edges[1]]
+    assert torch.allclose(layer.weight.grad, expected, atol=1e-5)
+
+
+def test_second_derivatives_are_an_error_not_zero():
+    layer = SparseLinear(12, 9, 0.5, seed=0)
+    x = torch.randn(8, 12, requires_grad=True)
+    (gradient,) = torch.autograd.grad(layer(x).pow(2).sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError):
+        gradient.pow(2).sum().backward()
+
+
+def test_storage_replaced_in_every_way():
+    layer = SparseLinear(12, 9, 0.5, seed=0)
+    x = torch.randn(8, 12)
+
+    def right():
+        assert torch.allclose(layer(x), x @ layer.to_dense().detach().t() + layer.bias, atol=1e-5)
+
+    layer.weight.data = layer.weight.data.clone() * 2
+    right()
+    with torch.no_grad():
+        layer.weight.mul_(0.5)
+    right()
+    nn.utils.vector_to_parameters(nn.utils.parameters_to_vector(layer.parameters()) * 3, layer.parameters())
+    right()
+    layer.double().float()
+    right()
+    layer.share_memory()
+    right()
+    other = SparseLinear(12, 9, 0.5, seed=1)
+    layer.load_state_dict(other.state_dict(), **({"assign": True} if MODERN else {}))
+    right()
+    layer.edges = SparseLinear(12, 9, 0.5, seed=2).edges
+    right()
+
+
+def test_other_types_are_refused():
+    layer = SparseLinear(12, 9, 0.5, seed=0)
+    with pytest.raises(TypeError, match=r"x: expected torch.float32, found torch.float64"):
+        layer(torch.zeros(3, 12, dtype=torch.float64))
+    with pytest.raises(TypeError, match="weight: expected torch.float32"):
+        copy.deepcopy(layer).double()(torch.zeros(3, 12))
+    with pytest.raises(ValueError, match=r"expected shape \[..., 12\], found \[3, 11\]"):
+        layer(torch.zeros(3, 11))
+    with pytest.raises(TypeError, match="expected a tensor"):
+        layer(np.zeros((3, 12), np.float32))
+    with pytest.raises(TypeError, match="meta"):
+        layer(torch.zeros(3, 12, device="meta"))
+
+
+def test_autocast():
+    layer = SparseLinear(12, 9, 0.5, seed=0)
+    x = torch.randn(8, 12)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        y = layer(x)
+        low = layer(x.bfloat16())
+    assert y.dtype == torch.float32 and torch.equal(y, layer(x))
+    assert torch.equal(low, layer(x.bfloat16().float()))
+    low.sum().backward()
+    with pytest.raises(TypeError, match="bfloat16"):
+        layer(x.bfloat16())
+
+
+def test_deepcopy_pickle_and_save():
+    layer = SparseLinear(12, 9, 0.5, seed=0)
+    x = torch.randn(8, 12)
+    y = layer(x)
+    y.sum().backward()
+    memory = io.BytesIO()
+    torch.save(layer, memory)
+    memory.seek(0)
+    loaded = torch.load(memory, **({"weights_only": False} if MODERN else {}))
+    for other in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer)), loaded):
+        assert torch.equal(other(x), y)
+        other.evolve()
+        assert torch.equal(layer(x), y)
+
+
+@pytest.mark.skipif(not MODERN, reason="torch.func is of PyTorch 2")
+def test_functional_call():
+    layer = SparseLinear(12, 9, 0.5, seed=0)
+    x = torch.randn(8, 12)
+    weights = {"weight": layer.weight.detach() * 2, "bias": layer.bias.detach() * 2}
+    assert torch.allclose(torch.func.functional_call(layer, weights, (x,)), layer(x) * 2, atol=1e-6)
+    # and both in one graph: each backward pass has its own weights
+    twice = weights["weight"].clone().requires_grad_()
+    inputs = x.clone().requires_grad_()
+    a = torch.func.functional_call(layer, {"weight": twice, "bias": layer.bias}, (inputs,))
+    b = layer(inputs)
+    (a + b).sum().backward()
+    assert torch.allclose(inputs.grad, (3 * layer.to_dense().detach()).sum(0).expand(8, -1), atol=1e-5)
+
+
+@pytest.mark.skipif(not MODERN, reason="torch.compile is of PyTorch 2")
+def test_compile_runs_the_layer_as_it_is():
+    model = nn.Sequential(SparseLinear(12, 9, 0.5, seed=0), nn.ReLU())
+    x = torch.randn(8, 12)
+    compiled = torch.compile(model, backend="eager")
+    assert torch.equal(compiled(x), model(x))
+    compiled(x).sum().backward()
+    assert model[0].weight.grad is not None
+
+
+def test_no_gradient_where_none_is_needed():
+    layer = SparseLinear(12, 9, 0.5, seed=0)
+    layer.weight.requires_grad_(False)
+    x = torch.randn(8, 12, requires_grad=True)
+    layer(x).pow(2).sum().backward()
+    assert layer.weight.grad is None and largest_difference(
+        x.grad, torch.autograd.grad((x @ layer.to_dense().t() + layer.bias).pow(2).sum(), x)[0]) < 1e-4
+    with torch.no_grad():
+        assert not layer(x).requires_grad
+
+
+def test_many_models_one_after_another_keep_their_own_wiring():
+    for seed in range(30):
+        layer = SparseLinear(30, 20, 0.2, seed=seed)
+        x = torch.randn(5, 30, requires_grad=True)
+        layer(x).sum().backward()
+        assert torch.allclose(x.grad, layer.to_dense().detach().sum(0).expand(5, -1), atol=1e-5)
+
+
+# ---- state
+
+def test_state_dict_carries_the_wiring_or_refuses():
+    a, b = SparseLinear(12, 9, 0.5, seed=0), SparseLinear(12, 9, 0.5, seed=1)
+    x = torch.randn(8, 12)
+    b.load_state_dict(a.state_dict())
+    assert torch.equal(a(x), b(x)) and torch.equal(a.edges, b.edges)
+    without = {name: value for name, value in a.state_dict().items() if name != "edges"}
+    for strict in (True, False):
+        with pytest.raises(RuntimeError, match="wiring"):
+            b.load_state_dict(without, strict=strict)
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        SparseLinear(12, 9, 0.4).load_state_dict(a.state_dict())
+    with torch.no_grad():
+        b.edges[1, 0] = 99
+    with pytest.raises(ValueError, match="edges"):
+        b(x)
+
+
+OPTIMIZERS = {"sgd": lambda p: torch.optim.SGD(p, 0.1, momentum=0.9),
+              "nesterov": lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, nesterov=True),
+              "adam": lambda p: torch.optim.Adam(p, 0.01), "amsgrad": lambda p: torch.optim.Adam(p, 0.01, amsgrad=True),
+              "adamw": lambda p: torch.optim.AdamW(p, 0.01),
+              "rmsprop": lambda p: torch.optim.RMSprop(p, 0.01, momentum=0.9, centered=True)}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("grow", ["random", "gradient"])
+def test_every_state_moves_with_its_edge(name, grow):
+    torch.manual_seed(0)
+    layer = SparseLinear(30, 20, 0.2, seed=0)
+    layer.remember_for_growth = True
+    optimizer = OPTIMIZERS[name](layer.parameters())
+    for _ in range(3):
+        optimizer.zero_grad()
+        layer(torch.randn(16, 30)).pow(2).mean().backward()
+        optimizer.step()
+    before = {key: i for i, key in enumerate(layer._keys())}
+    weight, gradient = layer.weight.detach().clone(), layer.weight.grad.clone()
+    states = {k: v.clone() for k, v in optimizer.state[layer.weight].items() if torch.is_tensor(v) and v.dim() == 1}
+    assert states
+    dropped = set(np.array(list(before))[torch.argsort(weight.abs())[:int(0.3 * len(weight))].numpy()])
+    parameter = layer.weight
+    layer.evolve(grow=grow, zeta=0.3, optimizer=optimizer, seed=4)
+    assert layer.weight is parameter and layer.weight.numel() == len(before)
+    after = layer._keys()
+    assert (np.diff(after) > 0).all() and len(set(after) & (set(before) - dropped)) == len(before) - len(dropped)
+    for slot, key in enumerate(after):
+        survives = key in before and key not in dropped
+        old = before.get(key)
+        if survives:
+            assert layer.weight[slot] == weight[old] and layer.weight.grad[slot] == gradient[old]
+        for kind, values in states.items():
+            now = optimizer.state[parameter][kind][slot]
+            assert now == (values[old] if survives else 0), kind
+        if not survives and grow == "gradient":
+            assert layer.weight[slot] == 0
+    optimizer.step()  # and training goes on
+    compare(layer, torch.randn(9, 30))
+
+
+def test_random_growth_takes_empty_cells_and_every_one_of_them():
+    seen = set()
+    for seed in range(60):
+        layer = SparseLinear(5, 4, 0.5, seed=0)
+        before = set(layer._keys())
+        assert layer.evolve(zeta=0.3, seed=seed) == 3
+        new = set(layer._keys()) - before
+        assert len(new) == 3
+        seen |= new
+    assert seen == set(range(20)) - before
+
+
+def test_gradient_growth_finds_the_steepest_cells():
+    torch.manual_seed(0)
+    layer = SparseLinear(30, 20, 0.1, seed=0)
+    with pytest.raises(ValueError, match="remember_for_growth"):
+        layer.evolve(grow="gradient")
+    layer.remember_for_growth = True
+    x, up = torch.randn(16, 30), torch.randn(16, 20)
+    (layer(x) * up).sum().backward()
+    steepest = (up.t() @ x).abs()  # [outputs, inputs], of every cell
+    kept = np.delete(np.arange(60), torch.argsort(layer.weight.detach().abs())[:18].numpy())
+    rows, columns = layer.edges[:, kept]
+    steepest[rows, columns] = -1
+    expected = set(torch.topk(steepest.t().reshape(-1), 18).indices.tolist())
+    layer.evolve(grow="gradient", zeta=0.3)
+    assert set(layer._keys()) == expected | set((columns * 20 + rows).tolist())
+
+
+@pytest.mark.parametrize("prune", ["magnitude", "sign", "random"])
+def test_prune_rules(prune):
+    layer = SparseLinear(40, 30, 0.3, seed=0)
+    weight = layer.weight.detach().clone()
+    keys = layer._keys()
+    layer.evolve(prune=prune, zeta=0.25, seed=1)
+    gone = weight[torch.from_numpy(~np.isin(keys, layer._keys()))]
+    if prune == "magnitude":
+        assert gone.abs().max() <= weight.abs().sort().values[len(gone)]
+    if prune == "sign":
+        assert len(gone[gone > 0]) == int(0.25 * (weight > 0).sum()) and gone.max() <= weight[weight > 0].quantile(0.26)
+    with pytest.raises(ValueError, match="expected magnitude, sign or random"):
+        layer.evolve(prune="weakest")
+    with pytest.raises(ValueError, match=r"outside \[0, 1\]"):
+        layer.evolve(zeta=1.5)
+    with pytest.raises(ValueError, match="optimizer"):
+        layer.evolve(optimizer=torch.optim.SGD([nn.Parameter(torch.zeros(1))], 0.1))
+    with torch.no_grad():
+        layer.weight[0] = float("nan")
+    with pytest.raises(FloatingPointError):
+        layer.evolve()
+
+
+def test_full_layer_evolves_by_its_own_cells():
+    layer = SparseLinear(4, 3, 1.0, seed=0)
+    assert layer.evolve(zeta=0.5) == 0 and layer.weight.numel() == 12
+
+
+def test_backward_after_evolution_is_an_error_not_a_wrong_gradient():
+    layer = SparseLinear(12, 9, 0.5, seed=0)
+    y = layer(torch.randn(8, 12))
+    layer.evolve()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.sum().backward()
+
+
+# ---- models
+
+def test_other_forms():
+    layer = SparseLinear(12, 9, 0.5, seed=0)
+    assert torch.equal(layer.to_sparse_csr().to_dense(), layer.to_dense())
+    linear = nn.Linear(12, 9)
+    sparse = SparseLinear.from_linear(linear, 0.25)
+    kept = sparse.to_dense() != 0
+    assert kept.sum() == 27 and torch.equal(sparse.to_dense()[kept], linear.weight[kept])
+    assert linear.weight[~kept].abs().max() <= linear.weight[kept].abs().min() and torch.equal(sparse.bias, linear.bias)
+    whole = SparseLinear.from_linear(linear, 1.0)
+    x = torch.randn(5, 12)
+    assert torch.allclose(whole(x), linear(x), atol=1e-6)
+
+
+def test_replace_linears_and_train():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(20, 100), nn.ReLU(), nn.Sequential(nn.Linear(100, 100), nn.ReLU()), nn.Linear(100, 3))
+    names = replace_linears(model, 0.9, exclude=["3"])
+    assert names == ["0", "2.0"] and isinstance(model[3], nn.Linear)
+    edges = sum(m.weight.numel() for m in model.modules() if isinstance(m, SparseLinear))
+    assert edges == pytest.approx(0.1 * (20 * 100 + 100 * 100), rel=0.01)
+    densities = erk_densities([(100, 20), (100, 100)], 0.9)
+    assert model[0].density == pytest.approx(densities[0], abs=1e-3) and densities[0] > densities[1]
+    groups = decay_groups(model, 0.01)
+    assert {id(p) for p in groups[0]["params"]} == {id(model[0].weight), id(model[2][0].weight), id(model[3].weight)}
+    optimizer = torch.optim.AdamW(groups, 0.01)
+    centres = torch.randn(3, 20) * 2
+    y = torch.arange(150) % 3
+    x = centres[y] + torch.randn(150, 20)
+    for epoch in range(20):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(x), y).backward()
+        optimizer.step()
+        assert evolve_all(model, optimizer, 0.1) > 0
+    assert (model(x).argmax(1) == y).float().mean() > 0.9
+    uniform = nn.Sequential(nn.Linear(20, 100), nn.Linear(100, 3))
+    replace_linears(uniform, 0.8, "uniform")
+    assert [round(m.density, 2) for m in uniform] == [0.2, 0.2]
+    with pytest.raises(ValueError, match="exclude"):
+        replace_linears(model, 0.9, exclude=["nothing"])
+
+
+@pytest.mark.parametrize("arguments, error", [((0, 3), ValueError), ((3, 2.0), TypeError), ((3, 3, 0), ValueError),
+                                              ((3, 3, 1.1), ValueError), ((3, 3, "x"), TypeError), ((3, 3, float("nan")), ValueError)])
+def test_wrong_arguments(arguments, error):
+    with pytest.raises(error):
+        SparseLinear(*arguments)
