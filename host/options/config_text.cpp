@@ -1,13 +1,11 @@
 #include "host/options/config_text.hpp"
 
-#include <CLI/CLI.hpp>
 #include <fstream>
-#include <sstream>
 
 #include "espalier/data_meaning.hpp"
 #include "espalier/error.hpp"
 #include "espalier/number_text.hpp"
-#include "host/system/utf8.hpp"
+#include "host/options/config_lines.hpp"
 
 namespace espalier {
 namespace {
@@ -18,20 +16,14 @@ namespace {
 
 OptionTexts parse_config(const std::string& text, const std::string& source) {
     OptionTexts texts;
-    try {
-        std::istringstream stream(text);
-        for (const CLI::ConfigItem& item : CLI::ConfigTOML().from_config(stream)) {
-            if (!item.parents.empty() || item.name == "++" || item.name == "--") {
-                refuse_config(source + ": tables like [" + (item.parents.empty() ? item.name : item.parents.front()) +
-                              "] are not used here; write plain key = value lines");
-            }
-            std::string value;
-            for (const std::string& part : item.inputs) value += (value.empty() ? "" : ",") + part;
-            value = bytes_of_utf8(value);
-            if (!texts.emplace(item.name, value).second) refuse_config(source + ": '" + item.name + "' is given twice");
+    for (const ConfigLine& line : read_config_lines(text, source)) {
+        if (!line.section.empty()) {
+            refuse_config(source + ": tables like [" + line.section +
+                          "] are not used here; write plain key = value lines");
         }
-    } catch (const CLI::Error& error) {
-        refuse_config(source + ": " + error.what());
+        std::string value;
+        for (const std::string& part : line.values) value += (value.empty() ? "" : ",") + part;
+        if (!texts.emplace(line.name, value).second) refuse_config(source + ": '" + line.name + "' is given twice");
     }
     return texts;
 }
@@ -70,7 +62,7 @@ std::string config_text(const Experiment& experiment, bool with_machine) {
         if (option.group != group) text += (text.empty() ? "# " : "\n# ") + option.group + "\n";
         group = option.group;
         const bool plain = value == "true" || value == "false" || number_from<double>(value);
-        text += option.name + " = " + (plain ? value : "\"" + valid_utf8(value) + "\"") + "\n";
+        text += option.name + " = " + (plain ? value : quoted_config_value(value)) + "\n";
     }
     return text;
 }

@@ -11,8 +11,8 @@ namespace espalier {
 /// value it had then. Throws UserError (usage).
 Experiment recorded_experiment(const OptionTexts& texts, const std::string& source);
 
-/// Reads key = value lines (TOML's flat subset, as CLI11 reads it); "recipe" may name a recipe to start from.
-/// Throws UserError (usage) with the source's name.
+/// Reads key = value lines (config_lines.hpp) without sections; a list is its values with commas between. "recipe" may
+/// name a recipe to start from. Throws UserError (usage) with the source's name.
 OptionTexts parse_config(const std::string& text, const std::string& source);
 
 /// The same of a file. Throws UserError (usage), also for one too long to be meant.

@@ -329,12 +329,9 @@ std::vector<std::string> schedule_lines() { return rule_lines(static_cast<Schedu
 
 namespace {
 
-/// Every value must fit a line of a config file.
-void expect_one_line(const std::string& value) {
-    const auto breaks_it = [](unsigned char each) { return each < ' ' || each == 0x7f || each == '"'; };
-    if (std::any_of(value.begin(), value.end(), breaks_it)) {
-        refuse("the value holds a line break, another control character or a quotation mark");
-    }
+/// Paths end at a zero byte wherever the system reads them.
+void expect_no_zero_byte(const std::string& value) {
+    if (value.find('\0') != std::string::npos) refuse("the value holds a zero byte");
 }
 
 /// The texts by the options' own names. Throws UserError (usage) for unknown names and for an option given twice.
@@ -362,7 +359,7 @@ void apply(const OptionTexts& given, const std::string& source, Experiment& expe
         const auto found = texts.find(option.name);
         if (found == texts.end()) continue;
         try {
-            expect_one_line(found->second);
+            expect_no_zero_byte(found->second);
             option.set(experiment, found->second);
         } catch (const UserError& error) {
             throw UserError(error.code(), source + ": " + option.name + ": " + error.what());

@@ -1,6 +1,5 @@
 #include "host/study/study_file.hpp"
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
@@ -11,8 +10,9 @@
 
 #include "espalier/error.hpp"
 #include "espalier/number_text.hpp"
-#include "host/system/did_you_mean.hpp"
+#include "host/options/config_lines.hpp"
 #include "host/options/recipes.hpp"
+#include "host/system/did_you_mean.hpp"
 
 namespace espalier {
 namespace {
@@ -58,27 +58,19 @@ Choices overlaid(Choices below, const Choices& above) {
 
 std::vector<Block> parse_blocks(const std::string& text, const std::string& source) {
     std::vector<Block> blocks(1);
-    const auto block_of = [&](const std::vector<std::string>& parents) -> Block& {
-        const std::string name = parents.empty() ? "" : parents.front();
+    const auto block_of = [&](const std::string& name) -> Block& {
         const auto found = std::find_if(blocks.begin(), blocks.end(), [&](const Block& b) { return b.name == name; });
         if (found != blocks.end()) return *found;
         return blocks.emplace_back(Block{name, {}});
     };
-    CLI::ConfigTOML format;
-    format.parentSeparator('\n');  // sections do not nest: a dot belongs to the name of one
-    try {
-        std::istringstream stream(text);
-        for (const CLI::ConfigItem& item : format.from_config(stream)) {
-            Block& block = block_of(item.parents);
-            if (item.name == "++" || item.name == "--") continue;
-            const ExperimentOption* option = find_option(item.name);
-            const std::string name = option != nullptr ? option->name : item.name;
-            if (find(block.choices, name) != nullptr) refuse_study(source + ": '" + name + "' is given twice");
-            if (item.inputs.empty()) refuse_study(source + ": " + item.name + " has no value");
-            block.choices.push_back({name, item.inputs});
-        }
-    } catch (const CLI::Error& error) {
-        refuse_study(source + ": " + error.what());
+    for (const ConfigLine& line : read_config_lines(text, source)) {
+        Block& block = block_of(line.section);
+        if (line.name.empty()) continue;
+        const ExperimentOption* option = find_option(line.name);
+        const std::string name = option != nullptr ? option->name : line.name;
+        if (find(block.choices, name) != nullptr) refuse_study(source + ": '" + name + "' is given twice");
+        if (line.values.empty()) refuse_study(source + ": " + line.name + " has no value");
+        block.choices.push_back({name, line.values});
     }
     return blocks;
 }

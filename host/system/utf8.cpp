@@ -83,20 +83,6 @@ std::string valid_utf8(std::string_view bytes) {
     return text;
 }
 
-std::string bytes_of_utf8(std::string_view text) {
-    std::string bytes;
-    for (std::size_t place = 0; place < text.size(); ++place) {
-        const std::string_view rest = text.substr(place);
-        const auto high = rest.size() >= 4 ? digits.find(rest[2]) : std::string_view::npos;
-        const auto low = rest.size() >= 4 ? digits.find(rest[3]) : std::string_view::npos;
-        const bool escape = rest.starts_with("\\x") && high != std::string_view::npos && high >= 8 &&
-                            low != std::string_view::npos;
-        bytes += escape ? static_cast<char>(16 * high + low) : text[place];
-        if (escape) place += 3;
-    }
-    return bytes;
-}
-
 std::string json_text(const nlohmann::json& value, int indent) { return text_of_json(value, indent); }
 std::string json_text(const nlohmann::ordered_json& value, int indent) { return text_of_json(value, indent); }
 

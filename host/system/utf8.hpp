@@ -1,5 +1,5 @@
 // Names of files are bytes; JSON, TOML and HTML are UTF-8. A byte that is no part of a UTF-8 character is written there
-// as \x and two digits, "donn\xe9es.csv" for a name in Latin-1, and read back from config texts as that byte.
+// as \x and two digits, "donn\xe9es.csv" for a name in Latin-1.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -10,9 +10,6 @@ namespace espalier {
 
 /// The text with every byte that is not UTF-8 escaped; a text that is valid stays as it is.
 std::string valid_utf8(std::string_view bytes);
-
-/// The bytes that valid_utf8() was given, unless they held such an escape themselves.
-std::string bytes_of_utf8(std::string_view text);
 
 /// A JSON value as text that is valid whatever bytes its strings hold; indented by `indent` blanks if that is not -1.
 std::string json_text(const nlohmann::json& value, int indent = -1);

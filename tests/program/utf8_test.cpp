@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include "host/options/config_text.hpp"
 
 namespace espalier {
 namespace {
@@ -10,11 +9,10 @@ namespace {
 TEST(Utf8, WhatIsValidStays) {
     for (const std::string text : {"", "plain", "caf\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x8c\xb3", "back\\slash", "\\xzz"}) {
         EXPECT_EQ(valid_utf8(text), text);
-        EXPECT_EQ(bytes_of_utf8(text), text);
     }
 }
 
-TEST(Utf8, EveryOtherByteIsEscapedAndReadsBack) {
+TEST(Utf8, EveryOtherByteIsEscaped) {
     EXPECT_EQ(valid_utf8("donn\xe9" "es.csv"), "donn\\xe9es.csv");
     const std::pair<std::string, std::string> cases[] = {
         {"\x80", "\\x80"},                       // a continuation without a beginning
@@ -26,7 +24,6 @@ TEST(Utf8, EveryOtherByteIsEscapedAndReadsBack) {
         {"\xff" "a\xc3\xa9", "\\xff" "a\xc3\xa9"}};
     for (const auto& [bytes, text] : cases) {
         EXPECT_EQ(valid_utf8(bytes), text);
-        EXPECT_EQ(bytes_of_utf8(text), bytes);
     }
 }
 
@@ -34,16 +31,6 @@ TEST(Utf8, JsonOfAnyBytesIsValid) {
     const std::string text = json_text(nlohmann::ordered_json{{"b\xe9", {"\xe9", 1}}, {"a", "\xc3\xa9"}});
     EXPECT_EQ(text, "{\"b\\\\xe9\":[\"\\\\xe9\",1],\"a\":\"\xc3\xa9\"}");
     EXPECT_TRUE(nlohmann::json::accept(text));
-}
-
-TEST(Utf8, AConfigIsValidAndReadsBack) {
-    Experiment experiment;
-    experiment.dataset = "csv:donn\xe9" "es.csv,b.csv";
-    const std::string text = config_text(experiment);
-    EXPECT_EQ(valid_utf8(text), text);
-    Experiment read;
-    apply(parse_config(text, "test"), "test", read);
-    EXPECT_EQ(read.dataset, experiment.dataset);
 }
 
 }  // namespace
