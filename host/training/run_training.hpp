@@ -25,7 +25,7 @@ struct RunPlace {
     ProgressForm progress = ProgressForm::automatic;
     bool live = false;  // a page on 127.0.0.1 follows the run
     const DataSet* data = nullptr;  // what is trained on; null: what the experiment names
-    TrainingHooks hooks;            // without `stop`, signals end the run
+    TrainingHooks hooks{};          // without `stop`, signals end the run
 };
 
 /// Trains and records. Ends early, saved, when a signal asks to (RunResults::stopped). A network to start from that is
