@@ -149,7 +149,8 @@ __device__ void panel_product(const Panels& panels, const Index* other, const We
     begin_sums(sum, rows, order, first, num_rows);
 
     // this lane's row: the edges of its next chunk begin at `begin`, its current panel's end at `end`
-    const EdgeIndex* own_start = panels.start + first + lane / lanes_per_row;
+    const Index own = first + lane / lanes_per_row;
+    const EdgeIndex* own_start = panels.start + own;
     EdgeIndex begin = own_start[0];
     EdgeIndex end = own_start[layout.num_positions];
     FetchedEdges<(static_cast<int>(staged_edges) + lanes_per_row - 1) / lanes_per_row, lanes_per_row> next;
@@ -181,7 +182,7 @@ __device__ void panel_product(const Panels& panels, const Index* other, const We
         __syncthreads();  // the panel has been read; the next but one takes its place
     }
 
-    end_sums(sum, rows, order, first, num_rows, tile, offset + lane * values);
+    end_sums(sum, rows, order, __shfl_sync(full_warp, own, 0), num_rows, tile, offset + lane * values);
 }
 
 /// Grid: x covers the positions by blocks, y the tiles times 128 / columns. Dynamic shared memory: panel_shared_bytes.
