@@ -27,6 +27,7 @@ struct TrainArguments {
     int keep = 3;
     bool overwrite = false;
     bool live = false;
+    bool tensorboard = false;
     bool json = false;
     bool print_config = false;
     bool dry_run = false;
@@ -80,6 +81,7 @@ int train(const TrainArguments& arguments) {
     RunPlace place{arguments.out, arguments.overwrite, Resume::never, {}, arguments.checkpoint_every, arguments.keep};
     place.progress = arguments.progress;
     place.live = arguments.live;
+    place.tensorboard = arguments.tensorboard;
     const Experiment experiment = arguments.experiment.resolve(resumed_experiment(arguments, place));
     if (arguments.print_config) {
         std::cout << config_text(experiment);
@@ -128,6 +130,10 @@ void add_train_command(CLI::App& app, Action& action) {
     command
         ->add_flag("--live", arguments->live,
                    "serve the report on 127.0.0.1 while it trains, updating itself; its address is printed")
+        ->group("Run");
+    command
+        ->add_flag("--tensorboard", arguments->tensorboard,
+                   "write an event file that TensorBoard shows, beside the other records")
         ->group("Run");
     command->add_flag("--json", arguments->json, "results as one JSON object, the last thing on stdout")->group("Run");
     command->add_flag("--print-config", arguments->print_config, "print the resolved options and end")->group("Run");

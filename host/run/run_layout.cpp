@@ -37,6 +37,7 @@ bool is_run_file(const std::filesystem::path& path) {
                         history_csv,
                         history_jsonl,
                         edges,
+                        events,
                         pixels,
                         weight_borders,
                         survival,

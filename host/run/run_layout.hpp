@@ -17,6 +17,7 @@ constexpr const char* checkpoints = "checkpoints";
 constexpr const char* history_csv = "history.csv";
 constexpr const char* history_jsonl = "history.jsonl";
 constexpr const char* edges = "edges.csv";
+constexpr const char* events = "events.out.tfevents.espalier";  // for TensorBoard, if asked for
 
 // written once
 constexpr const char* pixels = "pixels.npy";                // what the data look like

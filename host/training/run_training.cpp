@@ -21,6 +21,7 @@
 #include "host/run/run_layout.hpp"
 #include "host/system/progress.hpp"
 #include "host/system/signals.hpp"
+#include "host/training/event_observer.hpp"
 #include "host/training/run_observers.hpp"
 #include "host/training/run_records.hpp"
 #include "host/training/run_start.hpp"
@@ -156,6 +157,12 @@ TrainedRun train(const Experiment& experiment, const RunPlace& place, RunStart& 
         trainer.add_observer(*each);
     }
     if (live != nullptr) trainer.add_observer(*live);
+    std::optional<EventObserver> events;
+    if (place.tensorboard) {
+        events.emplace(folder, records.plan,
+                       start.resumed ? std::optional(start.resumed->info.progress.epoch) : std::nullopt);
+        trainer.add_observer(*events);
+    }
     for (TrainObserver* each : place.hooks.observers) trainer.add_observer(*each);
     hand_over(experiment, start, trainer);
 

@@ -23,7 +23,8 @@ struct RunPlace {
     std::uint32_t checkpoint_every = 0;  // epochs; 0: at the first epoch's end after every minute
     int keep = 3;                        // newest checkpoints, besides the best by monitored loss; 0: make none
     ProgressForm progress = ProgressForm::automatic;
-    bool live = false;  // a page on 127.0.0.1 follows the run
+    bool live = false;         // a page on 127.0.0.1 follows the run
+    bool tensorboard = false;  // an event file of the folder says what TensorBoard shows
     const DataSet* data = nullptr;  // what is trained on; null: what the experiment names
     TrainingHooks hooks{};          // without `stop`, signals end the run
 };
