@@ -72,6 +72,7 @@ int run(int argc, char** argv) {
     add_predict_command(app, action);
     add_study_command(app, action);
     add_inspect_command(app, action);
+    add_import_command(app, action);
     add_export_command(app, action);
     add_report_command(app, action);
     add_bench_command(app, action);

@@ -226,6 +226,10 @@ Network load_network(const std::filesystem::path& path, NetworkMetadata* metadat
     return checked_network(SafetensorsFile(path), metadata);
 }
 
+Network load_rewritten_network(const std::filesystem::path& path, NetworkMetadata* metadata) {
+    return read_network(SafetensorsFile(path), metadata);
+}
+
 Network network_from_bytes(std::string_view bytes, NetworkMetadata* metadata, const std::string& shown) {
     return checked_network(SafetensorsFile(bytes, shown), metadata);
 }

@@ -246,7 +246,8 @@ void SafetensorsFile::expect_checksum() const {
     std::array<std::uint8_t, checksum_bytes> stored{};
     read(tensor, stored.data());
     if (digest.bytes() != stored)
-        refuse(tensor, 0, "the checksum does not fit the bytes before it; the file is damaged");
+        refuse(tensor, 0, "the checksum does not fit the bytes before it; the file is damaged, or another program has "
+                          "rewritten it (then espalier import takes it)");
 }
 
 void SafetensorsFile::read(const TensorEntry& tensor, void* to) const {

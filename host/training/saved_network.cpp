@@ -55,6 +55,12 @@ static SavedNetwork with_meaning(const std::string& file, Network network, const
     return saved;
 }
 
+SavedNetwork open_rewritten_network(const std::string& path) {
+    NetworkMetadata metadata;
+    Network network = load_rewritten_network(path, &metadata);
+    return with_meaning(path, std::move(network), metadata);
+}
+
 SavedNetwork open_network_bytes(std::string_view bytes, const std::string& shown) {
     NetworkMetadata metadata;
     Network network = network_from_bytes(bytes, &metadata, shown);

@@ -29,6 +29,10 @@ void save_network(const std::filesystem::path& path, const Network& network, con
 /// weights). Throws UserError (checkpoint) with file, offset, expected and found.
 Network load_network(const std::filesystem::path& path, NetworkMetadata* metadata = nullptr);
 
+/// The same of a file that another program has rewritten, the safetensors library say, after which its checksum is an old
+/// one: everything else is checked, so that what was damaged may pass where it is a number.
+Network load_rewritten_network(const std::filesystem::path& path, NetworkMetadata* metadata = nullptr);
+
 /// The bytes of the file that save_network() would write. Throws UserError: nonfinite, or device without memory.
 std::string network_bytes(const Network& network, const NetworkMetadata& metadata = {});
 

@@ -28,6 +28,9 @@ struct SavedNetwork {
 /// another data set comes whole. Throws UserError (checkpoint).
 SavedNetwork open_network(const std::string& path, const std::map<std::string, std::string>& overrides = {});
 
+/// The same of a file that another program has rewritten (load_rewritten_network()).
+SavedNetwork open_rewritten_network(const std::string& path);
+
 /// The same of a file's bytes (network_bytes()); `shown` is its name in errors.
 SavedNetwork open_network_bytes(std::string_view bytes, const std::string& shown = "memory");
 

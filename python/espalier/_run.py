@@ -48,11 +48,15 @@ class Run:
         """Whether it ended for patience."""
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str]) -> Run:
-        """Opens a run folder, a network file or a checkpoint of `espalier train`."""
+    def open(cls, path: str | os.PathLike[str], rewritten: bool = False) -> Run:
+        """Opens a run folder, a network file or a checkpoint of `espalier train`.
+
+        rewritten: also a network file that another program has saved again, the safetensors library say, after which its
+        checksum is an old one; all else is checked.
+        """
         path = Path(path)
         folder = path if path.is_dir() else None
-        core = _core.open_network(str(path))
+        core = _core.open_network(str(path), bool(rewritten))
         records: list[Record] = []
         connections = None
         if folder is not None:

@@ -203,7 +203,9 @@ nb::list history_of(const Core& core) {
 void bind_training(nb::module_& m) {
     m.def("train", &train, nb::arg("experiment"), nb::arg("data"), nb::arg("out"), nb::arg("overwrite"),
           nb::arg("callback").none());
-    m.def("open_network", [](const std::string& path) { return with_none(core_of(open_network(path))); });
+    m.def("open_network", [](const std::string& path, bool rewritten) {
+        return with_none(core_of(rewritten ? open_rewritten_network(path) : open_network(path)));
+    }, nb::arg("path"), nb::arg("rewritten"));
     m.def("network_from_bytes", [](const nb::bytes& bytes) {
         return with_none(core_of(open_network_bytes({bytes.c_str(), bytes.size()})));
     });

@@ -53,7 +53,7 @@ def test_what_its_reader_reads(program, tmp_path):
 
 def test_a_resumed_run_has_every_step_once(program, tmp_path):
     train(program, tmp_path / "run", 2, "--checkpoint-every", 1)
-    train(program, tmp_path / "run", 5, "--resume", tmp_path / "run")
+    program("train", "--resume", tmp_path / "run", "--epochs", 5, "--tensorboard")
     assert [each.step for each in read(tmp_path / "run").Scalars("loss/test")] == [1, 2, 3, 4, 5]
     train(program, tmp_path / "whole", 5)
     ours, whole = read(tmp_path / "run"), read(tmp_path / "whole")

@@ -240,3 +240,26 @@ def test_import_brings_nothing_but_numpy():
     code = ("import sys, numpy; before = set(sys.modules); import espalier; "
             "print([m for m in ('scipy', 'pandas', 'sklearn', 'torch') if m in set(sys.modules) - before])")
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+def test_a_file_saved_again_by_the_safetensors_library(data, test_data, tmp_path, program):
+    safetensors = pytest.importorskip("safetensors.numpy")
+    from safetensors import safe_open
+
+    run = espalier.train(data, test=test_data, **SMALL)
+    run.save(tmp_path / "net.safetensors")
+    with safe_open(tmp_path / "net.safetensors", "numpy") as file:
+        metadata = file.metadata()
+    tensors = safetensors.load_file(tmp_path / "net.safetensors")
+    safetensors.save_file(tensors, tmp_path / "again.safetensors", metadata)
+    with pytest.raises(ValueError, match="another program has rewritten it"):
+        espalier.Run.open(tmp_path / "again.safetensors")
+    assert same(run, espalier.Run.open(tmp_path / "again.safetensors", rewritten=True))
+    program("import", tmp_path / "again.safetensors", tmp_path / "taken.safetensors")
+    assert same(run, espalier.Run.open(tmp_path / "taken.safetensors"))
+    name = next(name for name in tensors if name.endswith("column"))
+    tensors[name] = tensors[name][::-1].copy()  # wiring that cannot be
+    safetensors.save_file(tensors, tmp_path / "wrong.safetensors", metadata)
+    with pytest.raises(ValueError, match="topology of layer 1"):
+        espalier.Run.open(tmp_path / "wrong.safetensors", rewritten=True)
+    program("import", tmp_path / "wrong.safetensors", tmp_path / "none.safetensors", code=4)
