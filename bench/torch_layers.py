@@ -3,8 +3,12 @@
 
 Contestants alternate in one process; the lower quartile of the rounds is shown. Beside each time stands the density that the
 contestant really keeps. sparselab takes part where it is installed.
-usage: bench/torch_layers.py [ROUNDS]      with PYTHONPATH naming the package
+usage: bench/torch_layers.py [ROUNDS]        with PYTHONPATH naming the package
+       bench/torch_layers.py memory          peak memory above the state before the layer was built, 4096 x 4096, 95 %, batch
+                                             128: of a step alone and of one with Adam; a process for each
 """
+import resource
+import subprocess
 import sys
 import time
 import warnings
@@ -49,6 +53,39 @@ def contestants(n, sparsity):
     return found
 
 
+def check(layers, n):
+    """Ours beside a dense layer of the same weights: nothing wrong is timed."""
+    ours, x = layers["espalier"], torch.randn(5, n)
+    expected = x @ ours.to_dense().detach().t() + ours.bias
+    for name in ("espalier, feature-major", "torch CSR"):
+        if layers[name].density == ours.density and (layers[name](x) - expected).abs().max() > 1e-3:
+            raise SystemExit(f"{name} computes something else")
+
+
+def memory_of(name, adam):
+    """MiB; run in a process of its own."""
+    n, batch = 4096, 128
+    x, up = torch.randn(batch, n), torch.randn(batch, n)
+    torch.randn(64, 64).requires_grad_().sum().backward()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    layer = nn.Linear(n, n) if name == "nn.Linear" else SparseLinear(n, n, 0.05, seed=0, threads=1)
+    optimizer = torch.optim.Adam(layer.parameters()) if adam else None
+    for _ in range(2):
+        layer.zero_grad(set_to_none=True)
+        layer(x.detach().requires_grad_()).backward(up)
+        if optimizer:
+            optimizer.step()
+    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+
+
+def memory():
+    print("| | bare step, MiB | with Adam, MiB |\n|---|---|---|")
+    for name in ("espalier", "nn.Linear"):
+        peaks = [float(subprocess.run([sys.executable, __file__, "memory-of", name, adam], capture_output=True, text=True,
+                                      check=True).stdout) for adam in ("", "adam")]
+        print(f"| {name} | {peaks[0]:.1f} | {peaks[1]:.1f} |")
+
+
 def step(layer, x, up):
     layer.zero_grad(set_to_none=True)
     x = x.detach().requires_grad_()
@@ -58,10 +95,15 @@ def step(layer, x, up):
 
 
 def main():
+    if sys.argv[1:2] == ["memory"]:
+        return memory()
+    if sys.argv[1:2] == ["memory-of"]:
+        return memory_of(sys.argv[2], sys.argv[3] == "adam")
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 40
     print("| n, sparsity, batch | contestant | CPU ms | beside espalier | kept density |\n|---|---|---|---|---|")
     for n, sparsity, batch in SIZES:
         layers = contestants(n, sparsity)
+        check(layers, n)
         x, up = torch.randn(batch, n), torch.randn(batch, n)
         by_feature = x.t().contiguous().t(), up.t().contiguous().t()
         times = {name: [] for name in layers}
