@@ -118,7 +118,7 @@ class SparseLinear(nn.Module):
         next sparse layer, also through ReLU, GELU and dropout, they spare it a transposition.
     threads: of the kernels; None takes torch.get_num_threads().
 
-    weight: Parameter [edges], by input, outputs ascending. edges: buffer [2, edges], int64: the output and the input of
+    weight: Parameter [edges], by input, outputs ascending. edges: buffer [2, edges], int32: the output and the input of
     each. Both are in the state_dict. x: [..., in_features], float32; bfloat16 under autocast, where the result is float32.
     """
 
@@ -162,17 +162,11 @@ class SparseLinear(nn.Module):
     def _kernel_now(self) -> Any:
         edges = self.edges
         if self._kernel is None or self._kernel_of[0] is not edges or self._kernel_of[1] != edges._version:
-            rows, columns = edges.detach().cpu().numpy()
-            order = np.lexsort((columns, rows))
-            by_input = np.lexsort((rows, columns))
-            if not np.array_equal(by_input, np.arange(len(rows))):
-                raise ValueError("edges: expected them by input, outputs ascending, found another order")
-            if len(rows) and (rows.min() < 0 or rows.max() >= self.out_features or columns.min() < 0
-                              or columns.max() >= self.in_features):
-                raise ValueError(f"edges: expected outputs below {self.out_features} and inputs below {self.in_features}")
-            starts = np.searchsorted(rows[order], np.arange(self.out_features + 1)).astype(np.int32)
+            if edges.dtype != torch.int32 or edges.dim() != 2 or len(edges) != 2:
+                raise ValueError(f"edges: expected int32 [2, edges], found {edges.dtype} {list(edges.shape)}")
+            outputs, inputs = edges.detach().cpu().contiguous().numpy()
             threads = torch.get_num_threads() if self.threads is None else self.threads
-            self._kernel = _core.Product(starts, columns[order].astype(np.int32), self.in_features, threads)
+            self._kernel = _core.Product(outputs, inputs, self.in_features, self.out_features, threads)
             self._kernel_of = (edges, edges._version)
         return self._kernel
 
@@ -180,12 +174,13 @@ class SparseLinear(nn.Module):
         return {**self.__dict__, "_kernel": None, "_kernel_of": None, "_remembered": None}
 
     def _edges_of(self, keys: np.ndarray) -> torch.Tensor:
-        columns, rows = np.divmod(keys, self.out_features)
-        return torch.from_numpy(np.stack([rows, columns]).astype(np.int64))
+        edges = np.empty((2, len(keys)), np.int32)
+        edges[0], edges[1] = keys % self.out_features, keys // self.out_features
+        return torch.from_numpy(edges)
 
     def _keys(self) -> np.ndarray:
         rows, columns = self.edges.cpu().numpy()
-        return columns * self.out_features + rows
+        return columns.astype(np.int64) * self.out_features + rows
 
     def _fan_in(self) -> float:
         return max(1.0, len(self.edges[0]) / self.out_features)
@@ -314,14 +309,14 @@ class SparseLinear(nn.Module):
     def to_dense(self) -> torch.Tensor:
         """W [out_features, in_features]; differentiable."""
         dense = self.weight.new_zeros(self.out_features, self.in_features)
-        return dense.index_put((self.edges[0], self.edges[1]), self.weight)
+        return dense.index_put((self.edges[0].long(), self.edges[1].long()), self.weight)
 
     def to_sparse_csr(self) -> torch.Tensor:
         """W [out_features, in_features] as torch.sparse_csr, with int64 indices; a copy."""
         rows, columns = self.edges.cpu().numpy()
         order = np.lexsort((columns, rows))
         starts = np.searchsorted(rows[order], np.arange(self.out_features + 1))
-        return torch.sparse_csr_tensor(torch.from_numpy(starts), torch.from_numpy(columns[order]),
+        return torch.sparse_csr_tensor(torch.from_numpy(starts), torch.from_numpy(columns[order]).long(),
                                        self.weight.detach()[torch.from_numpy(order)],
                                        size=(self.out_features, self.in_features))
 

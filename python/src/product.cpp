@@ -35,14 +35,28 @@ BatchView<T> batch_of(const Array<T, 2>& array, bool feature_major) {
     return {array.data(), first, second, BatchOrder::sample_major};
 }
 
-std::unique_ptr<Product> make_product(const Array<const std::int32_t, 1>& row_start,
-                                      const Array<const std::int32_t, 1>& column, Index num_inputs, int threads) {
-    expect(row_start.size() >= 1, "row_start: expected one entry more than outputs, found none");
-    Topology topology{num_inputs, static_cast<Index>(row_start.size() - 1),
-                      {row_start.data(), row_start.data() + row_start.size()},
-                      {column.data(), column.data() + column.size()}};
-    const std::string broken = fault(topology);
-    if (!broken.empty()) throw nb::value_error(broken.c_str());
+/// From the output and the input of every edge, in input order.
+std::unique_ptr<Product> make_product(const Array<const std::int32_t, 1>& outputs,
+                                      const Array<const std::int32_t, 1>& inputs, Index num_inputs, Index num_outputs,
+                                      int threads) {
+    expect(outputs.size() == inputs.size(), "edges: expected an output and an input for each");
+    Topology topology{num_inputs, num_outputs, std::vector<EdgeIndex>(std::size_t{num_outputs} + 1), {}};
+    std::int64_t before = -1;
+    for (std::size_t e = 0; e < inputs.size(); ++e) {
+        expect(outputs(e) >= 0 && static_cast<Index>(outputs(e)) < num_outputs && inputs(e) >= 0 &&
+                   static_cast<Index>(inputs(e)) < num_inputs,
+               "edges: expected outputs and inputs of the layer, found others");
+        const std::int64_t cell = std::int64_t{inputs(e)} * num_outputs + outputs(e);
+        expect(cell > before, "edges: expected them by input, outputs ascending, found another order or one twice");
+        before = cell;
+        ++topology.row_start[static_cast<std::size_t>(outputs(e)) + 1];
+    }
+    for (std::size_t r = 0; r < num_outputs; ++r) topology.row_start[r + 1] += topology.row_start[r];
+    topology.column.resize(inputs.size());
+    std::vector<EdgeIndex> next(topology.row_start.begin(), topology.row_start.end() - 1);
+    for (std::size_t e = 0; e < inputs.size(); ++e) {
+        topology.column[next[static_cast<std::size_t>(outputs(e))]++] = static_cast<Index>(inputs(e));
+    }
     return std::unique_ptr<Product>(new Product{SparseProduct(topology, threads)});
 }
 
@@ -99,8 +113,8 @@ void backward(Product& self, const PackedBatch& x, const Floats1& weights, const
 void bind_product(nb::module_& m) {
     nb::class_<PackedBatch>(m, "PackedBatch");
     nb::class_<Product>(m, "Product")
-        .def(nb::new_(&make_product), nb::arg("row_start").noconvert(), nb::arg("column").noconvert(),
-             nb::arg("num_inputs"), nb::arg("threads"))
+        .def(nb::new_(&make_product), nb::arg("outputs").noconvert(), nb::arg("inputs").noconvert(), nb::arg("num_inputs"),
+             nb::arg("num_outputs"), nb::arg("threads"))
         .def("pack", &pack, nb::arg("x").noconvert(), nb::arg("feature_major"))
         .def("forward", &forward, nb::arg("x"), nb::arg("weights").noconvert(), nb::arg("bias").noconvert().none(),
              nb::arg("y").noconvert(), nb::arg("feature_major"))

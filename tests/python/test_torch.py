@@ -37,7 +37,7 @@ def compare(layer, x):
     up = torch.randn(z.shape, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
     (y * up.float()).sum().backward()
     (z * up).sum().backward()
-    rows, columns = layer.edges
+    rows, columns = layer.edges.long()
     scale = max(1.0, up.shape[0] ** 0.5)
     assert largest_difference(y, z) < 1e-5 * scale
     assert largest_difference(mine.grad, theirs.grad) < 1e-5 * scale
@@ -116,7 +116,7 @@ def test_stride_0_gradients():
     layer = SparseLinear(12, 9, 0.5, seed=0)
     x = torch.randn(8, 12)
     layer(x).sum().backward()  # hands over an expanded 1
-    expected = x.sum(0)[layer.edges[1]]
+    expected = x.sum(0)[layer.edges[1].long()]
     assert torch.allclose(layer.weight.grad, expected, atol=1e-5)
 
 
@@ -322,7 +322,7 @@ def test_gradient_growth_finds_the_steepest_cells():
     (layer(x) * up).sum().backward()
     steepest = (up.t() @ x).abs()  # [outputs, inputs], of every cell
     kept = np.delete(np.arange(60), torch.argsort(layer.weight.detach().abs())[:18].numpy())
-    rows, columns = layer.edges[:, kept]
+    rows, columns = layer.edges[:, kept].long()
     steepest[rows, columns] = -1
     expected = set(torch.topk(steepest.t().reshape(-1), 18).indices.tolist())
     layer.evolve(grow="gradient", zeta=0.3)
