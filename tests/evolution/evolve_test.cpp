@@ -1,4 +1,4 @@
-// Topology evolution on the CPU layer: exactness against a brute-force oracle, uniformity, reproducibility.
+// Topology evolution on the CPU layer: exactness against a brute-force oracle, reproducibility.
 #include "host/cpu/evolution/evolve.hpp"
 
 #include <gmock/gmock.h>
@@ -14,43 +14,15 @@
 #include <set>
 
 #include "alternatives.hpp"
-#include "chi_square.hpp"
-#include "espalier/common/evolve.hpp"
 #include "espalier/topology.hpp"
 #include "host/cpu/cpu_backend.hpp"
 #include "host/cpu/layer_transfer.hpp"
+#include "evolving_layers.hpp"
 #include "property.hpp"
 #include "test_layers.hpp"
 
 namespace espalier {
 namespace {
-
-/// A layer whose weights, and states 1000 times the weight of the same edge, tell its edges apart.
-Layer distinct_layer(Index inputs, Index outputs, Cell edges, std::uint64_t seed) {
-    Layer layer;
-    layer.num_inputs = inputs;
-    layer.num_outputs = outputs;
-    layer.topology = random_topology(inputs, outputs, edges, ExactCount{}, Stream{seed, Purpose::topology, 0, 0});
-    const Stream stream{seed, Purpose::initial_weight, 0, 0};
-    const Permutation order(std::max<Cell>(edges, 1), stream);
-    for (EdgeIndex slot = 0; slot < edges; ++slot) {
-        const auto size = static_cast<float>(order(slot) + 1) / 64;
-        layer.weights.push_back((stream.bits(slot) & 1) != 0 ? size : -size);
-    }
-    layer.bias.assign(outputs, 0.0F);
-    layer.weight_state.resize(1);
-    for (const float weight : layer.weights) layer.weight_state[0].push_back(1000 * weight);
-    layer.bias_state.emplace_back(outputs, 0.0F);
-    return layer;
-}
-
-std::unique_ptr<CpuLayer> loaded(const Layer& layer, bool by_input) {
-    return layer_in_use(layer, LayerUse{by_input, Momentum{}});
-}
-SparseCpuLayer& sparse(CpuLayer& layer) { return dynamic_cast<SparseCpuLayer&>(layer); }
-std::uint32_t regrow(SparseCpuLayer& layer, const Regrowth& regrowth, int threads) {
-    return replace(layer, &regrowth, threads);
-}
 
 /// weight and state of every edge by its cell
 std::map<Cell, std::pair<float, float>> by_cell(const Layer& layer) {
@@ -58,39 +30,6 @@ std::map<Cell, std::pair<float, float>> by_cell(const Layer& layer) {
     const auto cells = cells_of(*layer.topology);
     for (std::size_t i = 0; i < cells.size(); ++i) edges[cells[i]] = {layer.weights[i], layer.weight_state[0][i]};
     return edges;
-}
-
-/// The slots a rule takes, straight from its definition.
-std::vector<EdgeIndex> oracle_pruned(const Layer& layer, const PruneRule& rule, double zeta,
-                                     const EvolutionEvent& event = {}) {
-    std::vector<double> magnitude(layer.weights.begin(), layer.weights.end());
-    for (double& each : magnitude) each = std::abs(each);
-    std::vector<double> drawn;
-    const Stream draws = event.stream(Purpose::prune);
-    for (const Cell cell : cells_of(*layer.topology)) drawn.push_back(draws.bits(cell));
-    std::vector<EdgeIndex> pruned;
-    const auto take_least = [&](const std::vector<double>& size, const auto& belongs) {
-        std::vector<EdgeIndex> slots;
-        for (EdgeIndex slot = 0; slot < layer.weights.size(); ++slot) {
-            if (belongs(layer.weights[slot])) slots.push_back(slot);
-        }
-        std::stable_sort(slots.begin(), slots.end(), [&](EdgeIndex a, EdgeIndex b) { return size[a] < size[b]; });
-        const auto quota = static_cast<std::ptrdiff_t>(zeta * static_cast<double>(slots.size()));
-        pruned.insert(pruned.end(), slots.begin(), slots.begin() + quota);
-    };
-    const auto all = [](float /*w*/) { return true; };
-    if (std::holds_alternative<PruneBySign>(rule)) {
-        take_least(magnitude, [](float w) { return w > 0; });
-        take_least(magnitude, [](float w) { return w < 0; });
-    } else if (std::holds_alternative<PruneByMagnitude>(rule)) {
-        take_least(magnitude, all);
-    } else if (std::holds_alternative<PruneRandom>(rule)) {
-        take_least(drawn, all);
-    } else {
-        throw std::logic_error("the oracle does not know this prune rule");
-    }
-    std::sort(pruned.begin(), pruned.end());
-    return pruned;
 }
 
 /// The views of a layer in use agree with each other and with the arrays in their order.
@@ -320,88 +259,6 @@ TEST(Evolution, SameBitsForAnyNumberOfThreads) {
             if (first.empty()) first = words;
             EXPECT_EQ(words, first) << threads << " threads";
         }
-    }
-}
-
-/// Every edge is as likely to go as any other, whatever its weight, and pairs of edges are independent but for the
-/// count.
-TEST(Evolution, RandomPruningIsUniform) {
-    constexpr int trials = 20000;
-    constexpr int edges = 25;
-    constexpr int pruned = 10;
-    const Layer before = distinct_layer(9, 8, edges, 12);
-    std::vector<double> count(edges, 0);
-    std::map<std::pair<EdgeIndex, EdgeIndex>, double> pairs;
-    for (std::uint32_t trial = 0; trial < trials; ++trial) {
-        const auto held = loaded(before, trial % 2 == 0);
-        ASSERT_EQ(prune(sparse(*held), {PruneRandom{}, 0.4, {77, 1, trial}}, 1).total(), EdgeIndex{pruned});
-        const auto& slots = sparse(*held).pruned;
-        for (std::size_t i = 0; i < slots.size(); ++i) {
-            count[slots[i]] += 1;
-            for (std::size_t j = 0; j < i; ++j) pairs[{slots[j], slots[i]}] += 1;
-        }
-    }
-    constexpr double share = static_cast<double>(pruned) / edges;
-    double chi_square = 0;
-    for (const double times : count) chi_square += std::pow(times - trials * share, 2) / (trials * share * (1 - share));
-    EXPECT_NEAR(chi_square, edges, 4.5 * std::sqrt(2.0 * edges));
-    constexpr double pair_share = share * (pruned - 1) / (edges - 1);
-    double worst = 0;
-    for (const auto& [pair, times] : pairs) {
-        worst = std::max(worst, std::abs(times - trials * pair_share) / std::sqrt(trials * pair_share));
-    }
-    EXPECT_EQ(pairs.size(), std::size_t{edges * (edges - 1) / 2});
-    EXPECT_LT(worst, 5);
-}
-
-/// All missing cells are equally likely to get an edge, whatever lies around them.
-TEST(Evolution, GrowthIsUniform) {
-    constexpr int trials = 20000;
-    for (const bool allow_removed : {false, true}) {
-        Layer before = distinct_layer(9, 8, 25, 12);
-        const auto expected = oracle_pruned(before, PruneByMagnitude{}, 0.4);
-        const auto old_cells = cells_of(*before.topology);
-        std::set<Cell> blocked(old_cells.begin(), old_cells.end());
-        if (allow_removed) {
-            for (const EdgeIndex slot : expected) blocked.erase(old_cells[slot]);
-        }
-        std::set<Cell> kept(old_cells.begin(), old_cells.end());
-        for (const EdgeIndex slot : expected) kept.erase(old_cells[slot]);
-        std::vector<double> count(72, 0);
-        std::map<std::pair<Cell, Cell>, double> pairs;
-        for (int trial = 0; trial < trials; ++trial) {
-            const auto held = loaded(before, false);
-            prune(sparse(*held), {PruneByMagnitude{}, 0.4}, 1);
-            regrow(sparse(*held),
-                   {GrowRandom{allow_removed}, HeNormal{}, true, {77, 1, static_cast<std::uint32_t>(trial)}}, 1);
-            std::vector<Cell> grown;
-            for (const Cell cell : cells_of(*layer_at_rest(*held).topology)) {
-                if (kept.count(cell) == 0) grown.push_back(cell);
-            }
-            ASSERT_EQ(grown.size(), 10U);
-            for (std::size_t i = 0; i < grown.size(); ++i) {
-                ASSERT_EQ(blocked.count(grown[i]), 0U);
-                count[grown[i]] += 1;
-                for (std::size_t j = 0; j < i; ++j) pairs[{grown[j], grown[i]}] += 1;
-            }
-        }
-        const auto missing = static_cast<double>(72 - blocked.size());
-        const double share = 10 / missing;
-        double chi_square = 0;
-        for (Cell cell = 0; cell < 72; ++cell) {
-            if (blocked.count(cell) != 0) continue;
-            const double expect = trials * share;
-            chi_square += (count[cell] - expect) * (count[cell] - expect) / (expect * (1 - share));
-        }
-        // draws without replacement: the counts' variance shrinks by (missing - 1) / missing
-        EXPECT_NEAR(chi_square, missing, 4.5 * std::sqrt(2 * missing)) << "allow_removed " << allow_removed;
-        const double pair_share = share * 9 / (missing - 1);
-        double worst = 0;
-        for (const auto& [pair, times] : pairs) {
-            worst = std::max(worst, std::abs(times - trials * pair_share) / std::sqrt(trials * pair_share));
-        }
-        EXPECT_EQ(pairs.size(), static_cast<std::size_t>(missing * (missing - 1) / 2));
-        EXPECT_LT(worst, 5);
     }
 }
 

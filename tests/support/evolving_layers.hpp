@@ -1,0 +1,79 @@
+// Layers whose edges can be told apart, as the CPU backend evolves them, and what a prune rule is to take from them.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <memory>
+#include <stdexcept>
+#include <vector>
+
+#include "espalier/common/evolve.hpp"
+#include "espalier/topology.hpp"
+#include "host/cpu/evolution/evolve.hpp"
+#include "host/cpu/layer_transfer.hpp"
+#include "test_layers.hpp"
+
+namespace espalier {
+
+/// A layer whose weights, and states 1000 times the weight of the same edge, tell its edges apart.
+inline Layer distinct_layer(Index inputs, Index outputs, Cell edges, std::uint64_t seed) {
+    Layer layer;
+    layer.num_inputs = inputs;
+    layer.num_outputs = outputs;
+    layer.topology = random_topology(inputs, outputs, edges, ExactCount{}, Stream{seed, Purpose::topology, 0, 0});
+    const Stream stream{seed, Purpose::initial_weight, 0, 0};
+    const Permutation order(std::max<Cell>(edges, 1), stream);
+    for (EdgeIndex slot = 0; slot < edges; ++slot) {
+        const auto size = static_cast<float>(order(slot) + 1) / 64;
+        layer.weights.push_back((stream.bits(slot) & 1) != 0 ? size : -size);
+    }
+    layer.bias.assign(outputs, 0.0F);
+    layer.weight_state.resize(1);
+    for (const float weight : layer.weights) layer.weight_state[0].push_back(1000 * weight);
+    layer.bias_state.emplace_back(outputs, 0.0F);
+    return layer;
+}
+
+inline std::unique_ptr<CpuLayer> loaded(const Layer& layer, bool by_input) {
+    return layer_in_use(layer, LayerUse{by_input, Momentum{}});
+}
+inline SparseCpuLayer& sparse(CpuLayer& layer) { return dynamic_cast<SparseCpuLayer&>(layer); }
+inline std::uint32_t regrow(SparseCpuLayer& layer, const Regrowth& regrowth, int threads) {
+    return replace(layer, &regrowth, threads);
+}
+
+/// The slots a rule takes, straight from its definition.
+inline std::vector<EdgeIndex> oracle_pruned(const Layer& layer, const PruneRule& rule, double zeta,
+                                            const EvolutionEvent& event = {}) {
+    std::vector<double> magnitude(layer.weights.begin(), layer.weights.end());
+    for (double& each : magnitude) each = std::abs(each);
+    std::vector<double> drawn;
+    const Stream draws = event.stream(Purpose::prune);
+    for (const Cell cell : cells_of(*layer.topology)) drawn.push_back(draws.bits(cell));
+    std::vector<EdgeIndex> pruned;
+    const auto take_least = [&](const std::vector<double>& size, const auto& belongs) {
+        std::vector<EdgeIndex> slots;
+        for (EdgeIndex slot = 0; slot < layer.weights.size(); ++slot) {
+            if (belongs(layer.weights[slot])) slots.push_back(slot);
+        }
+        std::stable_sort(slots.begin(), slots.end(), [&](EdgeIndex a, EdgeIndex b) { return size[a] < size[b]; });
+        const auto quota = static_cast<std::ptrdiff_t>(zeta * static_cast<double>(slots.size()));
+        pruned.insert(pruned.end(), slots.begin(), slots.begin() + quota);
+    };
+    const auto all = [](float /*w*/) { return true; };
+    if (std::holds_alternative<PruneBySign>(rule)) {
+        take_least(magnitude, [](float w) { return w > 0; });
+        take_least(magnitude, [](float w) { return w < 0; });
+    } else if (std::holds_alternative<PruneByMagnitude>(rule)) {
+        take_least(magnitude, all);
+    } else if (std::holds_alternative<PruneRandom>(rule)) {
+        take_least(drawn, all);
+    } else {
+        throw std::logic_error("the oracle does not know this prune rule");
+    }
+    std::sort(pruned.begin(), pruned.end());
+    return pruned;
+}
+
+}  // namespace espalier
