@@ -45,6 +45,21 @@ std::string dot_words(const Series& series, const Axis& y) {
 
 }  // namespace
 
+std::string link_address(const std::string& path) {
+    constexpr std::string_view plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~/";
+    std::string address;
+    for (const char each : path) {
+        if (plain.find(each) != std::string_view::npos) {
+            address += each;
+            continue;
+        }
+        constexpr char digits[] = "0123456789ABCDEF";
+        const auto byte = static_cast<unsigned char>(each);
+        address += {'%', digits[byte / 16], digits[byte % 16]};
+    }
+    return address;
+}
+
 std::string escaped(const std::string& text) {
     std::string safe;
     for (const char letter : valid_utf8(text)) {

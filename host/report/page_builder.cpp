@@ -221,7 +221,7 @@ void PageBuilder::film(const ReportedRun& run, const std::vector<std::uint64_t>&
         const std::string file = moment_file(run, moment), title = "Edges per pixel, " + run.folder.name + ", " + name;
         add_file(file + ".png", title, framed_heat_map(counts, map.height, map.width, highest));
         add_file(file + ".csv", title, map_csv(map));
-        add("<a href=\"" + escaped(figures_ + "/" + file) + ".png\">" + picture + "</a>\n");
+        add("<a href=\"" + link_address(figures_ + "/" + file) + ".png\">" + picture + "</a>\n");
     }
     add("</div>\n");
 }
@@ -251,7 +251,7 @@ void PageBuilder::add_file(const std::string& name, const std::string& title, st
 }
 
 std::string PageBuilder::link(const std::string& file, const std::string& text, const std::string& of) const {
-    return "<a href=\"" + escaped(figures_ + "/" + file) + "\" aria-label=\"" + escaped(of) + " as " + text + "\">" +
+    return "<a href=\"" + link_address(figures_ + "/" + file) + "\" aria-label=\"" + escaped(of) + " as " + text + "\">" +
            text + "</a>";
 }
 

@@ -62,6 +62,10 @@ constexpr std::size_t neutral_colour = static_cast<std::size_t>(-1);
 /// Text safe within HTML, SVG and quoted attributes.
 std::string escaped(const std::string& text);
 
+/// A path as the address of a link, every byte kept: what an address gives a meaning (# ? % and blanks) and all that is
+/// not ASCII, in UTF-8 or not, as a per cent sign and two digits.
+std::string link_address(const std::string& path);
+
 /// `value` with at most `digits` significant digits, without needless zeros.
 std::string rounded(double value, int digits);
 
