@@ -74,7 +74,7 @@ void unpack_archive(const fs::path& archive_path, const fs::path& folder) {
     const Reader reader = open_archive(archive_path);
     archive_entry* entry = nullptr;
     for (int status = ARCHIVE_OK; (status = archive_read_next_header(reader.get(), &entry)) != ARCHIVE_EOF;) {
-        if (status < ARCHIVE_WARN) {
+        if (status != ARCHIVE_OK && status != ARCHIVE_WARN) {  // ARCHIVE_RETRY: a header that is none
             throw UserError(ExitCode::data, archive_path.string() + " is damaged: " + reason(reader.get()));
         }
         // Data sets are plain files: links and devices are left where they are.

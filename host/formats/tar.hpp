@@ -1,4 +1,5 @@
-// TAR archives, read: regular members of a file that may be gzipped, as data sets are published.
+// TAR archives, read: regular members of a file that may be gzipped, as data sets are published. Not by libarchive, which
+// unpacks what was verified (host/data/archive.hpp): its gzip filter does not compare checksums (3.6.2).
 // Format: POSIX.1-1988 (ustar), https://pubs.opengroup.org/onlinepubs/9699919799/utilities/pax.html
 #pragma once
 

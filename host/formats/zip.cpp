@@ -113,7 +113,7 @@ ZipFile::Directory ZipFile::find_directory() const {
         if (i + end_bytes > tail || Fields(bytes, i).u4() != end_magic) continue;
         if (i + end_bytes + Fields(bytes, i + 20).u2() <= tail) end = i;
     }
-    if (end == tail) refuse(start, "a ZIP archive, whose directory ends the file", "none; was it cut short?");
+    if (end == tail) refuse(start, "a ZIP archive, whose directory ends the file", "none (was it cut short?)");
     Fields fields(bytes, end + 10);
     Directory directory;
     directory.members = fields.u2();

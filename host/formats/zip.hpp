@@ -1,5 +1,6 @@
 // ZIP archives, read: members stored or deflated, also beyond 4 GiB (zip64). Encrypted ones are refused. Every fault is
-// reported with path, offset, expected and found; nothing is allocated from a claim the file cannot fill.
+// reported with path, offset, expected and found; nothing is allocated from a claim the file cannot fill. Not by
+// libarchive, which in the C locale gives no names that are not ASCII, and reads members in their order alone.
 // Format: https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT
 #pragma once
 

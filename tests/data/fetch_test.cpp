@@ -128,7 +128,11 @@ TEST_F(Archives, NothingLandsOutsideTheFolder) {
 
 TEST_F(Archives, DamageIsADataError) {
     make("z = zipfile.ZipFile('a.zip', 'w', zipfile.ZIP_DEFLATED); z.writestr('a.txt', os.urandom(9000)); z.close()\n"
-         "b = open('a.zip', 'rb').read(); open('cut.zip', 'wb').write(b[:4000]); open('no.zip', 'wb').write(b'page')\n");
+         "b = open('a.zip', 'rb').read(); open('cut.zip', 'wb').write(b[:4000]); open('no.zip', 'wb').write(b'page')\n"
+         "t = tarfile.open('a.tar', 'w')\n"
+         "for name in 'ab': i = tarfile.TarInfo(name); i.size = 5; t.addfile(i, io.BytesIO(b'tared'))\n"
+         "t.close(); b = bytearray(open('a.tar', 'rb').read()); b[1024] ^= 1; open('bad.tar', 'wb').write(b)\n");
+    EXPECT_EQ(error_of([&] { unpack_archive(temporary_.path() / "bad.tar", into_); }).first, ExitCode::data);
     EXPECT_EQ(error_of([&] { unpack_archive(temporary_.path() / "cut.zip", into_); }).first, ExitCode::data);
     EXPECT_EQ(error_of([&] { unpack_archive(temporary_.path() / "no.zip", into_); }).first, ExitCode::data);
     EXPECT_THAT(error_of([&] { unpack_archive(temporary_.path() / "none.zip", into_); }).second, HasSubstr("none.zip"));
