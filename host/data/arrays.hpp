@@ -1,6 +1,6 @@
 // Samples and labels as arrays (NPY, NPZ, IDX). Samples: [n][features], [n][height][width],
 // [n][height][width][channels] or [n][channels][height][width] (channels at most 4), unsigned bytes or any numbers.
-// Labels: [n] or [n][1] whole numbers of any type, or [n][classes] one-hot.
+// Labels: [n] or [n][1] whole numbers of any type or texts, or [n][classes] one-hot.
 #pragma once
 
 #include <string>

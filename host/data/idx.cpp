@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "host/formats/input_file.hpp"
+#include "host/formats/npy_items.hpp"
 
 namespace espalier {
 namespace {

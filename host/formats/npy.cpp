@@ -8,7 +8,6 @@
 #include <bit>
 #include <cerrno>
 #include <charconv>
-#include <cmath>
 #include <limits>
 #include <optional>
 #include <string_view>
@@ -16,6 +15,7 @@
 
 #include "espalier/error.hpp"
 #include "host/formats/input_file.hpp"
+#include "host/formats/npy_items.hpp"
 #include "host/formats/output_file.hpp"
 
 namespace espalier {
@@ -35,7 +35,8 @@ struct TypeCode {
 constexpr TypeCode type_codes[] = {{NpyType::b1, "|b1", 1}, {NpyType::u1, "|u1", 1}, {NpyType::u2, "<u2", 2},
                                    {NpyType::u4, "<u4", 4}, {NpyType::u8, "<u8", 8}, {NpyType::i1, "|i1", 1},
                                    {NpyType::i2, "<i2", 2}, {NpyType::i4, "<i4", 4}, {NpyType::i8, "<i8", 8},
-                                   {NpyType::f4, "<f4", 4}, {NpyType::f8, "<f8", 8}};
+                                   {NpyType::f4, "<f4", 4}, {NpyType::f8, "<f8", 8}, {NpyType::text, "|S", 1}};
+constexpr std::size_t longest_text = std::size_t{1} << 20;  // characters of an item
 
 const TypeCode& code_of(NpyType type) {
     return *std::find_if(std::begin(type_codes), std::end(type_codes),
@@ -47,6 +48,8 @@ struct Layout {
     bool big_endian = false;
     bool fortran_order = false;
     bool half = false;  // float16, which becomes float32
+    std::size_t text_bytes = 0;  // of a text item; 0: numbers
+    bool unicode = false;        // whose characters take four bytes
 };
 
 /// The header dictionary, a Python literal: {'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }
@@ -113,12 +116,16 @@ private:
     }
     void parse_type(NpyArray& array, Layout& layout) {
         skip_blanks();
-        const std::string known = "bool, u1 to u8, i1 to i8, f2, f4 or f8 as descr";
+        const std::string known = "bool, u1 to u8, i1 to i8, f2, f4, f8, S or U as descr";
         if (next_ < text_.size() && text_[next_] == '[') refuse(known, "a record type");
         const std::string text(quoted());
         const bool ordered = !text.empty() && std::string_view("<>=|").find(text[0]) != std::string_view::npos;
         layout.big_endian = text.starts_with('>');
         const std::string_view kind = std::string_view(text).substr(ordered ? 1 : 0);
+        if (kind.starts_with('U') || kind.starts_with('S')) {
+            parse_text_type(kind, array, layout);
+            return;
+        }
         layout.half = kind == "f2";
         const auto* code = std::find_if(std::begin(type_codes), std::end(type_codes), [&](const auto& each) {
             return each.text.substr(1) == (layout.half ? "f4" : kind) && (ordered || each.bytes == 1);
@@ -126,11 +133,18 @@ private:
         if (code == std::end(type_codes)) refuse(known, "'" + text + "'" + mend(kind));
         array.type = code->type;
     }
+    void parse_text_type(std::string_view kind, NpyArray& array, Layout& layout) {
+        std::size_t length = 0;
+        const auto [end, fault] = std::from_chars(kind.data() + 1, kind.data() + kind.size(), length);
+        if (fault != std::errc{} || end != kind.data() + kind.size() || length < 1 || length > longest_text) {
+            refuse("texts of 1 to " + std::to_string(longest_text) + " characters", "'" + std::string(kind) + "'");
+        }
+        array.type = NpyType::text;
+        layout.unicode = kind.starts_with('U');
+        layout.text_bytes = length * (layout.unicode ? 4 : 1);
+    }
     static std::string mend(std::string_view kind) {
         if (kind.starts_with('O')) return " (pickled objects); save numpy.stack(...) or .astype() of a plain type";
-        if (kind.starts_with('U') || kind.starts_with('S')) {
-            return " (texts); save numpy.unique(labels, return_inverse=True)[1] instead, or use a CSV file";
-        }
         if (kind.starts_with('c')) return " (complex numbers); save real and imaginary parts as features";
         return "";
     }
@@ -162,10 +176,9 @@ private:
     std::size_t next_ = 0;
 };
 
-/// Product of the extents and the item's bytes; nothing if it does not fit 64 bits.
-std::optional<std::uint64_t> checked_bytes(NpyType type, const std::vector<std::uint64_t>& shape) {
+/// Product of the extents and an item's bytes; nothing if it does not fit 64 bits.
+std::optional<std::uint64_t> checked_bytes(std::uint64_t bytes, const std::vector<std::uint64_t>& shape) {
     if (std::find(shape.begin(), shape.end(), 0U) != shape.end()) return 0;
-    std::uint64_t bytes = item_size(type);
     for (const std::uint64_t extent : shape) {
         if (bytes > std::numeric_limits<std::uint64_t>::max() / extent) return std::nullopt;
         bytes *= extent;
@@ -174,7 +187,7 @@ std::optional<std::uint64_t> checked_bytes(NpyType type, const std::vector<std::
 }
 
 std::size_t bytes_of(NpyType type, const std::vector<std::uint64_t>& shape) {
-    const auto bytes = checked_bytes(type, shape);
+    const auto bytes = checked_bytes(item_size(type), shape);
     expects(bytes.has_value(), "an array below 2^64 bytes");
     return *bytes;
 }
@@ -209,56 +222,6 @@ std::string npy_header(const std::string& descr, const std::vector<std::uint64_t
 
 std::size_t item_size(NpyType type) { return code_of(type).bytes; }
 
-void swap_bytes(std::vector<std::uint8_t>& data, std::size_t bytes) {
-    for (auto item = data.begin(); item != data.end(); item += static_cast<std::ptrdiff_t>(bytes)) {
-        std::reverse(item, item + static_cast<std::ptrdiff_t>(bytes));
-    }
-}
-
-namespace {
-
-float from_half(std::uint16_t half) {
-    const int exponent = half >> 10 & 31;
-    const int fraction = half & 1023;
-    const float sign = (half & 0x8000) != 0 ? -1.0F : 1.0F;
-    if (exponent == 31) {
-        return sign * (fraction == 0 ? std::numeric_limits<float>::infinity() : std::numeric_limits<float>::quiet_NaN());
-    }
-    return exponent == 0 ? sign * std::ldexp(static_cast<float>(fraction), -24)
-                         : sign * std::ldexp(static_cast<float>(1024 + fraction), exponent - 25);
-}
-
-void widen_halves(std::vector<std::uint8_t>& data) {
-    std::vector<std::uint8_t> wide(2 * data.size());
-    for (std::size_t i = 0; i < data.size(); i += 2) {
-        const float value = from_half(static_cast<std::uint16_t>(data[i] | data[i + 1] << 8));
-        std::memcpy(wide.data() + 2 * i, &value, sizeof value);
-    }
-    data = std::move(wide);
-}
-
-/// From Fortran order, the first index running fastest, to C order.
-void reorder(const std::vector<std::uint64_t>& shape, std::size_t item, std::vector<std::uint8_t>& data) {
-    if (data.empty() || shape.size() < 2) return;
-    std::vector<std::uint64_t> strides(shape.size(), item);  // in the file, in bytes
-    for (std::size_t d = 1; d < shape.size(); ++d) strides[d] = strides[d - 1] * shape[d - 1];
-    std::vector<std::uint64_t> index(shape.size(), 0);
-    std::vector<std::uint8_t> ordered(data.size());
-    std::uint64_t from = 0;
-    for (std::size_t to = 0; to < data.size(); to += item) {
-        std::memcpy(ordered.data() + to, data.data() + from, item);
-        for (std::size_t d = shape.size(); d-- > 0;) {
-            from += strides[d];
-            if (++index[d] < shape[d]) break;
-            from -= strides[d] * shape[d];
-            index[d] = 0;
-        }
-    }
-    data = std::move(ordered);
-}
-
-}  // namespace
-
 NpyArray read_npy(const std::filesystem::path& path) {
     InputFile file(path);
     return read_npy(file);
@@ -284,15 +247,21 @@ NpyArray read_npy(InputFile& file) {
     NpyArray array;
     Layout layout;
     HeaderParser(file, header_start, text).parse(array, layout);
-    const auto bytes = checked_bytes(array.type, array.shape);
+    const bool is_text = array.type == NpyType::text;
+    const std::size_t item = is_text ? layout.text_bytes : item_size(array.type);
+    const auto bytes = checked_bytes(item, array.shape);
     if (!bytes)
         file.refuse(header_start, "a shape whose bytes fit 64 bits", "'" + text.substr(0, text.find('}') + 1) + "'");
     array.data = file.read_bytes(layout.half ? *bytes / 2 : *bytes, "items");
     file.expect_end();
     array.digest = file.digest();
-    if (layout.big_endian) swap_bytes(array.data, layout.half ? 2 : item_size(array.type));
+    const std::size_t ordered = layout.half ? 2 : layout.unicode ? 4 : item_size(array.type);  // bytes swapped together
+    if (layout.big_endian) swap_bytes(array.data, ordered);
     if (layout.half) widen_halves(array.data);
-    if (layout.fortran_order) reorder(array.shape, item_size(array.type), array.data);
+    if (layout.fortran_order) reorder(array.shape, item, array.data);
+    if (!is_text) return array;
+    array.texts = texts_of(array.data, item, layout.unicode);
+    array.data.clear();
     return array;
 }
 

@@ -1,6 +1,6 @@
 // NPY, NumPy's array file: a checked reader, a one-shot writer and an appender whose file reads correctly at any
 // moment. Whatever a file's byte order and memory order are, arrays come out little-endian and in C order; half
-// precision comes out as float32. Pickled objects are refused. Format:
+// precision comes out as float32, texts as UTF-8 (or as the bytes they are). Pickled objects are refused. Format:
 // https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
 #pragma once
 
@@ -9,23 +9,27 @@
 #include <cstring>
 #include <filesystem>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
 namespace espalier {
 
-enum class NpyType { b1, u1, u2, u4, u8, i1, i2, i4, i8, f4, f8 };
+enum class NpyType { b1, u1, u2, u4, u8, i1, i2, i4, i8, f4, f8, text };
 
-/// Bytes of one item.
+/// Bytes of one item; 1 of a text, whose items are of any length.
 std::size_t item_size(NpyType type);
 
 struct NpyArray {
     NpyType type = NpyType::u1;
     std::vector<std::uint64_t> shape;  // empty: a scalar
     std::vector<std::uint8_t> data;    // the items, C order, little-endian
+    std::vector<std::string> texts;    // the items of NpyType::text instead
     std::string digest;                // SHA-256 of the file, hex
 
-    [[nodiscard]] std::uint64_t count() const { return data.size() / item_size(type); }
+    [[nodiscard]] std::uint64_t count() const {
+        return type == NpyType::text ? texts.size() : data.size() / item_size(type);
+    }
 };
 
 /// Reads a file (raw or gzip, told by content). Nothing is allocated from the header before it is checked.
@@ -36,7 +40,7 @@ class InputFile;
 /// The same from an open file, to its end.
 NpyArray read_npy(InputFile& file);
 
-/// Calls `use(i, value)` for every item as the C++ type it has (a bool as std::uint8_t).
+/// Calls `use(i, value)` for every item as the C++ type it has (a bool as std::uint8_t). Not for texts.
 template <class Use>
 void for_items(const NpyArray& array, Use&& use) {
     const auto walk = [&]<class Item>(Item item) {
@@ -67,11 +71,10 @@ void for_items(const NpyArray& array, Use&& use) {
             return walk(float{});
         case NpyType::f8:
             return walk(double{});
+        case NpyType::text:
+            throw std::logic_error("an array of numbers");
     }
 }
-
-/// Reverses the bytes of every item of `bytes` bytes.
-void swap_bytes(std::vector<std::uint8_t>& data, std::size_t bytes);
 
 /// What stands before the items of an array of NumPy's type `descr` ("<f4"): magic, version, shape; a multiple of 64.
 std::string npy_header(const std::string& descr, const std::vector<std::uint64_t>& shape);

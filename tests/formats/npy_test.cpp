@@ -110,7 +110,10 @@ TEST_F(NpyTest, HostileHeadersAreRefused) {
     };
     EXPECT_THAT(refused("<html>"), HasSubstr("at byte 0 expected an NPY file"));
     EXPECT_THAT(refused(npy(header("'|O'", "False", "(1,)"), "x")), HasSubstr("'|O' (pickled objects)"));
-    EXPECT_THAT(refused(npy(header("'<U3'", "False", "(1,)"), std::string(12, 'x'))), HasSubstr("return_inverse=True"));
+    for (const char* text : {"'<U0'", "'<U'", "'|S-1'", "'|S9999999'", "'<U1x'"}) {
+        EXPECT_THAT(refused(npy(header(text, "False", "(1,)"), "xxxx")), HasSubstr("texts of 1 to 1048576 characters"));
+    }
+    EXPECT_THAT(refused(npy(header("'<U2'", "False", "(2,)"), "x")), HasSubstr("items"));
     EXPECT_THAT(refused(npy(header("'<c8'", "False", "(1,)"), std::string(8, 'x'))), HasSubstr("complex"));
     EXPECT_THAT(refused(npy(header("[('a', '<f4')]", "False", "(1,)"), "xxxx")), HasSubstr("a record type"));
     EXPECT_THAT(refused(npy(header("'<f4'", "Maybe", "(1,)"), "xxxx")), HasSubstr("True or False"));
@@ -217,6 +220,34 @@ TEST_F(NpyTest, LabelsOfEveryForm) {
     EXPECT_THAT(names(array<double>("f.npy", NpyType::f8, {2}, {2.0, 1.0}), 2), ElementsAre("2", "1"));
     EXPECT_THAT(names(array<std::uint8_t>("b.npy", NpyType::b1, {2}, {1, 0}), 2), ElementsAre("1", "0"));
     EXPECT_THAT(names(array<float>("h.npy", NpyType::f4, {2, 3}, {0, 0, 1, 1, 0, 0}), 2), ElementsAre("2", "0"));
+}
+
+TEST_F(NpyTest, TextsAreLabelsInEveryFormNumPyWrites) {
+    const auto names = [&](const std::string& descr, const std::string& shape, const std::string& items) {
+        write_file(path_, npy("{'descr': '" + descr + "', 'fortran_order': False, 'shape': " + shape + ", }", items));
+        const LabelTable table = labels_of(read_npy(path_), 3, "y");
+        std::vector<std::string> labels;
+        for (const std::int32_t code : table.codes) labels.push_back(table.names[static_cast<std::size_t>(code)]);
+        return labels;
+    };
+    const auto points = [](const std::vector<std::uint32_t>& all, bool big) {
+        std::string bytes;
+        for (const std::uint32_t point : all) {
+            for (int i = 0; i < 4; ++i) bytes += static_cast<char>(point >> 8 * (big ? 3 - i : i) & 255);
+        }
+        return bytes;
+    };
+    EXPECT_THAT(names("|S3", "(3,)", std::string("cat") + "dog" + std::string("ox\0", 3)), ElementsAre("cat", "dog", "ox"));
+    const std::vector<std::uint32_t> text{0xfc, 'x', 0, 0x20ac, 0x1f600, 0, 'a', 0xd800, 0};  // a lone surrogate is none
+    for (const bool big : {false, true}) {
+        EXPECT_THAT(names(big ? ">U3" : "<U3", "(3, 1)", points(text, big)),
+                    ElementsAre("\u00fcx", "\u20ac\U0001f600", "a\ufffd"));
+    }
+    EXPECT_THAT(names("|S2", "(3,)", "\xe9q12\xe9q"), ElementsAre("\u00e9q", "12", "\u00e9q")) << "Latin-1";
+    EXPECT_THAT(refusal(ExitCode::data, [&] { names("|S2", "(3,)", std::string("ab\0\0cd", 6)); }),
+                HasSubstr("expected a label, found a missing one ('') at index 1"));
+    EXPECT_THAT(refusal(ExitCode::data, [&] { names("|S1", "(3, 2)", "abcdef"); }), HasSubstr("texts as [n]"));
+    EXPECT_THAT(refusal(ExitCode::data, [&] { samples_of(read_npy(path_), "x"); }), HasSubstr("found texts"));
 }
 
 TEST_F(NpyTest, SamplesAndLabelsThatAreRefused) {
