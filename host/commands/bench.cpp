@@ -13,6 +13,7 @@
 #include "host/bench/crossover.hpp"
 #include "host/bench/crossover_report.hpp"
 #include "host/commands/command.hpp"
+#include "host/commands/validators.hpp"
 #include "host/formats/output_file.hpp"
 #include "host/run/fresh_folder.hpp"
 #include "host/system/progress.hpp"
@@ -117,23 +118,23 @@ void add_bench_command(CLI::App& app, Action& action) {
     command->add_flag("--quick", arguments->quick, "a few shapes, under two minutes; else all of them");
     command->add_option("--widths", arguments->widths, "neurons of the square layers")
         ->delimiter(',')
-        ->check(CLI::Range(1U, 1U << 16));
+        ->check(within(1U, 1U << 16));
     command->add_option("--batches", arguments->batches, "samples a step")
         ->delimiter(',')
-        ->check(CLI::Range(1U, 1U << 16));
+        ->check(within(1U, 1U << 16));
     command->add_option("--sparsities", arguments->sparsities, "fractions of missing edges, in [0, 1), ascending")
         ->delimiter(',')
-        ->check(CLI::Range(0.0, 0.999999));
+        ->check(within(0.0, 0.999999));
     command->add_option("--seconds", arguments->seconds, "time per point, at least")->check(CLI::PositiveNumber);
     command->add_option("--threads", arguments->threads, "threads for sparse and dense alike")
         ->capture_default_str()
-        ->check(CLI::Range(1, 1024));
+        ->check(within(1, 1024));
     command->add_option("--backend", arguments->backend, "cpu, beside OpenBLAS, or cuda, beside cuBLAS and cuSPARSE")
         ->capture_default_str()
-        ->check(CLI::IsMember({"cpu", "cuda"}));
+        ->check(one_of({"cpu", "cuda"}));
     command->add_option("--device", arguments->device, "which GPU, as espalier doctor numbers them")
         ->capture_default_str()
-        ->check(CLI::Range(0, 1023));
+        ->check(within(0, 1023));
     command->add_option("-o,--out", arguments->out, "folder for bench.html, bench.md, bench.json (default: a new one)");
     command->add_flag("--overwrite", arguments->overwrite, "write into a folder that exists");
     command->add_flag("--json", arguments->json, "the results as JSON on stdout");

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "host/commands/command.hpp"
+#include "host/commands/validators.hpp"
 #include "host/options/option_table.hpp"
 #include "host/options/recipes.hpp"
 #include "espalier/version.hpp"
@@ -272,7 +273,7 @@ std::string man_page(const std::vector<CommandWords>& all) {
 void add_completion_commands(CLI::App& app, Action& action) {
     CLI::App* completion = app.add_subcommand("completion", "print the completion script of a shell");
     const auto shell = std::make_shared<std::string>();
-    completion->add_option("shell", *shell, "bash, zsh or fish")->required()->check(CLI::IsMember({"bash", "zsh", "fish"}));
+    completion->add_option("shell", *shell, "bash, zsh or fish")->required()->check(one_of({"bash", "zsh", "fish"}));
     completion->callback([shell, &app, &action] {
         action = [shell, &app] {
             const std::vector<CommandWords> all = all_commands(app);

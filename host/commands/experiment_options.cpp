@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 
+#include "host/commands/validators.hpp"
 #include "host/options/config_text.hpp"
 #include "host/options/recipes.hpp"
 
@@ -38,7 +39,7 @@ void add_progress_option(CLI::App& app, ProgressForm& form, const std::string& g
     app.add_option_function<std::string>("--progress", set,
                                          "what stderr shows: auto (lines that stay, and a bar on a terminal), bar, "
                                          "lines or none")
-        ->check(CLI::IsMember(progress_forms()).description(""))
+        ->check(one_of(progress_forms()))
         ->default_str("auto")
         ->type_name("")
         ->group(group);

@@ -6,6 +6,7 @@
 
 #include "espalier/error.hpp"
 #include "host/commands/command.hpp"
+#include "host/commands/validators.hpp"
 #include "espalier/data_meaning.hpp"
 #include "host/formats/network_export.hpp"
 #include "espalier/network_file.hpp"
@@ -94,7 +95,7 @@ void add_export_command(CLI::App& app, Action& action) {
     command
         ->add_option("--format", arguments->format,
                      "safetensors (CSR parts, one file), scipy (an .npz a layer) or npy (dense, with masks)")
-        ->check(CLI::IsMember({"safetensors", "scipy", "npy"}))
+        ->check(one_of({"safetensors", "scipy", "npy"}))
         ->required();
     command->add_option("-o,--out", arguments->out, "file, or folder for scipy and npy (default: beside the network)");
     command->add_flag("--json", arguments->json, "the files as one JSON object");

@@ -6,6 +6,7 @@
 
 #include "espalier/error.hpp"
 #include "host/commands/command.hpp"
+#include "host/commands/validators.hpp"
 #include "host/commands/experiment_options.hpp"
 #include "host/formats/output_file.hpp"
 #include "host/report/report.hpp"
@@ -128,7 +129,7 @@ void add_study_command(CLI::App& app, Action& action) {
         ->type_name("")
         ->group("Study");
     command->add_option("--jobs", arguments->jobs, "runs at once (default: one per core, on GPUs one each)")
-        ->check(CLI::Range(1, 4096).description(""))
+        ->check(within(1, 4096).description(""))
         ->type_name("")
         ->group("Study");
     command->add_option("--out", arguments->out, "folder of the runs and the results (default: studies/NAME)")

@@ -7,6 +7,7 @@
 #include "host/run/checkpoint_folder.hpp"
 #include "host/run/run_layout.hpp"
 #include "host/commands/command.hpp"
+#include "host/commands/validators.hpp"
 #include "host/options/config_text.hpp"
 #include "host/commands/experiment_options.hpp"
 #include "espalier/data_meaning.hpp"
@@ -116,6 +117,7 @@ void add_train_command(CLI::App& app, Action& action) {
         ->add_option("--checkpoint-every", arguments->checkpoint_every,
                      "epochs between checkpoints, 0: at the first epoch's end after every minute; the end of a run and "
                      "SIGINT, SIGTERM and SIGUSR1 always make one")
+        ->check(within(0, 1000000000))
         ->type_name("")
         ->capture_default_str()
         ->group("Run");
@@ -123,7 +125,7 @@ void add_train_command(CLI::App& app, Action& action) {
         ->add_option("--keep", arguments->keep,
                      "newest checkpoints to keep, besides the best by validation loss (without --validation: by test loss); 0: make none")
         ->type_name("")
-        ->check(CLI::Range(0, 1000000))
+        ->check(within(0, 1000000))
         ->capture_default_str()
         ->group("Run");
     command->add_flag("--overwrite", arguments->overwrite, "replace what an earlier run left in --out")->group("Run");

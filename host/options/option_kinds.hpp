@@ -113,9 +113,12 @@ std::string with_rules(const std::string& help) {
 template <class Number>
 Number read_number(const std::string& text, double low, double high) {
     const std::optional<Number> value = number_from<Number>(text);
-    if (!value) refuse("'" + text + "' is not a number");
-    const auto compared = static_cast<double>(*value);
-    if (!(compared >= low && compared <= high)) {
+    const std::optional<double> real = number_from<double>(text);
+    if (!value && !real) refuse("'" + text + "' is not a number");
+    const bool whole = text.find_first_not_of("+-0123456789") == std::string::npos;
+    if (!value && !whole) refuse("'" + text + "' is not a whole number");
+    const double compared = value ? static_cast<double>(*value) : *real;
+    if (!value || !(compared >= low && compared <= high)) {
         refuse(text + " is outside [" + number_text(low) + ", " + number_text(high) + "]");
     }
     return *value;

@@ -71,6 +71,27 @@ TEST_F(CommandLine, UnknownValuesAreAnsweredWithTheRightOnes) {
     EXPECT_EQ(outcome.code, 2);
     EXPECT_THAT(outcome.err, HasSubstr("topology: unknown value 'ring'; expected set, fixed or dense"));
     EXPECT_THAT(run({"train", "--zeta", "2"}).err, HasSubstr("zeta: 2 is outside [0, 1]"));
+    EXPECT_THAT(run({"train", "--epochs", "-1"}).err, HasSubstr("epochs: -1 is outside [1, 1e+09]"));
+    EXPECT_THAT(run({"train", "--epochs", "99999999999999999999"}).err, HasSubstr("99999999999999999999 is outside [1, 1e+09]"));
+    EXPECT_THAT(run({"train", "--epochs", "1e3"}).err, HasSubstr("epochs: '1e3' is not a whole number"));
+    EXPECT_THAT(run({"train", "--epochs", "many"}).err, HasSubstr("epochs: 'many' is not a number"));
+    EXPECT_THAT(run({"train", "--validation", "held.csv"}).err,
+                HasSubstr("unknown value 'held.csv'; expected a share such as 0.1, csv:FILE or npy:X,Y"));
+}
+
+TEST_F(CommandLine, ArgumentsOfCommandsAreRefusedInTheSameWords) {
+    const auto said = [&](const std::vector<std::string>& words) {
+        const Outcome outcome = run(words);
+        EXPECT_EQ(outcome.code, 2);
+        return outcome.err;
+    };
+    EXPECT_THAT(said({"export", "net", "--format", "onnx"}),
+                HasSubstr("--format: unknown value 'onnx'; expected safetensors, scipy or npy"));
+    EXPECT_THAT(said({"train", "--progress", "dots"}), HasSubstr("unknown value 'dots'; expected auto, bar, lines or none"));
+    EXPECT_THAT(said({"train", "--keep", "-1"}), HasSubstr("--keep: -1 is outside [0, 1000000]"));
+    EXPECT_THAT(said({"evaluate", "net", "--ais-chains", "1"}), HasSubstr("--ais-chains: 1 is outside [2, 1000000]"));
+    EXPECT_THAT(said({"study", "controls", "--jobs", "two"}), HasSubstr("--jobs: 'two' is not a number"));
+    EXPECT_THAT(said({"completion", "tcsh"}), HasSubstr("unknown value 'tcsh'; expected bash, zsh or fish"));
 }
 
 TEST_F(CommandLine, HelpTellsEveryRuleWithItsFieldsDefaultsAndRanges) {
