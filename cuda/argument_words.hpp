@@ -45,10 +45,11 @@ void add_words(ArgumentWords& words, const TiledView<T>& view) {
 }
 
 inline void add_words(ArgumentWords& words, const Samples& samples) {
-    const auto& [bytes, floats, labels, count, features, channels, factor, offset] = samples;
+    const auto& [bytes, floats, labels, targets, count, features, channels, factor, offset] = samples;
     add_words(words, bytes);
     add_words(words, floats);
     add_words(words, labels);
+    add_words(words, targets);
     add_words(words, count);
     add_words(words, features);
     add_words(words, channels);

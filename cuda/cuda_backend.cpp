@@ -102,8 +102,8 @@ protected:
         graphs_.enqueue(cuda::dropout, values, rate, Stream{seed, Purpose::dropout, layer, 0}, step);
     }
     void do_loss(const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz,
-                 const float* class_weights) override {
-        graphs_.enqueue(cuda::loss, loss, z, labels, dz, class_weights, sums());
+                 const float* class_weights, const float* targets) override {
+        graphs_.enqueue(cuda::loss, loss, z, labels, dz, class_weights, targets, sums());
     }
     void do_backward(DeviceLayer& layer, ConstActivations x, ConstActivations saved, Activations dy, Activations dx,
                      const StepScalars* step) override {

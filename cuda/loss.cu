@@ -11,12 +11,12 @@
 namespace espalier::cuda {
 
 void loss(cudaStream_t stream, const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz,
-          const float* class_weights, MetricSums* sums) {
+          const float* class_weights, const float* targets, MetricSums* sums) {
     std::visit(
         [&](const auto& rule) {
             using Rule = std::decay_t<decltype(rule)>;
             launch(stream, loss_kernel<Rule>, dim3(z.tiles()), loss_threads, rule, z, labels, dz, class_weights,
-                   sums);
+                   targets, sums);
         },
         loss);
 }

@@ -21,7 +21,7 @@ void forward(cudaStream_t stream, const CudaLayer& layer, ConstActivations x, Ac
 /// `draws`: their event is the step's.
 void dropout(cudaStream_t stream, Activations values, float rate, const Stream& draws, const StepScalars* step);
 void loss(cudaStream_t stream, const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz,
-          const float* class_weights, MetricSums* sums);
+          const float* class_weights, const float* targets, MetricSums* sums);
 void backward(cudaStream_t stream, const CudaLayer& layer, ConstActivations x, ConstActivations saved, Activations dy,
               Activations dx, const StepScalars* step);
 /// Weights, biases and activation parameters, given dy by the preactivation and the layer's neuron_sums.

@@ -74,10 +74,12 @@ void Backend::dropout(Activations values, float rate, std::uint64_t seed, std::u
 }
 
 void Backend::loss(const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz,
-                   const float* class_weights) {
+                   const float* class_weights, const float* targets) {
+    expects(is_regression(loss) == (targets != nullptr), "targets for a regression, and for nothing else");
+    expects(targets == nullptr || class_weights == nullptr, "class weights where there are classes");
     expects(z.lanes == lanes() && z.batch > 0, "tiles of the backend's width");
     expects(!dz || same_shape(dz, z), "dz of the shape of z");
-    do_loss(loss, z, labels, dz, class_weights);
+    do_loss(loss, z, labels, dz, class_weights, targets);
 }
 
 void Backend::backward(DeviceLayer& layer, ConstActivations x, ConstActivations saved, Activations dy, Activations dx,

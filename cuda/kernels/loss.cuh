@@ -1,7 +1,9 @@
 // Loss: each sample's score and the gradient by z of the batch's mean loss. z, dz [tile][classes][128], labels
-// [tile][128]. A thread owns a sample, a block a tile. The sums are 64-bit fixed-point integers, so their atomics give
+// [tile][128], targets [rows][outputs] of a regression, whose labels are rows. A thread owns a sample, a block a tile. The sums are 64-bit fixed-point integers, so their atomics give
 // the same bits in any order.
 #pragma once
+
+#include <type_traits>
 
 #include "cuda/kernels/warp.cuh"
 #include "espalier/loss.hpp"
@@ -46,23 +48,25 @@ __device__ inline void add_of_warp(Counter (&sum)[2], float value) {
     add_of_warp(&sum[1], to_fixed_point(value - whole));
 }
 
-/// dz may be empty (evaluation); lanes past the batch get 0. class_weights [classes] may be null: 1. Grid: x covers the tiles. Block: 128 threads.
+/// dz may be empty (evaluation); lanes past the batch get 0. class_weights [classes] may be null: 1. Grid: x covers the
+/// tiles. Block: 128 threads.
 template <class Rule>
 __global__ void __launch_bounds__(loss_threads)
     loss_kernel(Rule rule, ConstActivations z, const std::int32_t* labels, Activations dz, const float* class_weights,
-                MetricSums* sums) {
+                const float* targets, MetricSums* sums) {
     const Index tile = blockIdx.x;
     const Index lane = threadIdx.x;
     const bool used = lane < z.used(tile);
     const auto label = static_cast<Index>(labels[tile * tile_lanes + lane]);  // -1 is no class either
-    const bool labelled = used && label < z.rows;
+    constexpr bool regression = std::is_same_v<Rule, SquaredError>;
+    const bool labelled = used && (regression ? static_cast<std::int32_t>(label) >= 0 : label < z.rows);
     const std::size_t at = static_cast<std::size_t>(tile) * z.rows * tile_lanes + lane;
     float* gradient = dz.data == nullptr ? nullptr : dz.data + at;
     const float scale = 1.0F / static_cast<float>(z.batch);
     SampleScore score;
     if (labelled) {
         const float weight = class_weights == nullptr ? 1.0F : class_weights[label];
-        score = score_one(rule, z.data + at, gradient, z.rows, tile_lanes, label, scale * weight);
+        score = score_one(rule, z.data + at, gradient, z.rows, tile_lanes, label, scale * weight, targets);
         score.loss *= weight;
     } else if (gradient != nullptr) {
         for (Index c = 0; c < z.rows; ++c) gradient[static_cast<std::size_t>(c) * tile_lanes] = 0;

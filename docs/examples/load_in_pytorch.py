@@ -55,7 +55,11 @@ def normalise(meaning, x):  # x: [samples, features] as stored (bytes 0 to 255, 
     mean, deviation = mean.repeat_interleave(per), deviation.repeat_interleave(per)
     return ((x.double() * meaning["scale"] - mean) / deviation).float()
 
-def forward(layers, x):  # x: [samples, inputs], normalised; returns what the loss takes, [samples, classes]
+def in_target_units(meaning, y):  # of a regression (--targets): outputs [samples, targets] as the data have them
+    mean, deviation = (torch.tensor(meaning[name], dtype=torch.float64) for name in ("target_mean", "target_deviation"))
+    return y.double() * deviation + mean
+
+def forward(layers, x):  # x: [samples, inputs], normalised; returns what the loss takes, [samples, classes or targets]
     for weight, bias, f in layers:
         x = f((weight @ x.T).T + bias)
     return x

@@ -7,6 +7,7 @@
 #include "espalier/error.hpp"
 #include "espalier/backends.hpp"
 #include "host/commands/command.hpp"
+#include "host/commands/validators.hpp"
 #include "espalier/saved_network.hpp"
 #include "espalier/dataset.hpp"
 #include "espalier/model.hpp"
@@ -30,15 +31,19 @@ struct EvaluateArguments {
 
 struct Tested : Evaluation {
     std::string backend;
-    ClassFigures classes;  // of a classifier
+    ClassFigures classes;   // of a classifier
+    TargetFigures targets;  // of a regression
 };
 
 Tested test(const Experiment& experiment, const DataSet& data, const Network& network) {
     const auto backend = make_backend(experiment);
-    Tested tested{evaluate(*backend, experiment, network, data, data.test), backend->name(), {}};
-    if (experiment.model == ModelKind::mlp) {
-        tested.classes =
-            class_figures(predict(*backend, experiment, network, data, data.test), data.test.labels, data.class_names);
+    Tested tested{evaluate(*backend, experiment, network, data, data.test), backend->name(), {}, {}};
+    if (experiment.model != ModelKind::mlp) return tested;
+    const Predictions answers = predict(*backend, experiment, network, data, data.test);
+    if (data.targets() > 0) {
+        tested.targets = target_figures(answers.values, data.test.targets, data.target_names);
+    } else {
+        tested.classes = class_figures(answers, data.test.labels, data.class_names);
     }
     return tested;
 }
@@ -56,6 +61,25 @@ void print_classifier(const EvaluateArguments& arguments, const DataSet& data, c
                 data.name.c_str(), data.source.c_str(), tested.loss, 100 * tested.accuracy,
                 static_cast<unsigned long long>(tested.samples));
     std::printf("\n%s", class_figures_table(tested.classes).c_str());
+}
+
+void print_regression(const EvaluateArguments& arguments, const DataSet& data, const Tested& tested) {
+    if (arguments.json) {
+        nlohmann::ordered_json object{{"network", arguments.network},
+                                      {"dataset", data.name},
+                                      {"test_r2", tested.targets.mean_r2()},
+                                      {"test_rmse", tested.targets.mean_rmse()},
+                                      {"test_loss", tested.loss},
+                                      {"samples", tested.samples},
+                                      {"backend", tested.backend}};
+        object["targets"] = nlohmann::ordered_json::parse(target_figures_json(tested.targets))["targets"];
+        std::cout << json_text(object) << '\n';
+        return;
+    }
+    std::printf("%s on %s (%s): test loss %.4f, R2 %.4f, RMSE %.6g of %llu samples\n\n", arguments.network.c_str(),
+                data.name.c_str(), data.source.c_str(), tested.loss, tested.targets.mean_r2(),
+                tested.targets.mean_rmse(), static_cast<unsigned long long>(tested.samples));
+    std::printf("%s", target_figures_text(tested.targets).c_str());
 }
 
 void print_rbm(const EvaluateArguments& arguments, const DataSet& data, const Tested& tested, const RbmScores& scores) {
@@ -115,6 +139,10 @@ int run_evaluate(const EvaluateArguments& arguments) {
         }
     }
     const Tested tested = test(experiment, data, network);
+    if (data.targets() > 0) {
+        print_regression(arguments, data, tested);
+        return 0;
+    }
     if (!is_rbm) {
         print_classifier(arguments, data, tested);
         return 0;
@@ -132,7 +160,7 @@ void add_evaluate_command(CLI::App& app, Action& action) {
     CLI::App* command = app.add_subcommand("evaluate", "test a saved network");
     const auto arguments = std::make_shared<EvaluateArguments>();
     command->add_option("network", arguments->network, "a run folder, its network.safetensors or a checkpoint")->required();
-    for (const std::string name : {"dataset", "data-dir", "test-samples", "split", "backend", "threads", "spmm"}) {
+    for (const std::string name : {"dataset", "data-dir", "test-samples", "split", "targets", "backend", "threads", "spmm"}) {
         const auto& table = experiment_options();
         const auto option =
             std::find_if(table.begin(), table.end(), [&](const ExperimentOption& each) { return each.name == name; });
@@ -142,10 +170,10 @@ void add_evaluate_command(CLI::App& app, Action& action) {
     }
     command
         ->add_option("--ais-chains", arguments->annealing.chains, "of an RBM: chains of annealed importance sampling")
-        ->check(CLI::Range(2, 1000000))
+        ->check(within(2, 1000000))
         ->capture_default_str();
     command->add_option("--ais-temperatures", arguments->annealing.temperatures, "of an RBM: steps of each chain")
-        ->check(CLI::Range(1, 10000000))
+        ->check(within(1, 10000000))
         ->capture_default_str();
     command->add_flag("--json", arguments->json, "results as one JSON object");
     command->callback([arguments, &action] { action = [arguments] { return run_evaluate(*arguments); }; });

@@ -90,7 +90,7 @@ Json describe_network(const std::string& path) {
 
 Json describe_array(const std::string& path) {
     const NpyArray array = read_npy(path);
-    const char* const names[] = {"b1", "u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f4", "f8"};
+    const char* const names[] = {"b1", "u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f4", "f8", "text"};
     return {{"file", path},
             {"what", "array"},
             {"type", names[static_cast<std::size_t>(array.type)]},
@@ -119,8 +119,13 @@ void print_description(const Json& described) {
                   << (value.is_string() ? value.get<std::string>() : value.dump()) << '\n';
     }
     if (described.contains(meaning_key)) {
-        const auto names = described[meaning_key]["classes"].get<std::vector<std::string>>();
-        std::cout << "classes         " << list_classes(names, 12) << '\n';
+        const Json& meaning = described[meaning_key];
+        if (meaning.contains("targets")) {
+            std::cout << "targets         " << meaning["targets"].dump() << ", mean " << meaning["target_mean"].dump()
+                      << ", deviation " << meaning["target_deviation"].dump() << '\n';
+        } else {
+            std::cout << "classes         " << list_classes(meaning["classes"].get<std::vector<std::string>>(), 12) << '\n';
+        }
     }
     if (!described.contains("layers")) return;
     int number = 0;

@@ -60,7 +60,8 @@ std::string csv_text(const std::string& text) {
 }
 
 /// The shortest text that reads back, always with a point or an exponent.
-std::string csv_real(float value) {
+template <class Real>
+std::string csv_real(Real value) {
     char text[32];
     const auto [end, fault] = std::to_chars(text, text + sizeof text, value);
     std::string written(text, end);
@@ -76,6 +77,10 @@ std::string class_name(const DataSet& data, std::int32_t number) {
 /// A header, then a line a sample: its number from 0, its label if it has one, the class, the probabilities.
 template <class Write>
 void write_csv(const Predictions& predictions, const DataSet& data, Write&& write) {
+    if (data.targets() > 0) {
+        write_values(predictions, data, write);
+        return;
+    }
     std::string line = data.labelled ? "sample,label,class" : "sample,class";
     for (Index c = 0; c < predictions.outputs; ++c) {
         line += "," + csv_text("probability_" + class_name(data, static_cast<std::int32_t>(c)));
@@ -92,6 +97,23 @@ void write_csv(const Predictions& predictions, const DataSet& data, Write&& writ
     }
 }
 
+/// Of a regression: a header, then a line a sample, its number from 0, its targets if it has them, the values.
+template <class Write>
+void write_values(const Predictions& predictions, const DataSet& data, Write&& write) {
+    const bool known = !data.test.targets.empty();
+    std::string line = "sample";
+    for (const std::string& name : data.target_names) line += known ? "," + csv_text(name) : "";
+    for (const std::string& name : data.target_names) line += "," + csv_text("predicted_" + name);
+    write(line + "\n");
+    const std::size_t targets = data.targets();
+    for (std::size_t s = 0; s < data.test.count(); ++s) {
+        line = std::to_string(s);
+        for (std::size_t t = 0; t < targets && known; ++t) line += "," + csv_real(data.test.targets[s * targets + t]);
+        for (std::size_t t = 0; t < targets; ++t) line += "," + csv_real(predictions.values[s * targets + t]);
+        write(line + "\n");
+    }
+}
+
 /// Writes the answers; returns the files, none for stdout.
 std::vector<std::string> write_answers(const PredictArguments& arguments, const Predictions& predictions,
                                        const DataSet& data) {
@@ -100,6 +122,10 @@ std::vector<std::string> write_answers(const PredictArguments& arguments, const 
         return {};
     }
     const fs::path out = arguments.out;
+    if (out.extension() == ".npy" && data.targets() > 0) {
+        write_npy(out, NpyType::f8, {data.test.count(), data.targets()}, predictions.values.data());
+        return {out.string()};
+    }
     if (out.extension() == ".npy") {
         fs::path classes = out;
         classes.replace_filename(out.stem().string() + "-class.npy");
@@ -132,8 +158,13 @@ int predict_data(const PredictArguments& arguments) {
     const std::vector<std::string> files = write_answers(arguments, predictions, data);
     if (arguments.json) {
         nlohmann::ordered_json object{{"network", arguments.network}, {"dataset", data.name},
-                                      {"samples", predictions.classes.size()}, {"files", files}};
-        if (files.empty()) {
+                                      {"samples", data.test.count()}, {"files", files}};
+        if (files.empty() && data.targets() > 0) {
+            auto& values = object["values"] = nlohmann::ordered_json::array();
+            for (auto at = predictions.values.begin(); at != predictions.values.end(); at += data.targets()) {
+                values.push_back(std::vector<double>(at, at + data.targets()));
+            }
+        } else if (files.empty()) {
             auto& answers = object["classes"] = nlohmann::ordered_json::array();
             for (const std::int32_t each : predictions.classes) answers.push_back(class_name(data, each));
         }
@@ -147,7 +178,7 @@ int predict_data(const PredictArguments& arguments) {
 }  // namespace
 
 void add_predict_command(CLI::App& app, Action& action) {
-    CLI::App* command = app.add_subcommand("predict", "classes and probabilities of samples, by a saved network");
+    CLI::App* command = app.add_subcommand("predict", "classes and probabilities of samples, or their values, by a saved network");
     const auto arguments = std::make_shared<PredictArguments>();
     command->add_option("network", arguments->network, "a run folder, its network.safetensors or a checkpoint")
         ->required();
@@ -157,8 +188,8 @@ void add_predict_command(CLI::App& app, Action& action) {
                      "which the test samples are taken")
         ->required();
     command->add_option("-o,--out", arguments->out,
-                        "FILE.csv, or FILE.npy for the probabilities (and FILE-class.npy); default: CSV on stdout");
-    for (const std::string name : {"data-dir", "test-samples", "backend", "threads"}) {
+                        "FILE.csv, or FILE.npy for the probabilities (and FILE-class.npy) or values; default: CSV on stdout");
+    for (const std::string name : {"data-dir", "test-samples", "targets", "backend", "threads"}) {
         const auto& table = experiment_options();
         const auto option =
             std::find_if(table.begin(), table.end(), [&](const ExperimentOption& each) { return each.name == name; });
@@ -166,7 +197,7 @@ void add_predict_command(CLI::App& app, Action& action) {
             "--" + name, [arguments, name](const std::string& text) { arguments->overrides[name] = text; },
             option->help);
     }
-    command->add_flag("--json", arguments->json, "what was written, or the classes, as one JSON object");
+    command->add_flag("--json", arguments->json, "what was written, or the classes or values, as one JSON object");
     command->callback([arguments, &action] { action = [arguments] { return predict_data(*arguments); }; });
 }
 

@@ -85,7 +85,7 @@ protected:
     void do_dropout(Activations values, float rate, std::uint64_t seed, std::uint32_t layer,
                     const StepScalars* step) override;
     void do_loss(const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz,
-                 const float* class_weights) override;
+                 const float* class_weights, const float* targets) override;
     void do_backward(DeviceLayer& layer, ConstActivations x, ConstActivations saved, Activations dy, Activations dx,
                      const StepScalars* step) override;
     void do_transposed(const DeviceLayer& layer, const DeviceLayer& offsets, ConstActivations y,
@@ -210,9 +210,9 @@ void CpuBackend::do_dropout(Activations values, float rate, std::uint64_t seed, 
 }
 
 void CpuBackend::do_loss(const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz,
-                         const float* class_weights) {
+                         const float* class_weights, const float* targets) {
     enqueue_scores(z.tiles(), [=](Index tile, Index lane, Metrics& sums) {
-        loss_lanes(loss, z, labels, dz, class_weights, tile, lane, sums);
+        loss_lanes(loss, z, labels, dz, class_weights, targets, tile, lane, sums);
     });
 }
 

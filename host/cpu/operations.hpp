@@ -77,6 +77,6 @@ void reconstruction_lanes(ConstActivations probabilities, ConstActivations data,
 
 /// Scores lanes first_lane .. first_lane + 16 of one tile, adding to `sums` all but `batches`.
 void loss_lanes(const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz,
-                const float* class_weights, Index tile, Index first_lane, Metrics& sums);
+                const float* class_weights, const float* targets, Index tile, Index first_lane, Metrics& sums);
 
 }  // namespace espalier

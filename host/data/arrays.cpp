@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "espalier/error.hpp"
+#include "host/data/csv_fields.hpp"
 
 namespace espalier {
 namespace {
@@ -89,6 +90,20 @@ void read_one_hot(const NpyArray& array, const std::string& where, LabelTable& t
     }
 }
 
+LabelTable text_labels(const NpyArray& array, bool flat, const std::string& where) {
+    if (!flat) refuse_array(where, "texts as [n] or [n][1]", shape_of_array(array));
+    LabelCollector labels;
+    for (std::size_t i = 0; i < array.texts.size(); ++i) {
+        const std::string name = as_utf8(array.texts[i]);
+        if (is_missing(name)) refuse_array(where, "a label", "a missing one ('" + name + "') at index " + std::to_string(i));
+        if (!labels.add(name, i)) {
+            refuse_array(where, "labels of at most " + std::to_string(max_classes) + " classes",
+                         "more, the next at index " + std::to_string(i));
+        }
+    }
+    return labels.take();
+}
+
 }  // namespace
 
 std::string ArraySamples::shape_text() const {
@@ -97,6 +112,7 @@ std::string ArraySamples::shape_text() const {
 }
 
 ArraySamples samples_of(NpyArray array, const std::string& where) {
+    if (array.type == NpyType::text) refuse_array(where, "numbers", "texts");
     ArraySamples samples;
     const bool interleaved = read_shape(array, where, samples);
     const std::uint64_t pixels = std::uint64_t{samples.height} * samples.width;
@@ -126,6 +142,7 @@ LabelTable labels_of(const NpyArray& array, std::uint64_t samples, const std::st
         refuse_array(where, "as many labels as samples, shape (" + std::to_string(samples) + ",)",
                      shape_of_array(array));
     }
+    if (array.type == NpyType::text) return text_labels(array, flat, where);
     LabelTable table;
     if (!flat) {
         read_one_hot(array, where, table);
@@ -136,7 +153,7 @@ LabelTable labels_of(const NpyArray& array, std::uint64_t samples, const std::st
     for_items(array, [&](std::uint64_t i, auto value) {
         const auto name = label_name(static_cast<double>(value));
         if (!name) {
-            refuse_array(where, "labels that are whole numbers",
+            refuse_array(where, "labels that are whole numbers (--targets takes real values)",
                          std::to_string(value) + " at index " + std::to_string(i));
         }
         if (!labels.add(*name, i)) {

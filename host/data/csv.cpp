@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "host/data/csv_fields.hpp"
+#include "host/data/targets.hpp"
 #include "host/formats/input_file.hpp"
 
 namespace espalier {
@@ -30,6 +31,11 @@ public:
             got = file_.read_some(buffer.data(), buffer.size());
             text.append(buffer, 0, got);
             if (text.find('\0') != std::string::npos) file_.refuse(0, "CSV text", file_.looks_like());
+            const auto lone = text.find('\r');
+            if (line_ == 0 && lone != std::string::npos && text.find('\n') == std::string::npos && lone + 1 < text.size()) {
+                file_.refuse(lone, "lines that end with a line feed",
+                             "a carriage return alone, as old Macintosh programs write it; tr '\\r' '\\n' mends the file");
+            }
             std::size_t start = 0;
             for (std::size_t end = 0; (end = text.find('\n', start)) != std::string::npos; start = end + 1) {
                 take_line(std::string_view(text).substr(start, end - start));
@@ -110,6 +116,8 @@ private:
                 if (column > columns_) return;
                 if (column == label_) {
                     take_label(column, field);
+                } else if (!targets_.empty() && is_target(column)) {
+                    take_target(column, field);
                 } else {
                     take_feature(column, field);
                 }
@@ -118,6 +126,7 @@ private:
             refuse_line(std::to_string(columns_) + " columns as in the lines above", std::to_string(found));
         }
         if (stray != 0) refuse_field(stray, "a separator behind the closing quote", "more text");
+        table_.targets.insert(table_.targets.end(), targets_of_record_.begin(), targets_of_record_.end());
     }
 
     /// Looks at the first line; true if it is a header.
@@ -132,8 +141,9 @@ private:
             refuse_line("a label and at least one feature, with commas, semicolons, tabs or blanks between",
                         "one column");
         }
-        const bool header = choose_label(fields) || is_header(fields);
-        table_.features = static_cast<Index>(columns_ - (table_.labelled ? 1 : 0));
+        const bool named = options_.targets.empty() ? choose_label(fields) : choose_targets(fields);
+        const bool header = named || is_header(fields);
+        table_.features = static_cast<Index>(columns_ - targets_.size() - (label_ == 0 ? 0 : 1));
         if (header) take_header(fields);
         return header;
     }
@@ -164,6 +174,24 @@ private:
         }
         label_ = static_cast<std::size_t>(named - fields.begin()) + 1;
         return true;
+    }
+
+    /// Finds the targets' columns; true if one is named, which makes the line a header.
+    bool choose_targets(const std::vector<std::string>& fields) {
+        table_.target_names = unnamed_targets(1);
+        if (!table_.labelled) return false;
+        const auto refuse = [&](const std::string& expected, const std::string& found) { refuse_line(expected, found); };
+        const TargetColumns found =
+            find_targets(options_.targets, fields, options_.header != CsvOptions::Header::no, refuse);
+        targets_ = found.columns;
+        if (targets_.size() == columns_) refuse_line("a feature beside the targets", "targets alone");
+        targets_of_record_.resize(targets_.size());
+        table_.target_names = unnamed_targets(targets_.size());
+        return found.named;
+    }
+
+    [[nodiscard]] bool is_target(std::size_t column) const {
+        return std::find(targets_.begin(), targets_.end(), column) != targets_.end();
     }
 
     /// Finds the label as the one column that is no known feature.
@@ -216,10 +244,11 @@ private:
         for (std::size_t i = 0; i < names_.size(); ++i) {
             if (i + 1 == label_) {
                 table_.label_column = names_[i];
-            } else {
+            } else if (!is_target(i + 1)) {
                 table_.columns.push_back(names_[i]);
             }
         }
+        for (std::size_t t = 0; t < targets_.size(); ++t) table_.target_names[t] = names_[targets_[t] - 1];
         if (label_ != 0 && names_[label_ - 1].empty()) {
             line_ = first_line_;
             refuse_field(label_, "the label's name",
@@ -240,7 +269,8 @@ private:
         const bool is_text = field == "True" || field == "False" || !csv_number(field).has_value();
         std::optional<std::string> name = is_text ? as_utf8(field) : label_name(*csv_number(field));
         if (!name) {
-            refuse_field(column, "a label (a whole number or a text; label= names its column)", quoted_field(field));
+            refuse_field(column, "a label (a whole number or a text; label= names its column, --targets columns of real values)",
+                         quoted_field(field));
         }
         std::uint64_t& first = is_text ? text_label_ : number_label_;
         if (first == 0) first = line_;
@@ -255,15 +285,24 @@ private:
         }
     }
 
+    void take_target(std::size_t column, std::string_view field) {
+        const auto place = static_cast<std::size_t>(std::find(targets_.begin(), targets_.end(), column) - targets_.begin());
+        targets_of_record_[place] = finite_number(column, field);
+    }
+
     void take_feature(std::size_t column, std::string_view field) {
+        const auto rounded = static_cast<float>(finite_number(column, field));
+        if (!std::isfinite(rounded)) refuse_field(column, "a number a float can hold", quoted_field(field));
+        table_.floats.push_back(rounded);
+    }
+
+    [[nodiscard]] double finite_number(std::size_t column, std::string_view field) const {
         const std::optional<double> parsed = csv_number(field);
         if (!parsed || !std::isfinite(*parsed)) {
             refuse_field(column, "a finite number",
                          (is_missing(field) ? "a missing value: " : "") + quoted_field(field) + advice(field));
         }
-        const auto rounded = static_cast<float>(*parsed);
-        if (!std::isfinite(rounded)) refuse_field(column, "a number a float can hold", quoted_field(field));
-        table_.floats.push_back(rounded);
+        return *parsed;
     }
 
     static std::string advice(std::string_view field) {
@@ -282,7 +321,9 @@ private:
     std::size_t line_ = 0, record_line_ = 0, first_line_ = 0;
     std::size_t columns_ = 0;
     std::size_t label_ = 0;            // its column, from 1; 0: none
-    std::vector<std::string> names_;   // of all columns
+    std::vector<std::size_t> targets_;       // their columns, from 1, in the order asked for
+    std::vector<double> targets_of_record_;  // likewise
+    std::vector<std::string> names_;         // of all columns
     bool text_in_first_line_ = false;  // which was taken for a sample
     std::string text_label_of_first_line_;
     std::uint64_t text_label_ = 0, number_label_ = 0;  // lines of the first of each kind

@@ -40,10 +40,23 @@ public:
         if (!meaning.column_names.empty() && meaning.column_names.size() != meaning.features()) {
             refuse("as many columns as features");
         }
+        if (object_.contains("targets")) read_targets(meaning);
         return meaning;
     }
 
 private:
+    void read_targets(DataMeaning& meaning) const {
+        meaning.target_names = texts("targets");
+        meaning.target_mean = numbers("target_mean");
+        meaning.target_deviation = numbers("target_deviation");
+        const std::size_t count = meaning.target_names.size();
+        if (count == 0 || meaning.target_mean.size() != count || meaning.target_deviation.size() != count) {
+            refuse("as many target means and deviations as targets");
+        }
+        for (const double deviation : meaning.target_deviation) {
+            if (deviation <= 0) refuse("target deviations above 0");
+        }
+    }
     [[noreturn]] void refuse(const std::string& expected) const {
         throw UserError(ExitCode::checkpoint,
                         source_ + ": in '" + std::string(meaning_key) + "' expected " + expected + ", found none such");
@@ -94,12 +107,17 @@ private:
 }  // namespace
 
 std::string meaning_json(const DataMeaning& meaning) {
-    return nlohmann::ordered_json{{"name", meaning.name},         {"digest", meaning.digest},
+    nlohmann::ordered_json object{{"name", meaning.name},         {"digest", meaning.digest},
                                   {"height", meaning.height},     {"width", meaning.width},
                                   {"channels", meaning.channels}, {"scale", meaning.scale},
                                   {"mean", meaning.mean},         {"deviation", meaning.deviation},
-                                  {"classes", meaning.class_names}, {"columns", meaning.column_names}}
-        .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+                                  {"classes", meaning.class_names}, {"columns", meaning.column_names}};
+    if (meaning.targets() > 0) {
+        object["targets"] = meaning.target_names;
+        object["target_mean"] = meaning.target_mean;
+        object["target_deviation"] = meaning.target_deviation;
+    }
+    return object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
 DataMeaning parse_meaning(const std::string& json, const std::string& source) {

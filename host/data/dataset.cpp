@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <utility>
 
 #include "espalier/error.hpp"
@@ -100,6 +101,7 @@ void keep_first(const DataSet& data, Split& split, std::uint32_t samples, const 
     if (!split.bytes.empty()) split.bytes.resize(items);
     if (!split.floats.empty()) split.floats.resize(items);
     split.labels.resize(samples);
+    if (!split.targets.empty()) split.targets.resize(std::size_t{samples} * data.targets());
 }
 
 void make_synthetic(std::uint32_t train_samples, std::uint32_t test_samples, DataSet& data) {
@@ -116,6 +118,10 @@ void load_by_name(const DataRequest& request, DataSet& data) {
         return;
     }
     const KnownSet& set = known_set(request.name);
+    if (!request.targets.empty()) {
+        throw UserError(ExitCode::usage, "targets: " + set.name +
+                                             " has classes; real-valued targets are columns of csv:, npy:, npz: or idx:");
+    }
     if (request.split > 0) {
         throw UserError(ExitCode::usage,
                         "split: " + set.name + " has test samples of its own; leave --split out");
@@ -126,6 +132,52 @@ void load_by_name(const DataRequest& request, DataSet& data) {
         make_synthetic(request.train_samples, request.test_samples, data);
     } else {
         load_known_data(set, request.data_dir, data);
+    }
+}
+
+void measure_features(DataSet& data, Standardize how) {
+    data.scale = data.train.bytes.empty() ? 1.0 : byte_scale;
+    if (how == Standardize::automatic) how = data.table ? Standardize::columns : Standardize::channels;
+    if (how == Standardize::none) {
+        data.mean.assign(data.channels, 0.0);
+        data.deviation.assign(data.channels, 1.0);
+        return;
+    }
+    if (how == Standardize::channels && data.mean.size() == data.channels) return;  // published
+    data.mean.clear();
+    data.deviation.clear();
+    if (how == Standardize::columns) {
+        measure_columns(data);
+    } else {
+        measure_channels(data);
+    }
+}
+
+/// Moments of the training targets, in two passes.
+void measure_targets(DataSet& data) {
+    const std::size_t count = data.targets();
+    if (data.target_mean.size() == count) return;
+    const std::vector<double>& values = data.train.targets;
+    data.target_mean.assign(count, 0.0);
+    data.target_deviation.assign(count, 0.0);
+    const double n = data.train.count();
+    for (std::size_t i = 0; i < values.size(); ++i) data.target_mean[i % count] += values[i] / n;
+    for (std::size_t i = 0; i < values.size(); ++i) {
+        const double from_mean = values[i] - data.target_mean[i % count];
+        data.target_deviation[i % count] += from_mean * from_mean / n;
+    }
+    for (std::size_t t = 0; t < count; ++t) {
+        double& deviation = data.target_deviation[t];
+        deviation = std::sqrt(deviation);
+        if (!std::isfinite(deviation)) {
+            throw UserError(ExitCode::data, data.source + ": target '" + data.target_names[t] +
+                                                "' is too large to be squared; expected numbers below 1e150");
+        }
+        // the rounding of a constant's mean is no deviation
+        if (deviation > 1e-12 * std::abs(data.target_mean[t])) continue;
+        deviation = 1;
+        data.remarks.push_back("warning: the target '" + data.target_names[t] +
+                               "' is the same in all training samples");
     }
 }
 
@@ -148,6 +200,8 @@ void take_normalisation(const DataMeaning& network, DataSet& data) {
     data.scale = network.scale;
     data.mean = network.mean;
     data.deviation = network.deviation;
+    data.target_mean = network.target_mean;
+    data.target_deviation = network.target_deviation;
 }
 
 }  // namespace
@@ -171,25 +225,13 @@ DataRequest request_of(const Experiment& experiment) {
     request.test_samples = experiment.test_samples;
     request.standardize = experiment.standardize;
     request.split = experiment.split;
+    request.targets = experiment.targets;
     return request;
 }
 
 void measure(DataSet& data, Standardize how) {
-    data.scale = data.train.bytes.empty() ? 1.0 : byte_scale;
-    if (how == Standardize::automatic) how = data.table ? Standardize::columns : Standardize::channels;
-    if (how == Standardize::none) {
-        data.mean.assign(data.channels, 0.0);
-        data.deviation.assign(data.channels, 1.0);
-        return;
-    }
-    if (how == Standardize::channels && data.mean.size() == data.channels) return;  // published
-    data.mean.clear();
-    data.deviation.clear();
-    if (how == Standardize::columns) {
-        measure_columns(data);
-    } else {
-        measure_channels(data);
-    }
+    measure_features(data, how);
+    measure_targets(data);
 }
 
 DataSet load_dataset(const DataRequest& request) {
@@ -243,11 +285,11 @@ UploadedSplit::UploadedSplit(Backend& backend, const DataSet& data, const Split&
         floats_ = Buffer<float>(backend, split.floats.size());
         floats_.upload(split.floats.data());
     }
-    labels_ = Buffer<std::int32_t>(backend, split.labels.size());
-    labels_.upload(split.labels.data());
+    upload_labels(backend, data, split);
     samples_.bytes = bytes_.data();
     samples_.floats = floats_.data();
     samples_.labels = labels_.data();
+    samples_.targets = targets_.data();
     samples_.count = split.count();
     samples_.features = data.features();
     samples_.channels = data.channels;
@@ -255,6 +297,27 @@ UploadedSplit::UploadedSplit(Backend& backend, const DataSet& data, const Split&
         samples_.factor[channel] = static_cast<float>(data.scale / data.deviation[channel]);
         samples_.offset[channel] = static_cast<float>(-data.mean[channel] / data.deviation[channel]);
     }
+}
+
+/// Of a regression the labels are the samples' own numbers, rows of the targets.
+void UploadedSplit::upload_labels(Backend& backend, const DataMeaning& data, const Split& split) {
+    std::vector<std::int32_t> labels = split.labels;
+    if (!split.targets.empty()) {
+        const std::size_t count = data.targets();
+        expects(split.targets.size() == labels.size() * count && data.target_mean.size() == count &&
+                    data.target_deviation.size() == count,
+                "targets for every sample, with a mean and deviation for each");
+        std::vector<float> values(split.targets.size());
+        for (std::size_t i = 0; i < values.size(); ++i) {
+            values[i] = static_cast<float>((split.targets[i] - data.target_mean[i % count]) /
+                                           data.target_deviation[i % count]);
+        }
+        targets_ = Buffer<float>(backend, values.size());
+        targets_.upload(values.data());
+        std::iota(labels.begin(), labels.end(), 0);
+    }
+    labels_ = Buffer<std::int32_t>(backend, labels.size());
+    labels_.upload(labels.data());
 }
 
 }  // namespace espalier

@@ -63,6 +63,7 @@ Split hold_out(Split& from, std::size_t features, double share) {
     Split held;
     move_rows(from.bytes, held.bytes, features, chosen);
     move_rows(from.floats, held.floats, features, chosen);
+    move_rows(from.targets, held.targets, from.targets.size() / chosen.size(), chosen);
     move_rows(from.labels, held.labels, 1, chosen);
     return held;
 }

@@ -9,6 +9,7 @@
 #include "host/data/arrays.hpp"
 #include "host/data/csv.hpp"
 #include "host/data/idx.hpp"
+#include "host/data/targets.hpp"
 #include "host/formats/npz.hpp"
 #include "host/formats/sha256.hpp"
 
@@ -25,7 +26,9 @@ namespace {
 struct Part {
     ArraySamples samples;
     LabelTable labels;
-    bool labelled = true;
+    std::vector<double> targets;            // [samples][target_names]
+    std::vector<std::string> target_names;  // of a regression
+    bool labelled = true;                   // has labels or targets
     std::vector<std::string> columns;
     std::string place;        // of the samples: a file, perhaps a member
     std::string label_place;  // "PATH: line " or "PATH: index "
@@ -56,10 +59,14 @@ void take_option(const std::string& part, const std::string& name, Description& 
     if (part.starts_with("label=")) {
         description.csv.label = value;
         description.label_given = true;
-        if (value.empty() || value == "0") refuse_usage("csv: label=" + value + " is none of first, last, a column from 1 or a name");
+        if (value.empty() || value == "0") {
+            refuse_usage("csv: label: unknown value '" + value + "'; expected first, last, a column from 1 or a name");
+        }
         return;
     }
-    if (value != "yes" && value != "no") refuse_usage("csv: header=" + value + " is neither yes nor no");
+    if (value != "yes" && value != "no") {
+        refuse_usage("csv: header: unknown value '" + value + "'; expected yes or no");
+    }
     description.csv.header = value == "yes" ? CsvOptions::Header::yes : CsvOptions::Header::no;
 }
 
@@ -93,8 +100,28 @@ fs::path find_own(const std::string& name, const std::string& data_dir) {
     return beside;
 }
 
+/// Commas stand between files, and may stand in their names: what is no file is joined with what follows to one that is.
+std::vector<std::string> with_commas_in_names(const std::vector<std::string>& files, const std::string& data_dir) {
+    std::error_code unreadable;
+    const auto is_file = [&](const std::string& name) { return fs::exists(find_own(name, data_dir), unreadable); };
+    std::vector<std::string> names;
+    for (std::size_t i = 0; i < files.size(); ++i) {
+        std::size_t end = i + 1;
+        std::string name = files[i];
+        while (end < files.size() && !is_file(name)) name += "," + files[end++];
+        const bool joined = is_file(name);
+        names.push_back(joined ? name : files[i]);
+        if (joined) i = end - 1;
+    }
+    return names;
+}
+
 Part csv_part(const fs::path& path, CsvOptions options, bool label_given, const DataRequest& request) {
     if (request.network != nullptr && !label_given) options.known_columns = request.network->column_names;
+    options.targets = request.targets;
+    if (label_given && !request.targets.empty()) {
+        refuse_usage("targets: label=" + options.label + " names classes and --targets real values; give one of them");
+    }
     if (!request.needs_labels && request.network != nullptr) options.unlabelled_features = request.network->features();
     CsvTable table = read_csv(path, options);
     Part part;
@@ -103,6 +130,8 @@ Part csv_part(const fs::path& path, CsvOptions options, bool label_given, const 
     part.samples.table = true;
     part.samples.floats = std::move(table.floats);
     part.labels = std::move(table.labels);
+    part.targets = std::move(table.targets);
+    part.target_names = std::move(table.target_names);
     part.labelled = table.labelled;
     part.columns = std::move(table.columns);
     part.place = path.string();
@@ -112,19 +141,35 @@ Part csv_part(const fs::path& path, CsvOptions options, bool label_given, const 
     return part;
 }
 
+/// An array's real-valued targets; where it has as many columns as the network targets, these are they.
+void take_array_targets(const NpyArray& array, const std::string& place, const DataRequest& request, Part& part) {
+    const std::uint64_t width = array.shape.size() == 2 ? array.shape[1] : 1;
+    const bool by_network = request.network != nullptr && width == request.network->targets();
+    ArrayTargets targets = targets_of(array, part.samples.count, by_network ? "all" : request.targets, place);
+    part.targets = std::move(targets.values);
+    part.target_names = unnamed_targets(targets.count);
+}
+
 /// `labels` null: there are none.
-Part array_part(NpyArray samples, const NpyArray* labels, const std::string& place, const std::string& label_place) {
+Part array_part(NpyArray samples, const NpyArray* labels, const std::string& place, const std::string& label_place,
+                const DataRequest& request) {
     Part part;
     part.labelled = labels != nullptr;
     part.place = place;
     part.label_place = label_place + ": index ";
     part.digest = labels == nullptr ? samples.digest : digest_over({samples.digest, labels->digest});
     part.samples = samples_of(std::move(samples), place);
-    if (labels != nullptr) part.labels = labels_of(*labels, part.samples.count, label_place);
+    if (labels == nullptr) return part;
+    if (request.targets.empty()) {
+        part.labels = labels_of(*labels, part.samples.count, label_place);
+    } else {
+        take_array_targets(*labels, label_place, request, part);
+    }
     return part;
 }
 
-std::vector<Part> array_parts(const Description& description, const std::vector<fs::path>& paths) {
+std::vector<Part> array_parts(const Description& description, const std::vector<fs::path>& paths,
+                              const DataRequest& request) {
     const auto read = [&](const fs::path& path) {
         return description.form == "idx" ? read_idx(path, 0) : read_npy(path);
     };
@@ -133,7 +178,7 @@ std::vector<Part> array_parts(const Description& description, const std::vector<
         const bool labelled = i + 1 < paths.size();
         const NpyArray labels = labelled ? read(paths[i + 1]) : NpyArray{};
         parts.push_back(array_part(read(paths[i]), labelled ? &labels : nullptr, paths[i].string(),
-                                   labelled ? paths[i + 1].string() : ""));
+                                   labelled ? paths[i + 1].string() : "", request));
     }
     return parts;
 }
@@ -150,13 +195,13 @@ constexpr MemberNames test_members[] = {{"x_test", "y_test"}, {"X_test", "y_test
                                         {"test_data", "test_labels"}};
 
 template <std::size_t Count>
-std::optional<Part> npz_part(const NpzFile& file, const MemberNames (&names)[Count], bool needs_labels) {
+std::optional<Part> npz_part(const NpzFile& file, const MemberNames (&names)[Count], const DataRequest& request) {
     for (const auto& [x, y] : names) {
-        if (!file.contains(x) || (needs_labels && !file.contains(y))) continue;
+        if (!file.contains(x) || (request.needs_labels && !file.contains(y))) continue;
         const std::string place = file.path().string() + "/";
         const bool labelled = file.contains(y);
         const NpyArray labels = labelled ? file.read(y) : NpyArray{};
-        return array_part(file.read(x), labelled ? &labels : nullptr, place + x, place + y);
+        return array_part(file.read(x), labelled ? &labels : nullptr, place + x, place + y, request);
     }
     return std::nullopt;
 }
@@ -165,7 +210,7 @@ std::vector<Part> npz_parts(const std::vector<fs::path>& paths, const DataReques
     std::vector<Part> parts;
     for (const fs::path& path : paths) {
         const NpzFile file(path);
-        auto part = npz_part(file, train_members, request.needs_labels);
+        auto part = npz_part(file, train_members, request);
         if (!part) {
             std::string names;
             for (const std::string& name : file.names()) names += (names.empty() ? "" : ", ") + name;
@@ -174,7 +219,7 @@ std::vector<Part> npz_parts(const std::vector<fs::path>& paths, const DataReques
         }
         parts.push_back(std::move(*part));
         if (paths.size() > 1) continue;
-        if (auto test = npz_part(file, test_members, request.needs_labels)) parts.push_back(std::move(*test));
+        if (auto test = npz_part(file, test_members, request)) parts.push_back(std::move(*test));
     }
     return parts;
 }
@@ -191,7 +236,8 @@ void expect_split_or_test(const DataRequest& request, std::size_t parts) {
 }
 
 std::vector<Part> read_parts(const DataRequest& request, DataSet& data) {
-    const Description description = describe_own(request.name);
+    Description description = describe_own(request.name);
+    description.files = with_commas_in_names(description.files, request.data_dir);
     const std::size_t files = description.files.size();
     const bool pairs = description.form == "npy" || description.form == "idx";
     const std::size_t most = pairs ? 4 : 2;
@@ -205,7 +251,7 @@ std::vector<Part> read_parts(const DataRequest& request, DataSet& data) {
     std::vector<fs::path> paths;
     for (const std::string& file : description.files) paths.push_back(find_own(file, request.data_dir));
     data.source = paths[0].string();
-    if (pairs) return array_parts(description, paths);
+    if (pairs) return array_parts(description, paths, request);
     if (description.form == "npz") return npz_parts(paths, request);
     std::vector<Part> parts;
     for (const fs::path& path : paths) parts.push_back(csv_part(path, description.csv, description.label_given, request));
@@ -239,7 +285,10 @@ void expect_alike(const Part& train, const Part& test) {
 /// The samples as a split, labels by the data's classes; the part is used up.
 Split split_of(Part& part, const DataSet& data, const std::string& whose) {
     Split split;
-    if (part.labelled) {
+    if (data.targets() > 0) {
+        split.labels.assign(part.samples.count, 0);
+        split.targets = std::move(part.targets);
+    } else if (part.labelled) {
         std::optional<std::size_t> unknown;
         split.labels = class_numbers(part.labels, data.class_names, unknown);
         if (unknown && std::find(split.labels.begin(), split.labels.end(), -1) != split.labels.end()) {
@@ -254,6 +303,25 @@ Split split_of(Part& part, const DataSet& data, const std::string& whose) {
     split.bytes = std::move(part.samples.bytes);
     split.floats = std::move(part.samples.floats);
     return split;
+}
+
+/// The targets' names are the network's where there is one, so that they may be read from arrays too.
+void name_targets(const DataRequest& request, const std::vector<Part>& parts, DataSet& data) {
+    const bool by_network = request.network != nullptr && request.network->targets() > 0;
+    data.target_names = by_network ? request.network->target_names : parts.front().target_names;
+    for (const Part& part : parts) {
+        if (!part.labelled) continue;
+        const bool both_named = !part.columns.empty() && !parts.front().columns.empty();
+        if (both_named && part.target_names != parts.front().target_names) {
+            refuse_data(part.place + ": expected the targets of " + parts.front().place + " ('" +
+                        parts.front().target_names.front() + "', ...), found others ('" + part.target_names.front() +
+                        "', ...).");
+        }
+        if (part.target_names.size() == data.target_names.size()) continue;
+        refuse_data(part.place + ": expected " + std::to_string(data.target_names.size()) + " targets as " +
+                    (by_network ? "the network has" : "in " + parts.front().place) + ", found " +
+                    std::to_string(part.target_names.size()) + ".");
+    }
 }
 
 void name_classes(const DataRequest& request, const Part& first, DataSet& data) {
@@ -294,7 +362,11 @@ void load_own_data(const DataRequest& request, DataSet& data) {
     data.channels = first.samples.channels;
     data.table = first.samples.table;
     data.column_names = first.columns;
-    name_classes(request, first, data);
+    if (request.targets.empty()) {
+        name_classes(request, first, data);
+    } else {
+        name_targets(request, parts, data);
+    }
     const std::string whose = request.network != nullptr ? "the network" : "the training split";
     if (parts.size() == 2) {
         data.train = split_of(first, data, whose);

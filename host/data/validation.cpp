@@ -19,6 +19,7 @@ void take_validation(const Experiment& experiment, DataSet& data) {
     request.name = asked;
     request.data_dir = experiment.data_dir;
     request.network = &meaning;
+    request.targets = experiment.targets;
     DataSet others = load_dataset(request);
     data.validation = std::move(others.test);
     data.remarks.insert(data.remarks.end(), std::make_move_iterator(others.remarks.begin()),

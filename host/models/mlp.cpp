@@ -43,7 +43,7 @@ void Mlp::train_step(const Samples& samples, std::uint32_t first, Index size, co
         if (dropout_ > 0 && l < last) backend().dropout(output, dropout_, seed_, static_cast<std::uint32_t>(l), step);
     }
     backend().loss(loss_, view(between_[last].output, last + 1, size), labels_.data(),
-                   view(between_[last].gradient, last + 1, size), class_weights());
+                   view(between_[last].gradient, last + 1, size), class_weights(), samples.targets);
     for (std::size_t l = last + 1; l-- > 0;) {
         const Activations gradient = view(between_[l].gradient, l + 1, size);
         if (dropout_ > 0 && l < last) backend().dropout(gradient, dropout_, seed_, static_cast<std::uint32_t>(l), step);
@@ -57,12 +57,42 @@ void Mlp::evaluate(const Samples& samples) {
     for (std::uint32_t first = 0; first < samples.count; first += test_batch()) {
         const Index size = std::min(test_batch(), samples.count - first);
         backend().gather(samples, {first, size, false, seed_}, view(input_, 0, size), labels_.data(), nullptr);
+        Activations input = view(input_, 0, size);
         for (std::size_t l = 0; l < num_layers(); ++l) {
-            const Activations input = l == 0 ? view(input_, 0, size) : view(between_[l - 1].output, l, size);
-            backend().forward(layer(l), input, {}, view(between_[l].output, l + 1, size));
+            const bool last = l + 1 == num_layers();
+            const Activations output = last ? outputs_of(first, size) : view(between_[l].output, l + 1, size);
+            backend().forward(layer(l), input, {}, output);
+            input = output;
         }
-        backend().loss(loss_, view(between_.back().output, num_layers(), size), labels_.data(), {});
+        backend().loss(loss_, input, labels_.data(), {}, nullptr, samples.targets);
     }
+}
+
+Activations Mlp::outputs_of(std::uint32_t first, Index size) const {
+    Activations outputs = view(between_.back().output, num_layers(), size);
+    if (kept_.data() != nullptr) outputs.data = kept_.data() + first / test_batch() * between_.back().output.size();
+    return outputs;
+}
+
+void Mlp::keep_outputs(std::uint32_t samples) {
+    const std::size_t batches = (std::size_t{samples} + test_batch() - 1) / test_batch();
+    kept_ = Buffer<float>(backend(), batches * between_.back().output.size());
+}
+
+std::vector<float> Mlp::kept_outputs(std::uint32_t samples) const {
+    std::vector<float> tiles(kept_.size());
+    kept_.download(tiles.data());
+    std::vector<float> outputs;
+    outputs.reserve(std::size_t{samples} * widths_.back());
+    for (std::uint32_t s = 0; s < samples; ++s) {
+        const std::size_t batch = s / test_batch();
+        const Index size = std::min(test_batch(), samples - static_cast<Index>(batch) * test_batch());
+        const ConstActivations z{tiles.data() + batch * between_.back().output.size(), widths_.back(), size,
+                                 backend().lanes()};
+        const Index place = s % test_batch();
+        for (Index o = 0; o < z.rows; ++o) outputs.push_back(z.row(place / z.lanes, o)[place % z.lanes]);
+    }
+    return outputs;
 }
 
 }  // namespace espalier

@@ -18,12 +18,17 @@ public:
     /// Enqueues forward and loss over all samples.
     void evaluate(const Samples& samples) override;
     [[nodiscard]] Index answers_per_sample() const override { return 1; }
+    void keep_outputs(std::uint32_t samples) override;
+    [[nodiscard]] std::vector<float> kept_outputs(std::uint32_t samples) const override;
 
 private:
     struct Between {  // what a layer puts out
         Buffer<float> output, saved, gradient;
     };
     [[nodiscard]] Activations view(const Buffer<float>& buffer, std::size_t widths_index, Index batch) const;
+
+    /// Where evaluate() leaves the outputs of the batch that begins with sample `first`.
+    [[nodiscard]] Activations outputs_of(std::uint32_t first, Index size) const;
 
     std::vector<Index> widths_;
     Loss loss_;
@@ -32,6 +37,7 @@ private:
     Buffer<float> input_;
     Buffer<std::int32_t> labels_;
     std::vector<Between> between_;
+    Buffer<float> kept_;  // outputs of one test batch after the other; empty: not kept
 };
 
 }  // namespace espalier

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "espalier/error.hpp"
 #include "host/models/mlp.hpp"
 #include "host/models/rbm.hpp"
 
@@ -18,6 +19,13 @@ void Model::set_class_weights(const std::vector<float>& weights) {
 void Model::load(const Layer& layer, const LayerUse& use) {
     layers_.push_back(backend_.load(layer, use));
     sparse_.push_back(layer.is_sparse());
+}
+
+void Model::keep_outputs(std::uint32_t /*samples*/) { expects(false, "a perceptron, whose outputs can be kept"); }
+
+std::vector<float> Model::kept_outputs(std::uint32_t /*samples*/) const {
+    expects(false, "a perceptron, whose outputs can be kept");
+    return {};
 }
 
 Buffer<float> Model::activations(Index rows) const {

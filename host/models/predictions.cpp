@@ -31,9 +31,9 @@ void write_probabilities(const Loss& loss, const float* z, std::size_t stride, I
 }
 
 /// The layers of a perceptron on a backend, for one batch at a time.
-class Classifier {
+class ForwardPass {
 public:
-    Classifier(Backend& backend, const Experiment& experiment, const Network& network, Index batch)
+    ForwardPass(Backend& backend, const Experiment& experiment, const Network& network, Index batch)
         : backend_(backend), batch_(batch), labels_(backend, ConstActivations{nullptr, 1, batch, backend.lanes()}.size()) {
         buffers_.push_back(buffer(network.layers.front().num_inputs));
         widths_.push_back(network.layers.front().num_inputs);
@@ -110,38 +110,61 @@ std::string aligned(const std::vector<std::vector<std::string>>& rows) {
 Evaluation evaluate(Backend& backend, const Experiment& experiment, const Network& network, const DataSet& data,
                     const Split& split) {
     const UploadedSplit uploaded(backend, data, split);
+    expects(is_regression(experiment.loss) == (data.targets() > 0), "targets for a regression, and for nothing else");
     const auto model = make_model(backend, experiment, network);
     model->evaluate(uploaded.samples());
     const Metrics metrics = backend.metrics();
     const auto samples = static_cast<double>(metrics.samples);
+    const double answers = samples * model->answers_per_sample();
     return {metrics.sample_loss_sum / samples,
-            static_cast<double>(metrics.correct) / (samples * model->answers_per_sample()), metrics.samples};
+            is_regression(experiment.loss) ? not_a_number : static_cast<double>(metrics.correct) / answers,
+            metrics.samples};
 }
+
+namespace {
+
+/// Classes and probabilities of a batch's outputs z, whose first sample is number `first`.
+void add_classes(const Loss& loss, ConstActivations z, std::size_t first, Predictions& predictions) {
+    for (Index s = 0; s < z.batch; ++s) {
+        const float* values = z.row(s / z.lanes, 0) + s % z.lanes;
+        Index best = 0;
+        for (Index c = 1; c < z.rows; ++c) {
+            if (values[std::size_t{c} * z.lanes] > values[std::size_t{best} * z.lanes]) best = c;
+        }
+        predictions.classes[first + s] = static_cast<std::int32_t>(best);
+        write_probabilities(loss, values, z.lanes, z.rows, predictions.probabilities.data() + (first + s) * z.rows);
+    }
+}
+
+}  // namespace
 
 Predictions predict(Backend& backend, const Experiment& experiment, const Network& network, const DataSet& data,
                     const Split& split) {
     Predictions predictions;
     predictions.outputs = network.layers.back().num_outputs;
     if (split.count() == 0) return predictions;
+    const bool regression = is_regression(experiment.loss);
+    expects(!regression || data.targets() == predictions.outputs, "an output for each target");
     const UploadedSplit uploaded(backend, data, split);
     const Index batch = std::min(split.count(), std::max(experiment.batch, min_test_batch));
-    Classifier classifier(backend, experiment, network, batch);
-    predictions.probabilities.resize(std::size_t{split.count()} * predictions.outputs);
-    predictions.classes.resize(split.count());
+    ForwardPass pass(backend, experiment, network, batch);
+    const std::size_t outputs = std::size_t{split.count()} * predictions.outputs;
+    if (!regression) {
+        predictions.probabilities.resize(outputs);
+        predictions.classes.resize(split.count());
+    }
+    std::vector<float> values;
     for (std::uint32_t first = 0; first < split.count(); first += batch) {
-        const Index size = std::min(batch, split.count() - first);
-        const ConstActivations z = classifier.outputs(uploaded.samples(), first, size);
-        for (Index s = 0; s < size; ++s) {
-            const float* values = z.row(s / z.lanes, 0) + s % z.lanes;
-            Index best = 0;
-            for (Index c = 1; c < z.rows; ++c) {
-                if (values[std::size_t{c} * z.lanes] > values[std::size_t{best} * z.lanes]) best = c;
-            }
-            predictions.classes[first + s] = static_cast<std::int32_t>(best);
-            write_probabilities(experiment.loss, values, z.lanes, z.rows,
-                                predictions.probabilities.data() + std::size_t{first + s} * z.rows);
+        const ConstActivations z = pass.outputs(uploaded.samples(), first, std::min(batch, split.count() - first));
+        if (!regression) {
+            add_classes(experiment.loss, z, first, predictions);
+            continue;
+        }
+        for (Index s = 0; s < z.batch; ++s) {
+            for (Index o = 0; o < z.rows; ++o) values.push_back(z.row(s / z.lanes, o)[s % z.lanes]);
         }
     }
+    if (regression) predictions.values = in_target_units(values, data);
     return predictions;
 }
 

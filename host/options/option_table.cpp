@@ -147,12 +147,26 @@ ExperimentOption validation_option() {
             "samples that choose the best epoch: a share of the training samples such as 0.1, csv:FILE or npy:X,Y",
             [](Experiment& e, const std::string& text) {
                 if (!text.empty() && text.find(':') == std::string::npos) {
+                    if (!number_from<double>(text)) {
+                        refuse("unknown value '" + text + "'; expected a share such as 0.1, csv:FILE or npy:X,Y");
+                    }
                     const auto share = read_number<double>(text, 0, 1);
                     if (share == 0 || share == 1) refuse(text + " leaves no sample on one side");
                 }
                 e.validation = text;
             },
             [](const Experiment& e) { return e.validation; }};
+}
+
+ExperimentOption targets_option() {
+    return {"targets", "What",
+            "real-valued targets instead of classes (then the loss is squared-error): columns of a CSV by name, by number "
+            "from 1, first or last, commas between; of arrays their second file: all, or numbers",
+            [](Experiment& e, const std::string& text) {
+                e.targets = text;
+                if (!text.empty()) e.loss = SquaredError{};
+            },
+            [](const Experiment& e) { return e.targets; }};
 }
 
 ExperimentOption model_option() {
@@ -185,16 +199,6 @@ void add_rbm_options(std::vector<ExperimentOption>& table) {
         boolean("sample-data", group, "draw binary training data, values being probabilities", &E::sample_data)));
 }
 
-void validate_rbm(const Experiment& experiment) {
-    if (experiment.layers.size() != 2) {
-        refuse("layers: a restricted Boltzmann machine has two widths, visible and hidden units, e.g. 784-500, not " +
-               widths_text(experiment.layers));
-    }
-    if (experiment.dense_output) refuse("dense-output: a restricted Boltzmann machine has no output layer");
-    if (experiment.dropout > 0) refuse("dropout: not used by restricted Boltzmann machines");
-    if (!experiment.class_weights.empty()) refuse("class-weights: a restricted Boltzmann machine knows no classes");
-}
-
 ExperimentOption backend_option() {
     return {"backend", "Machine", "auto, cpu or cuda",
             [](Experiment& e, const std::string& text) {
@@ -224,6 +228,7 @@ std::vector<ExperimentOption> make_table() {
                            &E::split, 0, 0.99));
     table.push_back(choice("standardize", "What", "what gets mean 0 and deviation 1, auto: columns of tables, else channels",
                            &E::standardize, {"auto", "columns", "channels", "none"}));
+    table.push_back(targets_option());
     table.push_back(validation_option());
     table.push_back(model_option());
     table.push_back(layers_option());
@@ -375,23 +380,6 @@ OptionTexts experiment_texts(const Experiment& experiment) {
         texts[option.name] = option.get(experiment);
     }
     return texts;
-}
-
-void validate(const Experiment& experiment) {
-    if (experiment.model == ModelKind::rbm) {
-        validate_rbm(experiment);
-    } else if (experiment.init_from == init_from_data) {
-        refuse(
-            "init-from: only the visible biases of a restricted Boltzmann machine begin with the data (--model rbm)");
-    }
-    const std::size_t factors = experiment.layer_decay.size();
-    const bool is_rbm = experiment.model == ModelKind::rbm;
-    const std::size_t expected = is_rbm ? 2 : experiment.layers.size() - 1;
-    if (factors != 0 && factors != expected) {
-        refuse("layer-decay: " + std::to_string(factors) + " factors for the " + std::to_string(expected) +
-               (is_rbm ? " layers of an RBM (weights with the hidden biases, and the visible biases)"
-                       : " layers of " + widths_text(experiment.layers)));
-    }
 }
 
 }  // namespace espalier

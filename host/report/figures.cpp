@@ -147,7 +147,7 @@ bool shows_errors(const std::vector<double>& accuracies) {
 
 std::vector<Chart> learning_charts(const ReportedRun& run) {
     const RunFolder& folder = run.folder;
-    const bool errors = shows_errors(folder.history.at("test_accuracy"));
+    const bool errors = !folder.is_regression() && shows_errors(folder.history.at("test_accuracy"));
     std::vector<Chart> charts;
     charts.push_back(history_chart(folder, {"loss", "Loss", {}, {"loss", true, false}}, "test_loss", "test",
                                    "train_loss", "train", as_is));
@@ -156,6 +156,10 @@ std::vector<Chart> learning_charts(const ReportedRun& run) {
         errors ? Chart{"error", "Error rate", {}, {"wrong predictions, %", true}}
                : Chart{"accuracy", "Accuracy", {}, {"right predictions, %"}},
         "test_accuracy", "test", "train_accuracy", "train", errors ? as_error : as_percent));
+    charts.push_back(history_chart(folder, {"r2", "R²: share of the targets' variance explained", {}, {"R²"}}, "test_r2",
+                                   "test", "train_r2", "train", as_is));
+    charts.push_back(history_chart(folder, {"rmse", "Root mean squared error", {}, {"in the target's units", true}},
+                                   "test_rmse", "test", "validation_rmse", "validation", as_is));
     charts.push_back(history_chart(folder, {"confidence", "Confidence in test predictions", {}, {"mean confidence, %"}},
                                    "test_confidence", "all", "test_wrong_confidence", "wrong ones", as_percent));
     charts.push_back(history_chart(folder, {"replaced", "Edges replaced, by the sign of their weight", {}, {"edges"}},

@@ -174,6 +174,12 @@ void add_glossary(PageBuilder& page, Runs runs) {
     }
     entry("±, bands", "95 % Student t interval over the seeds; without one, a single run");
     entry("Loss gap", "last test loss minus last train loss, the latter taken while training");
+    if (std::any_of(runs.begin(), runs.end(), [](const ReportedRun& run) { return run.folder.is_regression(); })) {
+        entry("R², RMSE",
+              "of test samples, means over the targets: 1 - squared errors over squares around the targets' mean, and the "
+              "root of the mean squared error in the target's units; the loss is the squared error with the targets at "
+              "mean 0 and deviation 1. R² of training is taken while training");
+    }
     entry("Confidence",
           "mean probability the network gave its prediction; where wrong answers grow more confident, the test loss "
           "rises while accuracy holds");

@@ -233,6 +233,8 @@ std::vector<Chart> answer_charts(const ReportRows& rows) {
                                errors ? Chart{"error-by-row", "Test error", {}, {"wrong predictions, %", true}}
                                       : Chart{"accuracy-by-row", "Test accuracy", {}, {"right predictions, %"}},
                                "test_accuracy", errors ? error_of : percent_of));
+    charts.push_back(dot_chart(rows, {"r2-by-row", "Test R²", {}, {"share of the targets' variance explained"}}, "test_r2",
+                               same));
     std::erase_if(charts, [](const Chart& chart) { return chart.series.empty(); });
     return charts;
 }
@@ -257,6 +259,11 @@ std::vector<Chart> row_curves(const ReportRows& rows) {
                     : Chart{"accuracy", "Accuracy: test, dashed train", {"epoch", false, true}, {"right predictions, %"}},
              [&](const ReportedRun& run) { return history_of(run, "test_accuracy", value); },
              [&](const ReportedRun& run) { return history_of(run, "train_accuracy", value); }, "train", charts);
+    add_rows(rows, {"r2", "R²: test, dashed train", {"epoch", false, true}, {"share of the targets' variance explained"}},
+             [](const ReportedRun& run) { return history_of(run, "test_r2", same); },
+             [](const ReportedRun& run) { return history_of(run, "train_r2", same); }, "train", charts);
+    add_rows(rows, {"rmse", "Root mean squared error: test", {"epoch", false, true}, {"in the target's units", true}},
+             [](const ReportedRun& run) { return history_of(run, "test_rmse", same); }, {}, {}, charts);
     return charts;
 }
 

@@ -47,7 +47,7 @@ std::string epochs_text(const ReportRows& rows);
 /// maps, and, along an axis, whether the contrast follows it.
 std::string verdict_sentence(const ReportRows& rows);
 
-/// What they say about accuracy. Empty for restricted Boltzmann machines.
+/// What they say about accuracy, or R^2. Empty for restricted Boltzmann machines.
 std::string accuracy_sentence(const ReportRows& rows);
 
 /// What the report is asked, where nobody said so.

@@ -72,12 +72,15 @@ void add_legend(PageBuilder& page, const ReportRows& rows) {
 }
 
 void add_single_run(PageBuilder& page, const ReportedRun& run, std::size_t runs, const std::string& address) {
-    const double accuracy = run.folder.last("test_accuracy");
+    const bool regression = run.folder.is_regression();
+    const double figure = run.folder.last(regression ? "test_r2" : "test_accuracy");
+    const std::string told = regression ? "test R² " + rounded(figure, 4) + " "
+                                        : "test accuracy " + rounded(100 * figure, 4) + " % ";
     std::string summary = escaped(run.folder.name) + "<span class=\"soft\">" +
-                          (std::isfinite(accuracy) ? "test accuracy " + rounded(100 * accuracy, 4) + " % " : "") +
+                          (std::isfinite(figure) ? told : "") +
                           (run.sign ? "contrast " + rounded(run.sign->contrast, 3) : "") + "</span>";
     page.fold(summary, true, [&] {
-        if (!address.empty()) page.add("<p><a href=\"" + escaped(address) + "\">This run's own report</a></p>\n");
+        if (!address.empty()) page.add("<p><a href=\"" + link_address(address) + "\">This run's own report</a></p>\n");
         std::vector<Chart> all = learning_charts(run);
         all.resize(std::min<std::size_t>(all.size(), 2));
         for (Chart& chart : topology_charts(run)) all.push_back(std::move(chart));

@@ -91,6 +91,39 @@ std::array<TableCell, 2> interval_cells(const std::vector<double>& values, int d
                 : TableCell{"", ""}};
 }
 
+/// A column's last value, where the run has it.
+TableCell last_cell(const RunFolder& run, const std::string& column, int digits, double factor = 1) {
+    return run.history.contains(column) ? number(run.last(column), digits, factor) : TableCell{"", "–"};
+}
+TableCell best_cell(const RunFolder& run, const std::string& column, int digits, double factor = 1) {
+    const auto found = run.history.find(column);
+    if (found == run.history.end()) return {"", "–"};
+    return number(*std::max_element(found->second.begin(), found->second.end()), digits, factor);
+}
+
+/// Takes columns out of a table whose page shows the same ones.
+void remove_columns(Table& table, const std::set<std::string>& names) {
+    for (std::size_t c = table.header.size(); c-- > 0;) {
+        if (!names.contains(table.header[c])) continue;
+        const auto erase = [&](std::vector<std::string>& row) { row.erase(row.begin() + static_cast<std::ptrdiff_t>(c)); };
+        erase(table.header);
+        erase(table.html_header);
+        for (auto& row : table.rows) erase(row);
+        for (auto& row : table.html_rows) erase(row);
+    }
+}
+
+/// Regressions have R^2 where others have accuracies; a table has the columns that some of its runs fill.
+void keep_used_columns(bool any_classes, bool any_targets, Table& table) {
+    if (!any_classes) {
+        remove_columns(table, {"train_accuracy", "test_accuracy", "best_test_accuracy", "test_accuracy_half_width"});
+    }
+    if (!any_targets) {
+        remove_columns(table, {"train_r2", "test_r2", "best_test_r2", "test_rmse", "test_r2_half_width",
+                               "test_rmse_half_width"});
+    }
+}
+
 /// The option's values in the runs of a row.
 std::string option_values(const ReportRow& row, const ExperimentOption& option) {
     constexpr std::size_t most = 8;
@@ -127,7 +160,7 @@ std::vector<std::string> published_cells(const Published& known) {
     };
     return {"<span class=\"published\">published (" + escaped(known.recipe) + ")</span>", "", figure("train_loss", 4), "",
             figure("test_loss", 4), "", figure("test_accuracy", 2, 100), "", "", "", figure("contrast", 3), "",
-            escaped(known.learning)};
+            escaped(known.learning), "", "", "", ""};
 }
 
 const Topology* topology_of(const ReportedRun& run, std::size_t layer) {
@@ -197,27 +230,35 @@ Table summary_table(Runs runs, const ReportRows& rows) {
                     "p_value",
                     "learning",
                     "correlation_with_variance",
-                    "correlation_with_mean"};
+                    "correlation_with_mean",
+                    "train_r2",
+                    "test_r2",
+                    "best_test_r2",
+                    "test_rmse"};
     table.html_header = {"run",       "weight decay",    "seed",       "epochs",   "train loss", "acc. %",
                          "test loss", "acc. %",          "best %",     "loss gap", "contrast",   "p",
-                         "learning",  "r with variance", "r with mean"};
+                         "learning",  "r with variance", "r with mean", "train R²", "test R²",    "best R²",
+                         "test RMSE"};
+    const auto regressions = std::count_if(runs.begin(), runs.end(), [](const auto& run) { return run.folder.is_regression(); });
     for (std::size_t r = 0; r < runs.size(); ++r) {
         const RunFolder& run = runs[r].folder;
-        const auto& accuracies = run.history.at("test_accuracy");
         const auto& sign = runs[r].sign;
         const bool judged = sign.has_value();
         add_row(table,
                 {run_name(runs[r], rows), word(option_text(run.experiment, "weight-decay")),
                  word(std::to_string(run.experiment.seed)), word(rounded(run.last("epoch"), 9)),
-                 number(run.last("train_loss"), 4), number(run.last("train_accuracy"), 2, 100),
-                 number(run.last("test_loss"), 4), number(run.last("test_accuracy"), 2, 100),
-                 number(*std::max_element(accuracies.begin(), accuracies.end()), 2, 100),
+                 number(run.last("train_loss"), 4), last_cell(run, "train_accuracy", 2, 100),
+                 number(run.last("test_loss"), 4), last_cell(run, "test_accuracy", 2, 100),
+                 best_cell(run, "test_accuracy", 2, 100),
                  signed_number(run.last("test_loss") - run.last("train_loss"), 4),
                  signed_number(judged ? std::optional(sign->contrast) : std::nullopt, 3),
                  judged ? TableCell{real_text(sign->p_value), p_text(sign->p_value)} : TableCell{"", "–"},
                  judgement(judged ? std::optional(sign->learning) : std::nullopt),
-                 signed_number(last_of(runs[r].with_variances), 3), signed_number(last_of(runs[r].with_means), 3)});
+                 signed_number(last_of(runs[r].with_variances), 3), signed_number(last_of(runs[r].with_means), 3),
+                 last_cell(run, "train_r2", 4), last_cell(run, "test_r2", 4), best_cell(run, "test_r2", 4),
+                 last_cell(run, "test_rmse", 4)});
     }
+    keep_used_columns(regressions < std::ssize(runs), regressions > 0, table);
     return table;
 }
 
@@ -229,9 +270,13 @@ Table rows_table(const ReportRows& all) {
                     "test_accuracy", "test_accuracy_half_width",
                     "loss_gap",      "loss_gap_half_width",
                     "contrast",      "contrast_half_width",
-                    "learning"};
+                    "learning",      "test_r2",
+                    "test_r2_half_width", "test_rmse",
+                    "test_rmse_half_width"};
     table.html_header = {"row", "runs",     "train loss", "",         "test loss", "",        "test acc. %",
-                         "",    "loss gap", "",           "contrast", "",          "learning"};
+                         "",    "loss gap", "",           "contrast", "",          "learning", "test R²", "",
+                         "test RMSE", ""};
+    bool any_classes = false, any_targets = false;
     for (std::size_t r = 0; r < all.rows.size(); ++r) {
         const ReportRow& row = all.rows[r];
         std::vector<double> gaps = row.values("test_loss");
@@ -246,9 +291,16 @@ Table rows_table(const ReportRows& all) {
             cells.insert(cells.end(), pair.begin(), pair.end());
         }
         cells.push_back(judgement(row.learning()));
+        for (const auto& pair : {interval_cells(row.values("test_r2"), 4), interval_cells(row.values("test_rmse"), 4)}) {
+            cells.insert(cells.end(), pair.begin(), pair.end());
+        }
         add_row(table, cells);
         if (row.published != nullptr) table.html_rows.push_back(published_cells(*row.published));
+        const bool regression = row.runs.front()->folder.is_regression();
+        any_classes = any_classes || !regression;
+        any_targets = any_targets || regression;
     }
+    keep_used_columns(any_classes, any_targets, table);
     return table;
 }
 

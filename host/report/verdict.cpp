@@ -23,10 +23,23 @@ std::string contrast_words(const ReportRow& row) {
     return printed("%+.3f", interval.mean) + (interval.count > 1 ? " ± " + printed("%.3f", interval.half_width) : "");
 }
 
-std::string accuracy_words(const ReportRow& row) {
-    const MeanInterval interval = mean_interval(row.values("test_accuracy"));
-    return printed("%.2f", 100 * interval.mean) +
-           (interval.count > 1 ? " ± " + printed("%.2f", 100 * interval.half_width) : "") + " %";
+/// What rows are told apart by: how many answers are right, or how much of the targets' variance is explained.
+struct Quality {
+    const char* figure;
+    const char* name;
+    const char* format;
+    double factor;
+    const char* unit;
+    const char* difference_unit;
+};
+constexpr Quality accuracy_quality{"test_accuracy", "Test accuracy", "%.2f", 100, " %", " points"};
+constexpr Quality r2_quality{"test_r2", "Test R²", "%.4f", 1, "", ""};
+
+std::string quality_words(const ReportRow& row, const Quality& quality) {
+    const MeanInterval interval = mean_interval(row.values(quality.figure));
+    return printed(quality.format, quality.factor * interval.mean) +
+           (interval.count > 1 ? " ± " + printed(quality.format, quality.factor * interval.half_width) : "") +
+           quality.unit;
 }
 
 double mean_of(const ReportRow& row, const std::string& figure) { return mean_interval(row.values(figure)).mean; }
@@ -129,38 +142,58 @@ std::string verdict_sentence(const ReportRows& rows) {
     return rows.rows.size() == 1 ? one_row(rows) : several_rows(rows) + trend_words(rows);
 }
 
-std::string accuracy_sentence(const ReportRows& all) {
+namespace {
+
+std::string quality_sentence(const ReportRows& all, const Quality& quality) {
     std::vector<const ReportRow*> rows;
     for (const ReportRow& row : all.rows) {
-        if (!row.values("test_accuracy").empty() && row.runs.front()->folder.experiment.model == ModelKind::mlp) {
+        if (!row.values(quality.figure).empty() && row.runs.front()->folder.experiment.model == ModelKind::mlp) {
             rows.push_back(&row);
         }
     }
     if (rows.empty()) return {};
-    if (rows.size() == 1) return "Test accuracy " + accuracy_words(*rows.front()) + " " + epochs_words(all) + ".";
-    const auto less = [](const ReportRow* a, const ReportRow* b) {
-        return mean_of(*a, "test_accuracy") < mean_of(*b, "test_accuracy");
+    const std::string name = quality.name;
+    if (rows.size() == 1) return name + " " + quality_words(*rows.front(), quality) + " " + epochs_words(all) + ".";
+    const auto less = [&](const ReportRow* a, const ReportRow* b) {
+        return mean_of(*a, quality.figure) < mean_of(*b, quality.figure);
     };
     const auto [lowest, highest] = std::minmax_element(rows.begin(), rows.end(), less);
-    std::string text = "Test accuracy from " + accuracy_words(**lowest) + " (" + (*lowest)->name + ") to " +
-                       accuracy_words(**highest) + " (" + (*highest)->name + ")";
-    const auto high = (*highest)->values("test_accuracy"), low = (*lowest)->values("test_accuracy");
+    std::string text = name + " from " + quality_words(**lowest, quality) + " (" + (*lowest)->name + ") to " +
+                       quality_words(**highest, quality) + " (" + (*highest)->name + ")";
+    const auto high = (*highest)->values(quality.figure), low = (*lowest)->values(quality.figure);
     if (high.size() > 1 && low.size() > 1) {
         const MeanInterval difference = welch_difference(high, low);
-        text += difference.low() > 0 ? "; apart by " + printed("%.2f", 100 * difference.mean) + " ± " +
-                                           printed("%.2f", 100 * difference.half_width) + " points"
+        text += difference.low() > 0 ? "; apart by " + printed(quality.format, quality.factor * difference.mean) + " ± " +
+                                           printed(quality.format, quality.factor * difference.half_width) +
+                                           quality.difference_unit
                                      : "; the seeds do not tell the two apart";
     }
     return text + ".";
 }
 
+/// What the rows' runs have: accuracy, R², or both.
+std::string quality_name(const ReportRows& all) {
+    const auto regressions = std::count_if(all.rows.begin(), all.rows.end(), [](const ReportRow& row) {
+        return row.runs.front()->folder.is_regression();
+    });
+    if (regressions == 0) return "accuracy";
+    return regressions == std::ssize(all.rows) ? "R²" : "accuracy or R²";
+}
+
+}  // namespace
+
+std::string accuracy_sentence(const ReportRows& all) {
+    const std::string accuracy = quality_sentence(all, accuracy_quality), r2 = quality_sentence(all, r2_quality);
+    return accuracy + (accuracy.empty() || r2.empty() ? "" : " ") + r2;
+}
+
 std::string question_of(const ReportRows& all) {
     if (all.rows.size() == 1) return "Where do the edges go, and what does the network learn?";
-    if (!all.axis.empty()) return "How do topology and accuracy change with " + all.axis + "?";
+    if (!all.axis.empty()) return "How do topology and " + quality_name(all) + " change with " + all.axis + "?";
     std::string options;
     for (std::size_t i = 0; i < all.varied.size() && i < 4; ++i) options += (i == 0 ? "" : ", ") + all.varied[i];
     if (all.varied.size() > 4) options += " and " + std::to_string(all.varied.size() - 4) + " more";
-    return "How do topology and accuracy differ by " + options + "?";
+    return "How do topology and " + quality_name(all) + " differ by " + options + "?";
 }
 
 }  // namespace espalier

@@ -40,14 +40,25 @@ void for_each_column(Record& record, Visitor&& visit) {
     visit("grown", record.grown);
     visit("validation_loss", record.validation_loss);
     visit("validation_accuracy", record.validation_accuracy);
+    visit("train_r2", record.train_r2);
+    visit("test_r2", record.test_r2);
+    visit("test_rmse", record.test_rmse);
+    visit("validation_r2", record.validation_r2);
+    visit("validation_rmse", record.validation_rmse);
+}
+
+/// Columns that a regression does not have: it knows no right answers.
+bool is_of_classes(const std::string& name) {
+    return name.ends_with("_accuracy") || name.ends_with("confidence");
 }
 
 double real(double value) { return value; }
 double real(const std::optional<double>& value) { return value.value_or(0); }
 
-/// False for an optional figure that a record does not have.
+/// False for a figure that a record does not have.
 template <class Value>
-bool is_there(const Value& value) {
+bool is_there(const EpochRecord& record, const std::string& name, const Value& value) {
+    if (record.test_r2.has_value() && is_of_classes(name)) return false;
     if constexpr (std::is_same_v<Value, std::optional<double>>) return value.has_value();
     return true;
 }
@@ -61,8 +72,10 @@ std::string cell_text(const Value& value) {
     }
 }
 
-/// Columns that histories of earlier versions do not have.
-bool is_new_column(const std::string& name) { return name == "pruned" || name == "grown"; }
+/// Columns that histories of earlier versions, or of a regression, do not have.
+bool may_be_absent(const std::string& name, bool regression) {
+    return name == "pruned" || name == "grown" || (regression && is_of_classes(name));
+}
 
 /// The number of a JSON line's column.
 template <class Number>
@@ -102,7 +115,7 @@ std::uint32_t best_epoch(const std::vector<EpochRecord>& history) {
 std::string csv_header(const EpochRecord& like) {
     std::string line;
     for_each_column(like, [&](const char* name, const auto& value) {
-        if (is_there(value)) line += (line.empty() ? "" : ",") + std::string(name);
+        if (is_there(like, name, value)) line += (line.empty() ? "" : ",") + std::string(name);
     });
     return line + "\n";
 }
@@ -110,7 +123,7 @@ std::string csv_header(const EpochRecord& like) {
 std::string csv_line(const EpochRecord& record, const std::string& header) {
     std::map<std::string, std::string> cells;
     for_each_column(record, [&](const char* name, const auto& value) {
-        if (is_there(value)) cells[name] = cell_text(value);
+        if (is_there(record, name, value)) cells[name] = cell_text(value);
     });
     std::string line;
     std::istringstream names(header.substr(0, header.find('\n')));
@@ -131,7 +144,7 @@ std::string json_line(const EpochRecord& record) {
     nlohmann::ordered_json line;
     bool nonfinite = false;
     for_each_column(record, [&](const char* name, const auto& value) {
-        if (!is_there(value)) return;
+        if (!is_there(record, name, value)) return;
         if constexpr (std::is_integral_v<std::remove_cvref_t<decltype(value)>>) {
             line[name] = value;
         } else {
@@ -150,11 +163,12 @@ EpochRecord parse_json_line(const std::string& line, const std::string& source) 
     const auto object = nlohmann::json::parse(line, nullptr, false);
     if (!object.is_object()) throw UserError(ExitCode::checkpoint, source + ": expected a JSON object");
     EpochRecord record;
+    const bool regression = object.contains("test_r2");
     for_each_column(record, [&](const char* name, auto& value) {
         using Value = std::remove_reference_t<decltype(value)>;
         if constexpr (std::is_same_v<Value, std::optional<double>>) {
             if (object.contains(name)) value = number_in<double>(object, name, source);
-        } else if (!is_new_column(name) || object.contains(name)) {
+        } else if (!may_be_absent(name, regression) || object.contains(name)) {
             value = number_in<Value>(object, name, source);
         }
     });

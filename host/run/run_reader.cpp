@@ -82,7 +82,11 @@ Columns read_columns(const fs::path& path, const std::vector<std::string>& neede
 }
 
 Columns read_history(const fs::path& path) {
-    Columns history = read_columns(path, {"epoch", "train_loss", "train_accuracy", "test_loss", "test_accuracy"});
+    Columns history = read_columns(path, {"epoch", "train_loss", "test_loss"});
+    for (const char* name : {"train_accuracy", "test_accuracy"}) {  // a regression has R^2 instead
+        if (history.contains(name) || history.contains("test_r2")) continue;
+        refuse(path, std::string("has no column '") + name + "'; it was written by another version");
+    }
     if (history["epoch"].empty()) refuse(path, "holds no finished epoch yet");
     return history;
 }

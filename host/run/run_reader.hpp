@@ -60,6 +60,8 @@ struct RunFolder {
 
     [[nodiscard]] std::size_t epochs() const { return history.at("epoch").size(); }
     [[nodiscard]] double last(const std::string& column) const { return history.at(column).back(); }
+    /// Whether it learned real-valued targets: its history has R^2 where others have accuracies.
+    [[nodiscard]] bool is_regression() const { return history.contains("test_r2"); }
     /// Edges per input of layer 1, or null if that layer is dense.
     [[nodiscard]] const DegreeRecord* connections() const;
     /// The map of connections per pixel at a moment.

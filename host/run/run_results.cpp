@@ -26,8 +26,48 @@ std::string grouped(std::uint64_t value) {
 
 const EpochRecord& best(const std::vector<EpochRecord>& history) {
     return *std::max_element(history.begin(), history.end(), [](const EpochRecord& a, const EpochRecord& b) {
-        return a.test_accuracy < b.test_accuracy;
+        return a.test_r2.value_or(a.test_accuracy) < b.test_r2.value_or(b.test_accuracy);
     });
+}
+
+/// The figures of the network kept, in the rows' order.
+void add_figures(const RunResults& results, std::vector<std::pair<std::string, std::string>>& rows) {
+    const EpochRecord& last = results.kept();
+    const bool rbm = results.experiment.model == ModelKind::rbm;
+    const bool of_batches = results.experiment.train_loss_mean == TrainLossMean::batches;
+    const auto pair = [](double loss, double accuracy) {
+        return decimals(loss, 4) + " / " + decimals(100 * accuracy, 2) + " %";
+    };
+    const std::string figures = rbm ? " reconstruction_error / units right" : " loss / accuracy";
+    rows.emplace_back(!rbm && of_batches ? "train loss (mean of batches) / accuracy" : "train" + figures,
+                      pair(last.train_loss, last.train_accuracy));
+    if (last.validation_loss.has_value()) {
+        rows.emplace_back("validation" + figures, pair(*last.validation_loss, last.validation_accuracy.value_or(0)));
+    }
+    rows.emplace_back("test" + figures, pair(last.test_loss, last.test_accuracy));
+    rows.emplace_back(rbm ? "most test units right" : "best test accuracy",
+                      decimals(100 * best(results.history).test_accuracy, 2) + " % in epoch " +
+                          std::to_string(best(results.history).epoch));
+}
+
+/// The same of a regression.
+void add_regression_figures(const RunResults& results, std::vector<std::pair<std::string, std::string>>& rows) {
+    const EpochRecord& last = results.kept();
+    const auto figures = [](double loss, double r2) { return decimals(loss, 4) + " / " + decimals(r2, 4); };
+    const auto with_error = [&](double loss, double r2, double rmse) {
+        char text[32];
+        std::snprintf(text, sizeof text, " / %.6g", rmse);
+        return figures(loss, r2) + text;
+    };
+    rows.emplace_back("train loss / R2", figures(last.train_loss, last.train_r2.value_or(0)));
+    if (last.validation_loss.has_value()) {
+        rows.emplace_back("validation loss / R2 / RMSE",
+                          with_error(*last.validation_loss, last.validation_r2.value_or(0),
+                                     last.validation_rmse.value_or(0)));
+    }
+    rows.emplace_back("test loss / R2 / RMSE", with_error(last.test_loss, *last.test_r2, last.test_rmse.value_or(0)));
+    const EpochRecord& highest = best(results.history);
+    rows.emplace_back("best test R2", decimals(*highest.test_r2, 4) + " in epoch " + std::to_string(highest.epoch));
 }
 
 }  // namespace
@@ -54,22 +94,11 @@ std::string results_table(const RunResults& results) {
                                                                                     : ""));
     if (results.kept_epoch > 0) rows.emplace_back("network kept", "of epoch " + std::to_string(results.kept_epoch));
     if (!history.empty()) {
-        const EpochRecord& last = results.kept();
-        const bool rbm = results.experiment.model == ModelKind::rbm;
-        const bool of_batches = results.experiment.train_loss_mean == TrainLossMean::batches;
-        const auto pair = [](double loss, double accuracy) {
-            return decimals(loss, 4) + " / " + decimals(100 * accuracy, 2) + " %";
-        };
-        const std::string figures = rbm ? " reconstruction_error / units right" : " loss / accuracy";
-        rows.emplace_back(!rbm && of_batches ? "train loss (mean of batches) / accuracy" : "train" + figures,
-                          pair(last.train_loss, last.train_accuracy));
-        if (last.validation_loss.has_value()) {
-            rows.emplace_back("validation" + figures, pair(*last.validation_loss, last.validation_accuracy.value_or(0)));
+        if (results.kept().test_r2.has_value()) {
+            add_regression_figures(results, rows);
+        } else {
+            add_figures(results, rows);
         }
-        rows.emplace_back("test" + figures, pair(last.test_loss, last.test_accuracy));
-        rows.emplace_back(rbm ? "most test units right" : "best test accuracy",
-                          decimals(100 * best(history).test_accuracy, 2) + " % in epoch " +
-                              std::to_string(best(history).epoch));
         rows.emplace_back("seconds per epoch", decimals(seconds_per_epoch(history), 4) + " (median, training only)");
     }
     rows.emplace_back("run folder", results.run_dir.string());
@@ -89,13 +118,29 @@ std::string results_json(const RunResults& results) {
     object["recipe"] = results.experiment.recipe;
     object["dataset"] = results.experiment.dataset;
     object["seed"] = results.experiment.seed;
-    object["test_accuracy"] = last(&EpochRecord::test_accuracy);
+    const bool regression = is_regression(results.experiment.loss);
+    const auto of_classes = [&](double EpochRecord::*member) {
+        return regression ? nlohmann::ordered_json() : last(member);
+    };
+    object["test_accuracy"] = of_classes(&EpochRecord::test_accuracy);
     object["test_loss"] = last(&EpochRecord::test_loss);
-    object["train_accuracy"] = last(&EpochRecord::train_accuracy);
+    object["train_accuracy"] = of_classes(&EpochRecord::train_accuracy);
     object["train_loss"] = last(&EpochRecord::train_loss);
     object["train_loss_mean"] = results.experiment.train_loss_mean == TrainLossMean::batches ? "batches" : "samples";
     object["best_test_accuracy"] =
-        history.empty() ? nlohmann::ordered_json() : nlohmann::ordered_json(best(history).test_accuracy);
+        regression || history.empty() ? nlohmann::ordered_json() : nlohmann::ordered_json(best(history).test_accuracy);
+    if (regression && !history.empty()) {
+        const EpochRecord& kept = results.kept();
+        const auto figure = [&](const char* name, const std::optional<double>& value) {
+            if (value.has_value()) object[name] = *value;
+        };
+        figure("test_r2", kept.test_r2);
+        figure("test_rmse", kept.test_rmse);
+        figure("train_r2", kept.train_r2);
+        figure("best_test_r2", best(history).test_r2);
+        figure("validation_r2", kept.validation_r2);
+        figure("validation_rmse", kept.validation_rmse);
+    }
     if (results.experiment.model == ModelKind::rbm) {  // the same figures by their names
         object["reconstruction_error"] = last(&EpochRecord::test_loss);
         object["units_reconstructed"] = last(&EpochRecord::test_accuracy);
@@ -104,7 +149,7 @@ std::string results_json(const RunResults& results) {
     }
     if (!history.empty() && results.kept().validation_loss.has_value()) {
         object["validation_loss"] = *results.kept().validation_loss;
-        object["validation_accuracy"] = results.kept().validation_accuracy.value_or(0);
+        if (!regression) object["validation_accuracy"] = results.kept().validation_accuracy.value_or(0);
     }
     object["epochs"] = history.size();
     if (results.experiment.patience > 0) {
@@ -119,6 +164,9 @@ std::string results_json(const RunResults& results) {
     object["stopped"] = results.stopped;
     if (!results.class_figures.empty()) {
         object["class_figures"] = nlohmann::ordered_json::parse(results.class_figures);
+    }
+    if (!results.target_figures.empty()) {
+        object["target_figures"] = nlohmann::ordered_json::parse(results.target_figures);
     }
     return json_text(object);
 }

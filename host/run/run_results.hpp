@@ -20,6 +20,7 @@ struct RunResults {
     std::vector<EpochRecord> history;
     bool stopped = false;
     std::string class_figures;  // class_figures_json() of the test samples, by the network at the end; empty: not made
+    std::string target_figures;  // target_figures_json() of a regression, likewise
     bool stopped_early = false;  // out of patience
     std::uint32_t kept_epoch = 0;  // whose network is kept, if not the last one's
     /// The record whose figures are those of the network kept. There must be one.

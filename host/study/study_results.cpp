@@ -27,9 +27,10 @@ Figures run_figures(const fs::path& folder) {
     Figures figures;
     for (const auto& [column, values] : run.history) figures[column] = values.back();
     const auto& losses = run.history.at("test_loss");
-    const auto& accuracies = run.history.at("test_accuracy");
     const auto lowest = std::min_element(losses.begin(), losses.end());
-    figures["best_test_accuracy"] = *std::max_element(accuracies.begin(), accuracies.end());
+    const std::string quality = run.is_regression() ? "test_r2" : "test_accuracy";
+    const auto& values = run.history.at(quality);
+    figures["best_" + quality] = *std::max_element(values.begin(), values.end());
     figures["lowest_test_loss"] = *lowest;
     figures["lowest_test_loss_epoch"] = run.history.at("epoch")[static_cast<std::size_t>(lowest - losses.begin())];
     figures["loss_gap"] = figures["test_loss"] - figures["train_loss"];

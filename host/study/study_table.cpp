@@ -30,6 +30,26 @@ constexpr Column figure_columns[] = {
     {"test_loss", "test loss", 4, 1, false},   {"test_accuracy", "acc. %", 2, 100, false},
     {"loss_gap", "loss gap", 4, 1, true},      {"contrast", "contrast", 3, 1, true}};
 
+/// Of regressions, which have no accuracies.
+constexpr Column regression_columns[] = {{"train_r2", "train R²", 4, 1, false},
+                                         {"test_r2", "test R²", 4, 1, false},
+                                         {"test_rmse", "test RMSE", 4, 1, false}};
+
+/// The columns that the study's runs fill: accuracies, R², or both.
+std::vector<Column> main_columns(const StudyResults& results) {
+    const auto has = [&](const char* figure) {
+        return std::any_of(results.rows.begin(), results.rows.end(),
+                           [&](const RowResult& row) { return !row.values(figure).empty(); });
+    };
+    const bool targets = has("test_r2");
+    std::vector<Column> columns;
+    for (const Column& column : figure_columns) {
+        if (!targets || has("test_accuracy") || !std::string(column.figure).ends_with("accuracy")) columns.push_back(column);
+    }
+    if (targets) columns.insert(columns.end(), std::begin(regression_columns), std::end(regression_columns));
+    return columns;
+}
+
 constexpr Column confidence_columns[] = {{"lowest_test_loss", "lowest test loss", 4, 1, false},
                                          {"lowest_test_loss_epoch", "in epoch", 0, 1, false},
                                          {"test_loss", "test loss", 4, 1, false},
@@ -91,13 +111,13 @@ std::string numeric_axis(const std::vector<RowResult>& rows) {
     return numbers ? axis : std::string{};
 }
 
-std::vector<std::string> published_row(const RowResult& row) {
+std::vector<std::string> published_row(const RowResult& row, const std::vector<Column>& columns) {
     std::vector<std::string> cells{"published (" + row.published_recipe + ")", ""};
     Figures figures = row.published;
     if (figures.contains("test_loss") && figures.contains("train_loss")) {
         figures["loss_gap"] = figures["test_loss"] - figures["train_loss"];
     }
-    for (const Column& column : figure_columns) {
+    for (const Column& column : columns) {
         const auto found = figures.find(column.figure);
         cells.push_back(found == figures.end() ? "" : figure_text(found->second, column));
     }
@@ -127,20 +147,21 @@ std::string figure_cell(const std::string& figure, double value) {
 
 Table study_table(const StudyResults& results) {
     Table table{"study", results.summary};
+    const std::vector<Column> columns = main_columns(results);
     table.header = {"row", "runs"};
     table.html_header = {results.study, "runs"};
-    for (const Column& column : figure_columns) {
+    for (const Column& column : columns) {
         table.header.insert(table.header.end(), {column.figure, std::string(column.figure) + "_half_width"});
         table.html_header.emplace_back(column.title);
     }
     for (const char* more : {"learning", "published_recipe"}) table.header.emplace_back(more);
-    for (const Column& column : figure_columns) table.header.push_back(std::string("published_") + column.figure);
+    for (const Column& column : columns) table.header.push_back(std::string("published_") + column.figure);
     table.html_header.emplace_back("learning");
     for (const RowResult& row : results.rows) {
         const std::size_t runs = row.values("test_loss").size();
         std::vector<std::string> full{row.name, std::to_string(runs)};
         std::vector<std::string> shown = full;
-        for (const Column& column : figure_columns) {
+        for (const Column& column : columns) {
             const std::vector<double> values = row.values(column.figure);
             const MeanInterval interval = values.empty() ? MeanInterval{} : mean_interval(values);
             full.push_back(values.empty() ? "" : real_text(interval.mean));
@@ -150,14 +171,14 @@ Table study_table(const StudyResults& results) {
         const std::vector<double> contrasts = row.values("contrast");
         full.emplace_back(contrasts.empty() ? "" : name(verdict(mean_interval(contrasts))));
         full.push_back(row.published_recipe);
-        for (const Column& column : figure_columns) {
+        for (const Column& column : columns) {
             const auto found = row.published.find(column.figure);
             full.push_back(found == row.published.end() ? "" : real_text(found->second));
         }
         shown.push_back(learning_text(row));
         table.rows.push_back(full);
         table.html_rows.push_back(shown);
-        if (!row.published_recipe.empty()) table.html_rows.push_back(published_row(row));
+        if (!row.published_recipe.empty()) table.html_rows.push_back(published_row(row, columns));
     }
     return table;
 }
@@ -170,11 +191,12 @@ Table changes_table(const StudyResults& results) {
     Table table{"changes", results.summary};
     expects(!results.rows.empty(), "a row to compare with");
     const RowResult& first = results.rows.front();
+    const std::vector<Column> columns = main_columns(results);
     table.html_header = {"minus " + first.name};
-    for (const Column& column : figure_columns) table.html_header.emplace_back(column.title);
+    for (const Column& column : columns) table.html_header.emplace_back(column.title);
     for (std::size_t r = 1; r < results.rows.size(); ++r) {
         std::vector<std::string> shown{results.rows[r].name};
-        for (const Column& column : figure_columns) {
+        for (const Column& column : columns) {
             const auto values = results.rows[r].values(column.figure), others = first.values(column.figure);
             if (values.empty() || others.empty()) {
                 shown.emplace_back("–");

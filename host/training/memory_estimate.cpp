@@ -29,7 +29,8 @@ std::uint64_t resident_now() {
 }
 
 std::uint64_t bytes_of(const Split& split) {
-    return split.bytes.size() + sizeof(float) * split.floats.size() + sizeof(std::int32_t) * split.labels.size();
+    return split.bytes.size() + sizeof(float) * split.floats.size() + sizeof(std::int32_t) * split.labels.size() +
+           sizeof(double) * split.targets.size();
 }
 
 std::uint64_t activation_bytes(const Experiment& experiment, const Backend& backend) {

@@ -11,6 +11,24 @@ namespace {
 
 constexpr std::chrono::duration<double> between_checkpoints{60};
 
+std::string regression_line(const EpochRecord& record) {
+    char line[200];
+    std::snprintf(line, sizeof line, "train %.4f R2 %.4f   test %.4f R2 %.4f RMSE %.5g   %.3f s   %llu replaced",
+                  record.train_loss, record.train_r2.value_or(0), record.test_loss, *record.test_r2,
+                  record.test_rmse.value_or(0), record.train_seconds + record.test_seconds + record.evolution_seconds,
+                  static_cast<unsigned long long>(record.grown));
+    return line;
+}
+
+/// In full, and as short as it goes.
+std::vector<std::string> regression_figures(const EpochRecord& record) {
+    char figures[64];
+    std::snprintf(figures, sizeof figures, "test %.4f  R2 %.4f", record.test_loss, *record.test_r2);
+    char least[48];
+    std::snprintf(least, sizeof least, "R2 %.4f", *record.test_r2);
+    return {figures, least};
+}
+
 }  // namespace
 
 void HistoryObserver::on_degrees(std::uint32_t epoch, std::size_t layer, const Degrees& before, const Degrees& after) {
@@ -55,6 +73,10 @@ void ProgressObserver::on_progress(std::uint32_t epoch, double part) { progress_
 
 void ProgressObserver::on_epoch_end(EpochEnd& end) {
     const EpochRecord& record = end.trainer().history().back();
+    if (record.test_r2.has_value()) {
+        progress_.epoch_done(record.epoch, regression_line(record), regression_figures(record));
+        return;
+    }
     const bool rbm = model_ == ModelKind::rbm;
     char line[200];
     std::snprintf(line, sizeof line, "%strain %.4f %6.2f %%   test %.4f %6.2f %%   %.3f s   %llu replaced",

@@ -22,7 +22,11 @@ std::vector<RecordedLayer> recorded_layers(const Network& network) {
 /// An epoch's record as this run will have them.
 EpochRecord like_record(const DataSet& data) {
     EpochRecord record;
-    if (data.validation.count() > 0) record.validation_loss = record.validation_accuracy = 0;
+    const bool validated = data.validation.count() > 0;
+    if (validated) record.validation_loss = record.validation_accuracy = 0;
+    if (data.targets() == 0) return record;
+    record.train_r2 = record.test_r2 = record.test_rmse = 0;
+    if (validated) record.validation_r2 = record.validation_rmse = 0;
     return record;
 }
 

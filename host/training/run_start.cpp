@@ -123,6 +123,20 @@ void check_against_data(const Experiment& experiment, const DataSet& data) {
                " has " + std::to_string(data.features()) + " features (" + std::to_string(data.height) + " x " +
                std::to_string(data.width) + " x " + std::to_string(data.channels) + ")");
     }
+    const bool regression = is_regression(experiment.loss);
+    if (regression && data.targets() == 0) {
+        refuse("loss: squared-error is for real-valued targets; say which columns of " + data.name +
+               " they are with --targets");
+    }
+    if (!regression && data.targets() > 0) {
+        refuse("loss: " + rule_text(experiment.loss) + " is for classes; the real-valued targets of " + data.name +
+               " have squared-error");
+    }
+    if (regression && experiment.layers.back() != data.targets()) {
+        refuse("layers: " + data.name + " has " + std::to_string(data.targets()) +
+               (data.targets() == 1 ? " target" : " targets") + ", the network " +
+               std::to_string(experiment.layers.back()) + " outputs; expected " + std::to_string(data.targets()));
+    }
     if (experiment.model == ModelKind::mlp && experiment.layers.back() < data.classes) {
         refuse("layers: " + data.name + " has " + std::to_string(data.classes) + " classes, the network only " +
                std::to_string(experiment.layers.back()) + " outputs");

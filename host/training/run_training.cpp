@@ -46,15 +46,19 @@ void draw_rbm(const Experiment& experiment, const Network& network, const fs::pa
         network, data, experiment.seed, experiment.threads);
 }
 
-/// What the saved network answers to the test samples, by class; empty if there is no memory for a second copy of it.
-std::string figures_by_class(const Experiment& experiment, Backend& backend, const Network& network,
+/// What the saved network answers to the test samples, by class or by target; empty if there is no memory for a second copy of it.
+std::string detailed_figures(const Experiment& experiment, Backend& backend, const Network& network,
                              const DataSet& data, Progress& progress) {
     try {
         const Predictions predictions = predict(backend, experiment, network, data, data.test);
+        if (data.targets() > 0) {
+            return target_figures_json(target_figures(predictions.values, data.test.targets, data.target_names));
+        }
         return class_figures_json(class_figures(predictions, data.test.labels, data.class_names));
     } catch (const UserError& error) {
         if (error.code() != ExitCode::device) throw;
-        progress.say(std::string("warning: no figures by class: ") + error.what());
+        progress.say(std::string("warning: no figures by ") + (data.targets() > 0 ? "target: " : "class: ") +
+                     error.what());
         return "";
     }
 }
@@ -207,7 +211,8 @@ void close_run(const RunPlace& place, const RunStart& start, RunRecords& records
     const std::size_t epochs = run.results.history.empty() ? 0 : run.results.kept().epoch;
     save_network(folder / run_layout::network, *run.network, network_metadata(experiment, data, epochs));
     if (!run.results.stopped && experiment.model == ModelKind::mlp) {
-        run.results.class_figures = figures_by_class(experiment, *start.backend, *run.network, data, records.progress);
+        auto& figures = data.targets() > 0 ? run.results.target_figures : run.results.class_figures;
+        figures = detailed_figures(experiment, *start.backend, *run.network, data, records.progress);
     }
     if (!run.results.history.empty()) write_pages(place, data, records, run);
     if (run.results.stopped_early) {

@@ -21,6 +21,14 @@ DataMeaning unknown_meaning(const Network& network) {
     return meaning;
 }
 
+/// As --targets would say it, of a network that was not trained on a file.
+std::string targets_by_name(const DataMeaning& meaning, const std::string& data) {
+    if (!data.starts_with("csv:")) return "all";
+    std::string names;
+    for (const std::string& name : meaning.target_names) names += (names.empty() ? "" : ",") + name;
+    return names;
+}
+
 }  // namespace
 
 NetworkMetadata network_metadata(const Experiment& experiment, const DataMeaning& data, std::size_t epochs) {
@@ -84,6 +92,10 @@ DataSet load_data_for(const SavedNetwork& saved, bool needs_labels) {
     DataRequest request = request_of(saved.experiment);
     request.network = &saved.meaning;
     request.needs_labels = needs_labels;
+    if (!request.targets.empty() && saved.meaning.targets() == 0) {
+        throw UserError(ExitCode::usage, "targets: " + saved.file + " was trained on classes, not on real-valued targets");
+    }
+    if (request.targets.empty() && saved.meaning.targets() > 0) request.targets = targets_by_name(saved.meaning, request.name);
     DataSet data = load_dataset(request);
     check_against_data(saved.experiment, data);
     if (!saved.knows_its_data()) {
@@ -100,7 +112,7 @@ DataSet load_data_for(const SavedNetwork& saved, bool needs_labels) {
 
 Predictions predict(Backend& backend, const SavedNetwork& saved, const Split& samples) {
     if (saved.experiment.model != ModelKind::mlp) {
-        throw UserError(ExitCode::usage, saved.file + " is a restricted Boltzmann machine; only classifiers predict");
+        throw UserError(ExitCode::usage, saved.file + " is a restricted Boltzmann machine; only perceptrons predict");
     }
     const std::size_t values = samples.bytes.size() + samples.floats.size();
     if (values != std::size_t{samples.count()} * saved.meaning.features()) {

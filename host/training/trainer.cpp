@@ -50,8 +50,24 @@ Trainer::Trainer(Experiment experiment, Backend& backend, const DataSet& data, c
     }
     if (data.test.count() > 0) test_.emplace(backend, data, data.test);
     if (data.validation.count() > 0) validation_.emplace(backend, data, data.validation);
+    expects(is_regression(experiment_.loss) == (data.targets() > 0), "targets for a regression, and for nothing else");
+    if (data.targets() > 0) take_targets(data);
     if (!experiment_.layer_decay.empty()) model_->set_scalars_stride(steps_per_epoch_);
     for (const Layer& layer : network.layers) edges_.push_back(static_cast<EdgeIndex>(layer.weights.size()));
+}
+
+void Trainer::take_targets(const DataSet& data) {
+    test_targets_ = data.test.targets;
+    validation_targets_ = data.validation.targets;
+    model_->keep_outputs(std::max(data.test.count(), data.validation.count()));
+    const std::size_t count = data.targets();
+    const std::vector<double>& targets = data.train.targets;
+    std::vector<double> mean(count, 0.0);
+    for (std::size_t i = 0; i < targets.size(); ++i) mean[i % count] += targets[i] / data.train.count();
+    for (std::size_t i = 0; i < targets.size(); ++i) {
+        const double distance = (targets[i] - mean[i % count]) / data.target_deviation[i % count];
+        target_variance_ += distance * distance / static_cast<double>(targets.size());
+    }
 }
 
 void Trainer::continue_from(TrainingProgress progress, std::vector<EpochRecord> history) {
@@ -147,8 +163,10 @@ void Trainer::summarise_training() {
     record.train_loss = experiment_.train_loss_mean == TrainLossMean::batches
                             ? metrics.batch_loss_sum / static_cast<double>(metrics.batches)
                             : metrics.sample_loss_sum / static_cast<double>(metrics.samples);
-    record.train_accuracy =
-        static_cast<double>(metrics.correct) / (static_cast<double>(metrics.samples) * model_->answers_per_sample());
+    const auto samples = static_cast<double>(metrics.samples);
+    record.train_accuracy = static_cast<double>(metrics.correct) / (samples * model_->answers_per_sample());
+    if (data_meaning_.targets() == 0) return;
+    record.train_r2 = target_variance_ > 0 ? 1 - metrics.sample_loss_sum / samples / target_variance_ : 0;
 }
 
 void Trainer::upload_scalars(std::uint32_t epoch) {
@@ -227,6 +245,11 @@ void Trainer::evaluate(EpochRecord& record) {
         const auto samples = static_cast<double>(metrics.samples);
         record.validation_loss = metrics.sample_loss_sum / samples;
         record.validation_accuracy = static_cast<double>(metrics.correct) / (samples * answers_per_sample);
+        if (data_meaning_.targets() > 0) {
+            const TargetFigures figures = figures_of(validation_targets_);
+            record.validation_r2 = figures.mean_r2();
+            record.validation_rmse = figures.mean_rmse();
+        }
         if (!std::isfinite(*record.validation_loss)) refuse_nonfinite("validation pass", *record.validation_loss);
     }
     if (!test_.has_value()) {
@@ -244,12 +267,23 @@ void Trainer::evaluate(EpochRecord& record) {
     record.test_accuracy = static_cast<double>(metrics.correct) / answers;
     record.test_confidence = metrics.confidence_sum / answers;
     record.test_wrong_confidence = wrong > 0 ? metrics.wrong_confidence_sum / wrong : 0;
+    if (data_meaning_.targets() > 0) {
+        const TargetFigures figures = figures_of(test_targets_);
+        record.test_r2 = figures.mean_r2();
+        record.test_rmse = figures.mean_rmse();
+    }
     if (!std::isfinite(record.test_loss)) refuse_nonfinite("test pass", record.test_loss);
 }
 
 Metrics Trainer::test(const UploadedSplit& split) {
     backend_.run([&] { model_->evaluate(split.samples()); });
     return backend_.metrics();
+}
+
+TargetFigures Trainer::figures_of(const std::vector<double>& targets) const {
+    const auto samples = static_cast<std::uint32_t>(targets.size() / data_meaning_.targets());
+    return target_figures(in_target_units(model_->kept_outputs(samples), data_meaning_), targets,
+                          data_meaning_.target_names);
 }
 
 bool Trainer::out_of_patience() const {

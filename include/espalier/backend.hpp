@@ -46,7 +46,8 @@ struct DeviceLayer {
 struct Samples {
     const std::uint8_t* bytes = nullptr;  // exactly one of bytes and floats
     const float* floats = nullptr;
-    const std::int32_t* labels = nullptr;  // [count]
+    const std::int32_t* labels = nullptr;  // [count]: classes, or rows of the targets
+    const float* targets = nullptr;        // [count][outputs], of a regression
     std::uint32_t count = 0;
     Index features = 0;
     Index channels = 1;
@@ -201,9 +202,10 @@ public:
     void dropout(Activations values, float rate, std::uint64_t seed, std::uint32_t layer, const StepScalars* step);
     /// Adds the batch to the metrics; writes the gradient by z of the batch's mean loss into dz unless dz is empty.
     /// With `class_weights` (backend memory, one for each output) a sample's loss and gradient are multiplied by that
-    /// of its label.
+    /// of its label. A regression's loss compares with `targets` (backend memory, [rows][outputs]), in which the labels
+    /// are rows; others take none.
     void loss(const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz,
-              const float* class_weights = nullptr);
+              const float* class_weights = nullptr, const float* targets = nullptr);
     /// Given dy, the gradient by this layer's output: turns it in place into the gradient by the preactivation, writes
     /// the gradient by the input into dx unless dx is empty, and updates weights, bias and activation parameters.
     /// dx uses the weights from before the update, and wants a layer loaded with needs_input_gradient.
@@ -251,7 +253,7 @@ protected:
     virtual void do_dropout(Activations values, float rate, std::uint64_t seed, std::uint32_t layer,
                             const StepScalars* step) = 0;
     virtual void do_loss(const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz,
-                         const float* class_weights) = 0;
+                         const float* class_weights, const float* targets) = 0;
     virtual void do_backward(DeviceLayer& layer, ConstActivations x, ConstActivations saved, Activations dy,
                              Activations dx, const StepScalars* step) = 0;
     virtual void do_transposed(const DeviceLayer& layer, const DeviceLayer& offsets, ConstActivations y,

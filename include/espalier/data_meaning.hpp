@@ -1,5 +1,5 @@
 // What the numbers mean that a network takes and gives: the shape of a sample, how its values are normalised, and the
-// names of its classes. Stored with every network and every export, so that whoever runs it gets the same figures.
+// names of its classes or of its real-valued targets with their units. Stored with every network and every export, so that whoever runs it gets the same figures.
 #pragma once
 
 #include <string>
@@ -19,8 +19,12 @@ struct DataMeaning {
     std::vector<double> deviation;          // likewise
     std::vector<std::string> class_names;   // [classes]; empty: not known
     std::vector<std::string> column_names;  // [features]; empty: not known
+    std::vector<std::string> target_names;  // of a regression, which has no classes; empty: a classification
+    std::vector<double> target_mean;        // [targets]; an output z stands for z * deviation + mean
+    std::vector<double> target_deviation;   // likewise
 
     [[nodiscard]] Index features() const { return height * width * channels; }
+    [[nodiscard]] Index targets() const { return static_cast<Index>(target_names.size()); }
 };
 
 /// The option "standardize" of experiments that older programs wrote down without it: images were made alike by channel,
@@ -33,7 +37,7 @@ inline const char* standardize_before_the_option(const std::string& dataset) {
 inline constexpr const char* meaning_key = "data";
 
 /// One line of JSON: {"name", "digest", "height", "width", "channels", "scale", "mean", "deviation", "classes",
-/// "columns"}; numbers read back exactly.
+/// "columns"}, of a regression also {"targets", "target_mean", "target_deviation"}; numbers read back exactly.
 std::string meaning_json(const DataMeaning& meaning);
 
 /// Reads it. Throws UserError (checkpoint) naming `source` and what is wrong.

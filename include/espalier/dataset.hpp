@@ -14,11 +14,12 @@
 
 namespace espalier {
 
-/// Labelled samples, row-major [sample][feature]; exactly one of bytes and floats is filled.
+/// Samples with their labels or targets, row-major [sample][feature]; exactly one of bytes and floats is filled.
 struct Split {
     std::vector<std::uint8_t> bytes;
     std::vector<float> floats;
-    std::vector<std::int32_t> labels;
+    std::vector<std::int32_t> labels;  // [sample]; all 0 where there are targets
+    std::vector<double> targets;       // [sample][target], in their own units; empty for classes
     [[nodiscard]] std::uint32_t count() const { return static_cast<std::uint32_t>(labels.size()); }
 };
 
@@ -26,7 +27,7 @@ struct DataSet : DataMeaning {
     std::string source;                // the folder or file it was read from, for the log
     std::vector<std::string> remarks;  // what a reader of the log should know, sentences; "warning: ..." some
     bool table = false;                // columns of measurements, not pixels
-    bool labelled = true;              // false: the labels, all 0, mean nothing
+    bool labelled = true;              // false: there are neither labels nor targets; the labels, all 0, mean nothing
     Split train, test;
     Split validation;  // may be empty
 };
@@ -48,6 +49,7 @@ struct DataRequest {
     /// says them, and a data set of one file is all test samples.
     const DataMeaning* network = nullptr;
     bool needs_labels = true;  // false: one file may hold features only
+    std::string targets;       // which columns are real-valued targets (docs/data-forms.md); empty: labels are classes
 };
 
 /// What an experiment asks for.
@@ -81,11 +83,23 @@ DataSet make_dataset(std::span<const std::uint8_t> samples, std::span<const std:
                      std::span<const std::uint8_t> test_samples = {}, std::span<const std::int64_t> test_labels = {},
                      Standardize standardize = Standardize::automatic);
 
+/// A data set of a regression from memory: as above, with `targets` [samples][target_names.size()], real numbers in their
+/// own units, instead of labels. They get mean 0 and deviation 1 while training; predictions are in their units again.
+/// Throws UserError (data) saying which sample is wrong.
+DataSet make_dataset(std::span<const float> samples, std::span<const double> targets, SampleShape shape,
+                     std::span<const float> test_samples = {}, std::span<const double> test_targets = {},
+                     Standardize standardize = Standardize::automatic,
+                     const std::vector<std::string>& target_names = {"target"});
+DataSet make_dataset(std::span<const std::uint8_t> samples, std::span<const double> targets, SampleShape shape,
+                     std::span<const std::uint8_t> test_samples = {}, std::span<const double> test_targets = {},
+                     Standardize standardize = Standardize::automatic,
+                     const std::vector<std::string>& target_names = {"target"});
+
 /// True if all files of a known data set are found on the search path (contents not verified).
 bool is_present(const std::string& name, const std::string& data_dir);
 
-/// Measures the mean and deviation a network will subtract and divide by, on the training split, by `how`; what is set
-/// already stays. A constant channel or column keeps deviation 1.
+/// Measures the mean and deviation a network will subtract and divide by, on the training split, by `how`, and those of
+/// the targets; what is set already stays. A constant channel, column or target keeps deviation 1.
 void measure(DataSet& data, Standardize how);
 
 /// Moves a share of the samples, of every class alike and chosen by a fixed permutation, out of `from`; those left and
@@ -100,9 +114,12 @@ public:
     [[nodiscard]] const Samples& samples() const { return samples_; }
 
 private:
+    void upload_labels(Backend& backend, const DataMeaning& data, const Split& split);
+
     Buffer<std::uint8_t> bytes_;
     Buffer<float> floats_;
     Buffer<std::int32_t> labels_;
+    Buffer<float> targets_;  // normalised
     Samples samples_;
 };
 

@@ -101,6 +101,7 @@ struct Experiment {
     std::uint32_t train_samples = 0;  // 0: all
     std::uint32_t test_samples = 0;
     double split = 0;  // share of a data set without test samples that becomes them
+    std::string targets;  // which columns are real-valued targets, for SquaredError; empty: labels are classes
     Standardize standardize = Standardize::automatic;
     std::string init_from;        // a network file to start from, "recipe:NAME": the network that recipe ends with, or
                                   // init_from_data

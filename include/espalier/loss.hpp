@@ -1,6 +1,7 @@
-// Losses over one sample's outputs z (preactivations of the last layer) with its label. Each gives the sample's loss,
-// its prediction and the gradient by z; the backends' loss kernels divide by the batch. score() takes several samples
-// whose values lie side by side, so that a compiler can work on them in one vector; each is scored as if alone.
+// Losses over one sample's outputs z (preactivations of the last layer) with its label or its real-valued targets. Each
+// gives the sample's loss, its prediction and the gradient by z; the backends' loss kernels divide by the batch. score()
+// takes several samples whose values lie side by side, so that a compiler can work on them in one vector; each is scored
+// as if alone.
 #pragma once
 
 #include <cmath>
@@ -26,9 +27,11 @@ struct SoftmaxNll {
     static constexpr auto fields() { return std::tuple{}; }
 
     /// z and gradient hold `classes` rows of `Lanes` values, `stride` floats apart; gradient may be null (evaluation).
+    /// `targets` is for losses of real values: [rows][outputs], `label` being a sample's row.
     template <int Lanes>
     ESPALIER_HOST_DEVICE void score(const float* z, float* gradient, Index classes, std::size_t stride,
-                                    const Index (&label)[Lanes], float scale, SampleScore (&scores)[Lanes]) const {
+                                    const Index (&label)[Lanes], const float* /*targets*/, float scale,
+                                    SampleScore (&scores)[Lanes]) const {
         Index best[Lanes] = {};
         float highest[Lanes];
         float sum[Lanes] = {};
@@ -64,7 +67,8 @@ struct SigmoidSquaredError {
 
     template <int Lanes>
     ESPALIER_HOST_DEVICE void score(const float* z, float* gradient, Index classes, std::size_t stride,
-                                    const Index (&label)[Lanes], float scale, SampleScore (&scores)[Lanes]) const {
+                                    const Index (&label)[Lanes], const float* /*targets*/, float scale,
+                                    SampleScore (&scores)[Lanes]) const {
         Index best[Lanes] = {};
         float highest[Lanes];
         float error[Lanes] = {};
@@ -87,15 +91,43 @@ struct SigmoidSquaredError {
     }
 };
 
-using Loss = std::variant<SoftmaxNll, SigmoidSquaredError>;
+/// Regression: linear outputs with squared error against real-valued targets. The loss is the mean over the outputs of
+/// (z - t)^2 as PyTorch's MSELoss, the gradient its own, 2 (z - t) / outputs. It knows no right answers.
+struct SquaredError {
+    static constexpr std::string_view name = "squared-error";
+    static constexpr auto fields() { return std::tuple{}; }
+
+    template <int Lanes>
+    ESPALIER_HOST_DEVICE void score(const float* z, float* gradient, Index outputs, std::size_t stride,
+                                    const Index (&row)[Lanes], const float* targets, float scale,
+                                    SampleScore (&scores)[Lanes]) const {
+        const auto count = static_cast<float>(outputs);
+        const float slope = 2.0F * scale / count;
+        float error[Lanes] = {};
+        for (Index o = 0; o < outputs; ++o) {
+            for (std::size_t i = 0; i < Lanes; ++i) {
+                const float difference = z[o * stride + i] - targets[static_cast<std::size_t>(row[i]) * outputs + o];
+                error[i] += difference * difference;
+                if (gradient != nullptr) gradient[o * stride + i] = difference * slope;
+            }
+        }
+        for (std::size_t i = 0; i < Lanes; ++i) scores[i] = {error[i] / count, 0.0F, false};
+    }
+};
+
+using Loss = std::variant<SoftmaxNll, SigmoidSquaredError, SquaredError>;
+
+/// Whether a loss compares with real-valued targets instead of classes.
+inline bool is_regression(const Loss& loss) { return std::holds_alternative<SquaredError>(loss); }
 
 /// One sample, scored by any of them.
 template <class Rule>
 ESPALIER_HOST_DEVICE SampleScore score_one(const Rule& rule, const float* z, float* gradient, Index classes,
-                                           std::size_t stride, Index label, float scale) {
+                                           std::size_t stride, Index label, float scale,
+                                           const float* targets = nullptr) {
     const Index labels[1] = {label};
     SampleScore scores[1];
-    rule.score(z, gradient, classes, stride, labels, scale, scores);
+    rule.score(z, gradient, classes, stride, labels, targets, scale, scores);
     return scores[0];
 }
 

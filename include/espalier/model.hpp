@@ -29,6 +29,10 @@ public:
     void set_class_weights(const std::vector<float>& weights);
     /// Enqueues the scores of all samples.
     virtual void evaluate(const Samples& samples) = 0;
+    /// From now on evaluate() keeps the outputs of up to so many samples. Of perceptrons only.
+    virtual void keep_outputs(std::uint32_t samples);
+    /// The outputs of the last evaluate(), of `samples` samples: [samples][outputs]; waits.
+    [[nodiscard]] virtual std::vector<float> kept_outputs(std::uint32_t samples) const;
     /// How many right or wrong answers the metrics count per sample: one class, or each of an RBM's visible units.
     [[nodiscard]] virtual Index answers_per_sample() const = 0;
     /// The network at rest; waits.

@@ -13,6 +13,7 @@
 #include "espalier/dataset.hpp"
 #include "espalier/model.hpp"
 #include "espalier/epoch_record.hpp"
+#include "espalier/predictions.hpp"
 #include "espalier/training_progress.hpp"
 
 namespace espalier {
@@ -85,6 +86,7 @@ public:
     [[nodiscard]] const std::vector<EpochRecord>& history() const { return history_; }
 
 private:
+    void take_targets(const DataSet& data);
     void begin_epoch();
     void train_slice();
     std::uint32_t enqueue_slice();
@@ -93,6 +95,8 @@ private:
     void upload_scalars(std::uint32_t epoch);
     void evaluate(EpochRecord& record);
     Metrics test(const UploadedSplit& split);
+    /// How the outputs of the last test() compare with the targets.
+    [[nodiscard]] TargetFigures figures_of(const std::vector<double>& targets) const;
     /// Adds a slice's metrics, in which step `first` was the first, to the epoch's.
     void add_metrics(const Metrics& slice, std::uint32_t first, std::uint32_t steps);
     [[noreturn]] void refuse_nonfinite(const std::string& when, double loss);
@@ -115,6 +119,8 @@ private:
     std::vector<TrainObserver*> observers_;
     UploadedSplit train_;
     std::optional<UploadedSplit> test_, validation_;
+    std::vector<double> test_targets_, validation_targets_;  // of a regression
+    double target_variance_ = 0;                             // of the training targets as they are trained on
     std::unique_ptr<Model> model_;
     WeightLaw new_weights_;
     DecayForm decay_form_;

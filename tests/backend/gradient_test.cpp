@@ -125,6 +125,14 @@ TEST(Gradient, HandComputedLosses) {
     EXPECT_NEAR(mse.gradient(1, 0), 0.5 * 0.5 * 0.5, 1e-15);
     EXPECT_NEAR(mse.confidences[0], 0.75, 1e-15);
     EXPECT_TRUE(mse.correct[0]);
+    // linear outputs (ln 3, 0), targets (ln 3 - 2, 1): errors 4 and 1
+    Matrix targets(1, 2);
+    targets(0, 0) = std::log(3.0) - 2;
+    targets(0, 1) = 1;
+    const auto squared = oracle::score(SquaredError{}, z, {0}, targets);
+    EXPECT_NEAR(squared.losses[0], 2.5, 1e-15);
+    EXPECT_NEAR(squared.gradient(0, 0), 2, 1e-15);
+    EXPECT_NEAR(squared.gradient(1, 0), -1, 1e-15);
 }
 
 }  // namespace

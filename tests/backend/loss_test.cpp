@@ -38,6 +38,7 @@ TEST_P(LossVerb, GradientsAndMetricsAgreeWithTheOracle) {
             SCOPED_TRACE(rule_text(loss) + ", classes " + std::to_string(classes));
             TestRandom random(classes);
             static_cast<void>(backend().metrics());
+            const auto targets = device_targets(backend(), loss, one_hot(classes));
             Metrics want;
             for (const std::size_t batch : {1U, 2U, 40U, 63U, 64U, 65U, 96U, 128U, 200U}) {
                 const auto z = random_matrix(classes, batch, batch == 40 ? 40 : 4, random);
@@ -45,14 +46,15 @@ TEST_P(LossVerb, GradientsAndMetricsAgreeWithTheOracle) {
                 const DeviceMatrix outputs(backend(), z);
                 const DeviceMatrix gradient(backend(), classes, batch);
                 const auto device_label = device_labels(backend(), labels);
-                backend().loss(loss, outputs, device_label.data(), gradient);
+                backend().loss(loss, outputs, device_label.data(), gradient, nullptr, targets.data());
                 const auto scores = oracle::score(loss, z, labels);
                 add(want, scores);
                 expect_close(gradient.values().values, scores.gradient.values,
                              {5e-7 / static_cast<double>(batch), 2e-6}, "gradient, batch " + std::to_string(batch));
                 for (const float each : gradient.padding()) EXPECT_EQ(each, 0.0F) << "lanes past the batch";
                 if (batch % 2 == 0) continue;
-                backend().loss(loss, outputs, device_label.data(), {});  // evaluation adds to the metrics alike
+                // evaluation adds to the metrics alike
+                backend().loss(loss, outputs, device_label.data(), {}, nullptr, targets.data());
                 add(want, scores);
             }
             expect_metrics(backend().metrics(), want);
@@ -66,6 +68,7 @@ TEST_P(LossVerb, ClassWeightsMultiplyLossAndGradient) {
     Buffer<float> device_weights(backend(), weights.size());
     device_weights.upload(weights.data());
     for (const auto& loss : alternatives<Loss>()) {
+        if (is_regression(loss)) continue;  // knows no classes
         for (const std::size_t batch : {1U, 65U, 200U}) {
             SCOPED_TRACE(rule_text(loss) + ", batch " + std::to_string(batch));
             TestRandom random(7);
@@ -91,8 +94,44 @@ TEST_P(LossVerb, ClassWeightsMultiplyLossAndGradient) {
     }
 }
 
+TEST_P(LossVerb, SquaredErrorComparesWithTheRowsThatLabelsName) {
+    for (const Index outputs : {1U, 3U}) {
+        for (const std::size_t batch : {1U, 64U, 130U}) {
+            SCOPED_TRACE("outputs " + std::to_string(outputs) + ", batch " + std::to_string(batch));
+            TestRandom random(outputs);
+            const std::size_t rows = 3 * batch;  // of a whole data set, of which a batch sees a part
+            const auto targets = random_matrix(rows, outputs, 8, random);
+            const auto z = random_matrix(outputs, batch, 8, random);
+            const auto labels = random_labels(batch, static_cast<Index>(rows), random);
+            const DeviceMatrix device_z(backend(), z);
+            const DeviceMatrix gradient(backend(), outputs, batch);
+            const auto device_label = device_labels(backend(), labels);
+            const auto device_rows = device_targets(backend(), SquaredError{}, targets);
+            static_cast<void>(backend().metrics());
+            backend().loss(SquaredError{}, device_z, device_label.data(), gradient, nullptr, device_rows.data());
+            const auto scores = oracle::score(SquaredError{}, z, labels, targets);
+            Metrics want;
+            add(want, scores);
+            expect_metrics(backend().metrics(), want);
+            expect_close(gradient.values().values, scores.gradient.values, {1e-6 / static_cast<double>(batch), 2e-6},
+                         "gradient");
+        }
+    }
+}
+
+TEST_P(LossVerb, TargetsAreForARegressionAlone) {
+    const DeviceMatrix outputs(backend(), oracle::Matrix(2, 3, 0.5));
+    const auto labels = device_labels(backend(), {0, 1, 1});
+    const auto targets = device_targets(backend(), SquaredError{}, one_hot(2));
+    EXPECT_THROW(backend().loss(SquaredError{}, outputs, labels.data(), {}), std::logic_error);
+    EXPECT_THROW(backend().loss(SoftmaxNll{}, outputs, labels.data(), {}, nullptr, targets.data()), std::logic_error);
+    EXPECT_THROW(backend().loss(SquaredError{}, outputs, labels.data(), {}, targets.data(), targets.data()),
+                 std::logic_error);
+}
+
 TEST_P(LossVerb, OfEqualOutputsTheFirstIsThePrediction) {
     for (const auto& loss : alternatives<Loss>()) {
+        if (is_regression(loss)) continue;
         const DeviceMatrix outputs(backend(), oracle::Matrix(5, 3, 0.5));
         const auto labels = device_labels(backend(), {0, 1, 4});
         static_cast<void>(backend().metrics());
@@ -117,7 +156,8 @@ TEST_P(LossVerb, GarbageInThePaddingDoesNotCount) {
     for (const auto& loss : alternatives<Loss>()) {
         static_cast<void>(backend().metrics());
         const DeviceMatrix gradient(backend(), 3, 5);
-        backend().loss(loss, dirty, device_label.data(), gradient);
+        const auto targets = device_targets(backend(), loss, one_hot(3));
+        backend().loss(loss, dirty, device_label.data(), gradient, nullptr, targets.data());
         Metrics want;
         add(want, oracle::score(loss, z, labels));
         expect_metrics(backend().metrics(), want);
@@ -132,7 +172,8 @@ TEST_P(LossVerb, ANaNReachesTheMetrics) {
         const DeviceMatrix outputs(backend(), z);
         const auto labels = device_labels(backend(), std::vector<std::int32_t>(70, 1));
         static_cast<void>(backend().metrics());
-        backend().loss(loss, outputs, labels.data(), {});
+        const auto targets = device_targets(backend(), loss, one_hot(4));
+        backend().loss(loss, outputs, labels.data(), {}, nullptr, targets.data());
         const auto sums = backend().metrics();
         EXPECT_TRUE(std::isnan(sums.batch_loss_sum)) << rule_text(loss);
         EXPECT_TRUE(std::isnan(sums.sample_loss_sum)) << rule_text(loss);

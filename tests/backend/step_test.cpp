@@ -44,7 +44,8 @@ public:
         }
         std::vector<DeviceMatrix> gradients;
         for (std::size_t l = 0; l < depth; ++l) gradients.emplace_back(backend_, widths_[l], x.columns);
-        backend_.loss(training.loss, values[depth], device_label.data(), gradients[depth - 1]);
+        const auto targets = device_targets(backend_, training.loss, one_hot(widths_[depth - 1]));
+        backend_.loss(training.loss, values[depth], device_label.data(), gradients[depth - 1], nullptr, targets.data());
         for (std::size_t l = depth; l-- > 0;) {
             if (dropout > 0 && l + 1 < depth) backend_.dropout(gradients[l], dropout, 7, Index(l), now.data());
             backend_.backward(*layers_[l], values[l], saved[l], gradients[l],

@@ -127,6 +127,12 @@ TEST_F(CsvTest, LabelsAreWholeNumbersOrTexts) {
     EXPECT_THAT(refused(many), HasSubstr("line 65537, column 1: expected labels of at most 65536 classes"));
 }
 
+TEST_F(CsvTest, LinesWithCarriageReturnsAloneAreToldBySuch) {
+    EXPECT_THAT(refused("label,a\r1,2\r0,3\r"), AllOf(HasSubstr("at byte 7"), HasSubstr("carriage return alone")));
+    EXPECT_THAT(read("label,a\r\n1,2\r\n").floats, ElementsAre(2));
+    EXPECT_THAT(read("1,2\r").floats, ElementsAre(2)) << "one line";
+}
+
 TEST_F(CsvTest, MissingValuesAndTextsNameLineAndColumn) {
     EXPECT_THAT(refused("label,width\n1,2\n1,NA\n"),
                 HasSubstr("line 3, column 2 ('width'): expected a finite number, found a missing value: 'NA'"));

@@ -42,6 +42,16 @@ protected:
     fs::path dir_ = folder_.path();
 };
 
+TEST_F(OwnDataTest, NamesOfFilesMayHoldCommas) {
+    put("a,b.csv", "0,1\n1,2\n");
+    put("c,d,e.csv", "1,3\n");
+    put("x.csv", "0,4\n");
+    EXPECT_THAT(load("csv:a,b.csv,c,d,e.csv").test.floats, ElementsAre(3));
+    EXPECT_THAT(load("csv:x.csv,a,b.csv").test.floats, ElementsAre(1, 2));
+    EXPECT_THAT(load("csv:a,b.csv,a,b.csv,label=last").class_names, ElementsAre("1", "2"));
+    EXPECT_THAT(refused(request("csv:a,none.csv,x.csv"), ExitCode::usage), HasSubstr("found 3"));
+}
+
 TEST_F(OwnDataTest, LabelsBecomeClassesInTheirOrderAndThatIsSaid) {
     put("numbers.csv", "10,1\n2,2\n10,3\n-1,4\n");
     put("test.csv", "2,1\n-1,2\n");

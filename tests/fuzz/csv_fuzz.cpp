@@ -20,6 +20,17 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t siz
             });
         }
     }
+    for (const char* targets : {"first", "label", "2,last"}) {
+        CsvOptions options;
+        options.targets = targets;
+        options.unlabelled_features = targets[0] == 'l' ? 3 : 0;
+        accepts([&] {
+            const CsvTable table = read_csv(file.path(), options);
+            if (table.samples() == 0 || table.floats.size() != table.samples() * table.features) std::abort();
+            if (table.labelled && table.targets.size() != table.samples() * table.target_names.size()) std::abort();
+            if (!table.labels.codes.empty()) std::abort();
+        });
+    }
     accepts([&] { (void)read_history(file.path(), size); });
     return 0;
 }

@@ -1,6 +1,7 @@
 // NPY arrays, raw or gzip, as samples and as labels.
 #include "fuzz_file.hpp"
 #include "host/data/arrays.hpp"
+#include "host/data/targets.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t size) {
     using namespace espalier;
@@ -18,6 +19,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t siz
         const LabelTable table = labels_of(array, samples, "fuzz");
         if (table.codes.size() != samples) std::abort();
     });
+    for (const char* asked : {"all", "last", "2,1"}) {
+        accepts([&] {
+            const ArrayTargets targets = targets_of(array, samples, asked, "fuzz");
+            if (targets.count == 0 || targets.values.size() != samples * targets.count) std::abort();
+        });
+    }
     accepts([&] {
         const ArraySamples each = samples_of(array, "fuzz");
         if (each.bytes.size() + each.floats.size() != array.count() || each.count != samples) std::abort();

@@ -27,13 +27,15 @@ std::vector<std::int32_t> labels_for(Index classes, Index batch) {
 
 template <class Rule>
 LossResult run_loss(const Rule& rule, const Matrix& z, const std::vector<std::int32_t>& labels, bool with_gradient,
-                    const float* class_weights = nullptr) {
+                    const float* class_weights = nullptr, const std::vector<float>& targets = {}) {
     const TiledArray d_z(z, std::numeric_limits<float>::quiet_NaN());  // what lies past the batch counts for nothing
     const TiledArray dz(Matrix(z.rows, z.batch), 7);
     const DeviceArray<std::int32_t> d_labels(labels);
     const DeviceArray<MetricSums> sums(std::vector<MetricSums>(1));
+    const DeviceArray<float> d_targets(targets.empty() ? std::vector<float>(1) : targets);
     launch(loss_kernel<Rule>, dim3(d_z.view().tiles()), dim3(loss_threads), 0, rule, d_z.view(), d_labels.data(),
-           with_gradient ? dz.view() : Activations{}, class_weights, sums.data());
+           with_gradient ? dz.view() : Activations{}, class_weights, targets.empty() ? nullptr : d_targets.data(),
+           sums.data());
     return {dz.read(), dz.beyond(), sums.read()[0]};
 }
 
@@ -134,6 +136,32 @@ TEST_P(LossKernel, MultipliesByTheWeightOfTheLabel) {
     EXPECT_NEAR(from_fixed_point(found.sums.sample_loss), loss, 2e-6 * (130 + loss));
     EXPECT_EQ(found.sums.confidence, plain.sums.confidence);
     EXPECT_EQ(found.sums.correct, plain.sums.correct);
+}
+
+TEST_P(LossKernel, SquaredErrorEqualsPlainLoops) {
+    for (const Index outputs : {1U, 3U}) {
+        for (const Index batch : {1U, 128U, 300U}) {
+            const Matrix z(outputs, batch, 20);
+            const Index rows = 2 * batch + 1;
+            const Matrix targets(rows, outputs, 21);  // [row][output], as they lie in memory
+            const auto labels = labels_for(rows, batch);
+            const LossResult found = run_loss(SquaredError{}, z, labels, true, nullptr, targets.values);
+            double loss = 0;
+            for (Index s = 0; s < batch; ++s) {
+                for (Index o = 0; o < outputs; ++o) {
+                    const auto place = static_cast<std::size_t>(labels[s]) * outputs + o;
+                    const double error = static_cast<double>(z(o, s)) - static_cast<double>(targets.values[place]);
+                    loss += error * error / outputs;
+                    ASSERT_NEAR(found.dz(o, s), 2 * error / outputs / batch, 1e-6);
+                }
+            }
+            for (const float each : found.beyond) ASSERT_EQ(each, 0.0F) << "gradients past the batch are 0";
+            EXPECT_NEAR(from_fixed_point(found.sums.sample_loss), loss, 2e-6 * (batch + loss));
+            EXPECT_EQ(found.sums.samples, batch);
+            EXPECT_EQ(found.sums.correct, 0U);
+            EXPECT_EQ(found.sums.bad_labels, 0U);
+        }
+    }
 }
 
 TEST_P(LossKernel, CountsWhatCannotBeScored) {

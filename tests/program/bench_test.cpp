@@ -61,8 +61,8 @@ protected:
         right_->dropout(values, rate, seed, layer, step);
     }
     void do_loss(const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz,
-                 const float* class_weights) override {
-        right_->loss(loss, z, labels, dz, class_weights);
+                 const float* class_weights, const float* targets) override {
+        right_->loss(loss, z, labels, dz, class_weights, targets);
     }
     void do_backward(DeviceLayer& layer, ConstActivations x, ConstActivations saved, Activations dy, Activations dx,
                      const StepScalars* step) override {

@@ -171,6 +171,54 @@ def check_predictions(folder, network):
     assert tested["confusion"] == confusion.tolist(), tested
 
 
+def check_regression(folder, x):
+    """Real-valued targets: R2, RMSE and MAE are scikit-learn's (NumPy's by their definitions without it), and what the
+    files hold computes what `predict` writes."""
+    random = np.random.default_rng(7)
+    y = np.stack([1e6 + 1e4 * x[:, :3].sum(1), np.sin(x[:, 0]) + 0.1 * random.normal(size=len(x))], 1)
+    np.save(folder / "rx.npy", x)
+    np.save(folder / "ry.npy", y)
+    out = folder / "regression"
+    results = json.loads(run("train", "--dataset", f"npy:{folder}/rx.npy,{folder}/ry.npy", "--split", "0.5", "--targets", "all",
+                             "--layers", "11-16-9-2", "--epsilon", "3", "--epochs", "5", "--batch", "5", "--optimizer", "adam",
+                             "--out", out, "--json"))
+    data = f"npy:{folder}/rx.npy,{folder}/ry.npy"
+    tested = json.loads(run("evaluate", out, "--dataset", data, "--json"))
+    run("predict", out, folder / "rx.npy", "--out", folder / "values.npy")
+    values = np.load(folder / "values.npy")
+    assert values.shape == y.shape and values.dtype == np.float64
+    try:
+        import sklearn.metrics as metrics
+        r2 = metrics.r2_score(y, values, multioutput="raw_values")
+        mae = metrics.mean_absolute_error(y, values, multioutput="raw_values")
+        rmse = metrics.mean_squared_error(y, values, multioutput="raw_values") ** 0.5
+        assert np.isclose(metrics.r2_score(y, values), tested["test_r2"], rtol=1e-9)
+    except ImportError:
+        r2 = 1 - ((y - values) ** 2).sum(0) / ((y - y.mean(0)) ** 2).sum(0)
+        mae, rmse = np.abs(y - values).mean(0), ((y - values) ** 2).mean(0) ** 0.5
+    for name, expected in (("r2", r2), ("mae", mae), ("rmse", rmse)):
+        assert np.allclose([each[name] for each in tested["targets"]], expected, rtol=1e-9), (name, expected, tested)
+    assert np.isclose(tested["test_r2"], r2.mean()) and np.isclose(tested["test_rmse"], rmse.mean())
+    run("export", out, "--format", "npy", "--out", folder / "r")
+    meaning = json.loads((folder / "r" / "data.json").read_text())
+    assert meaning["targets"] == ["target_1", "target_2"] and results["test_r2"] == results["target_figures"]["r2"]
+    inputs = ((x - np.array(meaning["mean"])) / np.array(meaning["deviation"])).astype(np.float32)
+    z = run_export(folder / "r", inputs)
+    again = z * np.array(meaning["target_deviation"]) + np.array(meaning["target_mean"])
+    assert np.allclose(again, values, rtol=1e-5, atol=1e-4)
+    loss = (((z - (y - meaning["target_mean"]) / meaning["target_deviation"]) ** 2).mean())
+    assert np.isclose(loss, tested["test_loss"], rtol=1e-5), (loss, tested["test_loss"])
+    if library == "torch":
+        import load_in_pytorch
+        import torch
+        network = out / "network.safetensors"
+        meaning = load_in_pytorch.load_data_meaning(network)
+        z = load_in_pytorch.forward(load_in_pytorch.load_network(network), load_in_pytorch.normalise(meaning, torch.from_numpy(x)))
+        assert np.allclose(load_in_pytorch.in_target_units(meaning, z).numpy(), values, rtol=1e-5, atol=1e-4)
+        targets = torch.from_numpy((y - meaning["target_mean"]) / meaning["target_deviation"])
+        assert np.isclose(torch.nn.functional.mse_loss(z.double(), targets).item(), tested["test_loss"], rtol=1e-5)
+
+
 def check_every_activation(folder, dataset, x):
     """The loader computes with every activation what the program computes: the same classes."""
     import load_in_pytorch
@@ -224,6 +272,7 @@ with tempfile.TemporaryDirectory() as name:
         check_torch(folder, network, dense, x, labels)
         check_every_activation(folder, dataset, raw)
     check_activations(folder, dataset, x, labels)
+    check_regression(folder, raw)
     make_empty_layer(network, folder / "empty.safetensors")
     run("export", folder / "empty.safetensors", "--format", "npy", "--out", folder / "empty")
     assert not np.load(folder / "empty" / "layer1-mask.npy").any()

@@ -197,11 +197,13 @@ TEST(Losses, AgreeWithTheOracle) {
                 const auto want = oracle::score(loss, z, labels);
                 const std::vector<float> in(z.values.begin(), z.values.end());
                 std::vector<float> gradient(in.size());
+                std::vector<float> one_hot(classes * classes, 0);
+                for (std::size_t c = 0; c < classes; ++c) one_hot[c * classes + c] = 1;
                 for (std::size_t s = 0; s < 8; ++s) {
                     const auto got = std::visit(
                         [&](const auto& rule) {
                             return score_one(rule, in.data() + s, gradient.data() + s, static_cast<Index>(classes), 8,
-                                             static_cast<Index>(labels[s]), 1.0F / 8);
+                                             static_cast<Index>(labels[s]), 1.0F / 8, one_hot.data());
                         },
                         loss);
                     EXPECT_NEAR(got.loss, want.losses[s], 1e-6 + 1e-6 * want.losses[s]);

@@ -161,7 +161,7 @@ TEST(Rules, TextForms) {
     EXPECT_EQ(std::get<Adam>(parse_rule<Optimizer>("adam(beta2=0.99)")).beta2, 0.99F);
     EXPECT_EQ(std::get<Adam>(parse_rule<Optimizer>("adam(beta2=0.99)")).beta1, 0.9F) << "left out: the default";
     EXPECT_THAT(usage_error<Cadence>("steps(n=1.5)"), HasSubstr("whole number"));
-    EXPECT_EQ(rule_names(static_cast<Loss*>(nullptr)), "nll or mse");
+    EXPECT_EQ(rule_names(static_cast<Loss*>(nullptr)), "nll, mse or squared-error");
     EXPECT_EQ(rule_names(static_cast<DecayForm*>(nullptr)), "coupled, decoupled or shrink");
 }
 

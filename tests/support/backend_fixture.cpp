@@ -203,6 +203,20 @@ Buffer<std::int32_t> device_labels(Backend& backend, const std::vector<std::int3
     return buffer;
 }
 
+Buffer<float> device_targets(Backend& backend, const Loss& loss, const oracle::Matrix& rows) {
+    if (!is_regression(loss)) return {};
+    const std::vector<float> values(rows.values.begin(), rows.values.end());
+    Buffer<float> buffer(backend, values.size());
+    buffer.upload(values.data());
+    return buffer;
+}
+
+oracle::Matrix one_hot(std::size_t classes) {
+    oracle::Matrix rows(classes, classes);
+    for (std::size_t c = 0; c < classes; ++c) rows(c, c) = 1;
+    return rows;
+}
+
 Buffer<StepScalars> device_scalars(Backend& backend, const StepScalars& scalars) {
     Buffer<StepScalars> buffer(backend, 1);
     buffer.upload(&scalars);

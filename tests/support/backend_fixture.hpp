@@ -84,6 +84,10 @@ private:
 
 /// Labels in a backend's memory, -1 past the batch.
 Buffer<std::int32_t> device_labels(Backend& backend, const std::vector<std::int32_t>& labels);
+/// A regression's targets in a backend's memory, a row for each of `rows`; for other losses nothing.
+Buffer<float> device_targets(Backend& backend, const Loss& loss, const oracle::Matrix& rows);
+/// A 1 at the place of each class and zeros beside it: the rows that labels are for oracle::score().
+oracle::Matrix one_hot(std::size_t classes);
 /// Step scalars in a backend's memory.
 Buffer<StepScalars> device_scalars(Backend& backend, const StepScalars& scalars);
 StepScalars scalars_of(const oracle::Update& update, std::uint32_t epoch = 0);

@@ -158,7 +158,7 @@ double Scores::mean_loss() const {
     return sum / static_cast<double>(losses.size());
 }
 
-Scores score(const Loss& loss, const Matrix& z, const std::vector<std::int32_t>& labels) {
+Scores score(const Loss& loss, const Matrix& z, const std::vector<std::int32_t>& labels, const Matrix& targets) {
     Scores result;
     result.gradient = Matrix(z.rows, z.columns);
     const auto batch = static_cast<double>(z.columns);
@@ -183,12 +183,18 @@ Scores score(const Loss& loss, const Matrix& z, const std::vector<std::int32_t>&
                 error += difference * difference / static_cast<double>(z.rows);
                 result.gradient(c, s) = difference * logistic(z(c, s)) * logistic(-z(c, s)) / batch;
             }
+        } else if (is_regression(loss)) {
+            for (std::size_t c = 0; c < z.rows; ++c) {
+                const double target = targets.values.empty() ? (c == label ? 1 : 0) : targets(label, c);
+                error += (z(c, s) - target) * (z(c, s) - target) / static_cast<double>(z.rows);
+                result.gradient(c, s) = 2 * (z(c, s) - target) / static_cast<double>(z.rows) / batch;
+            }
         } else {
             throw std::logic_error("the oracle does not know this loss");
         }
         result.losses.push_back(error);
         result.confidences.push_back(p[best]);
-        result.correct.push_back(best == label);
+        result.correct.push_back(best == label && !is_regression(loss));
     }
     return result;
 }

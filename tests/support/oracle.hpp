@@ -81,7 +81,8 @@ struct Scores {
     Matrix gradient;  // by z, already divided by the number of samples
     [[nodiscard]] double mean_loss() const;
 };
-Scores score(const Loss& loss, const Matrix& z, const std::vector<std::int32_t>& labels);
+/// `targets` [rows][outputs] are a regression's, the labels being rows; none: a 1 at the label and zeros beside it.
+Scores score(const Loss& loss, const Matrix& z, const std::vector<std::int32_t>& labels, const Matrix& targets = {});
 
 /// Hyper-parameters of one update; t counts steps from 1.
 struct Update {

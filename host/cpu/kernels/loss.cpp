@@ -1,4 +1,4 @@
-// Loss. z, dz: [tile][classes][64], labels [tile][64]. Scores are summed per group of 16 lanes in double,
+// Loss. z, dz: [tile][classes][64], labels [tile][64], targets [rows][outputs]. Scores are summed per group of 16 lanes in double,
 // in lane order, so that the sums do not depend on who computes which group.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "host/cpu/kernels/loss.cpp"
@@ -20,12 +20,12 @@ constexpr int score_lanes = 16;
 
 template <class Rule>
 HWY_NOINLINE HWY_FLATTEN void score_lanes_of(const Rule& rule, const float* z, const std::int32_t* labels, float* dz,
-                                             Index classes, Index used, float scale,
+                                             const float* targets, Index classes, Index used, float scale,
                                              SampleScore (&scores)[score_lanes]) {
     if (used > 0) {
         Index label[score_lanes] = {};  // padding lanes are scored as well; their results are ignored
         for (Index lane = 0; lane < used; ++lane) label[lane] = static_cast<Index>(labels[lane]);
-        rule.score(z, dz, classes, tile_lanes, label, scale, scores);
+        rule.score(z, dz, classes, tile_lanes, label, targets, scale, scores);
     }
     if (dz == nullptr || used == Index{score_lanes}) return;
     for (Index c = 0; c < classes; ++c) {
@@ -44,18 +44,20 @@ void weigh_lanes(const float* class_weights, const std::int32_t* labels, float* 
 }
 
 void LossLanes(const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz,
-               const float* class_weights, Index tile, Index first_lane, Metrics& sums) {
+               const float* class_weights, const float* targets, Index tile, Index first_lane, Metrics& sums) {
     const Index used = z.used(tile) > first_lane ? std::min(z.used(tile) - first_lane, Index{score_lanes}) : 0;
     const std::int32_t* label = labels + std::size_t{tile} * tile_lanes + first_lane;
     for (Index lane = 0; lane < used; ++lane) {
-        expects(label[lane] >= 0 && static_cast<Index>(label[lane]) < z.rows, "labels below the number of outputs");
+        expects(label[lane] >= 0 && (targets != nullptr || static_cast<Index>(label[lane]) < z.rows),
+                "labels below the number of outputs");
     }
     const float scale = 1.0F / static_cast<float>(z.batch);
     float* const gradient = dz ? dz.row(tile, 0) + first_lane : nullptr;
     SampleScore scores[score_lanes];
     std::visit(
         [&](const auto& rule) {
-            score_lanes_of(rule, z.row(tile, 0) + first_lane, label, gradient, z.rows, used, scale, scores);
+            score_lanes_of(rule, z.row(tile, 0) + first_lane, label, gradient, targets, z.rows, used, scale,
+                           scores);
         },
         loss);
     if (class_weights != nullptr) weigh_lanes(class_weights, label, gradient, z.rows, used, scores);
@@ -82,8 +84,8 @@ namespace espalier {
 HWY_EXPORT(LossLanes);
 
 void loss_lanes(const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz,
-                const float* class_weights, Index tile, Index first_lane, Metrics& sums) {
-    HWY_DYNAMIC_DISPATCH(LossLanes)(loss, z, labels, dz, class_weights, tile, first_lane, sums);
+                const float* class_weights, const float* targets, Index tile, Index first_lane, Metrics& sums) {
+    HWY_DYNAMIC_DISPATCH(LossLanes)(loss, z, labels, dz, class_weights, targets, tile, first_lane, sums);
 }
 
 }  // namespace espalier
