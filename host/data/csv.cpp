@@ -180,7 +180,12 @@ private:
     bool choose_targets(const std::vector<std::string>& fields) {
         table_.target_names = unnamed_targets(1);
         if (!table_.labelled) return false;
-        const auto refuse = [&](const std::string& expected, const std::string& found) { refuse_line(expected, found); };
+        const std::string or_none = options_.unlabelled_features == 0
+                                        ? ""
+                                        : " (or the " + std::to_string(options_.unlabelled_features) + " features alone)";
+        const auto refuse = [&](const std::string& expected, const std::string& found) {
+            refuse_line(expected + or_none, found);
+        };
         const TargetColumns found =
             find_targets(options_.targets, fields, options_.header != CsvOptions::Header::no, refuse);
         targets_ = found.columns;

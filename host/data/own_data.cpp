@@ -318,7 +318,8 @@ void name_targets(const DataRequest& request, const std::vector<Part>& parts, Da
                         "', ...).");
         }
         if (part.target_names.size() == data.target_names.size()) continue;
-        refuse_data(part.place + ": expected " + std::to_string(data.target_names.size()) + " targets as " +
+        refuse_data(part.place + ": expected " + std::to_string(data.target_names.size()) +
+                    (data.target_names.size() == 1 ? " target as " : " targets as ") +
                     (by_network ? "the network has" : "in " + parts.front().place) + ", found " +
                     std::to_string(part.target_names.size()) + ".");
     }

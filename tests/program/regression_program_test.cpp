@@ -147,7 +147,8 @@ TEST_F(RegressionProgram, SaysWhatDoesNotGoWithTargets) {
     refused({"--targets", "prize"}, "line 1: expected a header with a column 'prize', a target, found 'area', 'rooms'", 3);
     refused({"--targets", "price,price"}, "expected each target once", 3);
     refused({"--targets", "6"}, "expected a target in column 6, found 5 columns", 3);
-    refused({"--targets", "", "--loss", "squared-error"}, "say which columns");
+    refused({"--targets", "", "--loss", "squared-error", "--dataset", "synthetic", "--split", "0", "--layers", "784-9-1"},
+            "say which columns of synthetic they are with --targets");
     refused({"--dataset", "csv:" + path("houses.csv") + ",label=price"}, "targets: label=price names classes");
     refused({"--dataset", "synthetic", "--split", "0"}, "targets: synthetic has classes");
     std::ofstream(path("houses.csv"), std::ios::app) << "1,2,NA,3,4\n";
