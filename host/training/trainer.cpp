@@ -59,7 +59,7 @@ Trainer::Trainer(Experiment experiment, Backend& backend, const DataSet& data, c
 void Trainer::take_targets(const DataSet& data) {
     test_targets_ = data.test.targets;
     validation_targets_ = data.validation.targets;
-    model_->keep_outputs(std::max(data.test.count(), data.validation.count()));
+    if (const auto most = std::max(data.test.count(), data.validation.count()); most > 0) model_->keep_outputs(most);
     const std::size_t count = data.targets();
     const std::vector<double>& targets = data.train.targets;
     std::vector<double> mean(count, 0.0);
@@ -256,6 +256,7 @@ void Trainer::evaluate(EpochRecord& record) {
         record.test_seconds = seconds_since(start);
         record.test_loss = record.test_accuracy = record.test_confidence = record.test_wrong_confidence =
             std::numeric_limits<double>::quiet_NaN();
+        if (data_meaning_.targets() > 0) record.test_r2 = record.test_rmse = record.test_loss;
         return;
     }
     const Metrics metrics = test(*test_);
