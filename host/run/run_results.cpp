@@ -109,6 +109,23 @@ std::string results_table(const RunResults& results) {
     return text;
 }
 
+namespace {
+
+void add_regression_json(const RunResults& results, nlohmann::ordered_json& object) {
+    const EpochRecord& kept = results.kept();
+    const auto figure = [&](const char* name, const std::optional<double>& value) {
+        if (value.has_value()) object[name] = *value;
+    };
+    figure("test_r2", kept.test_r2);
+    figure("test_rmse", kept.test_rmse);
+    figure("train_r2", kept.train_r2);
+    figure("best_test_r2", best(results.history).test_r2);
+    figure("validation_r2", kept.validation_r2);
+    figure("validation_rmse", kept.validation_rmse);
+}
+
+}  // namespace
+
 std::string results_json(const RunResults& results) {
     nlohmann::ordered_json object;
     const auto& history = results.history;
@@ -129,18 +146,7 @@ std::string results_json(const RunResults& results) {
     object["train_loss_mean"] = results.experiment.train_loss_mean == TrainLossMean::batches ? "batches" : "samples";
     object["best_test_accuracy"] =
         regression || history.empty() ? nlohmann::ordered_json() : nlohmann::ordered_json(best(history).test_accuracy);
-    if (regression && !history.empty()) {
-        const EpochRecord& kept = results.kept();
-        const auto figure = [&](const char* name, const std::optional<double>& value) {
-            if (value.has_value()) object[name] = *value;
-        };
-        figure("test_r2", kept.test_r2);
-        figure("test_rmse", kept.test_rmse);
-        figure("train_r2", kept.train_r2);
-        figure("best_test_r2", best(history).test_r2);
-        figure("validation_r2", kept.validation_r2);
-        figure("validation_rmse", kept.validation_rmse);
-    }
+    if (regression && !history.empty()) add_regression_json(results, object);
     if (results.experiment.model == ModelKind::rbm) {  // the same figures by their names
         object["reconstruction_error"] = last(&EpochRecord::test_loss);
         object["units_reconstructed"] = last(&EpochRecord::test_accuracy);

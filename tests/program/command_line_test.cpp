@@ -88,8 +88,8 @@ TEST_F(CommandLine, ArgumentsOfCommandsAreRefusedInTheSameWords) {
     EXPECT_THAT(said({"export", "net", "--format", "onnx"}),
                 HasSubstr("--format: unknown value 'onnx'; expected safetensors, scipy or npy"));
     EXPECT_THAT(said({"train", "--progress", "dots"}), HasSubstr("unknown value 'dots'; expected auto, bar, lines or none"));
-    EXPECT_THAT(said({"train", "--keep", "-1"}), HasSubstr("--keep: -1 is outside [0, 1000000]"));
-    EXPECT_THAT(said({"evaluate", "net", "--ais-chains", "1"}), HasSubstr("--ais-chains: 1 is outside [2, 1000000]"));
+    EXPECT_THAT(said({"train", "--keep", "-1"}), HasSubstr("--keep: -1 is outside [0, 1e+06]"));
+    EXPECT_THAT(said({"evaluate", "net", "--ais-chains", "1"}), HasSubstr("--ais-chains: 1 is outside [2, 1e+06]"));
     EXPECT_THAT(said({"study", "controls", "--jobs", "two"}), HasSubstr("--jobs: 'two' is not a number"));
     EXPECT_THAT(said({"completion", "tcsh"}), HasSubstr("unknown value 'tcsh'; expected bash, zsh or fish"));
 }

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -43,8 +44,8 @@ protected:
         std::vector<std::string> words{"train",       "--dataset", "csv:" + path("houses.csv"), "--targets", targets,
                                        "--split",     "0.2",       "--layers", two ? "3-40-40-2" : "4-40-40-1",
                                        "--epsilon",   "6",         "--epochs", "25", "--batch", "16", "--optimizer",
-                                       "adam",        "--lr",      "0.01",     "--out", path("run"), "--backend", "cpu",
-                                       "--threads",   "1"};
+                                       "adam",        "--lr",      "0.01",     "--backend", "cpu",   "--threads", "1"};
+        if (std::find(more.begin(), more.end(), "--out") == more.end()) more.insert(more.end(), {"--out", path("run")});
         words.insert(words.end(), more.begin(), more.end());
         return run(words);
     }
@@ -125,8 +126,8 @@ TEST_F(RegressionProgram, TheBestEpochIsToldByTheValidationLossAndARunGoesOnToTh
     EXPECT_DOUBLE_EQ(column(history, "validation_r2")[best], found["validation_r2"]);
     EXPECT_DOUBLE_EQ(json::parse(run({"evaluate", path("run"), "--json"}).out)["test_r2"], found["test_r2"]);
     // 12 epochs at once, and 8 with 4 more behind them
-    ASSERT_EQ(train_on("price", {"--epochs", "8", "--out", path("part"), "--last-epoch", "evolve"}).code, 0);
-    ASSERT_EQ(train_on("price", {"--epochs", "12", "--out", path("whole"), "--last-epoch", "evolve"}).code, 0);
+    ASSERT_EQ(train_on("price", {"--epochs", "8", "--out", path("part"), "--topology", "fixed"}).code, 0);
+    ASSERT_EQ(train_on("price", {"--epochs", "12", "--out", path("whole"), "--topology", "fixed"}).code, 0);
     const Outcome resumed = run({"train", "--resume", path("part"), "--epochs", "12"});
     ASSERT_EQ(resumed.code, 0) << resumed.err;
     EXPECT_EQ(column(text_of(path("part") + "/history.csv"), "test_r2"),
