@@ -102,6 +102,24 @@ def labels(value: Any, name: str, count: int) -> np.ndarray:
     return np.ascontiguousarray(array, dtype=np.int64)
 
 
+def targets(value: Any, name: str, count: int) -> np.ndarray:
+    """Real numbers, [count] or [count, targets], as [count, targets] float64."""
+    array = as_numpy(value, name)
+    if array.ndim not in (1, 2) or len(array) != count or 0 in array.shape[1:]:
+        raise ValueError(f"{name}: expected real numbers [{count}] or [{count}, targets], found shape {array.shape}")
+    if array.dtype.kind == "O":
+        try:
+            array = array.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"{name}: expected real numbers, found objects that are none: {error}") from None
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name}: expected real numbers, found {array.dtype}")
+    result = np.ascontiguousarray(array, dtype=np.float64).reshape(count, -1)
+    if not np.isfinite(result).all():
+        raise ValueError(f"{name}: expected finite numbers, found {result[~np.isfinite(result)][0]}")
+    return result
+
+
 def pair(value: Any, name: str) -> tuple[Any, Any]:
     """(samples, labels)."""
     if isinstance(value, (tuple, list)) and len(value) == 2:

@@ -126,23 +126,38 @@ class Run:
         """[outputs], float32, read-only."""
         return self._core.bias(layer)
 
-    def _answers(self, x: Any) -> tuple[np.ndarray, np.ndarray]:
+    def _checked(self, x: Any) -> np.ndarray:
         if self._core.experiment.is_rbm:
             raise ValueError("a restricted Boltzmann machine has no classes to predict; transform() gives its hidden units")
         values, _ = _arrays.samples(x, "x")
         if values.shape[1] != self._core.features:
             raise ValueError(f"x: X has {values.shape[1]} features, but the network is expecting {self._core.features} "
                              "features as input")
+        return values
+
+    def _answers(self, x: Any) -> tuple[np.ndarray, np.ndarray]:
+        values = self._checked(x)
         probabilities = np.empty((len(values), self._core.outputs), np.float32)
         classes = np.empty(len(values), np.int32)
         if len(values):
             self._core.predict(values, probabilities, classes)
         return probabilities, classes
 
+    @property
+    def target_names(self) -> list[str]:
+        """Of a regression's outputs; empty for a classifier."""
+        return list(self._core.target_names)
+
     def predict(self, x: Any) -> np.ndarray:
-        """The most probable class of each sample, [samples], int32. Samples as those it was trained on: they are normalised
+        """Of a regression the values in their own units, [samples, targets], float64. Of a classifier the most probable class of each sample, [samples], int32. Samples as those it was trained on: they are normalised
         here as those were."""
-        return self._answers(x)[1]
+        if not self._core.target_names:
+            return self._answers(x)[1]
+        values = self._checked(x)
+        result = np.empty((len(values), self._core.outputs))
+        if len(values):
+            self._core.regress(values, result)
+        return result
 
     def predict_proba(self, x: Any) -> np.ndarray:
         """[samples, outputs], float32: softmax; with loss mse each output's own sigmoid."""
@@ -195,7 +210,9 @@ class Run:
         last = ""
         if self._records:
             record = self._records[self.kept_epoch - 1]
-            last = f", test accuracy {record['test_accuracy']:.4f}" if np.isfinite(record["test_accuracy"]) else ""
+            figure = "test_r2" if self.target_names else "test_accuracy"
+            value = record.get(figure, np.nan)
+            last = f", {figure.replace('_', ' ')} {value:.4f}" if np.isfinite(value) else ""
         return f"<espalier.Run {widths}, {len(self._records)} epochs{last}>"
 
 
@@ -204,9 +221,11 @@ def _one_sample_a_class(x: np.ndarray, classes: int) -> tuple[np.ndarray, np.nda
 
 
 def _data_of(data: Any, test: Any, experiment: _core.Experiment) -> _core.Data:
+    regression = experiment.is_regression
+    labels = _arrays.targets if regression else _arrays.labels
     x, y = _arrays.pair(data, "data")
     values, shape = _arrays.samples(x, "x")
-    classes = _arrays.labels(y, "y", len(values))
+    classes = labels(y, "y", len(values))
     test_values = test_classes = None
     if test is not None:
         test_x, test_y = _arrays.pair(test, "test")
@@ -217,7 +236,13 @@ def _data_of(data: Any, test: Any, experiment: _core.Experiment) -> _core.Data:
         if test_values.dtype != values.dtype:
             raise TypeError(f"test: expected {values.dtype} as for training, found {test_values.dtype}; bytes are scaled to "
                             "[0, 1], other numbers are not")
-        test_classes = _arrays.labels(test_y, "test y", len(test_values))
+        test_classes = labels(test_y, "test y", len(test_values))
+        if regression and test_classes.shape[1] != classes.shape[1]:
+            raise ValueError(f"test y: expected {classes.shape[1]} targets a sample as for training, found "
+                             f"{test_classes.shape[1]}")
+    if regression:
+        names = ["target"] if classes.shape[1] == 1 else [f"target{i}" for i in range(classes.shape[1])]
+        return _core.data_with_targets(values, classes, test_values, test_classes, list(shape), experiment, names)
     return _core.data_from_arrays(values, classes, test_values, test_classes, list(shape), experiment)
 
 
@@ -228,6 +253,13 @@ def _set_validation(data: _core.Data, validation: Any, like: Any) -> None:
         raise TypeError(f"validation: expected {like} as for training, found {values.dtype}")
     if values.shape[1] != data.features:
         raise ValueError(f"validation: expected samples of {data.features} features as for training, found {values.shape[1]}")
+    if data.targets:
+        targets = _arrays.targets(y, "validation y", len(values))
+        if targets.shape[1] != len(data.targets):
+            raise ValueError(f"validation y: expected {len(data.targets)} targets a sample as for training, found "
+                             f"{targets.shape[1]}")
+        data.set_target_validation(values, targets)
+        return
     data.set_validation(values, _arrays.labels(y, "validation y", len(values)), *_one_sample_a_class(values, data.classes))
 
 
@@ -238,7 +270,8 @@ def train(data: Any, *, recipe: str | None = None, test: Any = None, validation:
 
     data: a pair (samples, labels), or the name of a data set as --dataset takes it ("mnist", "csv:FILE", "synthetic").
         Samples: [count, features], [count, height, width] or [count, channels, height, width], real numbers; uint8 is
-        scaled to [0, 1] as pixels are. Labels: class numbers from 0. They are normalised as the option `standardize`
+        scaled to [0, 1] as pixels are. Labels: class numbers from 0; with loss="squared-error" real numbers, [count] or
+        [count, targets], for a regression. They are normalised as the option `standardize`
         says (columns of tables, channels of images).
     test: a pair likewise, the samples behind the figures test_*; without it they are NaN.
     validation: a pair, or as the option of that name: a share of the training samples, or a file.
@@ -269,7 +302,8 @@ def train(data: Any, *, recipe: str | None = None, test: Any = None, validation:
     dataset = _core.load_data(experiment) if named else _data_of(data, test, experiment)
     if "layers" not in options and not experiment.is_rbm:
         experiment = _options.experiment(
-            recipe, {**options, "layers": [dataset.features, *experiment.layers[1:-1], dataset.classes]})
+            recipe, {**options, "layers": [dataset.features, *experiment.layers[1:-1],
+                                           len(dataset.targets) or dataset.classes]})
     elif "layers" not in options:
         experiment = _options.experiment(recipe, {**options, "layers": [dataset.features, experiment.layers[-1]]})
     if given_validation:

@@ -1,4 +1,4 @@
-"""scikit-learn estimators on the engine: SparseMLPClassifier and SparseBernoulliRBM.
+"""scikit-learn estimators on the engine: SparseMLPClassifier, SparseMLPRegressor and SparseBernoulliRBM.
 
     from espalier.sklearn import SparseMLPClassifier
     clf = make_pipeline(StandardScaler(), SparseMLPClassifier(hidden_layer_sizes=(500,), sparsity=0.9)).fit(x, y)
@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import (BaseEstimator, ClassifierMixin, ClassNamePrefixFeaturesOutMixin, MultiOutputMixin, RegressorMixin,
+                          TransformerMixin)
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -16,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from . import _arrays, _core, _options
 from ._run import Run, _train
 
-__all__ = ["SparseMLPClassifier", "SparseBernoulliRBM"]
+__all__ = ["SparseMLPClassifier", "SparseMLPRegressor", "SparseBernoulliRBM"]
 
 
 def _seed(random_state: Any) -> int:
@@ -52,20 +53,8 @@ class _Estimator(BaseEstimator):
         return tags
 
 
-class SparseMLPClassifier(ClassifierMixin, _Estimator):
-    """A perceptron with sparse hidden layers that are pruned and regrown while it trains (SET).
-
-    hidden_layer_sizes: neurons of each hidden layer. sparsity: share of the cells without an edge, of every sparse layer;
-    the last layer is dense. zeta: share of the edges that one evolution, after every epoch, replaces. max_iter: epochs.
-    batch_size: samples a step. optimizer, learning_rate: as the options of these names take them, schedules among them.
-    early_stopping: a number of epochs without a lower loss on validation_fraction of the samples, after which training ends
-    with the best network; None trains all epochs. recipe: a recipe's name; its options count where the parameter is None.
-    options: any other options by name (espalier.options()). threads: None takes one per core, or $OMP_NUM_THREADS.
-    random_state: an int is the seed itself.
-
-    Samples: [samples, features], float; columns are made alike as the option `standardize` says. Labels of any kind.
-    After fit: classes_, run_ (espalier.Run), n_iter_, loss_, loss_curve_ [epochs], n_features_in_, n_layers_, n_outputs_.
-    """
+class _Perceptron(_Estimator):
+    """Parameters of a perceptron, and what is known of it after training."""
 
     def __init__(self, hidden_layer_sizes: Any = (100,), *, sparsity: Any = 0.9, zeta: Any = 0.3, max_iter: Any = 100,
                  batch_size: Any = 128, optimizer: Any = "adam", learning_rate: Any = 1e-3, activation: Any = "relu",
@@ -98,6 +87,31 @@ class SparseMLPClassifier(ClassifierMixin, _Estimator):
                 "patience": self.early_stopping if stops else None,
                 "validation": self.validation_fraction if stops else None}
 
+    def _trained(self, experiment: _core.Experiment, data: _core.Data) -> None:
+        self.run_: Run = _train(experiment, data, [], None, False)
+        records = self.run_._records
+        self.n_iter_ = len(records)
+        self.loss_curve_ = [record["train_loss"] for record in records]
+        self.loss_ = self.loss_curve_[-1]
+        self.n_layers_ = self.run_.num_layers + 1
+        self.n_outputs_ = self.run_.layers[-1]
+
+
+class SparseMLPClassifier(ClassifierMixin, _Perceptron):
+    """A perceptron with sparse hidden layers that are pruned and regrown while it trains (SET).
+
+    hidden_layer_sizes: neurons of each hidden layer. sparsity: share of the cells without an edge, of every sparse layer;
+    the last layer is dense. zeta: share of the edges that one evolution, after every epoch, replaces. max_iter: epochs.
+    batch_size: samples a step. optimizer, learning_rate: as the options of these names take them, schedules among them.
+    early_stopping: a number of epochs without a lower loss on validation_fraction of the samples, after which training ends
+    with the best network; None trains all epochs. recipe: a recipe's name; its options count where the parameter is None.
+    options: any other options by name (espalier.options()). threads: None takes one per core, or $OMP_NUM_THREADS.
+    random_state: an int is the seed itself.
+
+    Samples: [samples, features], float; columns are made alike as the option `standardize` says. Labels of any kind.
+    After fit: classes_, run_ (espalier.Run), n_iter_, loss_, loss_curve_ [epochs], n_features_in_, n_layers_, n_outputs_.
+    """
+
     def fit(self, X: Any, y: Any) -> SparseMLPClassifier:
         """Trains on X [samples, features] and the labels y [samples]."""
         x, y = self._checked(self._dense(X), reset=True, y=y)
@@ -108,13 +122,7 @@ class SparseMLPClassifier(ClassifierMixin, _Estimator):
         experiment = self._experiment([x.shape[1], *hidden, max(2, len(self.classes_))])
         data = _core.data_from_arrays(_arrays.floats(x, "X"), numbers.astype(np.int64).reshape(-1), None, None,
                                       [1, 1, x.shape[1]], experiment)
-        self.run_: Run = _train(experiment, data, [], None, False)
-        records = self.run_._records
-        self.n_iter_ = len(records)
-        self.loss_curve_ = [record["train_loss"] for record in records]
-        self.loss_ = self.loss_curve_[-1]
-        self.n_layers_ = self.run_.num_layers + 1
-        self.n_outputs_ = self.run_.layers[-1]
+        self._trained(experiment, data)
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -132,6 +140,35 @@ class SparseMLPClassifier(ClassifierMixin, _Estimator):
     def predict_log_proba(self, X: Any) -> np.ndarray:
         with np.errstate(divide="ignore"):
             return np.log(self.predict_proba(X))
+
+
+class SparseMLPRegressor(MultiOutputMixin, RegressorMixin, _Perceptron):
+    """A perceptron with sparse hidden layers for real-valued targets, by squared error.
+
+    The parameters are SparseMLPClassifier's. y: [samples] or [samples, targets]; targets get mean 0 and deviation 1 while
+    training, predictions are in their own units. After fit as SparseMLPClassifier, but for classes_.
+    """
+
+    def _options(self) -> dict[str, Any]:
+        return {**super()._options(), "loss": "squared-error"}
+
+    def fit(self, X: Any, y: Any) -> SparseMLPRegressor:
+        """Trains on X [samples, features] and the targets y [samples] or [samples, targets]."""
+        x, y = self._checked(self._dense(X), reset=True, y=y, multi_output=True, y_numeric=True)
+        self._one_target = y.ndim == 1
+        targets = _arrays.targets(y, "y", len(x))
+        hidden = np.atleast_1d(self.hidden_layer_sizes).tolist()
+        experiment = self._experiment([x.shape[1], *hidden, targets.shape[1]])
+        names = [f"target{i}" for i in range(targets.shape[1])]
+        data = _core.data_with_targets(_arrays.floats(x, "X"), targets, None, None, [1, 1, x.shape[1]], experiment, names)
+        self._trained(experiment, data)
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        """[samples], or [samples, targets] where y had columns."""
+        check_is_fitted(self)
+        values = self.run_.predict(_arrays.floats(self._checked(self._dense(X), reset=False), "X"))
+        return values[:, 0] if self._one_target else values
 
 
 class SparseBernoulliRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _Estimator):

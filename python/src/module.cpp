@@ -97,6 +97,7 @@ NB_MODULE(_core, m) {
         .def("config", [](const Experiment& experiment) { return config_text(experiment); })
         .def("value", [](const Experiment& experiment, const std::string& name) { return option_value(experiment, name); })
         .def_prop_ro("layers", [](const Experiment& experiment) { return experiment.layers; })
+        .def_prop_ro("is_regression", [](const Experiment& experiment) { return is_regression(experiment.loss); })
         .def_prop_ro("is_rbm", [](const Experiment& experiment) { return experiment.model == ModelKind::rbm; });
     bind_data(m);
     bind_training(m);

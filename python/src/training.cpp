@@ -75,6 +75,14 @@ nb::dict record_of(const EpochRecord& record) {
     for (const auto& [name, value] : counts) all[name] = value;
     if (record.validation_loss) all["validation_loss"] = *record.validation_loss;
     if (record.validation_accuracy) all["validation_accuracy"] = *record.validation_accuracy;
+    const std::pair<const char*, std::optional<double>> of_regressions[] = {{"train_r2", record.train_r2},
+                                                                            {"test_r2", record.test_r2},
+                                                                            {"test_rmse", record.test_rmse},
+                                                                            {"validation_r2", record.validation_r2},
+                                                                            {"validation_rmse", record.validation_rmse}};
+    for (const auto& [name, value] : of_regressions) {
+        if (value) all[name] = *value;
+    }
     return all;
 }
 
@@ -159,15 +167,8 @@ std::unique_ptr<Core> with_none(std::unique_ptr<Core> core) {
     return core;
 }
 
-/// Probabilities [samples][outputs] and classes [samples] into arrays of the caller's.
 template <class T>
-void predict_into(const Core& core, const Array<const T, 2>& x, const Array<float, 2>& probabilities,
-                  const Array<std::int32_t, 1>& classes) {
-    const std::size_t outputs = core.network->layers.back().num_outputs;
-    if (probabilities.shape(0) != x.shape(0) || probabilities.shape(1) != outputs || classes.size() != x.shape(0)) {
-        throw nb::value_error("predictions: expected arrays of [samples, outputs] and [samples]");
-    }
-    const nb::gil_scoped_release free;
+Predictions answers_of(const Core& core, const Array<const T, 2>& x) {
     const auto backend = make_backend(core.experiment);
     const SavedNetwork saved{"the network", *core.network, core.experiment, core.meaning};
     Split split;
@@ -177,9 +178,34 @@ void predict_into(const Core& core, const Array<const T, 2>& x, const Array<floa
     } else {
         split.bytes.assign(x.data(), x.data() + x.size());
     }
-    const Predictions answers = predict(*backend, saved, split);
+    return predict(*backend, saved, split);
+}
+
+/// Probabilities [samples][outputs] and classes [samples] into arrays of the caller's.
+template <class T>
+void predict_into(const Core& core, const Array<const T, 2>& x, const Array<float, 2>& probabilities,
+                  const Array<std::int32_t, 1>& classes) {
+    const std::size_t outputs = core.network->layers.back().num_outputs;
+    if (probabilities.shape(0) != x.shape(0) || probabilities.shape(1) != outputs || classes.size() != x.shape(0)) {
+        throw nb::value_error("predictions: expected arrays of [samples, outputs] and [samples]");
+    }
+    if (core.meaning.targets() > 0) throw nb::value_error("predictions: expected a classifier, found a regression");
+    const nb::gil_scoped_release free;
+    const Predictions answers = answers_of(core, x);
     std::copy(answers.probabilities.begin(), answers.probabilities.end(), probabilities.data());
     std::copy(answers.classes.begin(), answers.classes.end(), classes.data());
+}
+
+/// A regression's values [samples][outputs], in its targets' units.
+template <class T>
+void regress_into(const Core& core, const Array<const T, 2>& x, const Array<double, 2>& values) {
+    if (values.shape(0) != x.shape(0) || values.shape(1) != core.network->layers.back().num_outputs) {
+        throw nb::value_error("values: expected an array of [samples, outputs]");
+    }
+    if (core.meaning.targets() == 0) throw nb::value_error("values: expected a regression, found a classifier");
+    const nb::gil_scoped_release free;
+    const Predictions answers = answers_of(core, x);
+    std::copy(answers.values.begin(), answers.values.end(), values.data());
 }
 
 /// (values, columns, row starts, (outputs, inputs)) of a sparse layer, (values, None, None, shape) of a dense one.
@@ -222,6 +248,9 @@ void bind_training(nb::module_& m) {
              nb::arg("classes").noconvert())
         .def("predict", &predict_into<std::uint8_t>, nb::arg("x").noconvert(), nb::arg("probabilities").noconvert(),
              nb::arg("classes").noconvert())
+        .def("regress", &regress_into<float>, nb::arg("x").noconvert(), nb::arg("values").noconvert())
+        .def("regress", &regress_into<std::uint8_t>, nb::arg("x").noconvert(), nb::arg("values").noconvert())
+        .def_prop_ro("target_names", [](const Core& core) { return core.meaning.target_names; })
         .def("matrix", &matrix)
         .def("bias", [](nb::handle self, std::size_t index) {
             return view_of<float>(nb::cast<const Core&>(self).layer(index).bias, self);

@@ -11,7 +11,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
 from conftest import blobs
-from espalier.sklearn import SparseBernoulliRBM, SparseMLPClassifier
+from espalier.sklearn import SparseBernoulliRBM, SparseMLPClassifier, SparseMLPRegressor
 
 
 # Not applicable: the check of the array API, which is off unless an environment variable asks for it.
@@ -20,6 +20,7 @@ NOT_APPLICABLE = {"check_array_api_input"}
 
 @pytest.mark.parametrize("estimator", [
     SparseMLPClassifier(hidden_layer_sizes=(40,), sparsity=0.5, max_iter=30, batch_size=16, learning_rate=0.01, threads=1),
+    SparseMLPRegressor(hidden_layer_sizes=(40,), sparsity=0.5, max_iter=60, batch_size=16, learning_rate=0.01, threads=1),
     SparseBernoulliRBM(n_components=8, sparsity=0.5, max_iter=3, threads=1, scale="columns"),
 ])
 def test_every_check_of_scikit_learn(estimator):
@@ -92,3 +93,15 @@ def test_machine():
     assert list(machine.get_feature_names_out())[:2] == ["sparsebernoullirbm0", "sparsebernoullirbm1"]
     with pytest.raises(ValueError, match=r"\[0, 1\]"):
         SparseBernoulliRBM(4, threads=1).fit(x * 2)
+
+
+def test_regressor():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(300, 8))
+    y = np.stack([1000 + 50 * x[:, 0] - 30 * x[:, 1], x[:, 2] ** 2], axis=1)
+    model = SparseMLPRegressor((60,), sparsity=0.5, max_iter=80, batch_size=16, learning_rate=0.01, threads=1,
+                               random_state=0).fit(x, y)
+    assert model.predict(x).shape == (300, 2) and model.score(x, y) > 0.9
+    one = clone(model).fit(x, y[:, 0])
+    assert one.predict(x).shape == (300,) and one.score(x, y[:, 0]) > 0.9
+    assert np.array_equal(pickle.loads(pickle.dumps(one)).predict(x), one.predict(x))

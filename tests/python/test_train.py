@@ -263,3 +263,23 @@ def test_a_file_saved_again_by_the_safetensors_library(data, test_data, tmp_path
     with pytest.raises(ValueError, match="topology of layer 1"):
         espalier.Run.open(tmp_path / "wrong.safetensors", rewritten=True)
     program("import", tmp_path / "wrong.safetensors", tmp_path / "none.safetensors", code=4)
+
+
+def test_regression():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 6)).astype(np.float32)
+    y = 5 + 3 * x[:, 0] - 2 * x[:, 1]
+    options = dict(loss="squared-error", epsilon=6, epochs=40, batch=16, optimizer="adam", learning_rate=0.01, backend="cpu",
+                   threads=1)
+    run = espalier.train((x[:150], y[:150]), test=(x[150:], y[150:]), **options)
+    answers = run.predict(x[150:])
+    assert run.layers[-1] == 1 and answers.shape == (50, 1) and run.target_names == ["target"]
+    r2 = 1 - np.mean((answers[:, 0] - y[150:]) ** 2) / np.var(y[150:])
+    assert r2 > 0.8 and list(run.history["test_r2"])[-1] == pytest.approx(r2, abs=1e-4)
+    assert np.array_equal(pickle.loads(pickle.dumps(run)).predict(x), run.predict(x))
+    held = espalier.train((x[:150], y[:150]), validation=(x[150:], y[150:]), **options)
+    assert list(held.history["validation_r2"])[-1] == pytest.approx(r2, abs=1e-4)
+    with pytest.raises(ValueError, match="regression"):
+        run.predict_proba(x)
+    with pytest.raises(TypeError, match="real numbers"):
+        espalier.train((x, ["a"] * 200), **options)
