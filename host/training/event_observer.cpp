@@ -19,10 +19,17 @@ void EventObserver::on_degrees(std::uint32_t /*epoch*/, std::size_t layer, const
 void EventObserver::scalars(const EpochRecord& record) {
     file_.scalar("loss/train", record.train_loss);
     file_.scalar("loss/test", record.test_loss);
-    file_.scalar("accuracy/train", record.train_accuracy);
-    file_.scalar("accuracy/test", record.test_accuracy);
+    if (record.test_r2) {  // a regression, which knows no right answers
+        if (record.train_r2) file_.scalar("r2/train", *record.train_r2);
+        file_.scalar("r2/test", *record.test_r2);
+        if (record.test_rmse) file_.scalar("rmse/test", *record.test_rmse);
+        if (record.validation_r2) file_.scalar("r2/validation", *record.validation_r2);
+    } else {
+        file_.scalar("accuracy/train", record.train_accuracy);
+        file_.scalar("accuracy/test", record.test_accuracy);
+    }
     if (record.validation_loss) file_.scalar("loss/validation", *record.validation_loss);
-    if (record.validation_accuracy) file_.scalar("accuracy/validation", *record.validation_accuracy);
+    if (!record.test_r2 && record.validation_accuracy) file_.scalar("accuracy/validation", *record.validation_accuracy);
     file_.scalar("schedule/learning_rate", record.learning_rate);
     file_.scalar("schedule/zeta", record.zeta);
     file_.scalar("topology/edges", static_cast<double>(record.edges));

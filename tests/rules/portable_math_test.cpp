@@ -210,7 +210,11 @@ TEST(Losses, AgreeWithTheOracle) {
                     EXPECT_NEAR(got.confidence, want.confidences[s], 1e-6);
                     EXPECT_EQ(got.correct, want.correct[s]);
                 }
-                for (std::size_t i = 0; i < in.size(); ++i) EXPECT_NEAR(gradient[i], want.gradient.values[i], 1e-7);
+                for (std::size_t i = 0; i < in.size(); ++i) {
+                    // those of classes are below 1 / 8, those of real targets as large as their errors
+                    const double size = is_regression(loss) ? std::abs(want.gradient.values[i]) : 0;
+                    EXPECT_NEAR(gradient[i], want.gradient.values[i], 1e-7 + 2e-7 * size);
+                }
             }
         }
     }
