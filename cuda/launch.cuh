@@ -39,13 +39,15 @@ void launch(cudaStream_t stream, void (*kernel)(Parameters...), dim3 grid, int t
     check(cudaGetLastError(), "the launch of a kernel");
 }
 
-/// Lets launches of `kernel` take so much dynamic shared memory. Never lowers what was allowed before: recorded
-/// launches that need more are still to come.
+/// Lets launches of `kernel` on the current device take so much dynamic shared memory. Never lowers what was allowed
+/// before: recorded launches that need more are still to come.
 inline void allow_shared(const void* kernel, std::size_t bytes) {
     static std::mutex mutex;
-    static std::map<const void*, std::size_t> allowed;
+    static std::map<std::pair<int, const void*>, std::size_t> allowed;
+    int device = 0;
+    check(cudaGetDevice(&device), "asking for the current device");
     const std::lock_guard<std::mutex> lock(mutex);
-    std::size_t& most = allowed[kernel];
+    std::size_t& most = allowed[{device, kernel}];
     if (bytes <= most) return;
     check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)),
           "asking for shared memory");

@@ -53,6 +53,7 @@ Experiment predecessor(const Experiment& experiment) {
     earlier.seed = experiment.seed;
     earlier.backend = experiment.backend;
     earlier.threads = experiment.threads;
+    earlier.device = experiment.device;
     earlier.graph = experiment.graph;
     earlier.spmm = experiment.spmm;
     return earlier;
