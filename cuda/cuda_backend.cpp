@@ -8,6 +8,7 @@
 #include "cuda/graph_footprint.hpp"
 #include "cuda/layer_footprint.hpp"
 #include "cuda/layer_transfer.hpp"
+#include "cuda/limits.hpp"
 #include "cuda/memory.hpp"
 #include "cuda/operations.hpp"
 #include "cuda/products/blas.hpp"
@@ -72,6 +73,9 @@ public:
         copy(to, from, bytes, cudaMemcpyDeviceToHost);
     }
 
+    void expect_within_limits(const LayerShape& shape, const LayerUse& use) const override {
+        cuda::expect_within_limits(shape, use);
+    }
     [[nodiscard]] DeviceMemory device_memory() override {
         wait();
         DeviceMemory memory;

@@ -8,14 +8,13 @@
 
 #include "cuda/check.hpp"
 #include "cuda/kernels/warp.cuh"
+#include "cuda/limits.hpp"
 #include "cuda_calls.hpp"
 #include "espalier/error.hpp"
 
 namespace espalier::cuda {
 
-inline constexpr unsigned max_grid_rows = 65535;  // of y and z
-/// Samples of a step. Some grids have four rows a tile: gathering, and panels of 32 samples.
-inline constexpr Index max_batch = max_grid_rows / 4 * tile_lanes;
+static_assert(max_batch == max_grid_rows / 4 * tile_lanes);
 
 /// How many groups of `size` cover `count`.
 inline unsigned groups(std::size_t count, std::size_t size) { return static_cast<unsigned>((count + size - 1) / size); }

@@ -4,6 +4,7 @@
 #include <variant>
 
 #include "cuda/layer.hpp"
+#include "cuda/limits.hpp"
 #include "cuda/memory.hpp"
 #include "cuda/products/blas.hpp"
 

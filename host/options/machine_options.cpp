@@ -52,9 +52,9 @@ ExperimentOption device_option() {
             set_device, [](const Experiment& e) { return e.device == any_device ? "auto" : std::to_string(e.device); }};
 }
 
-bool names_backend(const std::string& device) {
-    return option_kinds::same_name(device, "cpu") || option_kinds::same_name(device, "cuda") ||
-           has_number_after(device);
+std::string backend_named(const std::string& device) {
+    if (option_kinds::same_name(device, "cpu")) return "cpu";
+    return option_kinds::same_name(device, "cuda") || has_number_after(device) ? "cuda" : "";
 }
 
 }  // namespace espalier

@@ -10,7 +10,7 @@ namespace espalier {
 ExperimentOption backend_option();
 /// A number, or what other programs call a device, which names the backend too: cpu, cuda, cuda:1.
 ExperimentOption device_option();
-/// Whether such a text says which backend is meant.
-bool names_backend(const std::string& device);
+/// The backend that such a text names; empty if it names none.
+std::string backend_named(const std::string& device);
 
 }  // namespace espalier

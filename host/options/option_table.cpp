@@ -339,8 +339,12 @@ OptionTexts by_own_names(const OptionTexts& given, const std::string& source) {
         if (!texts.emplace(option->name, text).second) refuse(source + ": " + option->name + " is given twice");
     }
     const auto device = texts.find("device");
-    if (device != texts.end() && texts.contains("backend") && names_backend(device->second)) {
-        refuse(source + ": device = " + device->second + " says the backend, and so does backend; give one");
+    const auto backend = texts.find("backend");
+    if (device != texts.end() && backend != texts.end()) {
+        const std::string named = backend_named(device->second);
+        if (!named.empty() && !same_name(named, backend->second)) {
+            refuse(source + ": device = " + device->second + " is none of backend = " + backend->second);
+        }
     }
     return texts;
 }

@@ -87,7 +87,23 @@ Cell expected_edges(const Experiment& experiment, std::size_t layer) {
     return static_cast<Cell>(cells * -std::expm1(-static_cast<double>(edges) / cells));
 }
 
+LayerShape expected_shape(const Experiment& experiment, std::size_t layer) {
+    return {experiment.layers[layer], experiment.layers[layer + 1], expected_edges(experiment, layer),
+            is_sparse_layer(experiment, layer)};
+}
+
+LayerUse use_of(const Experiment& experiment, std::size_t layer) {
+    return {layer > 0 || experiment.model == ModelKind::rbm, experiment.optimizer, experiment.spmm, experiment.batch,
+            experiment.grow};
+}
+
 }  // namespace
+
+void expect_within_limits(const Experiment& experiment, const Backend& backend) {
+    for (std::size_t l = 0; l + 1 < experiment.layers.size(); ++l) {
+        backend.expect_within_limits(expected_shape(experiment, l), use_of(experiment, l));
+    }
+}
 
 MemoryEstimate estimate_memory(const Experiment& experiment, int keep) {
     return estimate_memory(experiment, *make_backend(experiment), keep);
@@ -100,6 +116,7 @@ MemoryEstimate estimate_memory(const Experiment& experiment, Backend& backend, i
     check_against_data(experiment, data);
     take_validation(experiment, data);
     expect_edges(experiment);
+    expect_within_limits(experiment, backend);
     estimate.data_bytes = bytes_of(data.train) + bytes_of(data.validation) + bytes_of(data.test);
     estimate.activation_bytes = activation_bytes(experiment, backend);
     const bool is_rbm = experiment.model == ModelKind::rbm;
@@ -109,14 +126,10 @@ MemoryEstimate estimate_memory(const Experiment& experiment, Backend& backend, i
     std::uint64_t launches = 0;
     std::uint64_t following = 0;
     for (std::size_t l = 0; l + 1 < experiment.layers.size(); ++l) {
-        const Index inputs = experiment.layers[l];
-        const Index outputs = experiment.layers[l + 1];
-        const bool sparse = is_sparse_layer(experiment, l);
-        const Cell edges = expected_edges(experiment, l);
-        const LayerBytes bytes = backend.layer_bytes(
-            {inputs, outputs, edges, sparse},
-            {l > 0 || is_rbm, experiment.optimizer, experiment.spmm, experiment.batch, experiment.grow},
-            scheduled(experiment.zeta, 0, experiment.epochs));
+        const LayerShape shape = expected_shape(experiment, l);
+        const auto& [inputs, outputs, edges, sparse] = shape;
+        const LayerBytes bytes =
+            backend.layer_bytes(shape, use_of(experiment, l), scheduled(experiment.zeta, 0, experiment.epochs));
         estimate.layers.push_back({std::to_string(inputs) + " x " + std::to_string(outputs), sparse, edges,
                                    static_cast<double>(edges) / (static_cast<double>(inputs) * outputs),
                                    bytes.resident});

@@ -33,6 +33,9 @@ struct MemoryEstimate {
     std::uint64_t gpu_graph_bytes = 0;   // of the recorded steps
 };
 
+/// Refuses (UserError) layers and batches beyond what a backend counts, before the network is drawn.
+void expect_within_limits(const Experiment& experiment, const Backend& backend);
+
 /// Throws UserError: usage where the experiment cannot be, data where the data set is missing.
 /// `keep`: checkpoints the run would keep.
 MemoryEstimate estimate_memory(const Experiment& experiment, int keep);

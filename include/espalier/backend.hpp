@@ -188,6 +188,9 @@ public:
 
     /// Bytes that an allocation of so many takes.
     [[nodiscard]] virtual std::uint64_t array_bytes(std::uint64_t bytes) const { return bytes; }
+    /// Refuses, before anything is drawn or allocated, what no memory would do for: more edges or samples than the
+    /// backend counts. Throws UserError (device) with the number that would fit.
+    virtual void expect_within_limits(const LayerShape& /*shape*/, const LayerUse& /*use*/) const {}
     /// As measured now. Waits.
     [[nodiscard]] virtual DeviceMemory device_memory() { return {}; }
     /// What such a layer will take when it is loaded for `use` and evolves with `zeta`.

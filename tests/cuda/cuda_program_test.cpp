@@ -254,6 +254,20 @@ TEST_F(CudaProgram, SaysInASentenceWhyThereIsNoGpu) {
     }
 }
 
+TEST_F(CudaProgram, LimitsAreRefusedBeforeAnythingIsDrawn) {
+    for (const bool dry : {false, true}) {
+        const auto refused = [&](const std::vector<std::string>& more, const std::string& words) {
+            std::vector<std::string> arguments{"--backend", "cuda", "--out", path("run")};
+            if (dry) arguments.emplace_back("--dry-run");
+            arguments.insert(arguments.end(), more.begin(), more.end());
+            expect_refusal(train_small(arguments), words);  // the networks would take tens of gigabytes
+        };
+        refused({"--batch", "3000000"}, "batch: 3000000 is outside [1, 2097024]");
+        refused({"--spmm", "cusparse", "--epsilon", "700", "--layers", "784-3900000-10"}, "is outside [0, 2147483647]");
+        refused({"--dense-output", "true", "--layers", "784-430000000-10"}, "4300000000 edges is outside [0, 4294967292]");
+    }
+}
+
 TEST_F(CudaProgram, OutOfMemoryAtAnyAllocationIsASentence) {
     int failures = 0;
     for (const int allocations : {0, 1, 3, 10, 30, 60, 80, 100, 130, 100000}) {
