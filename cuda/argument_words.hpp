@@ -36,9 +36,7 @@ void add_members(ArgumentWords& words, const Members&... members) {
 }
 
 /// A layer's addresses stay; `versions` tells when something else changed that no recorded program outlives.
-inline void add_words(ArgumentWords& words, const CudaLayer& layer) {
-    add_members(words, layer.id, layer.versions);
-}
+inline void add_words(ArgumentWords& words, const CudaLayer& layer) { add_members(words, layer.id, layer.versions); }
 
 template <class T>
 void add_words(ArgumentWords& words, const TiledView<T>& view) {

@@ -18,13 +18,13 @@ void expect_within_limits(const LayerShape& shape, const LayerUse& use) {
     const bool by_cusparse = shape.sparse && use.spmm == Spmm::cusparse;
     const std::uint64_t most = by_cusparse ? max_sparse_library_edges : max_edges;
     if (shape.num_edges <= most) return;
-    throw UserError(ExitCode::device, "layers: " + std::to_string(shape.num_inputs) + " x " +
-                                          std::to_string(shape.num_outputs) + " with " +
-                                          std::to_string(shape.num_edges) + " edges is outside [0, " +
-                                          std::to_string(most) + "], what " +
-                                          (by_cusparse ? "cuSPARSE counts; choose --spmm auto, or fewer edges by --epsilon "
-                                                         "or --sparsity"
-                                                       : "the CUDA backend takes; --epsilon or --sparsity makes them fewer"));
+    throw UserError(ExitCode::device,
+                    "layers: " + std::to_string(shape.num_inputs) + " x " + std::to_string(shape.num_outputs) +
+                        " with " + std::to_string(shape.num_edges) + " edges is outside [0, " + std::to_string(most) +
+                        "], what " +
+                        (by_cusparse ? "cuSPARSE counts; choose --spmm auto, or fewer edges by --epsilon "
+                                       "or --sparsity"
+                                     : "the CUDA backend takes; --epsilon or --sparsity makes them fewer"));
 }
 
 }  // namespace espalier::cuda

@@ -35,6 +35,12 @@ void set_device(Experiment& experiment, const std::string& text) {
     }
 }
 
+/// The backend that a device's text names; empty if it names none.
+std::string backend_named(const std::string& device) {
+    if (option_kinds::same_name(device, "cpu")) return "cpu";
+    return option_kinds::same_name(device, "cuda") || has_number_after(device) ? "cuda" : "";
+}
+
 }  // namespace
 
 ExperimentOption backend_option() {
@@ -52,9 +58,13 @@ ExperimentOption device_option() {
             set_device, [](const Experiment& e) { return e.device == any_device ? "auto" : std::to_string(e.device); }};
 }
 
-std::string backend_named(const std::string& device) {
-    if (option_kinds::same_name(device, "cpu")) return "cpu";
-    return option_kinds::same_name(device, "cuda") || has_number_after(device) ? "cuda" : "";
+void expect_one_backend(const OptionTexts& texts, const std::string& source) {
+    const auto device = texts.find("device");
+    const auto backend = texts.find("backend");
+    if (device == texts.end() || backend == texts.end()) return;
+    const std::string named = backend_named(device->second);
+    if (named.empty() || option_kinds::same_name(named, backend->second)) return;
+    option_kinds::refuse(source + ": device = " + device->second + " is none of backend = " + backend->second);
 }
 
 }  // namespace espalier

@@ -10,7 +10,7 @@ namespace espalier {
 ExperimentOption backend_option();
 /// A number, or what other programs call a device, which names the backend too: cpu, cuda, cuda:1.
 ExperimentOption device_option();
-/// The backend that such a text names; empty if it names none.
-std::string backend_named(const std::string& device);
+/// Refuses (UserError, usage) a device that names another backend than the texts' own.
+void expect_one_backend(const OptionTexts& texts, const std::string& source);
 
 }  // namespace espalier

@@ -338,14 +338,7 @@ OptionTexts by_own_names(const OptionTexts& given, const std::string& source) {
         if (option == nullptr) refuse(source + ": unknown option '" + name + "'" + did_you_mean(name, names));
         if (!texts.emplace(option->name, text).second) refuse(source + ": " + option->name + " is given twice");
     }
-    const auto device = texts.find("device");
-    const auto backend = texts.find("backend");
-    if (device != texts.end() && backend != texts.end()) {
-        const std::string named = backend_named(device->second);
-        if (!named.empty() && !same_name(named, backend->second)) {
-            refuse(source + ": device = " + device->second + " is none of backend = " + backend->second);
-        }
-    }
+    expect_one_backend(texts, source);
     return texts;
 }
 
