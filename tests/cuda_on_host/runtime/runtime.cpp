@@ -82,9 +82,14 @@ void require_host_memory(const void* address) {
     if (address == nullptr || is_device_memory(address, 1)) fail("a copy from or to memory that is not the host's");
 }
 
+void put_behind(CUstream_st* stream, std::function<void()> work) {
+    (stream->capturing != nullptr ? stream->capturing->work : stream->queue).push_back(std::move(work));
+}
+
+/// What a caller asks for.
 void put(CUstream_st* stream, std::function<void()> work) {
     if (stream->device != current_number()) fail("work for a stream of another device than the thread's");
-    (stream->capturing != nullptr ? stream->capturing->work : stream->queue).push_back(std::move(work));
+    put_behind(stream, std::move(work));
 }
 
 void wait_for_all() {
@@ -211,7 +216,7 @@ cudaError_t cudaMemsetAsync(void* memory, int value, std::size_t bytes, cudaStre
 }
 
 void note_scratch_returned(void* memory, std::size_t bytes, cudaStream_t stream) {
-    if (!cuda_on_host::is_broken()) cuda_on_host::put(stream, [=] { std::memset(memory, 0xa5, bytes); });
+    if (!cuda_on_host::is_broken()) cuda_on_host::put_behind(stream, [=] { std::memset(memory, 0xa5, bytes); });
 }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned /*flags*/) {
