@@ -31,11 +31,11 @@ foreach(source IN LISTS cuda_device_sources)
 endforeach()
 add_library(espalier_cuda_on_host STATIC ${cuda_sources} ${wrapped_sources} ${kernel_engine_sources}
   tests/cuda_on_host/no_watch.cpp tests/cuda_on_host/runtime/runtime.cpp tests/cuda_on_host/runtime/protected_memory.cpp
-  tests/cuda_on_host/runtime/machine.cpp)
+  tests/cuda_on_host/runtime/machine.cpp tests/cuda_on_host/runtime/devices.cpp)
 set_target_properties(espalier_cuda_on_host PROPERTIES UNITY_BUILD ${ESPALIER_UNITY} UNITY_BUILD_BATCH_SIZE 8
   POSITION_INDEPENDENT_CODE ON)
 target_include_directories(espalier_cuda_on_host BEFORE PRIVATE ${on_host_folders} include .)
-target_compile_definitions(espalier_cuda_on_host PRIVATE ESPALIER_CUDA_ARCHITECTURES="the host's")
+target_compile_definitions(espalier_cuda_on_host PRIVATE ESPALIER_CUDA_ARCHITECTURES="90, run by the host")
 target_compile_options(espalier_cuda_on_host PRIVATE -O1)
 if(ESPALIER_SANITIZE MATCHES undefined)
   # Thrust 1.17 finds out which system a pointer is of through a null pointer to that system.
@@ -46,8 +46,9 @@ add_dependencies(espalier_cuda_on_host cublas_on_host cusparse_on_host)
 
 target_link_libraries(espalier_test_options INTERFACE espalier_cuda_on_host)
 target_link_options(espalier_test_options INTERFACE -Wl,-rpath,${on_host_output})  # where the stand-ins are
-set_source_files_properties(tests/backend/cuda_backend_test.cpp tests/backend/cuda_products_test.cpp
-  tests/cuda/cuda_strictness_test.cpp PROPERTIES INCLUDE_DIRECTORIES "${on_host_folders}")
+set_source_files_properties(tests/backend/cuda_backend_test.cpp tests/backend/cuda_memory_test.cpp
+  tests/backend/cuda_products_test.cpp
+  tests/cuda/cuda_devices_test.cpp tests/cuda/cuda_strictness_test.cpp PROPERTIES INCLUDE_DIRECTORIES "${on_host_folders}")
 
 add_library(espalier_cuda_on_host_module MODULE tests/cuda_on_host/no_source.cpp)
 set_target_properties(espalier_cuda_on_host_module PROPERTIES OUTPUT_NAME espalier_cuda

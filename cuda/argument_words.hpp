@@ -30,55 +30,39 @@ void add_words(ArgumentWords& words, const Item (&values)[count]) {
     for (const Item& value : values) add_words(words, value);
 }
 
-/// A layer's addresses stay; `versions` tells when something else changed that no recorded program outlives.
-inline void add_words(ArgumentWords& words, const CudaLayer& layer) {
-    add_words(words, layer.id);
-    add_words(words, layer.versions);
+template <class... Members>
+void add_members(ArgumentWords& words, const Members&... members) {
+    (add_words(words, members), ...);
 }
+
+/// A layer's addresses stay; `versions` tells when something else changed that no recorded program outlives.
+inline void add_words(ArgumentWords& words, const CudaLayer& layer) { add_members(words, layer.id, layer.versions); }
 
 template <class T>
 void add_words(ArgumentWords& words, const TiledView<T>& view) {
     const auto& [data, rows, batch, lanes] = view;
     static_cast<void>(lanes);  // the backend's: the seam has seen to it
-    add_words(words, data);
-    add_words(words, std::uint64_t{rows} << 32 | batch);
+    add_members(words, data, std::uint64_t{rows} << 32 | batch);
 }
 
 inline void add_words(ArgumentWords& words, const Samples& samples) {
     const auto& [bytes, floats, labels, targets, count, features, channels, factor, offset] = samples;
-    add_words(words, bytes);
-    add_words(words, floats);
-    add_words(words, labels);
-    add_words(words, targets);
-    add_words(words, count);
-    add_words(words, features);
-    add_words(words, channels);
-    add_words(words, factor);
-    add_words(words, offset);
+    add_members(words, bytes, floats, labels, targets, count, features, channels, factor, offset);
 }
 
 inline void add_words(ArgumentWords& words, const BatchChoice& choice) {
     const auto& [first, size, shuffled, seed] = choice;
-    add_words(words, first);
-    add_words(words, size);
-    add_words(words, shuffled);
-    add_words(words, seed);
+    add_members(words, first, size, shuffled, seed);
 }
 
 inline void add_words(ArgumentWords& words, const UnitDraw& draw) {
     const auto& [seed, number, probabilities, scale] = draw;
-    add_words(words, seed);
-    add_words(words, number);
-    add_words(words, probabilities);
-    add_words(words, scale);
+    add_members(words, seed, number, probabilities, scale);
 }
 
 inline void add_words(ArgumentWords& words, const Stream& stream) {
     const auto& [seed, purpose, layer, event] = stream;
-    add_words(words, seed);
-    add_words(words, purpose);
-    add_words(words, layer);
-    add_words(words, event);
+    add_members(words, seed, purpose, layer, event);
 }
 
 /// A rule: which one, and its fields.
@@ -87,7 +71,7 @@ void add_words(ArgumentWords& words, const std::variant<Rules...>& rule) {
     add_words(words, rule.index());
     std::visit(
         [&](const auto& each) {
-            std::apply([&](const auto&... field) { (add_words(words, each.*field.member), ...); }, each.fields());
+            std::apply([&](const auto&... field) { add_members(words, each.*field.member...); }, each.fields());
         },
         rule);
 }

@@ -5,8 +5,10 @@
 #include "cuda/check.hpp"
 #include "cuda/device.hpp"
 #include "cuda/graph_cache.hpp"
+#include "cuda/graph_footprint.hpp"
 #include "cuda/layer_footprint.hpp"
 #include "cuda/layer_transfer.hpp"
+#include "cuda/limits.hpp"
 #include "cuda/memory.hpp"
 #include "cuda/operations.hpp"
 #include "cuda/products/blas.hpp"
@@ -36,24 +38,34 @@ CudaLayer& as_cuda(DeviceLayer& layer) { return dynamic_cast<CudaLayer&>(layer);
 class CudaBackend final : public Backend {
 public:
     explicit CudaBackend(const CudaOptions& options)
-        : memory_(stream_),
+        : device_(options.device),
+          memory_(stream_),
           graphs_(stream_, options.graph != 0),
           tf32_(options.tf32 != 0),
           sums_(memory_, metric_bytes()) {
         clear_sums();
         wait();
     }
-    ~CudaBackend() override { static_cast<void>(cudaStreamSynchronize(stream_)); }
+    ~CudaBackend() override {
+        static_cast<void>(cudaSetDevice(device_));
+        static_cast<void>(cudaStreamSynchronize(stream_));
+    }
 
     [[nodiscard]] std::string name() const override { return "cuda"; }
-    [[nodiscard]] std::string describe() const override { return describe_device(); }
+    [[nodiscard]] std::string describe() const override {
+        make_current(device_);
+        return describe_device();
+    }
     [[nodiscard]] Index lanes() const override { return cuda_lanes; }
 
     [[nodiscard]] void* allocate(std::size_t bytes) override {
-        graphs_.forbid();
+        begin();
         return memory_.allocate(bytes);
     }
-    void release(void* memory) noexcept override { memory_.release(memory); }
+    void release(void* memory) noexcept override {
+        static_cast<void>(cudaSetDevice(device_));
+        memory_.release(memory);
+    }
     void upload(void* to, const void* from, std::size_t bytes) override {
         copy(to, from, bytes, cudaMemcpyHostToDevice);
     }
@@ -61,77 +73,107 @@ public:
         copy(to, from, bytes, cudaMemcpyDeviceToHost);
     }
 
+    void expect_within_limits(const LayerShape& shape, const LayerUse& use) const override {
+        cuda::expect_within_limits(shape, use);
+    }
+    [[nodiscard]] DeviceMemory device_memory() override {
+        wait();
+        DeviceMemory memory;
+        std::size_t free = 0;
+        std::size_t total = 0;
+        check(cudaMemGetInfo(&free, &total), "asking for the free memory");
+        memory.total = total;
+        memory.in_use = total - free;
+        if (graphs_.enabled()) memory.graph_node = bytes_of_graph_node(stream_, memory_);
+        return memory;
+    }
     [[nodiscard]] LayerBytes layer_bytes(const LayerShape& shape, const LayerUse& use, double zeta) const override {
+        make_current(device_);
         const bool large_dense = !shape.sparse && shape.num_edges > small_dense_weights;
         // asked only then, for the question opens the library
         return cuda::layer_bytes(shape, use, zeta, large_dense && blas_fault().empty(), spmm_device());
     }
 
     [[nodiscard]] Layer store(const DeviceLayer& layer) override {
-        graphs_.forbid();
+        begin();
         return layer_at_rest(stream_, as_cuda(layer));
     }
     void reset_state(DeviceLayer& layer) override {
-        graphs_.forbid();
+        begin();
         clear_state(stream_, as_cuda(layer));
     }
 
     [[nodiscard]] Metrics metrics() override;
     void wait() override {
-        graphs_.forbid();
+        begin();
         check(cudaStreamSynchronize(stream_), "work on the device");
     }
-    void run(const std::function<void()>& program) override { graphs_.run(program); }
+    void run(const std::function<void()>& program) override {
+        make_current(device_);
+        graphs_.run(program);
+    }
 
 protected:
     [[nodiscard]] std::unique_ptr<DeviceLayer> do_load(const Layer& layer, const LayerUse& use) override {
-        graphs_.forbid();
+        begin();
         auto result = layer_in_use(stream_, memory_, layer, use, blas_for(layer), library_for(use));
         result->id = ++layers_loaded_;
         return result;
     }
     void do_gather(const Samples& samples, const BatchChoice& choice, Activations x, std::int32_t* labels,
                    const StepScalars* step) override {
-        graphs_.enqueue(cuda::gather, samples, choice, x, labels, step);
+        enqueue(cuda::gather, samples, choice, x, labels, step);
     }
     void do_forward(const DeviceLayer& layer, ConstActivations x, Activations saved, Activations y) override {
-        graphs_.enqueue(cuda::forward, as_cuda(layer), x, saved, y);
+        enqueue(cuda::forward, as_cuda(layer), x, saved, y);
     }
     void do_dropout(Activations values, float rate, std::uint64_t seed, std::uint32_t layer,
                     const StepScalars* step) override {
-        graphs_.enqueue(cuda::dropout, values, rate, Stream{seed, Purpose::dropout, layer, 0}, step);
+        enqueue(cuda::dropout, values, rate, Stream{seed, Purpose::dropout, layer, 0}, step);
     }
     void do_loss(const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz,
                  const float* class_weights, const float* targets) override {
-        graphs_.enqueue(cuda::loss, loss, z, labels, dz, class_weights, targets, sums());
+        enqueue(cuda::loss, loss, z, labels, dz, class_weights, targets, sums());
     }
     void do_backward(DeviceLayer& layer, ConstActivations x, ConstActivations saved, Activations dy, Activations dx,
                      const StepScalars* step) override {
-        graphs_.enqueue(cuda::backward, as_cuda(layer), x, saved, dy, dx, step);
+        enqueue(cuda::backward, as_cuda(layer), x, saved, dy, dx, step);
     }
     void do_transposed(const DeviceLayer& layer, const DeviceLayer& offsets, ConstActivations y,
                        Activations x) override {
-        graphs_.enqueue(cuda::transposed, as_cuda(layer), as_cuda(offsets), y, x);
+        enqueue(cuda::transposed, as_cuda(layer), as_cuda(offsets), y, x);
     }
     void do_sample(const UnitDraw& draw, ConstActivations values, Activations means, Activations states,
                    const StepScalars* step) override {
-        graphs_.enqueue(cuda::sample, draw, values, means, states, step);
+        enqueue(cuda::sample, draw, values, means, states, step);
     }
     void do_score_reconstruction(ConstActivations probabilities, ConstActivations data) override {
-        graphs_.enqueue(cuda::score_reconstruction, probabilities, data, sums());
+        enqueue(cuda::score_reconstruction, probabilities, data, sums());
     }
 
     Pruned do_prune(DeviceLayer& layer, const Pruning& pruning) override {
-        graphs_.forbid();
+        begin();
         return cuda::prune(stream_, memory_, as_cuda(layer), pruning);
     }
     std::uint32_t do_replace(DeviceLayer& layer, const Regrowth* regrowth) override {
-        graphs_.forbid();
+        begin();
         return cuda::replace(stream_, memory_, as_cuda(layer), regrowth);
     }
     [[nodiscard]] Degrees do_degrees(const DeviceLayer& layer) override;
 
 private:
+    /// What a verb that no graph can hold begins with. A process may have a backend on each of several devices, and use
+    /// them from threads of which each begins with device 0.
+    void begin() const {
+        make_current(device_);
+        graphs_.forbid();
+    }
+    /// What the other verbs do.
+    template <class... Parameters, class... Arguments>
+    void enqueue(void (*operation)(cudaStream_t, Parameters...), const Arguments&... arguments) {
+        make_current(device_);
+        graphs_.enqueue(operation, arguments...);
+    }
     /// For a large dense layer, where there is a cuBLAS.
     Blas* blas_for(const Layer& layer) {
         if (layer.is_sparse() || layer.weights.size() <= small_dense_weights) return nullptr;
@@ -150,13 +192,14 @@ private:
         return library_.get();
     }
     void copy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {
-        graphs_.forbid();
+        begin();
         if (bytes > 0) check(cudaMemcpyAsync(to, from, bytes, kind, stream_), "a copy");
         wait();
     }
     [[nodiscard]] MetricSums* sums() const { return reinterpret_cast<MetricSums*>(sums_.data()); }
     void clear_sums() { check(cudaMemsetAsync(sums_.data(), 0, sums_.size(), stream_), "clearing the metrics"); }
 
+    int device_;
     // in this order: graphs and memory go before their stream
     OwnStream stream_;
     Memory memory_;
@@ -169,7 +212,7 @@ private:
 };
 
 Degrees CudaBackend::do_degrees(const DeviceLayer& layer) {
-    graphs_.forbid();
+    begin();
     const CudaLayer& own = as_cuda(layer);
     const std::size_t outputs = own.num_outputs;
     const std::size_t inputs = own.num_inputs;
@@ -182,7 +225,7 @@ Degrees CudaBackend::do_degrees(const DeviceLayer& layer) {
 }
 
 Metrics CudaBackend::metrics() {
-    graphs_.forbid();
+    begin();
     std::vector<std::byte> sums(sums_.size());
     check(cudaMemcpyAsync(sums.data(), sums_.data(), sums.size(), cudaMemcpyDeviceToHost, stream_), "a download");
     clear_sums();

@@ -1,6 +1,8 @@
 #include "cuda/device.hpp"
 
 #include <cstdio>
+#include <cstdlib>
+#include <sstream>
 
 #include "cuda/check.hpp"
 #include "cuda/operations.hpp"
@@ -46,6 +48,31 @@ std::string no_device(int& count) {
     return error == cudaSuccess ? "" : "the GPU cannot be used: CUDA says " + error_text(error);
 }
 
+/// No older device than this runs what the module holds.
+int oldest_architecture() {
+    std::istringstream words(ESPALIER_CUDA_ARCHITECTURES);
+    int oldest = 0;
+    for (std::string word; words >> word;) {
+        const int number = std::atoi(word.c_str());  // "90-real" is 90
+        if (number > 0 && (oldest == 0 || number < oldest)) oldest = number;
+    }
+    return oldest;
+}
+
+std::string no_code(const cudaDeviceProp& properties) {
+    return std::string("the GPU ") + properties.name + " has compute capability " + capability(properties) +
+           ", for which this module holds no code (it holds " ESPALIER_CUDA_ARCHITECTURES
+           "); build Espalier with -DESPALIER_CUDA_ARCHITECTURES=" +
+           std::to_string(properties.major * 10 + properties.minor);
+}
+
+/// Of the code that the current device runs, as "9.0".
+std::string code_in_use() {
+    cudaFuncAttributes attributes{};
+    check(cudaFuncGetAttributes(&attributes, some_kernel()), "asking for a kernel's attributes");
+    return std::to_string(attributes.binaryVersion / 10) + "." + std::to_string(attributes.binaryVersion % 10);
+}
+
 int current_device() {
     int number = 0;
     check(cudaGetDevice(&number), "asking for the current device");
@@ -82,14 +109,13 @@ std::string take_device(int number) {
     static_cast<void>(cudaGetLastError());
     if (error == cudaErrorNoKernelImageForDevice || error == cudaErrorInvalidDeviceFunction ||
         error == cudaErrorUnsupportedPtxVersion) {
-        return std::string("the GPU ") + properties.name + " has compute capability " + capability(properties) +
-               ", for which this module holds no code (it holds " ESPALIER_CUDA_ARCHITECTURES
-               "); build Espalier with -DESPALIER_CUDA_ARCHITECTURES=" +
-               std::to_string(properties.major * 10 + properties.minor);
+        return no_code(properties);
     }
     if (error != cudaSuccess) return "the GPU cannot be used: CUDA says " + error_text(error);
     return {};
 }
+
+void make_current(int number) { check(cudaSetDevice(number), "choosing the device"); }
 
 SpmmDevice spmm_device() {
     cudaDeviceProp properties{};
@@ -134,8 +160,10 @@ std::string describe_module(bool try_devices) {
                 ", \"name\": " + quoted(properties.name) +
                 ", \"compute_capability\": " + quoted(capability(properties)) +
                 ", \"memory_bytes\": " + std::to_string(properties.totalGlobalMem);
-        if (try_devices) json += ", \"fault\": " + quoted(take_device(number));
-        json += "}";
+        const bool is_older = properties.major * 10 + properties.minor < oldest_architecture();
+        const std::string its_fault = try_devices ? take_device(number) : is_older ? no_code(properties) : "";
+        if (try_devices && its_fault.empty()) json += ", \"code\": " + quoted(code_in_use());
+        json += ", \"fault\": " + quoted(its_fault) + "}";
     }
     return json + "]}";
 }

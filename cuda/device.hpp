@@ -11,6 +11,9 @@ namespace espalier::cuda {
 /// such device, no code for its architecture, or CUDA's own words); empty if it can.
 std::string take_device(int number);
 
+/// Makes a device that was taken the calling thread's own again. Cheap where it is.
+void make_current(int number);
+
 /// What the choice of a product depends on, of the current device.
 SpmmDevice spmm_device();
 

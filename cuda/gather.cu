@@ -1,7 +1,5 @@
 #include "cuda/kernels/gather.cuh"
 
-#include <string>
-
 #include "cuda/launch.cuh"
 #include "cuda/operations.hpp"
 
@@ -9,10 +7,7 @@ namespace espalier::cuda {
 
 void gather(cudaStream_t stream, const Samples& samples, const BatchChoice& choice, Activations x, std::int32_t* labels,
             const StepScalars* step) {
-    if (choice.size > max_batch) {
-        throw UserError(ExitCode::device, "batch: " + std::to_string(choice.size) + " is outside [1, " +
-                                              std::to_string(max_batch) + "], what the CUDA backend takes");
-    }
+    expect_batch(choice.size);
     const dim3 grid(groups(x.rows, gather_block), x.tiles() * (tile_lanes / gather_block));
     if (samples.bytes != nullptr) {
         launch(stream, gather_kernel<gather_threads, std::uint8_t>, grid, gather_threads, samples, samples.bytes,

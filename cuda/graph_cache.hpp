@@ -22,6 +22,7 @@ public:
     GraphCache& operator=(const GraphCache&) = delete;
     ~GraphCache() { clear(); }
 
+    [[nodiscard]] bool enabled() const { return enabled_; }
     void run(const std::function<void()>& program);
 
     /// What a verb that only enqueues does: `operation` with these arguments, which are all that it depends on. While a

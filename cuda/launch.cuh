@@ -8,14 +8,13 @@
 
 #include "cuda/check.hpp"
 #include "cuda/kernels/warp.cuh"
+#include "cuda/limits.hpp"
 #include "cuda_calls.hpp"
 #include "espalier/error.hpp"
 
 namespace espalier::cuda {
 
-inline constexpr unsigned max_grid_rows = 65535;  // of y and z
-/// Samples of a step. Some grids have four rows a tile: gathering, and panels of 32 samples.
-inline constexpr Index max_batch = max_grid_rows / 4 * tile_lanes;
+static_assert(max_batch == max_grid_rows / 4 * tile_lanes);
 
 /// How many groups of `size` cover `count`.
 inline unsigned groups(std::size_t count, std::size_t size) { return static_cast<unsigned>((count + size - 1) / size); }
@@ -39,13 +38,15 @@ void launch(cudaStream_t stream, void (*kernel)(Parameters...), dim3 grid, int t
     check(cudaGetLastError(), "the launch of a kernel");
 }
 
-/// Lets launches of `kernel` take so much dynamic shared memory. Never lowers what was allowed before: recorded
-/// launches that need more are still to come.
+/// Lets launches of `kernel` on the current device take so much dynamic shared memory. Never lowers what was allowed
+/// before: recorded launches that need more are still to come.
 inline void allow_shared(const void* kernel, std::size_t bytes) {
     static std::mutex mutex;
-    static std::map<const void*, std::size_t> allowed;
+    static std::map<std::pair<int, const void*>, std::size_t> allowed;
+    int device = 0;
+    check(cudaGetDevice(&device), "asking for the current device");
     const std::lock_guard<std::mutex> lock(mutex);
-    std::size_t& most = allowed[kernel];
+    std::size_t& most = allowed[{device, kernel}];
     if (bytes <= most) return;
     check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)),
           "asking for shared memory");

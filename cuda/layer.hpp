@@ -65,7 +65,4 @@ struct CudaLayer final : DeviceLayer {
 /// A multiple of four: kernels read edges in groups of four.
 constexpr std::size_t padded_edges(std::size_t num_edges) { return (num_edges + 3) / 4 * 4; }
 
-/// As many edges as a layer may hold, so that a padded count still is an EdgeIndex.
-inline constexpr std::uint64_t max_edges = 0xfffffffcU;
-
 }  // namespace espalier::cuda

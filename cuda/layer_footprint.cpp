@@ -1,8 +1,10 @@
 #include "cuda/layer_footprint.hpp"
 
 #include <algorithm>
+#include <variant>
 
 #include "cuda/layer.hpp"
+#include "cuda/limits.hpp"
 #include "cuda/memory.hpp"
 #include "cuda/products/blas.hpp"
 
@@ -30,6 +32,14 @@ std::uint64_t product_bytes(Spmm asked, SpmmShape shape, const SpmmDevice& devic
     }
 }
 
+/// For every rule but GrowRandom: three candidates an edge with their places, the distinct of them, and what sorting
+/// them takes.
+std::uint64_t candidate_bytes(const GrowRule& rule, std::uint64_t key, std::uint64_t grown) {
+    if (std::holds_alternative<GrowRandom>(rule)) return 0;
+    const std::uint64_t most = 3 * grown + 64;
+    return 3 * (scratch_size(key * most) + scratch_size(word * most));
+}
+
 std::uint64_t evolution_bytes(const LayerShape& shape, const LayerUse& use, double zeta) {
     const std::uint64_t key = std::uint64_t{shape.num_inputs} * shape.num_outputs <= 0xffffffffU ? 4 : 8;
     const auto grown = static_cast<std::uint64_t>(zeta * static_cast<double>(shape.num_edges));
@@ -37,7 +47,17 @@ std::uint64_t evolution_bytes(const LayerShape& shape, const LayerUse& use, doub
     // Keys, their sorted copy and slots; then column, origin and a moved array, with ranks sorted and cells, slots and
     // weights of the new edges; then, for the view by input, columns and slots sorted beside their copies.
     const std::uint64_t by_input = use.needs_input_gradient ? scratch_size(2 * word * shape.num_edges) : 0;
-    return 3 * edges + by_input + 3 * scratch_size(key * grown) + 3 * scratch_size(word * grown);
+    return 3 * edges + by_input + 3 * scratch_size(key * grown) + 3 * scratch_size(word * grown) +
+           candidate_bytes(use.grow, key, grown);
+}
+
+/// Kernels of a training step, at most; a library's product may be several.
+std::uint64_t step_launches(const LayerUse& use, bool by_library) {
+    const std::uint64_t product = by_library ? 3 : use.spmm == Spmm::coo ? 2 : 1;
+    const std::uint64_t forward = product + (by_library ? 1 : 0);  // the activation comes after a library's product
+    const std::uint64_t backward = 1 + (use.needs_input_gradient ? forward : 0);
+    const std::uint64_t update = (by_library ? 4 : 1) + 2;  // weights; biases and activation parameters
+    return forward + backward + update;
 }
 
 }  // namespace
@@ -50,6 +70,8 @@ LayerBytes layer_bytes(const LayerShape& shape, const LayerUse& use, double zeta
     bytes.resident = array * (1 + states) + word * shape.num_outputs * (2 + states);
     if (!shape.sparse && has_blas && shape.num_edges > small_dense_weights) {
         bytes.resident += array;  // the gradient
+        bytes.shared = blas_workspace_bytes;
+        bytes.launches = step_launches(use, true);
         return bytes;
     }
     bytes.resident += array + 2 * word * shape.num_outputs;
@@ -59,6 +81,7 @@ LayerBytes layer_bytes(const LayerShape& shape, const LayerUse& use, double zeta
         bytes.resident += 2 * array + 2 * word * shape.num_inputs;
         bytes.resident += product_bytes(use.spmm, {shape.num_inputs, shape.num_outputs, edges, 0, use.batch}, device);
     }
+    bytes.launches = step_launches(use, use.spmm == Spmm::cusparse);
     if (shape.sparse) bytes.evolving = evolution_bytes(shape, use, zeta);
     return bytes;
 }

@@ -4,6 +4,7 @@
 
 #include "cuda/check.hpp"
 #include "cuda/device.hpp"
+#include "cuda/limits.hpp"
 #include "cuda/operations.hpp"
 #include "espalier/error.hpp"
 
@@ -43,15 +44,6 @@ TrainedArray trained(cudaStream_t stream, Memory& memory, const std::vector<floa
                                                : uploaded(stream, memory, states[s], size));
     }
     return result;
-}
-
-void refuse_too_many_edges(const Layer& layer) {
-    if (layer.weights.size() > max_edges) {
-        throw UserError(ExitCode::device,
-                        "a layer of " + std::to_string(layer.num_inputs) + " x " + std::to_string(layer.num_outputs) +
-                            " with " + std::to_string(layer.weights.size()) +
-                            " edges is more than the CUDA backend takes, " + std::to_string(max_edges) + " a layer");
-    }
 }
 
 /// How the layer multiplies, by the topology it begins with: later ones have no more edges.
@@ -106,12 +98,7 @@ template std::vector<std::uint32_t> downloaded(cudaStream_t, const std::uint32_t
 
 std::unique_ptr<CudaLayer> layer_in_use(cudaStream_t stream, Memory& memory, const Layer& layer, const LayerUse& use,
                                         Blas* blas, SparseLibrary* library) {
-    refuse_too_many_edges(layer);
-    if (library != nullptr && layer.weights.size() > max_sparse_library_edges) {
-        throw UserError(ExitCode::device, "spmm: a layer with " + std::to_string(layer.weights.size()) +
-                                              " edges is more than cuSPARSE counts, " +
-                                              std::to_string(max_sparse_library_edges) + "; choose auto or gather");
-    }
+    expect_within_limits({layer.num_inputs, layer.num_outputs, layer.weights.size(), layer.is_sparse()}, use);
     const auto states = static_cast<std::size_t>(num_states(use.optimizer));
     auto result = std::make_unique<CudaLayer>();
     result->num_inputs = layer.num_inputs;

@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -93,10 +94,15 @@ std::string describe_cuda(bool try_devices) {
     return text;
 }
 
-int num_cuda_devices() {
-    static const int found = [] {
+const std::vector<int>& cuda_devices() {
+    static const std::vector<int> found = [] {
+        std::vector<int> numbers;
         const auto report = nlohmann::json::parse(describe_cuda(false), nullptr, false);
-        return report.contains("devices") ? static_cast<int>(report["devices"].size()) : 0;
+        if (!report.contains("devices")) return numbers;
+        for (const auto& device : report["devices"]) {
+            if (device.value("fault", "").empty()) numbers.push_back(device["device"].get<int>());
+        }
+        return numbers;
     }();
     return found;
 }
@@ -131,6 +137,7 @@ std::unique_ptr<Backend> make_backend(const std::string& name, int threads, std:
 std::unique_ptr<Backend> make_backend(const Experiment& experiment, std::string* remark) {
     CudaOptions cuda;
     cuda.graph = experiment.graph == GraphUse::on ? 1 : 0;
+    cuda.device = std::max(0, experiment.device);
     return make_backend(experiment.backend, experiment.threads, remark, cuda);
 }
 

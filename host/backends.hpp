@@ -28,8 +28,9 @@ CudaModule find_cuda_module(const std::vector<std::filesystem::path>& folders);
 
 /// What the module says of itself and the machine's GPUs (espalier/module.hpp), a JSON text; empty if none opens.
 std::string describe_cuda(bool try_devices);
-/// How many GPUs the module finds. Touches none of them.
-int num_cuda_devices();
+/// The numbers of the GPUs that the module may have code for, all but those older than any it was built for. Touches
+/// none of them.
+const std::vector<int>& cuda_devices();
 
 /// A CUDA backend, or null with why not in `reason`.
 std::unique_ptr<Backend> try_cuda_backend(std::string& reason, const CudaOptions& options = {});

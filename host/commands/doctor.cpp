@@ -113,10 +113,13 @@ void print_devices(const nlohmann::ordered_json& cuda, std::ostream& out) {
         const std::string fault = device.value("fault", "");
         out << margin << "device " << device["device"] << ": " << device["name"].get<std::string>()
                   << ", compute capability " << device["compute_capability"].get<std::string>() << ", " << memory
-                  << (fault.empty() ? "" : "; not usable: " + fault) << '\n';
+                  << (fault.empty() ? ", runs the code for " + device["code"].get<std::string>()
+                                    : "; not usable: " + fault)
+                  << '\n';
     }
     out << margin << "module for compute capabilities " << cuda["architectures"].get<std::string>()
-              << ", built with CUDA " << cuda["toolkit"].get<std::string>() << '\n';
+        << ", built with CUDA " << cuda["toolkit"].get<std::string>()
+        << (cuda["driver"].is_null() ? "" : ", driver for CUDA " + cuda["driver"].get<std::string>()) << '\n';
     for (const auto& [library, fault] : cuda["libraries"].items()) {
         if (!fault.get<std::string>().empty()) out << margin << fault.get<std::string>() << '\n';
     }

@@ -160,7 +160,8 @@ void add_evaluate_command(CLI::App& app, Action& action) {
     CLI::App* command = app.add_subcommand("evaluate", "test a saved network");
     const auto arguments = std::make_shared<EvaluateArguments>();
     command->add_option("network", arguments->network, "a run folder, its network.safetensors or a checkpoint")->required();
-    for (const std::string name : {"dataset", "data-dir", "test-samples", "split", "targets", "backend", "threads", "spmm"}) {
+    for (const std::string name :
+         {"dataset", "data-dir", "test-samples", "split", "targets", "backend", "device", "threads", "spmm"}) {
         const auto& table = experiment_options();
         const auto option =
             std::find_if(table.begin(), table.end(), [&](const ExperimentOption& each) { return each.name == name; });

@@ -189,7 +189,7 @@ void add_predict_command(CLI::App& app, Action& action) {
         ->required();
     command->add_option("-o,--out", arguments->out,
                         "FILE.csv, or FILE.npy for the probabilities (and FILE-class.npy) or values; default: CSV on stdout");
-    for (const std::string name : {"data-dir", "test-samples", "targets", "backend", "threads"}) {
+    for (const std::string name : {"data-dir", "test-samples", "targets", "backend", "device", "threads"}) {
         const auto& table = experiment_options();
         const auto option =
             std::find_if(table.begin(), table.end(), [&](const ExperimentOption& each) { return each.name == name; });

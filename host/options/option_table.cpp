@@ -6,6 +6,7 @@
 
 #include "espalier/number_text.hpp"
 #include "espalier/topology.hpp"
+#include "host/options/machine_options.hpp"
 #include "host/options/option_kinds.hpp"
 #include "host/system/did_you_mean.hpp"
 
@@ -199,14 +200,6 @@ void add_rbm_options(std::vector<ExperimentOption>& table) {
         boolean("sample-data", group, "draw binary training data, values being probabilities", &E::sample_data)));
 }
 
-ExperimentOption backend_option() {
-    return {"backend", "Machine", "auto, cpu or cuda",
-            [](Experiment& e, const std::string& text) {
-                const std::vector<std::string> names{"auto", "cpu", "cuda"};
-                e.backend = names[place_of(text, names)];
-            }, [](const Experiment& e) { return e.backend; }};
-}
-
 std::vector<ExperimentOption> make_table() {
     using E = Experiment;
     std::vector<ExperimentOption> table;
@@ -289,6 +282,7 @@ std::vector<ExperimentOption> make_table() {
     table.push_back(boolean("reset-optimizer", "Training", "with --init-from: start with fresh optimizer memory",
                             &E::reset_optimizer));
     table.push_back(backend_option());
+    table.push_back(device_option());
     table.push_back(number("threads", "Machine", "CPU threads, 0: one per core; results do not depend on it",
                            &E::threads, 0, 1024));
     table.push_back(number("record-every", "Records",
@@ -304,7 +298,7 @@ std::vector<ExperimentOption> make_table() {
 /// What other programs call the same thing.
 void add_synonyms(std::vector<ExperimentOption>& table) {
     const std::map<std::string, std::vector<std::string>> others{
-        {"learning-rate", {"lr"}}, {"batch", {"batch-size"}}, {"weight-decay", {"wd"}}, {"backend", {"device"}}};
+        {"learning-rate", {"lr"}}, {"batch", {"batch-size"}}, {"weight-decay", {"wd"}}};
     for (ExperimentOption& option : table) {
         if (const auto found = others.find(option.name); found != others.end()) option.synonyms = found->second;
     }
@@ -349,6 +343,7 @@ OptionTexts by_own_names(const OptionTexts& given, const std::string& source) {
         if (option == nullptr) refuse(source + ": unknown option '" + name + "'" + did_you_mean(name, names));
         if (!texts.emplace(option->name, text).second) refuse(source + ": " + option->name + " is given twice");
     }
+    expect_one_backend(texts, source);
     return texts;
 }
 

@@ -1,7 +1,6 @@
 #include "host/study/study_run.hpp"
 
 #include <poll.h>
-#include <sched.h>
 
 #include <algorithm>
 #include <chrono>
@@ -15,36 +14,30 @@
 
 #include "espalier/error.hpp"
 #include "host/backends.hpp"
-#include "host/run/checkpoint_folder.hpp"
-#include "host/options/config_text.hpp"
 #include "host/formats/output_file.hpp"
+#include "host/options/config_text.hpp"
 #include "host/report/live_server.hpp"
 #include "host/report/report.hpp"
+#include "host/run/checkpoint_folder.hpp"
 #include "host/run/provenance.hpp"
-#include "host/system/progress.hpp"
 #include "host/run/run_layout.hpp"
 #include "host/run/run_lock.hpp"
 #include "host/run/run_results.hpp"
-#include "host/system/signals.hpp"
+#include "host/study/study_devices.hpp"
 #include "host/system/child_process.hpp"
+#include "host/system/progress.hpp"
+#include "host/system/signals.hpp"
 
 namespace espalier {
 namespace {
 
 namespace fs = std::filesystem;
 
-int allowed_cores() {
-    cpu_set_t set;
-    return sched_getaffinity(0, sizeof set, &set) == 0 ? std::max(1, CPU_COUNT(&set)) : 1;
-}
-
-/// One per core; of runs that share a GPU one at a time, for in turns they would only wait for each other.
-int default_jobs(const std::vector<StudyCell>& cells) {
-    const bool on_gpu = std::any_of(cells.begin(), cells.end(), [](const StudyCell& cell) {
-        const std::string& backend = cell.experiment.backend;
-        return backend == "cuda" || (backend == "auto" && num_cuda_devices() > 0);
-    });
-    return on_gpu ? 1 : allowed_cores();
+/// Those that runs may have; none is asked for where all run on the CPU.
+std::vector<int> gpus_for(const std::vector<StudyCell>& cells) {
+    const bool on_cpu =
+        std::all_of(cells.begin(), cells.end(), [](const StudyCell& cell) { return cell.experiment.backend == "cpu"; });
+    return on_cpu ? std::vector<int>{} : cuda_devices();
 }
 
 /// The experiment that a run folder's config.toml describes; null if there is none that reads.
@@ -81,10 +74,11 @@ bool is_finished(const fs::path& folder, const StudyCell& cell, bool overwrite) 
 
 /// A cell at work.
 struct Worker {
-    Worker(const StudyCell& its_cell, std::unique_ptr<ChildProcess> its_process)
-        : cell(&its_cell), process(std::move(its_process)) {}
+    Worker(const StudyCell& its_cell, int its_device, std::unique_ptr<ChildProcess> its_process)
+        : cell(&its_cell), device(its_device), process(std::move(its_process)) {}
 
     const StudyCell* cell;
+    int device;
     std::unique_ptr<ChildProcess> process;
     std::chrono::steady_clock::time_point start = std::chrono::steady_clock::now();
     double part = 0;   // of its epochs
@@ -111,7 +105,7 @@ public:
     Runner(const Study& study, const StudyPlace& place)
         : folder_(place.folder),
           title_(study.name),
-          jobs_(place.jobs > 0 ? place.jobs : default_jobs(study.cells)),
+          devices_(study.cells, place.jobs, gpus_for(study.cells)),
           overwrite_(place.overwrite),
           form_(place.progress) {
         if (place.live) {
@@ -135,8 +129,8 @@ public:
         make_folder();
         const RunLock lock(folder_);  // two studies at once would train the same cells
         Progress progress(title_, 1, form_);
-        progress.say("study " + title_ + ": " + std::to_string(total_) + " runs, " + std::to_string(jobs_) +
-                     " at once" +
+        progress.say("study " + title_ + ": " + std::to_string(total_) + " runs, " + std::to_string(devices_.jobs()) +
+                     " at once" + gpus_text() +
                      (finished_.empty() ? "" : ", " + std::to_string(finished_.size()) + " were finished before"));
         if (live_) progress.say("live at " + live_->address());
         bool asked = false;
@@ -147,7 +141,8 @@ public:
                 for (Worker& worker : workers_) worker.process->ask_to_end();
                 asked = true;
             }
-            while (!waiting_.empty() && static_cast<int>(workers_.size()) < jobs_) start();
+            while (static_cast<int>(workers_.size()) < devices_.jobs() && start()) {
+            }
             wait();
             progress.whole(done(), begun_);
             tell();
@@ -164,6 +159,13 @@ public:
 private:
     [[nodiscard]] std::string place_text() const {
         return std::to_string(num_done_) + " of " + std::to_string(total_) + " runs";
+    }
+
+    /// Where runs are shared out between several.
+    [[nodiscard]] std::string gpus_text() const {
+        std::string text;
+        for (const int device : devices_.used()) text += (text.empty() ? "" : ", ") + std::to_string(device);
+        return devices_.used().size() > 1 ? " on GPUs " + text : "";
     }
 
     /// There is more to show if a run finished an epoch.
@@ -188,9 +190,14 @@ private:
         if (fault) throw_unwritable(folder_, fault.value());
     }
 
-    void start() {
-        const StudyCell& cell = *waiting_.front();
-        waiting_.erase(waiting_.begin());
+    /// False if no waiting run has a place now.
+    bool start() {
+        std::vector<int> busy;
+        for (const Worker& worker : workers_) busy.push_back(worker.device);
+        const auto turn = devices_.next(waiting_, busy);
+        if (!turn) return false;
+        const StudyCell& cell = *waiting_[turn->cell];
+        waiting_.erase(waiting_.begin() + static_cast<std::ptrdiff_t>(turn->cell));
         const fs::path run = cell_folder(folder_, cell);
         const fs::path config = run.string() + ".toml";
         const std::string text = config_text(cell.experiment);
@@ -202,7 +209,9 @@ private:
         } else {
             words.emplace_back("--overwrite");
         }
-        workers_.emplace_back(cell, std::make_unique<ChildProcess>(words));
+        if (turn->device != any_device) words.insert(words.end(), {"--device", std::to_string(turn->device)});
+        workers_.emplace_back(cell, turn->device, std::make_unique<ChildProcess>(words));
+        return true;
     }
 
     /// Until a worker says something, but not for ever: the bar lives.
@@ -250,7 +259,7 @@ private:
 
     fs::path folder_;
     std::string title_;
-    int jobs_;
+    StudyDevices devices_;
     bool overwrite_;
     ProgressForm form_;
     std::vector<const StudyCell*> waiting_, finished_;

@@ -63,6 +63,21 @@ std::uint64_t recorded_bytes(const Experiment& experiment) {
            experiment.epochs * line_bytes;
 }
 
+/// Kernels in the graphs of an epoch: a backend records what comes again, the steps of training and the test.
+/// `layers`: of all layers in a step.
+std::uint64_t recorded_launches(const Experiment& experiment, const DataSet& data, std::uint64_t layers) {
+    if (experiment.graph == GraphUse::off || experiment.epochs < 2) return 0;
+    const auto batches = [&](std::uint64_t samples, std::uint64_t batch) { return (samples + batch - 1) / batch; };
+    const std::uint64_t steps = batches(data.train.count(), experiment.batch);
+    const std::uint64_t tests = batches(data.test.count(), std::max<Index>(experiment.batch, min_test_batch));
+    // gather and loss; of an RBM the draws, the products back and the second half of the update
+    const bool is_rbm = experiment.model == ModelKind::rbm;
+    const std::uint64_t dropped = experiment.dropout > 0 ? 2 * experiment.layers.size() : 0;
+    const std::uint64_t others = is_rbm ? 10 + 4 * std::uint64_t{experiment.cd_steps} : 2 + dropped;
+    constexpr std::uint64_t most = 65536;  // steps, which a backend keeps graphs of
+    return std::min(steps + tests, most) * (layers + others);
+}
+
 /// Edges of a new layer, on average where the birth law leaves them to chance.
 Cell expected_edges(const Experiment& experiment, std::size_t layer) {
     const Cell edges = initial_edge_count(experiment, layer);
@@ -73,38 +88,55 @@ Cell expected_edges(const Experiment& experiment, std::size_t layer) {
     return static_cast<Cell>(cells * -std::expm1(-static_cast<double>(edges) / cells));
 }
 
+LayerShape expected_shape(const Experiment& experiment, std::size_t layer) {
+    return {experiment.layers[layer], experiment.layers[layer + 1], expected_edges(experiment, layer),
+            is_sparse_layer(experiment, layer)};
+}
+
+LayerUse use_of(const Experiment& experiment, std::size_t layer) {
+    return {layer > 0 || experiment.model == ModelKind::rbm, experiment.optimizer, experiment.spmm, experiment.batch,
+            experiment.grow};
+}
+
 }  // namespace
+
+void expect_within_limits(const Experiment& experiment, const Backend& backend) {
+    for (std::size_t l = 0; l + 1 < experiment.layers.size(); ++l) {
+        backend.expect_within_limits(expected_shape(experiment, l), use_of(experiment, l));
+    }
+}
 
 MemoryEstimate estimate_memory(const Experiment& experiment, int keep) {
     return estimate_memory(experiment, *make_backend(experiment), keep);
 }
 
-MemoryEstimate estimate_memory(const Experiment& experiment, const Backend& backend, int keep) {
+MemoryEstimate estimate_memory(const Experiment& experiment, Backend& backend, int keep) {
     MemoryEstimate estimate;
     estimate.program_bytes = resident_now();
     DataSet data = load_dataset(request_of(experiment));
     check_against_data(experiment, data);
     take_validation(experiment, data);
     expect_edges(experiment);
+    expect_within_limits(experiment, backend);
     estimate.data_bytes = bytes_of(data.train) + bytes_of(data.validation) + bytes_of(data.test);
     estimate.activation_bytes = activation_bytes(experiment, backend);
     const bool is_rbm = experiment.model == ModelKind::rbm;
     if (is_rbm) estimate.parameters += experiment.layers.front();  // the visible biases
     std::uint64_t resident = 0;
+    std::uint64_t shared = 0;
+    std::uint64_t launches = 0;
     std::uint64_t following = 0;
     for (std::size_t l = 0; l + 1 < experiment.layers.size(); ++l) {
-        const Index inputs = experiment.layers[l];
-        const Index outputs = experiment.layers[l + 1];
-        const bool sparse = is_sparse_layer(experiment, l);
-        const Cell edges = expected_edges(experiment, l);
+        const LayerShape shape = expected_shape(experiment, l);
+        const auto& [inputs, outputs, edges, sparse] = shape;
         const LayerBytes bytes =
-            backend.layer_bytes({inputs, outputs, edges, sparse},
-                                {l > 0 || is_rbm, experiment.optimizer, experiment.spmm, experiment.batch},
-                                scheduled(experiment.zeta, 0, experiment.epochs));
+            backend.layer_bytes(shape, use_of(experiment, l), scheduled(experiment.zeta, 0, experiment.epochs));
         estimate.layers.push_back({std::to_string(inputs) + " x " + std::to_string(outputs), sparse, edges,
                                    static_cast<double>(edges) / (static_cast<double>(inputs) * outputs),
                                    bytes.resident});
         resident += bytes.resident;
+        shared = std::max(shared, bytes.shared);
+        launches += bytes.launches;
         if (sparse) following += following_bytes(inputs, outputs, edges);
         estimate.evolution_bytes = std::max(estimate.evolution_bytes, bytes.evolving);
         estimate.parameters +=
@@ -116,7 +148,11 @@ MemoryEstimate estimate_memory(const Experiment& experiment, const Backend& back
     const std::uint64_t saved_bytes = estimate.network_bytes + sizeof(float) * states * estimate.parameters;
     const bool has_gpu = backend.name() != "cpu";
     if (has_gpu) {
-        estimate.gpu_bytes = resident + estimate.activation_bytes + estimate.data_bytes + estimate.evolution_bytes;
+        const DeviceMemory device = backend.device_memory();
+        estimate.gpu_in_use_bytes = device.in_use;
+        estimate.gpu_graph_bytes = device.graph_node * recorded_launches(experiment, data, launches);
+        estimate.gpu_bytes = estimate.gpu_in_use_bytes + estimate.gpu_graph_bytes + resident + shared +
+                             estimate.activation_bytes + estimate.data_bytes + estimate.evolution_bytes;
     }
     // Drawn and loaded beside each other, trained and evolved, or read back to be saved: whichever is most.
     const std::uint64_t in_use = following + (has_gpu ? 0 : resident + estimate.activation_bytes);
@@ -152,6 +188,8 @@ std::string estimate_table(const MemoryEstimate& estimate) {
         {"the network at rest", estimate.network_bytes},
         {"program", estimate.program_bytes},
         {"memory at the peak", estimate.peak_bytes},
+        {"GPU in use before", estimate.gpu_in_use_bytes},
+        {"GPU recorded steps", estimate.gpu_graph_bytes},
         {"GPU memory at the peak", estimate.gpu_bytes},
         {"disk", estimate.disk_bytes},
     };
@@ -184,6 +222,8 @@ std::string estimate_json(const MemoryEstimate& estimate) {
                                   {"program_bytes", estimate.program_bytes},
                                   {"peak_bytes", estimate.peak_bytes},
                                   {"gpu_bytes", estimate.gpu_bytes},
+                                  {"gpu_in_use_bytes", estimate.gpu_in_use_bytes},
+                                  {"gpu_graph_bytes", estimate.gpu_graph_bytes},
                                   {"disk_bytes", estimate.disk_bytes}}
         .dump();
 }

@@ -28,14 +28,19 @@ struct MemoryEstimate {
     std::uint64_t disk_bytes = 0;       // the run folder at its largest
     std::uint64_t program_bytes = 0;    // what the process holds before it reads anything
     std::uint64_t peak_bytes = 0;
-    std::uint64_t gpu_bytes = 0;  // of a GPU's own memory at the peak, without what CUDA takes for itself
+    std::uint64_t gpu_bytes = 0;         // of a GPU's own memory at the peak, with the two below
+    std::uint64_t gpu_in_use_bytes = 0;  // before the run: CUDA's context, this backend's own, other programs
+    std::uint64_t gpu_graph_bytes = 0;   // of the recorded steps
 };
+
+/// Refuses (UserError) layers and batches beyond what a backend counts, before the network is drawn.
+void expect_within_limits(const Experiment& experiment, const Backend& backend);
 
 /// Throws UserError: usage where the experiment cannot be, data where the data set is missing.
 /// `keep`: checkpoints the run would keep.
 MemoryEstimate estimate_memory(const Experiment& experiment, int keep);
-/// On that backend.
-MemoryEstimate estimate_memory(const Experiment& experiment, const Backend& backend, int keep = 0);
+/// On that backend, whose device is asked what it holds.
+MemoryEstimate estimate_memory(const Experiment& experiment, Backend& backend, int keep = 0);
 
 std::string estimate_table(const MemoryEstimate& estimate);
 std::string estimate_json(const MemoryEstimate& estimate);

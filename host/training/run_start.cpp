@@ -10,6 +10,7 @@
 #include "host/options/option_table.hpp"
 #include "host/options/recipes.hpp"
 #include "host/run/run_layout.hpp"
+#include "host/training/memory_estimate.hpp"
 
 namespace espalier {
 namespace {
@@ -53,6 +54,7 @@ Experiment predecessor(const Experiment& experiment) {
     earlier.seed = experiment.seed;
     earlier.backend = experiment.backend;
     earlier.threads = experiment.threads;
+    earlier.device = experiment.device;
     earlier.graph = experiment.graph;
     earlier.spmm = experiment.spmm;
     return earlier;
@@ -103,6 +105,7 @@ RunStart choose_start(const Experiment& experiment, const RunPlace& place) {
     start.backend = make_backend(experiment, &start.remark);
     start.data = place.data != nullptr ? *place.data : load_dataset(request_of(experiment));
     prepare_data(experiment, start.data);
+    expect_within_limits(experiment, *start.backend);
     if (start.resumed.has_value()) {
         expect_resumable(experiment, start.data, *start.resumed);
         start.network = std::move(start.resumed->network);

@@ -139,6 +139,7 @@ struct LayerUse {
     Optimizer optimizer;
     Spmm spmm = Spmm::automatic;  // a backend with one way to multiply ignores it
     Index batch = 128;            // samples of a training step, for which the choice is made
+    GrowRule grow = GrowRandom{};  // by which it evolves: some rules need more memory meanwhile
 };
 
 /// A layer that is yet to be born. Activation parameters are left out: four floats per neuron at most.
@@ -153,6 +154,15 @@ struct LayerShape {
 struct LayerBytes {
     std::uint64_t resident = 0;  // topology, weights, biases, optimizer memory
     std::uint64_t evolving = 0;  // on top of that, at most, while it evolves
+    std::uint64_t shared = 0;    // taken once by all the layers that need it: a library's workspace
+    std::uint64_t launches = 0;  // of kernels in a training step; 0 where steps are not recorded
+};
+
+/// A device's own memory; zeros where there is none but the process's.
+struct DeviceMemory {
+    std::uint64_t total = 0;
+    std::uint64_t in_use = 0;      // before a run: the context, this backend's own arrays, other programs
+    std::uint64_t graph_node = 0;  // what a recorded launch takes
 };
 
 /// One device's memory and arithmetic. Calls come from one thread at a time. Every verb may throw UserError (device)
@@ -179,6 +189,11 @@ public:
 
     /// Bytes that an allocation of so many takes.
     [[nodiscard]] virtual std::uint64_t array_bytes(std::uint64_t bytes) const { return bytes; }
+    /// Refuses, before anything is drawn or allocated, what no memory would do for: more edges or samples than the
+    /// backend counts. Throws UserError (device) with the number that would fit.
+    virtual void expect_within_limits(const LayerShape& /*shape*/, const LayerUse& /*use*/) const {}
+    /// As measured now. Waits.
+    [[nodiscard]] virtual DeviceMemory device_memory() { return {}; }
     /// What such a layer will take when it is loaded for `use` and evolves with `zeta`.
     [[nodiscard]] virtual LayerBytes layer_bytes(const LayerShape& shape, const LayerUse& use, double zeta) const = 0;
 

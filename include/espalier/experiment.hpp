@@ -37,6 +37,9 @@ enum class GraphUse { on, off };
 /// mean losses, among which a smaller last batch counts like a whole one.
 enum class TrainLossMean { samples, batches };
 
+/// No GPU in particular: the first, and of a study's runs each the one that is free.
+inline constexpr int any_device = -1;
+
 /// What is trained: a classifier, or a restricted Boltzmann machine (two widths: visible and hidden units).
 enum class ModelKind { mlp, rbm };
 
@@ -109,6 +112,7 @@ struct Experiment {
     // machine
     std::string backend = "auto";
     int threads = 0;                 // 0: all cores
+    int device = any_device;         // which GPU, as CUDA counts them
     std::uint32_t record_every = 1;  // epochs between two records of topology and weights
     GraphUse graph = GraphUse::on;
     Spmm spmm = Spmm::automatic;

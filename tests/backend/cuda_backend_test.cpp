@@ -8,7 +8,6 @@
 #include "cuda_on_host/runtime/runtime.hpp"
 #include "cuda_training.hpp"
 #include "espalier/error.hpp"
-#include "host/training/memory_estimate.hpp"
 
 namespace espalier {
 namespace {
@@ -282,34 +281,6 @@ TEST_F(CudaOnHost, OutOfMemoryNamesTheNumbers) {
         EXPECT_THAT(error.what(), HasSubstr("of its 3.00 MiB are free"));
     }
     EXPECT_NO_THROW(cuda->release(cuda->allocate(std::size_t{1} << 20)));
-}
-
-TEST_F(CudaOnHost, TheMemoryEstimateIsRight) {
-    const DataSet data = small_data();
-    for (const Spmm spmm : {Spmm::gather, Spmm::panel, Spmm::coo}) {
-        for (const bool evolves : {false, true}) {
-            Experiment experiment = small_experiment(data);
-            experiment.layers = {data.features(), 500, 400, data.classes};
-            experiment.epsilon = 20;
-            experiment.epochs = 1;
-            experiment.train_samples = 200;
-            experiment.test_samples = 150;
-            experiment.batch = 200;
-            experiment.spmm = spmm;
-            experiment.last_epoch = LastEpoch::evolve;
-            if (!evolves) experiment.cadence = NeverEvolve{};
-            const auto cuda = make();
-            const MemoryEstimate estimate = estimate_memory(experiment, *cuda);
-            const std::uint64_t before = cuda_on_host::counts().live_bytes;
-            cuda_on_host::count_afresh();
-            static_cast<void>(train(*cuda, experiment, data));
-            const auto used = static_cast<double>(cuda_on_host::counts().peak_bytes - before);
-            auto estimated = static_cast<double>(estimate.gpu_bytes);
-            if (!evolves) estimated -= static_cast<double>(estimate.evolution_bytes);
-            // Thrust's temporaries on a device are others than here.
-            EXPECT_NEAR(estimated / used, 1, evolves ? 0.3 : 0.05) << estimated << " estimated, " << used << " used";
-        }
-    }
 }
 
 /// Why there is no backend on this machine.

@@ -144,13 +144,17 @@ TEST_F(CudaProgram, DoctorListsEveryDeviceAndWhatItLacks) {
     const Outcome said = run({"doctor"});
     ASSERT_EQ(said.code, 0) << said.err;
     EXPECT_THAT(said.out, AllOf(HasSubstr("device 0: host-executed device, compute capability 9.0, 4.0 GiB"),
-                                HasSubstr("device 1: host-executed device"), HasSubstr("the host's")));
+                                HasSubstr("runs the code for 9.0"), HasSubstr("device 1: host-executed device"),
+                                HasSubstr("module for compute capabilities 90, run by the host"),
+                                HasSubstr("driver for CUDA 13.0")));
     const auto report = nlohmann::json::parse(run({"doctor", "--json"}).out);
     ASSERT_EQ(report["cuda"]["devices"].size(), 2U);
     EXPECT_EQ(report["cuda"]["usable"], true);
     EXPECT_EQ(report["cuda"]["libraries"]["cublas"], "");
     EXPECT_EQ(report["cuda"]["libraries"]["cusparse"], "");
     EXPECT_EQ(report["cuda"]["devices"][1]["fault"], "");
+    EXPECT_EQ(report["cuda"]["devices"][1]["code"], "9.0");
+    EXPECT_EQ(report["cuda"]["driver"], "13.0");
     set_machine("kernel_error=209");
     EXPECT_THAT(run({"doctor"}).out,
                 AllOf(HasSubstr("not used: the GPU host-executed device has compute capability 9.0"),
@@ -175,13 +179,63 @@ TEST_F(CudaProgram, BenchPutsTheLibrariesBesideOurKernels) {
     expect_refusal(nowhere, "device: 3 is outside [0, 0]");
 }
 
-TEST_F(CudaProgram, AStudyRunsOneAtATimeOnAGpu) {
+TEST_F(CudaProgram, TrainsOnTheDeviceAskedFor) {
+    set_machine("devices=2");
+    const Outcome second = train_small({"--device", "cuda:1", "--epochs", "1", "--out", path("run")});
+    ASSERT_EQ(second.code, 0) << second.err;
+    EXPECT_THAT(second.err, HasSubstr("host-executed device (device 1)"));
+    const Outcome tested = run({"evaluate", path("run"), "--backend", "cuda", "--device", "2"});
+    expect_refusal(tested, "device: 2 is outside [0, 1]");
+    expect_refusal(train_small({"--backend", "cuda", "--device", "2", "--out", path("none")}),
+                   "device: 2 is outside [0, 1]");
+}
+
+TEST_F(CudaProgram, AStudyRunsOneAtATimeOnEachGpu) {
     std::ofstream(path("study.toml"))
         << "dataset = \"synthetic\"\ntrain-samples = 60\ntest-samples = 30\n"
-           "layers = \"784-12-10\"\nepochs = 1\nbatch = 30\nbackend = \"cuda\"\nseeds = 2\n";
-    const Outcome outcome = run({"study", path("study.toml"), "--out", path("study")});
-    EXPECT_EQ(outcome.code, 0) << outcome.err;
-    EXPECT_THAT(outcome.err, HasSubstr("1 at once"));
+           "layers = \"784-12-10\"\nepochs = 1\nbatch = 30\nbackend = \"cuda\"\nseeds = 3\n";
+    const auto study = [&](const std::string& machine, const std::string& name, std::vector<std::string> more = {}) {
+        set_machine(machine);
+        std::vector<std::string> arguments{"study", path("study.toml"), "--out", path(name)};
+        arguments.insert(arguments.end(), more.begin(), more.end());
+        const Outcome outcome = run(arguments);
+        EXPECT_EQ(outcome.code, 0) << outcome.err;
+        return outcome.err;
+    };
+    const auto runs_on_second = [&](const std::string& name) {
+        std::size_t found = 0;
+        for (const auto& entry : std::filesystem::recursive_directory_iterator(path(name))) {
+            if (entry.path().filename() != "provenance.json") continue;
+            if (text_of(entry.path().string()).find("(device 1)") != std::string::npos) ++found;
+        }
+        return found;
+    };
+    EXPECT_THAT(study("", "one"), HasSubstr("3 runs, 1 at once"));
+    EXPECT_THAT(study("devices=2", "two"), HasSubstr("3 runs, 2 at once on GPUs 0, 1"));
+    EXPECT_THAT(runs_on_second("two"), AllOf(testing::Ge(1U), testing::Le(2U)));
+    EXPECT_THAT(study("devices=2", "turns", {"--jobs", "1"}), HasSubstr("1 at once"));
+    EXPECT_THAT(study("devices=2 last_is_old=1", "old"), HasSubstr("1 at once"));
+    EXPECT_EQ(runs_on_second("old"), 0U);
+}
+
+TEST_F(CudaProgram, TheEstimateCountsWhatTheDeviceHoldsBefore) {
+    const auto estimate = [&](const std::string& machine, const std::string& layers) {
+        set_machine(machine);
+        const Outcome outcome =
+            run({"train", "--dataset", "synthetic", "--train-samples", "600", "--test-samples", "300", "--layers",
+                 layers, "--epsilon", "1", "--batch", "30", "--backend", "cuda", "--dry-run", "--json"});
+        EXPECT_EQ(outcome.code, 0) << outcome.err;
+        return nlohmann::json::parse(outcome.out);
+    };
+    const auto bare = estimate("", "784-20-10");
+    const auto loaded = estimate("context=300000000 graph_node=1000", "784-20-10");
+    EXPECT_EQ(loaded["gpu_in_use_bytes"].get<double>() - bare["gpu_in_use_bytes"].get<double>(), 300000000);
+    EXPECT_GE(loaded["gpu_graph_bytes"].get<double>(), 20 * 10 * 1000) << "20 steps, 10 kernels in each";
+    EXPECT_EQ(loaded["gpu_bytes"].get<double>() - bare["gpu_bytes"].get<double>(),
+              300000000 + loaded["gpu_graph_bytes"].get<double>());
+    // with more weights than a small dense layer has cuBLAS comes, and its workspace with it
+    EXPECT_GT(estimate("", "784-2000-10")["gpu_bytes"].get<double>(),
+              estimate("", "784-1600-10")["gpu_bytes"].get<double>() + (32 << 20));
 }
 
 TEST_F(CudaProgram, SaysInASentenceWhyThereIsNoGpu) {
@@ -197,6 +251,21 @@ TEST_F(CudaProgram, SaysInASentenceWhyThereIsNoGpu) {
         SCOPED_TRACE(machine);
         set_machine(machine);
         expect_refusal(train_small({"--backend", "cuda", "--out", path("run")}), words);
+    }
+}
+
+TEST_F(CudaProgram, LimitsAreRefusedBeforeAnythingIsDrawn) {
+    for (const bool dry : {false, true}) {
+        const auto refused = [&](const std::vector<std::string>& more, const std::string& words) {
+            std::vector<std::string> arguments{"--backend", "cuda", "--out", path("run")};
+            if (dry) arguments.emplace_back("--dry-run");
+            arguments.insert(arguments.end(), more.begin(), more.end());
+            expect_refusal(train_small(arguments), words);  // the networks would take tens of gigabytes
+        };
+        refused({"--batch", "3000000"}, "batch: 3000000 is outside [1, 2097024]");
+        refused({"--spmm", "cusparse", "--epsilon", "700", "--layers", "784-3900000-10"}, "is outside [0, 2147483647]");
+        refused({"--dense-output", "true", "--layers", "784-430000000-10"},
+                "4300000000 edges is outside [0, 4294967292]");
     }
 }
 

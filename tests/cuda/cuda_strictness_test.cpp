@@ -200,6 +200,19 @@ TEST_F(CudaLimits, ABatchThatNoGridCoversIsASentence) {
                 HasSubstr("batch: 2097025 is outside [1, 2097024]"));
 }
 
+TEST_F(CudaLimits, MoreEdgesThanAreCountedAreRefusedByTheNumberThatFits) {
+    const auto backend = backend_for_test("cuda_on_host", 1);
+    const auto said = [&](std::uint64_t edges, bool sparse, Spmm spmm) {
+        return refusal([&] { backend->expect_within_limits({70000, 70000, edges, sparse}, {true, Sgd{}, spmm, 128}); });
+    };
+    EXPECT_EQ(said(4294967292, true, Spmm::automatic), "none");
+    EXPECT_THAT(said(4294967293, true, Spmm::automatic), HasSubstr("4294967293 edges is outside [0, 4294967292]"));
+    EXPECT_THAT(said(4294967293, false, Spmm::automatic), HasSubstr("outside [0, 4294967292]"));
+    EXPECT_EQ(said(2147483647, true, Spmm::cusparse), "none");
+    EXPECT_THAT(said(2147483648, true, Spmm::cusparse), HasSubstr("2147483648 edges is outside [0, 2147483647]"));
+    EXPECT_EQ(said(2147483648, false, Spmm::cusparse), "none") << "no matter of cuSPARSE's";
+}
+
 /// Programs that differ: `number` of one layer's forward passes, each by another batch.
 class ManyPrograms {
 public:

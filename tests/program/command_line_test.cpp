@@ -47,6 +47,24 @@ TEST_F(CommandLine, SynonymsStandForTheOption) {
     EXPECT_THAT(twice.err, HasSubstr("learning-rate is given twice"));
 }
 
+TEST_F(CommandLine, ADeviceIsANumberOrNamesTheBackendToo) {
+    EXPECT_THAT(config_of({"--device", "2"}), AllOf(HasSubstr("device = \"2\""), HasSubstr("backend = \"auto\"")));
+    EXPECT_EQ(config_of({"--device", "CUDA:1"}), config_of({"--backend", "cuda", "--device", "1"}));
+    EXPECT_EQ(config_of({"--device", "cuda", "--backend", "cuda"}), config_of({"--gpu"}));
+    EXPECT_EQ(config_of({"--gpu", "--device", "auto"}), config_of({"--gpu"}));
+    const auto refusal = [&](std::vector<std::string> words) {
+        words.insert(words.begin(), {"train", "--print-config"});
+        const Outcome outcome = run(words);
+        EXPECT_EQ(outcome.code, 2);
+        return outcome.err;
+    };
+    EXPECT_THAT(refusal({"--device", "gpu"}), HasSubstr("device: unknown value 'gpu'; expected auto, cpu, cuda"));
+    EXPECT_THAT(refusal({"--device", "5000"}), HasSubstr("device: 5000 is outside [0, 1023]"));
+    EXPECT_THAT(refusal({"--device", "-1"}), HasSubstr("device: -1 is outside [0, 1023]"));
+    EXPECT_THAT(refusal({"--device", "cuda:x"}), HasSubstr("device: unknown value 'cuda:x'"));
+    EXPECT_THAT(refusal({"--device", "cuda", "--backend", "cpu"}), HasSubstr("device = cuda is none of backend = cpu"));
+}
+
 TEST_F(CommandLine, NamesOfRulesAndChoicesInAnyCase) {
     EXPECT_EQ(config_of({"--activation", "Leaky_ReLU(Slope=0.2)", "--optimizer", "ADAM", "--loss", "NLL", "--topology",
                          "Fixed", "--dense-output", "True", "--new-weights", "Zero", "--lr", "Cosine(value=0.1)"}),

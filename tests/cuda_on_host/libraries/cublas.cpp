@@ -65,8 +65,8 @@ cublasStatus_t multiply(cublasHandle_t handle, bool turn_a, bool turn_b, int k, 
                         sum += rounded(turn_a ? a.at(matrix, i, row) : a.at(matrix, row, i), tf32) *
                                rounded(turn_b ? b.at(matrix, column, i) : b.at(matrix, i, column), tf32);
                     }
-                    float& value = to[c.stride * matrix + static_cast<std::ptrdiff_t>(c.leading) * column + row];
-                    value = beta == 0 ? alpha * sum : alpha * sum + beta * value;
+                    cuda_on_host::combine(to[c.stride * matrix + static_cast<std::ptrdiff_t>(c.leading) * column + row],
+                                          alpha, sum, beta);
                 }
             }
         }

@@ -197,8 +197,7 @@ cusparseStatus_t cusparseSpMM(cusparseHandle_t handle, cusparseOperation_t turn_
                 for (std::int32_t e = matrix.start[row]; e < matrix.start[row + 1]; ++e) {
                     sum += matrix.values[e] * x.at(matrix.column[e], sample);
                 }
-                float& value = y.at(row, sample);
-                value = kept == 0 ? factor * sum : factor * sum + kept * value;
+                cuda_on_host::combine(y.at(row, sample), factor, sum, kept);
             }
         }
     });
@@ -240,8 +239,7 @@ cusparseStatus_t cusparseSDDMM(cusparseHandle_t handle, cusparseOperation_t turn
                 for (std::int64_t sample = 0; sample < dy.columns; ++sample) {
                     sum += dy.at(row, sample) * x.at(matrix.column[e], sample);
                 }
-                float& value = matrix.values[e];
-                value = kept == 0 ? factor * sum : factor * sum + kept * value;
+                cuda_on_host::combine(matrix.values[e], factor, sum, kept);
             }
         }
     });

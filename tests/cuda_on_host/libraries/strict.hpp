@@ -26,4 +26,9 @@ void require_array(CUstream_st* stream, const T* address, std::size_t count, con
     require(library_stream(stream).is_device_memory(address, count * sizeof(T)), what);
 }
 
+/// What the libraries' products write: a value that counts for nothing is not read.
+inline void combine(float& value, float factor, float sum, float kept) {
+    value = kept == 0 ? factor * sum : factor * sum + kept * value;
+}
+
 }  // namespace cuda_on_host

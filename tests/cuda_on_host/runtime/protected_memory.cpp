@@ -15,8 +15,8 @@
 
 extern "C" {
 // address sanitizer's, where it is there
-__attribute__((weak)) void __asan_poison_memory_region(const void* memory, std::size_t bytes);
-__attribute__((weak)) void __asan_unpoison_memory_region(const void* memory, std::size_t bytes);
+__attribute__((weak)) void __asan_poison_memory_region(const volatile void* memory, std::size_t bytes);
+__attribute__((weak)) void __asan_unpoison_memory_region(const volatile void* memory, std::size_t bytes);
 }
 
 namespace cuda_on_host {
@@ -24,7 +24,7 @@ namespace {
 
 constexpr std::size_t page = 4096;
 constexpr std::size_t alignment = 256;
-constexpr std::byte canary{0xa5};
+constexpr std::byte fence{0xa5};
 
 constexpr std::size_t rounded_up(std::size_t bytes, std::size_t step) { return (bytes + step - 1) / step * step; }
 
@@ -50,7 +50,7 @@ ProtectedMemory::ProtectedMemory(std::size_t bytes)
     mprotect(pages_, page_bytes_, PROT_READ | PROT_WRITE);
     data_ = pages_ + page_bytes_ - rounded_up(std::max<std::size_t>(bytes, 1), alignment);
     std::memset(pages_, 0xff, page_bytes_);
-    std::memset(data_ + bytes_, static_cast<int>(canary),
+    std::memset(data_ + bytes_, static_cast<int>(fence),
                 static_cast<std::size_t>(pages_ + page_bytes_ - data_) - bytes_);
     if (has_address_sanitizer()) {
         __asan_poison_memory_region(data_ + bytes_, static_cast<std::size_t>(pages_ + page_bytes_ - data_) - bytes_);
@@ -76,7 +76,7 @@ ProtectedMemory::~ProtectedMemory() {
 void ProtectedMemory::check() const {
     if (has_address_sanitizer()) return;
     const DeviceAccess access;
-    const auto intact = [](std::byte each) { return each == canary; };
+    const auto intact = [](std::byte each) { return each == fence; };
     if (std::all_of(data_ + bytes_, pages_ + page_bytes_, intact)) return;
     throw Fault("device memory: something was written past its " + std::to_string(bytes_) + " bytes");
 }

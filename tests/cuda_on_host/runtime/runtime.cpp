@@ -14,6 +14,7 @@
 #include "cuda_on_host.hpp"
 #include "library_stream.hpp"
 #include "protected_memory.hpp"
+#include "state.hpp"
 
 using Work = std::vector<std::function<void()>>;
 
@@ -25,6 +26,7 @@ struct CUgraphExec_st {
 };
 struct CUstream_st {
     cuda_on_host::LibraryStream library;  // first: all that the libraries know
+    int device;
     Work queue;
     std::unique_ptr<CUgraph_st> capturing;
     bool invalidated = false;  // something that no graph can hold was asked for during the capture
@@ -36,43 +38,6 @@ void enqueue(CUstream_st* stream, std::function<void()> work);
 void flush(cudaStream_t stream);
 
 namespace {
-
-struct Runtime {
-    Machine machine = machine_of_environment();
-    int current_device = 0;
-    Counts counts;
-    std::int64_t fail_after = machine.fail_after;
-    bool keep_failing = true;
-    std::map<void*, ProtectedMemory> memory;
-    std::set<CUstream_st*> streams;
-    cudaError_t last_error = cudaSuccess;
-};
-
-Runtime& runtime() {
-    static auto* const instance = new Runtime;  // asked for until the very end
-    return *instance;
-}
-
-int num_devices() {
-    const Machine& machine = runtime().machine;
-    return machine.num_devices == 0 ? 0 : 1 + static_cast<int>(machine.more.size());
-}
-const Device& device(int number) {
-    const Machine& machine = runtime().machine;
-    return number == 0 ? machine : machine.more.at(static_cast<std::size_t>(number) - 1);
-}
-const Device& current_device() { return device(runtime().current_device); }
-
-/// A device that broke stays so.
-bool is_broken() {
-    const std::uint64_t most = runtime().machine.break_after;
-    return most > 0 && runtime().counts.kernels >= most;
-}
-
-cudaError_t failed(cudaError_t error) {
-    runtime().last_error = error;
-    return error;
-}
 
 /// Some calls end every capture under way.
 bool capturing() {
@@ -93,6 +58,12 @@ bool allocation_fails() {
     return true;
 }
 
+std::size_t bytes_in_use() {
+    const Counts& counts = runtime().counts;
+    const Device& device = current_device();
+    return device.context_bytes + counts.live_bytes + counts.live_nodes * device.graph_node_bytes;
+}
+
 /// Whether [address, address + bytes) is within one block of memory that cudaMalloc gave.
 bool is_device_memory(const void* address, std::size_t bytes) {
     auto& memory = runtime().memory;
@@ -111,8 +82,14 @@ void require_host_memory(const void* address) {
     if (address == nullptr || is_device_memory(address, 1)) fail("a copy from or to memory that is not the host's");
 }
 
-void put(CUstream_st* stream, std::function<void()> work) {
+void put_behind(CUstream_st* stream, std::function<void()> work) {
     (stream->capturing != nullptr ? stream->capturing->work : stream->queue).push_back(std::move(work));
+}
+
+/// What a caller asks for.
+void put(CUstream_st* stream, std::function<void()> work) {
+    if (stream->device != current_number()) fail("work for a stream of another device than the thread's");
+    put_behind(stream, std::move(work));
 }
 
 void wait_for_all() {
@@ -121,10 +98,6 @@ void wait_for_all() {
 
 }  // namespace
 
-void set_machine(const Machine& machine) {
-    runtime().machine = machine;
-    runtime().current_device = 0;
-}
 Counts counts() { return runtime().counts; }
 void count_afresh() {
     Counts& counts = runtime().counts;
@@ -134,6 +107,7 @@ void count_afresh() {
     counts.live_bytes = counts.peak_bytes = before.live_bytes;
     counts.live_streams = before.live_streams;
     counts.live_graphs = before.live_graphs;
+    counts.live_nodes = counts.peak_nodes = before.live_nodes;
 }
 void fail_allocation(std::int64_t succeeding) {
     runtime().fail_after = succeeding;
@@ -163,92 +137,17 @@ void flush(cudaStream_t stream) {
     }
 }
 
-bool device_is_broken() { return is_broken(); }
-
-bool refuses_launch(const void* kernel, dim3 grid, dim3 block, std::size_t shared_bytes) {
-    const auto allowed = shared_limits().find(kernel);
-    const std::size_t shared_limit = allowed == shared_limits().end() ? default_shared_limit : allowed->second;
-    const std::uint64_t threads = std::uint64_t{block.x} * block.y * block.z;
-    const bool fits = grid.x > 0 && grid.y > 0 && grid.z > 0 && grid.x <= 0x7fffffffU && grid.y <= 65535 &&
-                      grid.z <= 65535 && threads > 0 && threads <= 1024 && block.z <= 64;
-    if (fits && shared_bytes <= shared_limit) return false;
-    failed(fits ? cudaErrorInvalidValue : cudaErrorInvalidConfiguration);
-    return true;
-}
-
 }  // namespace cuda_on_host
 
 using cuda_on_host::runtime;
 
-namespace {
-/// What every call on a broken device gives.
-constexpr cudaError_t broken = cudaErrorLaunchFailure;
-}  // namespace
-
-cudaError_t cudaGetDeviceCount(int* count) {
-    const auto& machine = runtime().machine;
-    *count = machine.device_count_error == cudaSuccess ? cuda_on_host::num_devices() : 0;
-    return cuda_on_host::failed(machine.device_count_error);
-}
-
-cudaError_t cudaSetDevice(int device) {
-    if (device < 0 || device >= cuda_on_host::num_devices()) return cuda_on_host::failed(cudaErrorInvalidDevice);
-    runtime().current_device = device;
-    return cudaSuccess;
-}
-
-cudaError_t cudaGetDevice(int* device) {
-    *device = runtime().current_device;
-    return cudaSuccess;
-}
-
-cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
-    if (device < 0 || device >= cuda_on_host::num_devices()) return cuda_on_host::failed(cudaErrorInvalidDevice);
-    const cuda_on_host::Device& of = cuda_on_host::device(device);
-    *properties = {};
-    std::strcpy(properties->name, "host-executed device");
-    properties->totalGlobalMem = of.memory_bytes;
-    properties->major = of.major;
-    properties->minor = of.minor;
-    properties->multiProcessorCount = of.multiprocessors;
-    properties->sharedMemPerBlockOptin = of.shared_bytes;
-    return cudaSuccess;
-}
-
-cudaError_t cudaFuncSetAttribute(const void* function, cudaFuncAttribute /*attribute*/, int value) {
-    if (cuda_on_host::is_broken()) return cuda_on_host::failed(broken);
-    if (value < 0 || static_cast<std::size_t>(value) > cuda_on_host::current_device().shared_bytes) {
-        return cuda_on_host::failed(cudaErrorInvalidValue);
-    }
-    cuda_on_host::shared_limits()[function] = static_cast<std::size_t>(value);
-    return cudaSuccess;
-}
-
-cudaError_t cudaDriverGetVersion(int* version) {
-    *version = runtime().machine.driver_version;
-    return cudaSuccess;
-}
-
-cudaError_t cudaRuntimeGetVersion(int* version) {
-    *version = runtime().machine.runtime_version;
-    return cudaSuccess;
-}
-
-cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* /*function*/) {
-    *attributes = {90};
-    return cuda_on_host::failed(cuda_on_host::current_device().kernel_error);
-}
-
-cudaError_t cudaGetLastError() {
-    const cudaError_t error = std::exchange(runtime().last_error, cudaSuccess);
-    return cuda_on_host::is_broken() ? broken : error;
-}
+using cuda_on_host::broken;
 
 cudaError_t cudaMalloc(void** memory, std::size_t bytes) {
     auto& all = runtime();
     if (cuda_on_host::is_broken()) return cuda_on_host::failed(broken);
     if (cuda_on_host::capturing()) return cuda_on_host::failed(cudaErrorStreamCaptureUnsupported);
-    if (all.counts.live_bytes + bytes > cuda_on_host::current_device().memory_bytes ||
+    if (cuda_on_host::bytes_in_use() + bytes > cuda_on_host::current_device().memory_bytes ||
         cuda_on_host::allocation_fails()) {
         return cuda_on_host::failed(cudaErrorMemoryAllocation);
     }
@@ -289,7 +188,7 @@ cudaError_t cudaFree(void* memory) {
 cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
     if (cuda_on_host::is_broken()) return cuda_on_host::failed(broken);
     *total = cuda_on_host::current_device().memory_bytes;
-    *free = *total - runtime().counts.live_bytes;
+    *free = *total - std::min(*total, cuda_on_host::bytes_in_use());
     return cudaSuccess;
 }
 
@@ -317,13 +216,14 @@ cudaError_t cudaMemsetAsync(void* memory, int value, std::size_t bytes, cudaStre
 }
 
 void note_scratch_returned(void* memory, std::size_t bytes, cudaStream_t stream) {
-    if (!cuda_on_host::is_broken()) cuda_on_host::put(stream, [=] { std::memset(memory, 0xa5, bytes); });
+    if (!cuda_on_host::is_broken()) cuda_on_host::put_behind(stream, [=] { std::memset(memory, 0xa5, bytes); });
 }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned /*flags*/) {
     if (cuda_on_host::is_broken()) return cuda_on_host::failed(broken);
     *stream = new CUstream_st{{&cuda_on_host::enqueue, [](CUstream_st* asked) { return asked->capturing != nullptr; },
                                &cuda_on_host::is_device_memory},
+                              cuda_on_host::current_number(),
                               {},
                               nullptr,
                               false};
@@ -373,7 +273,10 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph,
     if (runtime().machine.graph_error != cudaSuccess) return cuda_on_host::failed(runtime().machine.graph_error);
     if (cuda_on_host::allocation_fails()) return cuda_on_host::failed(cudaErrorMemoryAllocation);
     *executable = new CUgraphExec_st{graph->work};
-    ++runtime().counts.live_graphs;
+    auto& counts = runtime().counts;
+    ++counts.live_graphs;
+    counts.live_nodes += graph->work.size();
+    counts.peak_nodes = std::max(counts.peak_nodes, counts.live_nodes);
     return cudaSuccess;
 }
 
@@ -384,8 +287,17 @@ cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
 }
 
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
+    runtime().counts.live_nodes -= executable->work.size();
     delete executable;
     --runtime().counts.live_graphs;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphUpload(cudaGraphExec_t executable, cudaStream_t stream) {
+    if (cuda_on_host::is_broken()) return cuda_on_host::failed(broken);
+    if (executable == nullptr || cuda_on_host::capturing() || stream->capturing != nullptr) {
+        return cuda_on_host::failed(cudaErrorInvalidValue);
+    }
     return cudaSuccess;
 }
 

@@ -1,8 +1,9 @@
 // What a test can set and see of the runtime that stands in for CUDA's (runtime.cpp). Work queued on a stream runs when
 // somebody waits for it, so a missing wait reads stale data; device memory begins as 0xFF, holds 0xA5 once it is given
 // back as scratch, and is out of the host's reach. Programs that are not tests set the machine by the environment:
-// CUDA_ON_HOST="devices=2 multiprocessors=20 shared=65536 memory=1000000 driver=12020 device_count_error=35
-// kernel_error=209 graph_error=2 break_after=17 fail_after=5", any of them.
+// CUDA_ON_HOST="devices=2 multiprocessors=20 shared=65536 memory=1000000 context=1000 driver=12020
+// device_count_error=35 kernel_error=209 graph_error=2 graph_node=512 break_after=17 fail_after=5 last_is_old=1", any
+// of them; the last: the last of several devices is of a compute capability from before all that is built for.
 #pragma once
 
 #include <cstddef>
@@ -19,6 +20,8 @@ struct Device {
     int multiprocessors = 132;
     std::size_t shared_bytes = std::size_t{227} << 10;  // that a block may ask for
     std::size_t memory_bytes = std::size_t{4} << 30;
+    std::size_t context_bytes = 0;           // of them, in use from the beginning
+    std::size_t graph_node_bytes = 0;        // of them, for every launch in a graph that can run
     cudaError_t kernel_error = cudaSuccess;  // what asking for a kernel's attributes gives
 };
 
@@ -45,6 +48,8 @@ struct Counts {
     std::uint64_t peak_bytes = 0;  // of the live ones
     std::uint64_t live_streams = 0;
     std::uint64_t live_graphs = 0;  // instantiated or not
+    std::uint64_t live_nodes = 0;   // of instantiated ones
+    std::uint64_t peak_nodes = 0;
     std::uint64_t kernels = 0;      // run, from streams or graphs
     std::uint64_t launched = 0;     // enqueued one by one
     std::uint64_t captures = 0;

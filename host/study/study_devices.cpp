@@ -1,0 +1,59 @@
+#include "host/study/study_devices.hpp"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+namespace espalier {
+namespace {
+
+int allowed_cores() {
+    cpu_set_t set;
+    return sched_getaffinity(0, sizeof set, &set) == 0 ? std::max(1, CPU_COUNT(&set)) : 1;
+}
+
+}  // namespace
+
+bool StudyDevices::on_gpu(const Experiment& experiment) const {
+    return experiment.backend == "cuda" || (experiment.backend == "auto" && !gpus_.empty());
+}
+
+StudyDevices::StudyDevices(const std::vector<StudyCell>& cells, int jobs, std::vector<int> gpus)
+    : gpus_(std::move(gpus)) {
+    std::set<int> used;
+    bool any_on_gpu = false;
+    for (const StudyCell& cell : cells) {
+        if (!on_gpu(cell.experiment)) continue;
+        any_on_gpu = true;
+        if (cell.experiment.device != any_device) {
+            used.insert(cell.experiment.device);
+        } else {
+            used.insert(gpus_.begin(), gpus_.end());
+        }
+    }
+    used_.assign(used.begin(), used.end());
+    const int places = any_on_gpu ? std::max(1, static_cast<int>(used_.size())) : allowed_cores();
+    jobs_ = jobs > 0 ? jobs : places;
+    if (jobs > 0) most_ = jobs;
+}
+
+std::optional<StudyDevices::Turn> StudyDevices::next(const std::vector<const StudyCell*>& waiting,
+                                                     const std::vector<int>& busy) const {
+    const auto runs_on = [&](int device) { return std::count(busy.begin(), busy.end(), device); };
+    for (std::size_t i = 0; i < waiting.size(); ++i) {
+        const Experiment& experiment = waiting[i]->experiment;
+        if (!on_gpu(experiment)) return Turn{i, any_device};
+        int device = experiment.device;
+        if (device == any_device) {
+            if (gpus_.empty()) return Turn{i, any_device};  // it says itself what is wrong
+            device =
+                *std::min_element(gpus_.begin(), gpus_.end(), [&](int a, int b) { return runs_on(a) < runs_on(b); });
+        }
+        if (runs_on(device) < most_) return Turn{i, device};
+    }
+    return std::nullopt;
+}
+
+}  // namespace espalier
