@@ -11,6 +11,8 @@
 #include "host/formats/output_file.hpp"
 #include "host/report/report.hpp"
 #include "host/run/provenance.hpp"
+#include "host/study/claim.hpp"
+#include "host/study/study_parts.hpp"
 #include "host/study/study_results.hpp"
 #include "host/system/signals.hpp"
 
@@ -26,6 +28,9 @@ struct StudyArguments {
     int jobs = 0;
     bool overwrite = false;
     bool live = false;
+    bool wait = false;
+    std::string shard;
+    std::vector<std::string> collect;
     bool json = false;
     bool list_studies = false;
     bool dry_run = false;
@@ -61,6 +66,70 @@ void update_document(const fs::path& path) {
     if (made != text.str()) write_text(path, made);
 }
 
+/// The finished runs of a study as tables, files and one page. Several processes may end at once: one writes.
+void write_results(const Study& study, const StudyPlace& place, const StudyProgress& progress, bool as_json) {
+    const StudyResults results = collect_results(study, place, progress);
+    const std::string json = study_json(results);
+    const fs::path page = place.folder / "report.html";
+    if (const auto claim = Claim::take(place.folder / "study.claim")) {
+        write_text(place.folder / "study.json", json);
+        write_text(place.folder / "study.csv", csv(study_table(results)));
+        write_text(place.folder / "runs.csv", csv(cells_table(results)));
+        write_text(place.folder / "study.md", study_text(results));
+        const ReportHeading heading{"Study " + study.name, study.summary, command_line()};
+        std::vector<fs::path> runs;
+        for (std::size_t r = 0; r < study.rows.size(); ++r) {
+            for (const StudyCell& cell : study.cells) {
+                const bool failed = progress.failures.contains(cell.name);
+                if (cell.row == r && !failed) runs.push_back(cell_folder(place.folder, cell));
+            }
+        }
+        const auto left_out = runs.empty() ? std::vector<std::string>{} : write_report(runs, page, heading);
+        for (const std::string& sentence : left_out) std::cerr << "espalier: left out of the report: " << sentence << '\n';
+    }
+    if (as_json) {
+        std::cout << json << std::flush;
+    } else {
+        std::cout << study_text(results) << '\n' << page.string() << '\n' << std::flush;
+    }
+}
+
+std::string runs_text(std::size_t count) { return std::to_string(count) + (count == 1 ? " run" : " runs"); }
+
+/// Brings shards together. Throws UserError (data) naming what none of the folders has.
+int collect(const Study& study, const StudyPlace& place, const StudyArguments& arguments) {
+    const std::vector<fs::path> folders(arguments.collect.begin(), arguments.collect.end());
+    for (const fs::path& folder : folders) {
+        if (!fs::is_directory(folder)) throw UserError(ExitCode::data, folder.string() + ": no such folder to collect from");
+    }
+    const std::vector<std::string> missing = collect_cells(study, folders, place.folder);
+    if (!missing.empty()) {
+        throw UserError(ExitCode::data, runs_text(missing.size()) + " of " + std::to_string(study.cells.size()) +
+                                            " are in none of the folders, " + missing.front() + " first");
+    }
+    write_results(study, place, {}, arguments.json);
+    return 0;
+}
+
+int run_cells_here(const Study& study, const StudyPlace& place, const StudyArguments& arguments) {
+    const StudyProgress progress = run_cells(study, place);
+    if (progress.stopped) {
+        std::cerr << "espalier: stopped; the same command goes on where it stopped\n";
+        return static_cast<int>(ExitCode::stopped);
+    }
+    if (progress.elsewhere > 0) {
+        std::cerr << "espalier: other processes still have " << runs_text(progress.elsewhere)
+                  << "; the last to end writes the tables (--wait waits for it)\n";
+    } else if (!arguments.shard.empty()) {
+        std::cerr << "espalier: part " << arguments.shard << " is done; espalier study " << arguments.study
+                  << " --collect " << place.folder.string() << " ... --out FOLDER joins the parts\n";
+    } else {
+        write_results(study, place, progress, arguments.json);
+    }
+    for (const auto& [cell, why] : progress.failures) std::cerr << "espalier: " << cell << " failed: " << why << '\n';
+    return progress.failed_code;
+}
+
 int run_study(const StudyArguments& arguments) {
     if (!arguments.update.empty()) {
         update_document(arguments.update);
@@ -74,45 +143,28 @@ int run_study(const StudyArguments& arguments) {
         throw UserError(ExitCode::usage,
                         "a study to run is missing; espalier study --list-studies shows those shipped");
     }
-    const Study study = read_study(find_study(arguments.study), arguments.given);
+    Study study = read_study(find_study(arguments.study), arguments.given);
+    if (!arguments.shard.empty()) keep_shard(study, read_shard(arguments.shard));
     if (arguments.dry_run) {
         print_cells(study);
         return 0;
     }
     const StudyPlace place{arguments.out.empty() ? fs::path("studies") / study.name : fs::path(arguments.out),
-                            arguments.jobs, arguments.overwrite, arguments.progress, arguments.live};
-    const StudyProgress progress = run_cells(study, place);
-    if (progress.stopped) {
-        std::cerr << "espalier: stopped; the same command goes on where it stopped\n";
-        return static_cast<int>(ExitCode::stopped);
-    }
-    const StudyResults results = collect_results(study, place, progress);
-    const Table table = study_table(results);
-    const std::string json = study_json(results);
-    write_text(place.folder / "study.json", json);
-    write_text(place.folder / "study.csv", csv(table));
-    write_text(place.folder / "runs.csv", csv(cells_table(results)));
-    write_text(place.folder / "study.md", study_text(results));
-    const ReportHeading heading{"Study " + study.name, study.summary, command_line()};
-    std::vector<fs::path> runs;
-    for (std::size_t r = 0; r < study.rows.size(); ++r) {
-        for (const StudyCell& cell : study.cells) {
-            const bool failed = progress.failures.contains(cell.name);
-            if (cell.row == r && !failed) runs.push_back(cell_folder(place.folder, cell));
-        }
-    }
-    if (!runs.empty()) {
-        for (const std::string& sentence : write_report(runs, place.folder / "report.html", heading)) {
-            std::cerr << "espalier: left out of the report: " << sentence << '\n';
-        }
-    }
-    if (arguments.json) {
-        std::cout << json << std::flush;
-    } else {
-        std::cout << study_text(results) << '\n' << (place.folder / "report.html").string() << '\n' << std::flush;
-    }
-    for (const auto& [cell, why] : progress.failures) std::cerr << "espalier: " << cell << " failed: " << why << '\n';
-    return progress.failed_code;
+                           arguments.jobs, arguments.overwrite, arguments.progress, arguments.live, arguments.wait};
+    return arguments.collect.empty() ? run_cells_here(study, place, arguments) : collect(study, place, arguments);
+}
+
+void add_parts_options(CLI::App& command, StudyArguments& arguments) {
+    command.add_flag("--wait", arguments.wait, "end only when the runs that other processes have are done too")
+        ->group("Study");
+    CLI::Option* shard =
+        command.add_option("--shard", arguments.shard, "run the part K/N of the study's runs only, e.g. 3/16")
+            ->type_name("")
+            ->group("Study");
+    command.add_option("--collect", arguments.collect, "folders of parts, joined in --out with tables and report")
+        ->excludes(shard)
+        ->type_name("")
+        ->group("Study");
 }
 
 }  // namespace
@@ -141,6 +193,7 @@ void add_study_command(CLI::App& app, Action& action) {
         ->add_flag("--live", arguments->live,
                    "serve the report on 127.0.0.1 while it runs, updating itself; its address is printed")
         ->group("Study");
+    add_parts_options(*command, *arguments);
     command->add_flag("--json", arguments->json, "results as one JSON object on stdout")->group("Study");
     command->add_flag("--dry-run", arguments->dry_run, "print the runs and end")->group("Study");
     command

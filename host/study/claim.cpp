@@ -1,13 +1,17 @@
 #include "host/study/claim.hpp"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <condition_variable>
+#include <fstream>
 #include <mutex>
 #include <optional>
+#include <random>
+#include <sstream>
 #include <thread>
 #include <utility>
 
@@ -32,15 +36,32 @@ std::optional<nanoseconds> modified(const fs::path& path) {
     return std::chrono::seconds(status.st_mtim.tv_sec) + nanoseconds(status.st_mtim.tv_nsec);
 }
 
+/// Host, process and the namespace that its number belongs to: "node7 4711 pid:[4026531836]".
 std::string this_process() {
     char host[256] = {};
-    if (::gethostname(host, sizeof host - 1) != 0) host[0] = '?';
-    return std::string(host) + "-" + std::to_string(::getpid());
+    if (::gethostname(host, sizeof host - 1) != 0 || host[0] == '\0') host[0] = '?';
+    char space[64] = {};
+    if (::readlink("/proc/self/ns/pid", space, sizeof space - 1) <= 0) space[0] = '?';
+    return std::string(host) + " " + std::to_string(::getpid()) + " " + space;
+}
+
+/// Whether a claim's process is known to have ended: it ran on this machine, and nothing has its number now. Spares the
+/// time until a claim expires after a crash.
+bool owner_is_gone(const fs::path& claim) {
+    std::ifstream file(claim);
+    std::string host, space;
+    pid_t process = 0;
+    if (!(file >> host >> process >> space) || process <= 0) return false;
+    std::istringstream own(this_process());
+    std::string own_host, own_space;
+    pid_t own_process = 0;
+    own >> own_host >> own_process >> own_space;
+    return host == own_host && space == own_space && ::kill(process, 0) != 0 && errno == ESRCH;
 }
 
 /// What time the file system gives a file that is written now.
 nanoseconds time_of_new_file(const fs::path& folder) {
-    const fs::path file = folder / (".clock-" + this_process());
+    const fs::path file = folder / (".clock-" + std::to_string(::getpid()) + "-" + std::to_string(std::random_device()()));
     const int descriptor = ::open(file.c_str(), O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0666);
     if (descriptor < 0) throw_unwritable(file, errno);
     const bool written = ::write(descriptor, "\n", 1) == 1;
@@ -80,7 +101,10 @@ std::optional<int> next_generation(const fs::path& path, ClaimTimes times) {
             touched = time;
         }
     }
-    if (touched && folder_time(path.parent_path()) - *touched <= times.expires) return std::nullopt;
+    const auto lives = [&] {
+        return folder_time(path.parent_path()) - *touched <= times.expires && !owner_is_gone(generation(path, last));
+    };
+    if (touched && lives()) return std::nullopt;
     return last + 1;
 }
 

@@ -11,7 +11,7 @@
 
 namespace espalier {
 
-/// A claim nobody touched for so long is taken over. File systems of clusters may show a time up to 60 s late.
+/// A claim nobody touched for so long is taken over, one of a process of this machine that ended at once. File systems of clusters may show a time up to 60 s late.
 constexpr std::chrono::seconds claim_expires{180};
 
 struct ClaimTimes {

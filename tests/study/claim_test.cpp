@@ -84,6 +84,17 @@ TEST_F(ClaimTest, WhoWasHeldUpTooLongLearnsThatItLostItsClaim) {
     EXPECT_TRUE(is_claimed(path_));
 }
 
+TEST_F(ClaimTest, WhatADeadProcessOfThisMachineHadIsFreeAtOnce) {
+    const pid_t child = fork();
+    if (child == 0) {
+        Claim::take(path_).release();
+        _exit(0);
+    }
+    waitpid(child, nullptr, 0);
+    ASSERT_TRUE(exists("cell.claim"));
+    EXPECT_NE(Claim::take(path_), nullptr);
+}
+
 TEST_F(ClaimTest, WhatAnotherProcessLeftHalfLetGoStillTells) {
     std::ofstream(folder_.path() / "cell.claim.3") << "its first two names are gone already\n";
     EXPECT_TRUE(is_claimed(path_));

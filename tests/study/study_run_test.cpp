@@ -111,6 +111,57 @@ TEST_F(StudyRun, ASignalEndsItsRunsToo) {
     EXPECT_FALSE(fs::exists(folder_ / "grid" / "study.json"));
 }
 
+TEST_F(StudyRun, ProcessesOnOneFolderShareItsRuns) {
+    const std::string grid = "zeta = [0.1, 0.2, 0.3]\nseeds = 2\n";
+    const auto shared = words(grid, {"--jobs", "1", "--wait", "--epochs", "6"});
+    std::vector<pid_t> children;
+    for (int i = 0; i < 3; ++i) children.push_back(start(shared));
+    for (const pid_t child : children) EXPECT_EQ(finish(child).code, 0) << text_of(path("err"));
+    const auto results = nlohmann::json::parse(text_of(path("grid") + "/study.json"));
+    ASSERT_EQ(results["rows"].size(), 3U);
+    for (const auto& row : results["rows"]) EXPECT_EQ(row["cells"].size(), 2U);
+    for (const auto& entry : fs::recursive_directory_iterator(path("grid"))) {
+        EXPECT_THAT(entry.path().string(), Not(HasSubstr(".claim")));
+    }
+}
+
+TEST_F(StudyRun, WhatAnotherProcessHasIsLeftToIt) {
+    const auto grid = words("zeta = [0.1, 0.2]\n");
+    fs::create_directories(path("grid") + "/runs");
+    const std::string claim = cell("zeta-0.1-seed1").string() + ".claim";
+    std::ofstream(claim) << "a-node-far-away 1 pid:[1]\n";
+    const Outcome first = run(grid);
+    EXPECT_EQ(first.code, 0);
+    EXPECT_THAT(first.err, AllOf(HasSubstr("other processes still have 1 run;"), HasSubstr("zeta-0.2-seed1")));
+    EXPECT_FALSE(fs::exists(cell("zeta-0.1-seed1")));
+    EXPECT_FALSE(fs::exists(path("grid") + "/study.json"));
+    fs::last_write_time(claim, fs::last_write_time(claim) - std::chrono::minutes(10));
+    const Outcome second = run(grid);
+    EXPECT_EQ(second.code, 0);
+    EXPECT_THAT(second.out, HasSubstr("| zeta 0.1 "));
+    EXPECT_FALSE(fs::exists(claim));
+}
+
+TEST_F(StudyRun, PartsRunApartAreJoined) {
+    const std::string grid = "zeta = [0.1, 0.2, 0.3]\n";
+    const auto part = [&](const std::string& shard, const std::string& out) {
+        auto all = words(grid, {"--shard", shard});
+        all[3] = path(out);
+        return run(all);
+    };
+    EXPECT_THAT(part("1/2", "one").err, HasSubstr("--collect"));
+    EXPECT_TRUE(fs::exists(path("one") + "/runs/zeta-0.3-seed1"));
+    EXPECT_FALSE(fs::exists(path("one") + "/runs/zeta-0.2-seed1"));
+    const Outcome half = run(words(grid, {"--collect", path("one")}));
+    EXPECT_EQ(half.code, 3);
+    EXPECT_THAT(half.err, HasSubstr("1 run of 3 are in none of the folders, zeta-0.2-seed1 first"));
+    EXPECT_EQ(part("2/2", "two").code, 0);
+    const Outcome whole = run(words(grid, {"--collect", path("one"), path("two")}));
+    EXPECT_EQ(whole.code, 0) << whole.err;
+    EXPECT_THAT(whole.out, HasSubstr("| zeta 0.2 "));
+    for (const char* wrong : {"0/2", "3/2", "1", "a/b"}) EXPECT_EQ(part(wrong, "none").code, 2) << wrong;
+}
+
 TEST_F(StudyRun, TheDocumentShowsTheCommittedResults) {
     const fs::path docs = fs::path(ESPALIER_SOURCE_DIR) / "docs";
     fs::copy(docs, folder_ / "docs", fs::copy_options::recursive);
