@@ -5,9 +5,10 @@
 #include <nlohmann/json.hpp>
 
 #include "espalier/error.hpp"
+#include "espalier/version.hpp"
 #include "host/options/recipes.hpp"
 #include "host/run/run_reader.hpp"
-#include "espalier/version.hpp"
+#include "host/study/study_parts.hpp"
 #include "host/system/utf8.hpp"
 
 namespace espalier {

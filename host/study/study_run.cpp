@@ -5,12 +5,9 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <fstream>
 #include <list>
 #include <memory>
 #include <optional>
-#include <sstream>
-#include <thread>
 
 #include "espalier/error.hpp"
 #include "host/backends.hpp"
@@ -21,9 +18,10 @@
 #include "host/run/checkpoint_folder.hpp"
 #include "host/run/provenance.hpp"
 #include "host/run/run_layout.hpp"
-#include "host/run/run_lock.hpp"
 #include "host/run/run_results.hpp"
+#include "host/study/claim.hpp"
 #include "host/study/study_devices.hpp"
+#include "host/study/study_parts.hpp"
 #include "host/system/child_process.hpp"
 #include "host/system/progress.hpp"
 #include "host/system/signals.hpp"
@@ -40,46 +38,17 @@ std::vector<int> gpus_for(const std::vector<StudyCell>& cells) {
     return on_cpu ? std::vector<int>{} : cuda_devices();
 }
 
-/// The experiment that a run folder's config.toml describes; null if there is none that reads.
-std::optional<Experiment> experiment_in(const fs::path& folder) {
-    std::ifstream stream(folder / run_layout::config, std::ios::binary);
-    std::ostringstream text;
-    if (!stream || !(text << stream.rdbuf())) return std::nullopt;
-    try {
-        return recorded_experiment(parse_config(text.str(), run_layout::config), run_layout::config);
-    } catch (const UserError&) {
-        return std::nullopt;
-    }
-}
-
-/// What two experiments differ in, "epochs 20 instead of 155"; empty if in nothing but the machine.
-std::string difference(const Experiment& found, const Experiment& wanted) {
-    if (found.seed != wanted.seed) return "seed " + std::to_string(found.seed);
-    const OptionTexts theirs = experiment_texts(found);
-    for (const auto& [name, text] : experiment_texts(wanted)) {
-        if (theirs.at(name) != text) return name + " " + theirs.at(name) + " instead of " + text;
-    }
-    return {};
-}
-
-bool is_finished(const fs::path& folder, const StudyCell& cell, bool overwrite) {
-    if (!fs::exists(folder / run_layout::results)) return false;
-    const auto found = experiment_in(folder);
-    const std::string other = found ? difference(*found, cell.experiment) : "a config.toml that does not read";
-    if (other.empty()) return true;
-    if (overwrite) return false;
-    throw UserError(ExitCode::usage, folder.string() + " holds a finished run with other settings (" + other +
-                                         "); choose another folder with --out, or pass --overwrite to replace it");
-}
-
 /// A cell at work.
 struct Worker {
-    Worker(const StudyCell& its_cell, int its_device, std::unique_ptr<ChildProcess> its_process)
-        : cell(&its_cell), device(its_device), process(std::move(its_process)) {}
+    Worker(const StudyCell& its_cell, int its_device, std::unique_ptr<Claim> its_claim,
+           std::unique_ptr<ChildProcess> its_process)
+        : cell(&its_cell), device(its_device), claim(std::move(its_claim)), process(std::move(its_process)) {}
 
     const StudyCell* cell;
     int device;
+    std::unique_ptr<Claim> claim;  // let go after the process ended
     std::unique_ptr<ChildProcess> process;
+    bool given_up = false;  // another process took the cell over
     std::chrono::steady_clock::time_point start = std::chrono::steady_clock::now();
     double part = 0;   // of its epochs
     double begun = 0;  // of them, before this process
@@ -107,6 +76,7 @@ public:
           title_(study.name),
           devices_(study.cells, place.jobs, gpus_for(study.cells)),
           overwrite_(place.overwrite),
+          wait_(place.wait),
           form_(place.progress) {
         if (place.live) {
             const ReportHeading heading{"Study " + study.name, study.summary, command_line()};
@@ -118,6 +88,10 @@ public:
             const bool finished = is_finished(cell_folder(folder_, cell), cell, place.overwrite);
             (finished ? finished_ : waiting_).push_back(&cell);
         }
+        // The longest first, so that none is left over at the end when the others' places are empty.
+        std::stable_sort(waiting_.begin(), waiting_.end(), [](const StudyCell* a, const StudyCell* b) {
+            return work(a->experiment) > work(b->experiment);
+        });
         total_ = waiting_.size();
         for (const StudyCell* cell : waiting_) epochs_ += cell->experiment.epochs;
     }
@@ -127,21 +101,15 @@ public:
         if (total_ == 0) return result;
         watch_signals();
         make_folder();
-        const RunLock lock(folder_);  // two studies at once would train the same cells
         Progress progress(title_, 1, form_);
         progress.say("study " + title_ + ": " + std::to_string(total_) + " runs, " + std::to_string(devices_.jobs()) +
                      " at once" + gpus_text() +
                      (finished_.empty() ? "" : ", " + std::to_string(finished_.size()) + " were finished before"));
         if (live_) progress.say("live at " + live_->address());
-        bool asked = false;
-        while (!waiting_.empty() || !workers_.empty()) {
+        while (!workers_.empty() || !waiting_.empty() || wait_for_others(progress)) {
             result.stopped = stop_signal() != 0;
-            if (result.stopped) waiting_.clear();
-            if (result.stopped && !asked) {
-                for (Worker& worker : workers_) worker.process->ask_to_end();
-                asked = true;
-            }
-            while (static_cast<int>(workers_.size()) < devices_.jobs() && start()) {
+            if (result.stopped) stop();
+            while (static_cast<int>(workers_.size()) < devices_.jobs() && start(progress)) {
             }
             wait();
             progress.whole(done(), begun_);
@@ -151,7 +119,9 @@ public:
                 if (ended) finish(*worker, result, progress);
                 worker = ended ? workers_.erase(worker) : std::next(worker);
             }
+            if (!result.stopped) look_at_others(progress, false);
         }
+        result.elsewhere = elsewhere_.size();
         if (live_) live_->end(place_text());
         return result;
     }
@@ -190,8 +160,51 @@ private:
         if (fault) throw_unwritable(folder_, fault.value());
     }
 
+    void stop() {
+        waiting_.clear();
+        elsewhere_.clear();
+        for (Worker& worker : workers_) {
+            if (!worker.given_up) worker.process->ask_to_end();
+            worker.given_up = true;
+        }
+    }
+
+    [[nodiscard]] fs::path claim_of(const StudyCell& cell) const { return cell_folder(folder_, cell).string() + ".claim"; }
+
+    void count(const StudyCell& cell, const std::string& remark, Progress& progress) {
+        epochs_done_ += cell.experiment.epochs;
+        progress.say(std::to_string(++num_done_) + "/" + std::to_string(total_) + "  " + cell.name + remark);
+    }
+
+    /// Of the cells that other processes had: those that are finished are done, those that were let go wait for us. Looks
+    /// every few seconds, for the folder may lie on a busy server.
+    void look_at_others(Progress& progress, bool at_once) {
+        const auto now = std::chrono::steady_clock::now();
+        if (!at_once && now - looked_ < std::chrono::seconds(5)) return;
+        looked_ = now;
+        for (Worker& worker : workers_) {
+            if (worker.given_up || !worker.claim->lost()) continue;
+            worker.given_up = true;  // it was held up for longer than claims last
+            worker.process->ask_to_end();
+        }
+        for (auto cell = elsewhere_.begin(); cell != elsewhere_.end();) {
+            const bool finished = is_finished(cell_folder(folder_, **cell), **cell, overwrite_);
+            const bool is_free = !finished && !is_claimed(claim_of(**cell));
+            if (finished) count(**cell, "  by another process", progress);
+            if (is_free) waiting_.push_back(*cell);
+            cell = finished || is_free ? elsewhere_.erase(cell) : std::next(cell);
+        }
+    }
+
+    /// When there is nothing left to do here: whether to stay because of what others still do.
+    bool wait_for_others(Progress& progress) {
+        if (elsewhere_.empty()) return false;
+        look_at_others(progress, !wait_);
+        return !waiting_.empty() || (wait_ && !elsewhere_.empty());
+    }
+
     /// False if no waiting run has a place now.
-    bool start() {
+    bool start(Progress& progress) {
         std::vector<int> busy;
         for (const Worker& worker : workers_) busy.push_back(worker.device);
         const auto turn = devices_.next(waiting_, busy);
@@ -199,6 +212,15 @@ private:
         const StudyCell& cell = *waiting_[turn->cell];
         waiting_.erase(waiting_.begin() + static_cast<std::ptrdiff_t>(turn->cell));
         const fs::path run = cell_folder(folder_, cell);
+        auto claim = Claim::take(claim_of(cell));
+        if (claim == nullptr) {
+            elsewhere_.push_back(&cell);
+            return true;
+        }
+        if (is_finished(run, cell, overwrite_)) {
+            count(cell, "  by another process", progress);
+            return true;
+        }
         const fs::path config = run.string() + ".toml";
         const std::string text = config_text(cell.experiment);
         write_atomically(config, [&](OutputFile& file) { file.append(text); });
@@ -210,7 +232,7 @@ private:
             words.emplace_back("--overwrite");
         }
         if (turn->device != any_device) words.insert(words.end(), {"--device", std::to_string(turn->device)});
-        workers_.emplace_back(cell, turn->device, std::make_unique<ChildProcess>(words));
+        workers_.emplace_back(cell, turn->device, std::move(claim), std::make_unique<ChildProcess>(words));
         return true;
     }
 
@@ -231,16 +253,17 @@ private:
         const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - worker.start;
         const bool good = code == 0 && fs::exists(cell_folder(folder_, cell) / run_layout::results);
         if (!good && stop_signal() != 0) return;
-        epochs_done_ += cell.experiment.epochs;
+        if (!good && worker.given_up) {
+            elsewhere_.push_back(&cell);
+            return;
+        }
         epochs_begun_ += worker.begun * cell.experiment.epochs;
-        ++num_done_;
-        const std::string place = std::to_string(num_done_) + "/" + std::to_string(total_) + "  " + cell.name;
         if (good) {
-            progress.say(place + "  " + duration_text(seconds.count()));
+            count(cell, "  " + duration_text(seconds.count()), progress);
             return;
         }
         const std::string why = "exit code " + std::to_string(code) + (worker.last.empty() ? "" : ": " + worker.last);
-        progress.say(place + " FAILED, " + why);
+        count(cell, " FAILED, " + why, progress);
         result.failures[cell.name] = why;
         if (result.failed_code == 0) result.failed_code = code == 0 ? static_cast<int>(ExitCode::io) : code;
     }
@@ -261,8 +284,11 @@ private:
     std::string title_;
     StudyDevices devices_;
     bool overwrite_;
+    bool wait_;
     ProgressForm form_;
     std::vector<const StudyCell*> waiting_, finished_;
+    std::vector<const StudyCell*> elsewhere_;  // that other processes have
+    std::chrono::steady_clock::time_point looked_ = std::chrono::steady_clock::now();
     std::list<Worker> workers_;
     std::size_t total_ = 0, num_done_ = 0;
     double epochs_ = 0, epochs_done_ = 0, epochs_begun_ = 0, begun_ = 0, told_ = 0;
@@ -270,8 +296,6 @@ private:
 };
 
 }  // namespace
-
-fs::path cell_folder(const fs::path& study_folder, const StudyCell& cell) { return study_folder / "runs" / cell.name; }
 
 StudyProgress run_cells(const Study& study, const StudyPlace& place) { return Runner(study, place).run(); }
 

@@ -17,18 +17,17 @@ struct StudyPlace {
     bool overwrite = false;  // run again what is there with other settings
     ProgressForm progress = ProgressForm::automatic;
     bool live = false;       // a page on 127.0.0.1 follows the study
+    bool wait = false;       // for the cells that other processes have
 };
 
 struct StudyProgress {
     bool stopped = false;                         // by a signal, before all was done
     std::map<std::string, std::string> failures;  // cells that failed: why
     int failed_code = 0;                          // exit code of the first of them
+    std::size_t elsewhere = 0;                    // cells that other processes still run
 };
 
-/// The run folder of a cell.
-std::filesystem::path cell_folder(const std::filesystem::path& study_folder, const StudyCell& cell);
-
-/// Runs what is not finished. A cell that fails is reported and the others go on. Throws UserError: usage for a folder
+/// Runs what is not finished and no other process has: any number of them may share a folder. A cell that fails is reported and the others go on. Throws UserError: usage for a folder
 /// that holds cells of other settings, io if it cannot be written.
 StudyProgress run_cells(const Study& study, const StudyPlace& place);
 
