@@ -1,4 +1,3 @@
-#include <sched.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -9,14 +8,21 @@
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
+<<<<<<< HEAD
 #include <sstream>
 #include <thread>
 
 #include "espalier/machine_report.hpp"
+=======
+
+#include "espalier/error.hpp"
+>>>>>>> 727d8aa (CPU: dropout masks drawn by vectors and kept as bits, kernels for up to eight samples, OpenBLAS opened with kernels that fit the processor, threads by what is granted)
 #include "host/backends.hpp"
 #include "host/commands/command.hpp"
+#include "host/cpu/dense_library.hpp"
 #include "host/data/catalog.hpp"
 #include "espalier/version.hpp"
+#include "host/system/processors.hpp"
 #include "host/system/utf8.hpp"
 
 namespace espalier {
@@ -32,13 +38,6 @@ std::string proc_value(const char* path, const std::string& name) {
         if (start != std::string::npos) return line.substr(start);
     }
     return {};
-}
-
-int allowed_cores() {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
-    return static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
 }
 
 /// KiB, as /proc/meminfo counts.
@@ -80,6 +79,20 @@ nlohmann::ordered_json examine_data() {
     return sets;
 }
 
+/// What multiplies large dense layers, or why nothing can.
+nlohmann::ordered_json examine_dense_library() {
+    try {
+        const DenseLibrary& library = DenseLibrary::get();
+        return {{"usable", true},
+                {"library", library.version()},
+                {"kernels", library.kernels()},
+                {"description", library.describe()},
+                {"threads", library.is_threaded() ? "safe from several threads" : "one caller at a time"}};
+    } catch (const UserError& error) {
+        return {{"usable", false}, {"description", error.what()}};
+    }
+}
+
 /// Where a run without --out goes and whether it could.
 nlohmann::ordered_json examine_runs() {
     namespace fs = std::filesystem;
@@ -94,7 +107,9 @@ nlohmann::ordered_json examine() {
     report["version"] = version();
     report["cpu"] = {{"model", model.empty() ? "unknown" : model},
                      {"backend", make_backend("cpu", 0)->describe()},
-                     {"cores", allowed_cores()}};
+                     {"cores", std::max<std::size_t>(1, allowed_cpus().size())},
+                     {"threads", default_threads()}};
+    report["dense"] = examine_dense_library();
     report["memory"] = {{"total_gib", static_cast<double>(memory_kib("MemTotal")) / (1 << 20)},
                         {"available_gib", static_cast<double>(memory_kib("MemAvailable")) / (1 << 20)}};
     report["cuda"] = examine_cuda();
@@ -129,10 +144,18 @@ void print_report(const nlohmann::ordered_json& report, std::ostream& out) {
         std::snprintf(written, sizeof written, "%.1f GiB", value.get<double>());
         return std::string(written);
     };
+<<<<<<< HEAD
     out << text(report["version"]) << '\n';
     out << "CPU      " << text(report["cpu"]["model"]) << ", " << report["cpu"]["cores"] << " cores allowed\n";
     out << "         " << text(report["cpu"]["backend"]) << '\n';
     out << "memory   " << gib(report["memory"]["available_gib"]) << " of " << gib(report["memory"]["total_gib"])
+=======
+    std::cout << text(report["version"]) << '\n';
+    std::cout << "CPU      " << text(report["cpu"]["model"]) << ", " << report["cpu"]["cores"] << " cores allowed\n";
+    std::cout << "         " << text(report["cpu"]["backend"]) << '\n';
+    std::cout << "dense    " << text(report["dense"]["description"]) << '\n';
+    std::cout << "memory   " << gib(report["memory"]["available_gib"]) << " of " << gib(report["memory"]["total_gib"])
+>>>>>>> 727d8aa (CPU: dropout masks drawn by vectors and kept as bits, kernels for up to eight samples, OpenBLAS opened with kernels that fit the processor, threads by what is granted)
               << " available\n";
     const auto& cuda = report["cuda"];
     out << "CUDA     " << (cuda["usable"] ? text(cuda["device"]) : "not used: " + text(cuda["reason"])) << '\n';

@@ -15,6 +15,7 @@
 #include <string_view>
 
 #include "espalier/error.hpp"
+#include "host/system/processors.hpp"
 #include "hwy/cache_control.h"
 #include "hwy/detect_compiler_arch.h"
 
@@ -118,6 +119,7 @@ private:
     bool spin_;
 };
 
+<<<<<<< HEAD
 /// The CPUs this process may use, ascending; empty where the system does not say.
 std::vector<int> allowed_cpus() {
     cpu_set_t set;
@@ -150,13 +152,19 @@ void refuse_forked() {
                     "thread here, or start the process anew instead of forking it");
 }
 
+=======
+>>>>>>> 727d8aa (CPU: dropout masks drawn by vectors and kept as bits, kernels for up to eight samples, OpenBLAS opened with kernels that fit the processor, threads by what is granted)
 int checked_threads(int threads) {
     if (threads < 0 || threads > 1024) {
         throw UserError(ExitCode::usage, "threads: " + std::to_string(threads) + " is outside [0, 1024]");
     }
+<<<<<<< HEAD
     if (threads != 0) return threads;
     const int cpus = std::max<int>(1, static_cast<int>(allowed_cpus().size()));
     return std::min(cpus, threads_of_environment().value_or(cpus));
+=======
+    return threads != 0 ? threads : default_threads();
+>>>>>>> 727d8aa (CPU: dropout masks drawn by vectors and kept as bits, kernels for up to eight samples, OpenBLAS opened with kernels that fit the processor, threads by what is granted)
 }
 
 /// What the threads of one run share.

@@ -100,6 +100,10 @@ void keep_first(const DataSet& data, Split& split, std::uint32_t samples, const 
     if (!split.bytes.empty()) split.bytes.resize(items);
     if (!split.floats.empty()) split.floats.resize(items);
     split.labels.resize(samples);
+    // what is not asked for is not kept either
+    split.bytes.shrink_to_fit();
+    split.floats.shrink_to_fit();
+    split.labels.shrink_to_fit();
 }
 
 void make_synthetic(std::uint32_t train_samples, std::uint32_t test_samples, DataSet& data) {

@@ -1,7 +1,6 @@
 #include "host/study/study_run.hpp"
 
 #include <poll.h>
-#include <sched.h>
 
 #include <algorithm>
 #include <chrono>
@@ -21,6 +20,7 @@
 #include "host/report/live_server.hpp"
 #include "host/report/report.hpp"
 #include "host/run/provenance.hpp"
+#include "host/system/processors.hpp"
 #include "host/system/progress.hpp"
 #include "host/run/run_layout.hpp"
 #include "host/run/run_lock.hpp"
@@ -33,18 +33,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
-int allowed_cores() {
-    cpu_set_t set;
-    return sched_getaffinity(0, sizeof set, &set) == 0 ? std::max(1, CPU_COUNT(&set)) : 1;
-}
-
 /// One per core; of runs that share a GPU one at a time, for in turns they would only wait for each other.
 int default_jobs(const std::vector<StudyCell>& cells) {
     const bool on_gpu = std::any_of(cells.begin(), cells.end(), [](const StudyCell& cell) {
         const std::string& backend = cell.experiment.backend;
         return backend == "cuda" || (backend == "auto" && num_cuda_devices() > 0);
     });
-    return on_gpu ? 1 : allowed_cores();
+    return on_gpu ? 1 : usable_processors();
 }
 
 /// The experiment that a run folder's config.toml describes; null if there is none that reads.
