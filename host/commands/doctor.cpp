@@ -8,15 +8,10 @@
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
-<<<<<<< HEAD
 #include <sstream>
-#include <thread>
-
-#include "espalier/machine_report.hpp"
-=======
 
 #include "espalier/error.hpp"
->>>>>>> 727d8aa (CPU: dropout masks drawn by vectors and kept as bits, kernels for up to eight samples, OpenBLAS opened with kernels that fit the processor, threads by what is granted)
+#include "espalier/machine_report.hpp"
 #include "host/backends.hpp"
 #include "host/commands/command.hpp"
 #include "host/cpu/dense_library.hpp"
@@ -144,18 +139,11 @@ void print_report(const nlohmann::ordered_json& report, std::ostream& out) {
         std::snprintf(written, sizeof written, "%.1f GiB", value.get<double>());
         return std::string(written);
     };
-<<<<<<< HEAD
     out << text(report["version"]) << '\n';
     out << "CPU      " << text(report["cpu"]["model"]) << ", " << report["cpu"]["cores"] << " cores allowed\n";
     out << "         " << text(report["cpu"]["backend"]) << '\n';
+    out << "dense    " << text(report["dense"]["description"]) << '\n';
     out << "memory   " << gib(report["memory"]["available_gib"]) << " of " << gib(report["memory"]["total_gib"])
-=======
-    std::cout << text(report["version"]) << '\n';
-    std::cout << "CPU      " << text(report["cpu"]["model"]) << ", " << report["cpu"]["cores"] << " cores allowed\n";
-    std::cout << "         " << text(report["cpu"]["backend"]) << '\n';
-    std::cout << "dense    " << text(report["dense"]["description"]) << '\n';
-    std::cout << "memory   " << gib(report["memory"]["available_gib"]) << " of " << gib(report["memory"]["total_gib"])
->>>>>>> 727d8aa (CPU: dropout masks drawn by vectors and kept as bits, kernels for up to eight samples, OpenBLAS opened with kernels that fit the processor, threads by what is granted)
               << " available\n";
     const auto& cuda = report["cuda"];
     out << "CUDA     " << (cuda["usable"] ? text(cuda["device"]) : "not used: " + text(cuda["reason"])) << '\n';

@@ -101,19 +101,14 @@ void update_parameters(const Optimizer& optimizer, float* parameters, const floa
 void gather_rows(const Samples& samples, const BatchChoice& choice, Activations x, std::int32_t* labels,
                  std::uint32_t epoch, Index tile, Range features);
 
-<<<<<<< HEAD
 /// The way back: features `features` of one tile into samples [batch][values.rows].
 void unpack_rows(ConstActivations values, Index tile, Range features, float* samples);
 
-/// Applies the dropout mask to `rows` of one tile.
-void dropout_rows(Activations values, float rate, const Stream& stream, Index tile, Range rows);
-=======
 /// Draws the dropout mask of `rows` in one tile, `used` lanes of which hold a sample.
 void draw_dropped(const DropoutMask& mask, const Dropped& dropped, Index tile, Index used, Range rows);
 
 /// Draws the dropout mask of `rows` in one tile and applies it.
 void dropout_rows(Activations values, const DropoutMask& mask, Index tile, Range rows);
->>>>>>> 727d8aa (CPU: dropout masks drawn by vectors and kept as bits, kernels for up to eight samples, OpenBLAS opened with kernels that fit the processor, threads by what is granted)
 
 /// Means and states of `rows` in one tile; either may be empty. Lanes past the batch become 0.
 void sample_rows(const BernoulliUnits& units, const UnitDraw& draw, ConstActivations values, Activations means,

@@ -6,13 +6,9 @@
 
 #include <algorithm>
 #include <atomic>
-#include <charconv>
 #include <chrono>
-#include <cstdlib>
 #include <exception>
-#include <optional>
 #include <string>
-#include <string_view>
 
 #include "espalier/error.hpp"
 #include "host/system/processors.hpp"
@@ -119,29 +115,6 @@ private:
     bool spin_;
 };
 
-<<<<<<< HEAD
-/// The CPUs this process may use, ascending; empty where the system does not say.
-std::vector<int> allowed_cpus() {
-    cpu_set_t set;
-    std::vector<int> cpus;
-    if (sched_getaffinity(0, sizeof set, &set) != 0) return cpus;
-    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
-        if (CPU_ISSET(static_cast<unsigned>(cpu), &set)) cpus.push_back(cpu);
-    }
-    return cpus;
-}
-
-/// The first number of $OMP_NUM_THREADS, by which pools of processes share out a machine; nothing without one.
-std::optional<int> threads_of_environment() {
-    const char* said = std::getenv("OMP_NUM_THREADS");
-    if (said == nullptr) return std::nullopt;
-    const std::string_view text(said);
-    int threads = 0;
-    const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), threads);
-    const bool number = fault == std::errc{} && (end == text.data() + text.size() || *end == ',');
-    return number && threads > 0 ? std::optional(threads) : std::nullopt;
-}
-
 /// Refuses a child of the process in which OpenMP started its threads.
 void refuse_forked() {
     static std::atomic<pid_t> threads_of{0};
@@ -152,19 +125,11 @@ void refuse_forked() {
                     "thread here, or start the process anew instead of forking it");
 }
 
-=======
->>>>>>> 727d8aa (CPU: dropout masks drawn by vectors and kept as bits, kernels for up to eight samples, OpenBLAS opened with kernels that fit the processor, threads by what is granted)
 int checked_threads(int threads) {
     if (threads < 0 || threads > 1024) {
         throw UserError(ExitCode::usage, "threads: " + std::to_string(threads) + " is outside [0, 1024]");
     }
-<<<<<<< HEAD
-    if (threads != 0) return threads;
-    const int cpus = std::max<int>(1, static_cast<int>(allowed_cpus().size()));
-    return std::min(cpus, threads_of_environment().value_or(cpus));
-=======
     return threads != 0 ? threads : default_threads();
->>>>>>> 727d8aa (CPU: dropout masks drawn by vectors and kept as bits, kernels for up to eight samples, OpenBLAS opened with kernels that fit the processor, threads by what is granted)
 }
 
 /// What the threads of one run share.

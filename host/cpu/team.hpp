@@ -70,12 +70,7 @@ private:
 
 class Team {
 public:
-<<<<<<< HEAD
-    /// Throws UserError (usage) unless 0 <= threads <= 1024; 0: as many as
-    /// $OMP_NUM_THREADS says, at most one per CPU this process may use; that many where it says nothing.
-=======
     /// Throws UserError (usage) unless 0 <= threads <= 1024; 0: default_threads() of host/system.
->>>>>>> 727d8aa (CPU: dropout masks drawn by vectors and kept as bits, kernels for up to eight samples, OpenBLAS opened with kernels that fit the processor, threads by what is granted)
     explicit Team(int threads);
     [[nodiscard]] int threads() const { return threads_; }
 

@@ -110,7 +110,8 @@ int usable_processors(const fs::path& root) {
 
 int default_threads(const fs::path& root) {
     const int asked = asked_of_openmp();
-    return std::min(asked > 0 ? asked : usable_processors(root), 1024);
+    const int usable = std::min(usable_processors(root), 1024);
+    return asked > 0 ? std::min(asked, usable) : usable;
 }
 
 }  // namespace espalier

@@ -17,7 +17,8 @@ double granted_processors(const std::filesystem::path& root = "/");
 /// them is held back. At least 1.
 int usable_processors(const std::filesystem::path& root = "/");
 
-/// Threads for who does not say how many: $OMP_NUM_THREADS where it is set, else usable_processors(); at most 1024.
+/// Threads for who does not say how many: usable_processors(), at most $OMP_NUM_THREADS where it is set (by which pools
+/// of processes share out a machine), at most 1024.
 int default_threads(const std::filesystem::path& root = "/");
 
 }  // namespace espalier

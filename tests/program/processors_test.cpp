@@ -63,15 +63,15 @@ TEST_F(Processors, VersionOneIsRead) {
     EXPECT_DOUBLE_EQ(granted(), 0.5);
 }
 
-TEST_F(Processors, OpenMpsVariableIsObeyed) {
+TEST_F(Processors, OpenMpsVariableIsABound) {
     const char* before = std::getenv("OMP_NUM_THREADS");
     const std::optional<std::string> kept = before != nullptr ? std::optional<std::string>(before) : std::nullopt;
-    setenv("OMP_NUM_THREADS", "7", 1);
-    EXPECT_EQ(threads(), 7);
-    setenv("OMP_NUM_THREADS", "3,2", 1);
-    EXPECT_EQ(threads(), 3);
+    setenv("OMP_NUM_THREADS", "1", 1);
+    EXPECT_EQ(threads(), 1);
+    setenv("OMP_NUM_THREADS", "1,2", 1);
+    EXPECT_EQ(threads(), 1);
     setenv("OMP_NUM_THREADS", "5000", 1);
-    EXPECT_EQ(threads(), 1024);
+    EXPECT_EQ(threads(), usable()) << "a bound, no wish";
     for (const char* nothing : {"", "0", "-2", "many", "4x"}) {
         setenv("OMP_NUM_THREADS", nothing, 1);
         EXPECT_EQ(threads(), usable()) << nothing;
