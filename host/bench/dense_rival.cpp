@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdio>
 
+#include "espalier/error.hpp"
 #include "host/bench/ceiling.hpp"
 #include "host/bench/product.hpp"
 #include "host/cpu/dense_library.hpp"
@@ -144,6 +145,16 @@ std::string rival_fault(const RivalRate& rate, int threads) {
     std::snprintf(text, sizeof text, "it makes a product of 1024 x 1024 with 128 samples at %.0f %% of F, not at %.0f %% "
                   "or more as a dense library should", 100 * rate.share(), 100 * least_rival_share);
     return library.describe() + ": " + text;
+}
+
+DenseLibraryReport dense_library_report() {
+    try {
+        const DenseLibrary& library = DenseLibrary::get();
+        return {true, library.version(), library.kernels(), library.describe(),
+                library.is_threaded() ? "safe from several threads" : "one caller at a time"};
+    } catch (const UserError& error) {
+        return {false, {}, {}, error.what(), {}};
+    }
 }
 
 std::string blas_description() {

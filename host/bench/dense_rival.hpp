@@ -45,6 +45,14 @@ inline constexpr double least_rival_share = 0.4;
 /// Why this rival is none to compare with; empty if it is one.
 std::string rival_fault(const RivalRate& rate, int threads);
 
+/// What multiplies large dense layers on this machine, or, in the description, why nothing does.
+struct DenseLibraryReport {
+    bool usable = false;
+    std::string library, kernels, description;
+    std::string threads;  // whether several may call it at a time
+};
+DenseLibraryReport dense_library_report();
+
 /// "OpenBLAS 0.3.21 ... SapphireRapids"
 std::string blas_description();
 

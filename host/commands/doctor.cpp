@@ -10,11 +10,10 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "espalier/error.hpp"
 #include "espalier/machine_report.hpp"
 #include "host/backends.hpp"
+#include "host/bench/dense_rival.hpp"
 #include "host/commands/command.hpp"
-#include "host/cpu/dense_library.hpp"
 #include "host/data/catalog.hpp"
 #include "espalier/version.hpp"
 #include "host/system/processors.hpp"
@@ -74,18 +73,14 @@ nlohmann::ordered_json examine_data() {
     return sets;
 }
 
-/// What multiplies large dense layers, or why nothing can.
 nlohmann::ordered_json examine_dense_library() {
-    try {
-        const DenseLibrary& library = DenseLibrary::get();
-        return {{"usable", true},
-                {"library", library.version()},
-                {"kernels", library.kernels()},
-                {"description", library.describe()},
-                {"threads", library.is_threaded() ? "safe from several threads" : "one caller at a time"}};
-    } catch (const UserError& error) {
-        return {{"usable", false}, {"description", error.what()}};
-    }
+    const DenseLibraryReport report = dense_library_report();
+    if (!report.usable) return {{"usable", false}, {"description", report.description}};
+    return {{"usable", true},
+            {"library", report.library},
+            {"kernels", report.kernels},
+            {"description", report.description},
+            {"threads", report.threads}};
 }
 
 /// Where a run without --out goes and whether it could.
