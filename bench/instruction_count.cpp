@@ -121,6 +121,7 @@ const Case cases[] = {
     {"evolution 1024x1024", evolution<1024, 1024, 950>},
     {"step SparseNet", step<0, 128>},
     {"step SparseNet, dropout", step<300, 128>},
+    {"step SparseNet, batch 1", step<0, 1>},
     {"units 1000, batch 128", sample<1000, 128>},
     {"units 1000, batch 10", sample<1000, 10>},
 };
