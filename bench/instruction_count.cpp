@@ -58,9 +58,12 @@ void evolution(int calls) {
 }
 
 /// Steps of SparseNet on synthetic images: gather, three layers, loss, backward, update.
+template <int dropout_thousandths, Index batch>
 void step(int calls) {
     const auto backend = make_cpu_backend(1);
     Experiment experiment;
+    experiment.dropout = 1e-3 * dropout_thousandths;
+    experiment.batch = batch;
     experiment.layers = {784, 512, 128, 10};
     experiment.epsilon = 11;
     const DataSet data = load_dataset("synthetic", "", 2560, 128);
@@ -73,9 +76,31 @@ void step(int calls) {
     std::uint32_t first = 0;
     measured_region(
         [&] {
-            perceptron.train_step(train.samples(), first, 128, now.data());
+            perceptron.train_step(train.samples(), first, batch, now.data());
             backend->wait();
-            first = (first + 128) % 2560;
+            first = (first + batch) % (2560 / batch * batch);
+        },
+        calls);
+}
+
+/// Bernoulli units' draws, as in a step of contrastive divergence.
+template <Index units, Index batch>
+void sample(int calls) {
+    const auto backend = make_cpu_backend(1);
+    const std::size_t size = Activations{nullptr, units, batch, backend->lanes()}.size();
+    const std::vector<float> numbers = benchmark_numbers(size, 0);
+    Buffer<float> fields(*backend, size), means(*backend, size), states(*backend, size);
+    fields.upload(numbers.data());
+    Buffer<StepScalars> now(*backend, 1);
+    const StepScalars scalars;
+    now.upload(&scalars);
+    const auto view = [&](const Buffer<float>& memory) {
+        return Activations{memory.data(), units, batch, backend->lanes()};
+    };
+    measured_region(
+        [&] {
+            backend->sample({1, 0, false, 1}, view(fields), view(means), view(states), now.data());
+            backend->wait();
         },
         calls);
 }
@@ -94,7 +119,11 @@ const Case cases[] = {
     {"fused backward 1024x1024", product<1024, 1024, 950, Product::backward, false>},
     {"evolution 784x512", evolution<784, 512, 964>},
     {"evolution 1024x1024", evolution<1024, 1024, 950>},
-    {"step SparseNet", step},
+    {"step SparseNet", step<0, 128>},
+    {"step SparseNet, dropout", step<300, 128>},
+    {"step SparseNet, batch 1", step<0, 1>},
+    {"units 1000, batch 128", sample<1000, 128>},
+    {"units 1000, batch 10", sample<1000, 10>},
 };
 
 }  // namespace

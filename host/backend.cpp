@@ -41,6 +41,12 @@ void expect_tiles(const Backend& backend, const DeviceLayer& layer, ConstActivat
     expects(x.batch == y.batch && x.batch > 0, "activations of one batch");
 }
 
+void expect_dropout(const Dropout& dropout) {
+    expects(dropout.rate >= 0 && dropout.rate < 1, "a dropout rate in [0, 1)");
+    expects(dropout.rate == 0 || dropout.step != nullptr, "the step of a dropout mask");
+    expects(dropout.rate == 0 || dropout.mask != nullptr, "room for a dropout mask");
+}
+
 }  // namespace
 
 std::unique_ptr<DeviceLayer> Backend::load(const Layer& layer, const LayerUse& use) {
@@ -59,10 +65,13 @@ void Backend::gather(const Samples& samples, const BatchChoice& choice, Activati
     do_gather(samples, choice, x, labels, step);
 }
 
-void Backend::forward(const DeviceLayer& layer, ConstActivations x, Activations saved, Activations y) {
+void Backend::forward(const DeviceLayer& layer, ConstActivations x, Activations saved, Activations y,
+                      const Dropout& dropout) {
     expect_tiles(*this, layer, x, y);
     expects(!saved || same_shape(saved, y), "saved of the shape of y");
-    do_forward(layer, x, saved, y);
+    expect_dropout(dropout);
+    if (dropout.rate == 0) return do_forward(layer, x, saved, y);
+    do_forward_dropout(layer, x, saved, y, dropout);
 }
 
 void Backend::dropout(Activations values, float rate, std::uint64_t seed, std::uint32_t layer,
@@ -83,13 +92,15 @@ void Backend::loss(const Loss& loss, ConstActivations z, const std::int32_t* lab
 }
 
 void Backend::backward(DeviceLayer& layer, ConstActivations x, ConstActivations saved, Activations dy, Activations dx,
-                       const StepScalars* step) {
+                       const StepScalars* step, const Dropout& dropout) {
     expect_tiles(*this, layer, x, dy);
     expects(same_shape(saved, dy), "saved of the shape of dy");
     expects(!dx || same_shape(dx, x), "dx of the shape of x");
     expects(!dx || layer.has_input_gradient, "a layer loaded with needs_input_gradient where dx is given");
     expects(step != nullptr, "the scalars of a step");
-    do_backward(layer, x, saved, dy, dx, step);
+    expect_dropout(dropout);
+    if (dropout.rate == 0) return do_backward(layer, x, saved, dy, dx, step);
+    do_backward_dropout(layer, x, saved, dy, dx, step, dropout);
 }
 
 void Backend::transposed(const DeviceLayer& layer, const DeviceLayer& offsets, ConstActivations y, Activations x) {

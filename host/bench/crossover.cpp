@@ -157,6 +157,9 @@ BenchResults run_crossover(Backend& backend, int threads, const BenchGrid& grid,
     results.threads = threads;
     const ProcessorTime start = processor_time();
     results.ceilings = measure_ceilings();
+    const RivalRate rate = rival_rate(threads);
+    results.rival_share = rate.share();
+    results.rival_fault = rival_fault(rate, threads);
     const std::size_t all = grid.widths.size() * grid.batches.size() * grid.sparsities.size();
     for (const Index width : grid.widths) {
         for (const Index batch : grid.batches) {

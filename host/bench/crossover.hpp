@@ -69,6 +69,8 @@ struct Ceilings {
 struct BenchResults {
     std::string backend;  // its own description
     std::string rival;
+    std::string rival_fault;  // why no crossover is given; empty: it is
+    double rival_share = 0;   // of F that the rival's own product reaches
     std::string processor;
     std::string date;  // UTC
     int threads = 0;

@@ -37,7 +37,9 @@ std::string sparsity_text(const std::optional<double>& sparsity) {
     return *sparsity == 0 ? "everywhere" : percent(*sparsity);
 }
 
-std::string crossover_text(const std::vector<BenchPoint>& points, Index width, Index batch) {
+std::string crossover_text(const BenchResults& results, Index width, Index batch) {
+    if (!results.rival_fault.empty()) return "not given: the dense rival is not at its best";
+    const std::vector<BenchPoint>& points = results.points;
     const std::optional<double> crossover = crossover_sparsity(points, width, batch);
     if (!crossover) return "not measured to win";
     if (*crossover == 0) return "everywhere measured";
@@ -68,7 +70,7 @@ Rows crossover_rows(const BenchResults& results) {
     for (const Index width : widths_of(results.points)) {
         for (const Index batch : batches_of(results.points)) {
             rows.push_back(
-                {std::to_string(width), std::to_string(batch), crossover_text(results.points, width, batch)});
+                {std::to_string(width), std::to_string(batch), crossover_text(results, width, batch)});
         }
     }
     return rows;
@@ -208,7 +210,7 @@ void mark_crossings(const BenchResults& results, Index batch, Chart& chart) {
         Series series{"crossing of " + std::to_string(width), {}, {}, colour++, Mark::diamonds};
         series.in_legend = false;
         const auto at = crossover_sparsity(results.points, width, batch);
-        if (!at || *at == 0) continue;
+        if (!at || *at == 0 || !results.rival_fault.empty()) continue;
         const CrossoverRange range = crossover_range(results.points, width, batch);
         const double nowhere = std::nan("");
         series.x = {1 - *at};
@@ -260,10 +262,17 @@ std::vector<Chart> charts(const BenchResults& results) {
     return all;
 }
 
-std::string busy_warning(const BenchResults& results) {
-    if (results.others < many_others) return {};
-    return "Warning: other processes kept " + rounded(results.others, 2) +
-           " cores of this machine busy meanwhile; repeat this on a quiet machine before believing it.";
+std::vector<std::string> warnings(const BenchResults& results) {
+    std::vector<std::string> all;
+    if (!results.rival_fault.empty()) {
+        all.push_back("No crossover is given, and no speed-up here is worth quoting: " + results.rival_fault + ".");
+    }
+    if (results.others >= many_others) {
+        all.push_back("Warning: other processes kept " + rounded(results.others, 2) +
+                      " cores of this machine busy meanwhile; repeat this on a quiet machine before believing it.");
+    }
+    if (results.stopped) all.emplace_back("Stopped before the end: some points are missing.");
+    return all;
 }
 
 nlohmann::ordered_json json_of(const Timing& timing) {
@@ -279,8 +288,7 @@ nlohmann::ordered_json json_of(const LayerTiming& timing) {
 std::string crossover_markdown(const BenchResults& results) {
     std::string text = "# Sparse beside dense\n\n";
     for (const std::string& remark : remarks(results)) text += remark + "\n\n";
-    if (results.stopped) text += "Stopped before the end: some points are missing.\n\n";
-    if (const std::string busy = busy_warning(results); !busy.empty()) text += busy + "\n\n";
+    for (const std::string& warning : warnings(results)) text += warning + "\n\n";
     return text + markdown_table(crossover_header, crossover_rows(results)) + "\n" +
            (results.on_gpu ? markdown_table(gpu_point_header, gpu_point_rows(results))
                            : markdown_table(point_header, point_rows(results)));
@@ -292,12 +300,15 @@ std::string crossover_json(const BenchResults& results) {
                                 {"rival", results.rival},         {"threads", results.threads},
                                 {"stopped", results.stopped},
                                 {"cores_of_others", results.others}};
+    if (!results.on_gpu) json["rival_share_of_fma"] = results.rival_share;
+    if (!results.rival_fault.empty()) json["rival_fault"] = results.rival_fault;
     json["ceilings"]["fma_flops_per_s"] = results.ceilings.fma;
     for (const Ceilings::Read& read : results.ceilings.reads) {
         json["ceilings"]["reads"].push_back({{"bytes", read.bytes}, {"bytes_per_s", read.rate}});
     }
     json["crossovers"] = nlohmann::ordered_json::array();
     for (const Index width : widths_of(results.points)) {
+        if (!results.rival_fault.empty()) break;
         for (const Index batch : batches_of(results.points)) {
             const std::optional<double> at = crossover_sparsity(results.points, width, batch);
             const CrossoverRange range = crossover_range(results.points, width, batch);
@@ -362,11 +373,8 @@ std::string crossover_page(const BenchResults& results) {
     std::string text = "<header class=\"head\"><h1>Sparse beside dense: from which sparsity does it pay?</h1>\n";
     for (const std::string& remark : remarks(results)) text += "<p class=\"soft\">" + escaped(remark) + "</p>\n";
     text += "</header>\n";
-    if (const std::string busy = busy_warning(results); !busy.empty()) {
-        text += "<div class=\"notes\"><p><strong>" + escaped(busy) + "</strong></p></div>\n";
-    }
-    if (results.stopped) {
-        text += "<div class=\"notes\"><p><strong>Stopped before the end: some points are missing.</strong></p></div>\n";
+    for (const std::string& warning : warnings(results)) {
+        text += "<div class=\"notes\"><p><strong>" + escaped(warning) + "</strong></p></div>\n";
     }
     text += "<h2>From which sparsity sparse wins</h2>\n" + html_table(crossover_header, crossover_rows(results));
     text += "<h2>Curves</h2>\n<div class=\"charts\">\n";

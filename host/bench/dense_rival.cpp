@@ -1,12 +1,15 @@
 #include "host/bench/dense_rival.hpp"
 
-#include <cblas.h>
 #include <omp.h>
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 
+#include "espalier/error.hpp"
+#include "host/bench/ceiling.hpp"
 #include "host/bench/product.hpp"
+#include "host/cpu/dense_library.hpp"
 
 namespace espalier {
 namespace {
@@ -19,10 +22,10 @@ int blas(Index value) { return static_cast<int>(value); }
 /// OpenBLAS on several threads while one of these lives; the CPU backend wants one.
 class BlasThreads {
 public:
-    explicit BlasThreads(int threads) { openblas_set_num_threads(threads); }
+    explicit BlasThreads(int threads) { DenseLibrary::get().set_threads(threads); }
     BlasThreads(const BlasThreads&) = delete;
     BlasThreads& operator=(const BlasThreads&) = delete;
-    ~BlasThreads() { openblas_set_num_threads(1); }
+    ~BlasThreads() { DenseLibrary::get().set_threads(1); }
 };
 
 bool close(float got, double want, double size) {
@@ -48,16 +51,19 @@ DenseRival::DenseRival(Index inputs, Index outputs, Index batch, int threads)
 void DenseRival::forward() {
     const BlasThreads several(threads_);
     for (Index r = 0; r < outputs_; ++r) std::fill_n(y_.data() + std::size_t{r} * batch_, batch_, bias_[r]);
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, blas(outputs_), blas(batch_), blas(inputs_), 1,
-                weights_.data(), blas(inputs_), x_.data(), blas(batch_), 1, y_.data(), blas(batch_));
+    DenseLibrary::get().sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, blas(outputs_), blas(batch_), blas(inputs_),
+                              1.0F, weights_.data(), blas(inputs_), x_.data(), blas(batch_), 1.0F, y_.data(),
+                              blas(batch_));
 }
 
 void DenseRival::backward() {
     const BlasThreads several(threads_);
-    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, blas(inputs_), blas(batch_), blas(outputs_), 1,
-                weights_.data(), blas(inputs_), dy_.data(), blas(batch_), 0, dx_.data(), blas(batch_));
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, blas(outputs_), blas(inputs_), blas(batch_), 1, dy_.data(),
-                blas(batch_), x_.data(), blas(batch_), 0, gradient_.data(), blas(inputs_));
+    DenseLibrary::get().sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, blas(inputs_), blas(batch_), blas(outputs_),
+                              1.0F, weights_.data(), blas(inputs_), dy_.data(), blas(batch_), 0.0F, dx_.data(),
+                              blas(batch_));
+    DenseLibrary::get().sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, blas(outputs_), blas(inputs_), blas(batch_),
+                              1.0F, dy_.data(), blas(batch_), x_.data(), blas(batch_), 0.0F, gradient_.data(),
+                              blas(inputs_));
     float* weights = weights_.data();
     float* momentum = momentum_.data();
     const float* gradient = gradient_.data();
@@ -114,8 +120,46 @@ std::string DenseRival::fault(Index stride) {
     return {};
 }
 
+RivalRate rival_rate(int threads, double seconds) {
+    constexpr Index width = 1024;
+    constexpr Index batch = 128;
+    DenseRival rival(width, width, batch, threads);
+    rival.forward();  // memory touched, threads awake
+    RivalRate rate;
+    const double end = wall_seconds() + seconds;
+    for (double start = wall_seconds(); start < end; start = wall_seconds()) {
+        rival.forward();
+        rate.product = std::max(rate.product, 2.0 * width * width * batch / (wall_seconds() - start));
+        rate.fma = std::max(rate.fma, fma_peak(0.002) * threads);
+    }
+    return rate;
+}
+
+std::string rival_fault(const RivalRate& rate, int threads) {
+    const DenseLibrary& library = DenseLibrary::get();
+    if (threads > 1 && !library.is_threaded()) {
+        return library.version() + " is built for one thread, and the sparse side has " + std::to_string(threads);
+    }
+    if (rate.share() >= least_rival_share) return {};
+    char text[200];
+    std::snprintf(text, sizeof text, "it makes a product of 1024 x 1024 with 128 samples at %.0f %% of F, not at %.0f %% "
+                  "or more as a dense library should", 100 * rate.share(), 100 * least_rival_share);
+    return library.describe() + ": " + text;
+}
+
+DenseLibraryReport dense_library_report() {
+    try {
+        const DenseLibrary& library = DenseLibrary::get();
+        return {true, library.version(), library.kernels(), library.describe(),
+                library.is_threaded() ? "safe from several threads" : "one caller at a time"};
+    } catch (const UserError& error) {
+        return {false, {}, {}, error.what(), {}};
+    }
+}
+
 std::string blas_description() {
-    return std::string(openblas_get_config()) + ", kernels for " + openblas_get_corename();
+    const DenseLibrary& library = DenseLibrary::get();
+    return library.configuration() + ", kernels for " + library.kernels() + library.reason();
 }
 
 }  // namespace espalier

@@ -1,9 +1,5 @@
-#include <unistd.h>
-
 #include <CLI/CLI.hpp>
-#include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <iostream>
 #include <memory>
 #include <optional>
@@ -62,21 +58,6 @@ void write(const fs::path& path, const std::string& text) {
     write_atomically(path, [&](OutputFile& file) { file.write(text.data(), text.size()); });
 }
 
-/// $OPENBLAS_CORETYPE picks OpenBLAS's kernels, perhaps worse ones than this machine's best, and is read before main:
-/// the rival gets its best by starting again without it.
-void start_again_without_coretype() {
-    if (std::getenv("OPENBLAS_CORETYPE") == nullptr) return;
-    ::unsetenv("OPENBLAS_CORETYPE");
-    std::ifstream file("/proc/self/cmdline", std::ios::binary);
-    std::vector<std::string> words;
-    for (std::string word; std::getline(file, word, '\0');) words.push_back(word);
-    std::vector<char*> pointers;
-    for (std::string& word : words) pointers.push_back(word.data());
-    pointers.push_back(nullptr);
-    ::execv("/proc/self/exe", pointers.data());
-    throw UserError(ExitCode::device, "cannot start again without OPENBLAS_CORETYPE; unset it");
-}
-
 BenchResults measured(const BenchArguments& arguments, const BenchGrid& grid) {
     CudaOptions options;
     options.device = arguments.device;
@@ -94,7 +75,6 @@ BenchResults measured(const BenchArguments& arguments, const BenchGrid& grid) {
 }
 
 int bench(const BenchArguments& arguments) {
-    if (arguments.backend == "cpu") start_again_without_coretype();
     const BenchGrid grid = grid_of(arguments);
     std::optional<FreshFolder> fresh;
     const fs::path folder = arguments.out.empty() ? fresh.emplace("runs", "bench").path() : make_folder(arguments);

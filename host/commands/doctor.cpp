@@ -1,4 +1,3 @@
-#include <sched.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -10,13 +9,14 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <sstream>
-#include <thread>
 
 #include "espalier/machine_report.hpp"
 #include "host/backends.hpp"
+#include "host/bench/dense_rival.hpp"
 #include "host/commands/command.hpp"
 #include "host/data/catalog.hpp"
 #include "espalier/version.hpp"
+#include "host/system/processors.hpp"
 #include "host/system/utf8.hpp"
 
 namespace espalier {
@@ -32,13 +32,6 @@ std::string proc_value(const char* path, const std::string& name) {
         if (start != std::string::npos) return line.substr(start);
     }
     return {};
-}
-
-int allowed_cores() {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
-    return static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
 }
 
 /// KiB, as /proc/meminfo counts.
@@ -80,6 +73,16 @@ nlohmann::ordered_json examine_data() {
     return sets;
 }
 
+nlohmann::ordered_json examine_dense_library() {
+    const DenseLibraryReport report = dense_library_report();
+    if (!report.usable) return {{"usable", false}, {"description", report.description}};
+    return {{"usable", true},
+            {"library", report.library},
+            {"kernels", report.kernels},
+            {"description", report.description},
+            {"threads", report.threads}};
+}
+
 /// Where a run without --out goes and whether it could.
 nlohmann::ordered_json examine_runs() {
     namespace fs = std::filesystem;
@@ -94,7 +97,9 @@ nlohmann::ordered_json examine() {
     report["version"] = version();
     report["cpu"] = {{"model", model.empty() ? "unknown" : model},
                      {"backend", make_backend("cpu", 0)->describe()},
-                     {"cores", allowed_cores()}};
+                     {"cores", std::max<std::size_t>(1, allowed_cpus().size())},
+                     {"threads", default_threads()}};
+    report["dense"] = examine_dense_library();
     report["memory"] = {{"total_gib", static_cast<double>(memory_kib("MemTotal")) / (1 << 20)},
                         {"available_gib", static_cast<double>(memory_kib("MemAvailable")) / (1 << 20)}};
     report["cuda"] = examine_cuda();
@@ -135,6 +140,7 @@ void print_report(const nlohmann::ordered_json& report, std::ostream& out) {
     out << text(report["version"]) << '\n';
     out << "CPU      " << text(report["cpu"]["model"]) << ", " << report["cpu"]["cores"] << " cores allowed\n";
     out << "         " << text(report["cpu"]["backend"]) << '\n';
+    out << "dense    " << text(report["dense"]["description"]) << '\n';
     out << "memory   " << gib(report["memory"]["available_gib"]) << " of " << gib(report["memory"]["total_gib"])
               << " available\n";
     const auto& cuda = report["cuda"];

@@ -29,6 +29,11 @@ std::size_t block_floats(const CpuLayer& layer) {
     return std::max<std::size_t>({largest_block_edges, layer.num_inputs, layer.num_outputs}) + padding;
 }
 
+/// Where the activations of a narrow batch are packed: behind sums and gradients of two tiles.
+std::size_t packed_at(const CpuLayer& layer) {
+    return 2 * (sums_per_neuron(layer) * block_rows + block_floats(layer));
+}
+
 /// Sums over the tiles of what `make` puts for one tile into the array that it is given.
 template <class Make>
 void sum_tiles(Index tiles, float* sum, float* term, std::size_t count, const Make& make) {
@@ -79,10 +84,11 @@ void update_edges(SparseCpuLayer& layer, EdgeIndex first, EdgeIndex end, const f
 }
 
 std::size_t backward_scratch(const CpuLayer& layer) {
-    return 2 * (sums_per_neuron(layer) * block_rows + block_floats(layer));
+    const std::size_t rows = std::max(layer.num_inputs, layer.num_outputs);
+    return packed_at(layer) + rows * max_narrow_lanes;
 }
 
-void backward_neurons(CpuLayer& layer, ConstActivations saved, Activations dy, Range rows, const UpdateStep& step,
+void backward_neurons(CpuLayer& layer, const Saved& saved, Activations dy, Range rows, const UpdateStep& step,
                       float* scratch) {
     for (Range block{rows.begin, rows.begin}; block.end < rows.end;) {
         block = {block.end, std::min(block.end + block_rows, rows.end)};
@@ -98,29 +104,35 @@ void backward_columns(SparseCpuLayer& layer, ConstActivations x, ConstActivation
                       const UpdateStep& step, float* scratch) {
     const EdgeIndex* start = layer.column_start.data();
     float* term = scratch + block_floats(layer);
+    const Packed packed = is_narrow(dy) ? pack_lanes(dy, scratch + packed_at(layer)) : Packed{};
     for (Range block{columns.begin, columns.begin}; block.end < columns.end;) {
         block = next_block(start, {block.end, columns.end}, block_limits(dy));
         const EdgeIndex first = start[block.begin];
         const EdgeIndex end = start[block.end];
-        sum_tiles(x.tiles(), scratch, term, end - first,
-                  [&](Index tile, float* to) { column_gradients(layer, x, dy, dx, tile, block, to); });
+        sum_tiles(x.tiles(), scratch, term, end - first, [&](Index tile, float* to) {
+            if (packed.values != nullptr) return narrow_column_gradients(layer, x, packed, dx, block, to);
+            column_gradients(layer, x, dy, dx, tile, block, to);
+        });
         update_edges(layer, first, end, scratch, step);
     }
 }
 
-void backward_rows(SparseCpuLayer& layer, ConstActivations x, ConstActivations saved, Activations dy, Range rows,
+void backward_rows(SparseCpuLayer& layer, ConstActivations x, const Saved& saved, Activations dy, Range rows,
                    const UpdateStep& step, float* scratch) {
     const EdgeIndex* start = layer.row_start.data();
     float* term = scratch + block_floats(layer);
     float* neurons_scratch = term + block_floats(layer);
+    const Packed packed = is_narrow(x) ? pack_lanes(x, scratch + packed_at(layer)) : Packed{};
     for (Range block{rows.begin, rows.begin}; block.end < rows.end;) {
         block = next_block(start, {block.end, rows.end}, block_limits(x));
         const EdgeIndex first = start[block.begin];
         const EdgeIndex end = start[block.end];
         // first these: the rows of dy then lie in the cache
         backward_neurons(layer, saved, dy, block, step, neurons_scratch);
-        sum_tiles(x.tiles(), scratch, term, end - first,
-                  [&](Index tile, float* to) { row_gradients(layer, x, dy, tile, block, to); });
+        sum_tiles(x.tiles(), scratch, term, end - first, [&](Index tile, float* to) {
+            if (packed.values != nullptr) return narrow_row_gradients(layer, packed, dy, block, to);
+            row_gradients(layer, x, dy, tile, block, to);
+        });
         update_edges(layer, first, end, scratch, step);
     }
 }

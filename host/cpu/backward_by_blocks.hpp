@@ -6,6 +6,7 @@
 
 #include "espalier/backend.hpp"
 #include "host/cpu/layer.hpp"
+#include "host/cpu/operations.hpp"
 #include "host/cpu/team.hpp"
 
 namespace espalier {
@@ -34,7 +35,7 @@ void update_edges(SparseCpuLayer& layer, EdgeIndex first, EdgeIndex end, const f
 std::size_t backward_scratch(const CpuLayer& layer);
 
 /// Turns dy of `rows` into the gradient by the preactivation and updates their bias and activation parameters.
-void backward_neurons(CpuLayer& layer, ConstActivations saved, Activations dy, Range rows, const UpdateStep& step,
+void backward_neurons(CpuLayer& layer, const Saved& saved, Activations dy, Range rows, const UpdateStep& step,
                       float* scratch);
 
 /// Layers with a CSC view: dx (may be empty) and the update of the edges of the inputs `columns`; dy is the gradient by
@@ -43,7 +44,7 @@ void backward_columns(SparseCpuLayer& layer, ConstActivations x, ConstActivation
                       const UpdateStep& step, float* scratch);
 
 /// Layers without: backward_neurons and the update of the edges of `rows`, in one go.
-void backward_rows(SparseCpuLayer& layer, ConstActivations x, ConstActivations saved, Activations dy, Range rows,
+void backward_rows(SparseCpuLayer& layer, ConstActivations x, const Saved& saved, Activations dy, Range rows,
                    const UpdateStep& step, float* scratch);
 
 }  // namespace espalier

@@ -37,7 +37,7 @@ bool TileBackward::suits(const SparseCpuLayer& layer, ConstActivations x, int th
     return threads > 1 && whole_tiles(x.tiles(), threads) && x.tiles() * (longest + 2 * padding) <= arena_floats / 4;
 }
 
-void TileBackward::enqueue(SparseCpuLayer& layer, ConstActivations x, ConstActivations saved, Activations dy,
+void TileBackward::enqueue(SparseCpuLayer& layer, ConstActivations x, const Saved& saved, Activations dy,
                            Activations dx, const StepScalars* step) {
     if (std::find(waiting_.begin(), waiting_.end(), &layer) != waiting_.end()) enqueue_updates();
     if (layer.by_input()) {
@@ -48,7 +48,7 @@ void TileBackward::enqueue(SparseCpuLayer& layer, ConstActivations x, ConstActiv
     waiting_.push_back(&layer);
 }
 
-void TileBackward::enqueue_columns(SparseCpuLayer& layer, ConstActivations x, ConstActivations saved, Activations dy,
+void TileBackward::enqueue_columns(SparseCpuLayer& layer, ConstActivations x, const Saved& saved, Activations dy,
                                    Activations dx, const StepScalars* step) {
     const Index tiles = x.tiles();
     const Range rows{0, layer.num_outputs};
@@ -77,7 +77,7 @@ void TileBackward::enqueue_columns(SparseCpuLayer& layer, ConstActivations x, Co
     }
 }
 
-void TileBackward::enqueue_rows(SparseCpuLayer& layer, ConstActivations x, ConstActivations saved, Activations dy,
+void TileBackward::enqueue_rows(SparseCpuLayer& layer, ConstActivations x, const Saved& saved, Activations dy,
                                 const StepScalars* step) {
     const Index tiles = x.tiles();
     const EdgeIndex* start = layer.row_start.data();

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "host/cpu/layer.hpp"
+#include "host/cpu/operations.hpp"
 #include "host/cpu/team.hpp"
 
 namespace espalier {
@@ -20,7 +21,7 @@ public:
     [[nodiscard]] static bool suits(const SparseCpuLayer& layer, ConstActivations x, int threads);
 
     /// Enqueues the gradients of a layer and sets its update aside.
-    void enqueue(SparseCpuLayer& layer, ConstActivations x, ConstActivations saved, Activations dy, Activations dx,
+    void enqueue(SparseCpuLayer& layer, ConstActivations x, const Saved& saved, Activations dy, Activations dx,
                  const StepScalars* step);
     /// Enqueues the updates set aside. Must precede whatever reads the layers' parameters.
     void enqueue_updates();
@@ -28,9 +29,9 @@ public:
     void clear();
 
 private:
-    void enqueue_columns(SparseCpuLayer& layer, ConstActivations x, ConstActivations saved, Activations dy,
+    void enqueue_columns(SparseCpuLayer& layer, ConstActivations x, const Saved& saved, Activations dy,
                          Activations dx, const StepScalars* step);
-    void enqueue_rows(SparseCpuLayer& layer, ConstActivations x, ConstActivations saved, Activations dy,
+    void enqueue_rows(SparseCpuLayer& layer, ConstActivations x, const Saved& saved, Activations dy,
                       const StepScalars* step);
     void set_aside_neurons(SparseCpuLayer& layer, Range rows, Index tiles, float* sums, const StepScalars* step);
     void set_aside_edges(SparseCpuLayer& layer, Range edges, Index tiles, float* gradients, const StepScalars* step);

@@ -7,6 +7,7 @@
 #include "host/cpu/backward_by_tiles.hpp"
 #include "host/cpu/batch_parts.hpp"
 #include "host/cpu/dense.hpp"
+#include "host/cpu/dense_library.hpp"
 #include "host/cpu/evolution/degrees.hpp"
 #include "host/cpu/evolution/evolve.hpp"
 #include "host/cpu/layer_transfer.hpp"
@@ -32,14 +33,18 @@ const SparseCpuLayer& as_sparse(const DeviceLayer& layer) { return dynamic_cast<
 class CpuBackend final : public Backend {
 public:
     explicit CpuBackend(int threads) : team_(threads), instruction_set_(instruction_set()) {
-        use_single_threaded_blas();
         queue_.reserve(max_queued);
     }
 
     [[nodiscard]] std::string name() const override { return "cpu"; }
     [[nodiscard]] std::string describe() const override {
         return "cpu: " + instruction_set_ + ", " + std::to_string(team_.threads()) +
-               (team_.threads() == 1 ? " thread" : " threads");
+               (team_.threads() == 1 ? " thread" : " threads") + dense_kernels();
+    }
+    /// Which kernels multiply this process's large dense layers; empty while it has had none.
+    [[nodiscard]] static std::string dense_kernels() {
+        const DenseLibrary* library = DenseLibrary::if_open();
+        return library == nullptr ? "" : "; dense: " + library->describe();
     }
     [[nodiscard]] Index lanes() const override { return cpu_lanes; }
 
@@ -81,13 +86,24 @@ protected:
     [[nodiscard]] std::unique_ptr<DeviceLayer> do_load(const Layer& layer, const LayerUse& use) override;
     void do_gather(const Samples& samples, const BatchChoice& choice, Activations x, std::int32_t* labels,
                    const StepScalars* step) override;
-    void do_forward(const DeviceLayer& layer, ConstActivations x, Activations saved, Activations y) override;
+    void do_forward(const DeviceLayer& layer, ConstActivations x, Activations saved, Activations y) override {
+        forward_layer(layer, x, saved, y, {});
+    }
+    void do_forward_dropout(const DeviceLayer& layer, ConstActivations x, Activations saved, Activations y,
+                            const Dropout& dropout) override;
     void do_dropout(Activations values, float rate, std::uint64_t seed, std::uint32_t layer,
                     const StepScalars* step) override;
     void do_loss(const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz,
                  const float* class_weights, const float* targets) override;
     void do_backward(DeviceLayer& layer, ConstActivations x, ConstActivations saved, Activations dy, Activations dx,
-                     const StepScalars* step) override;
+                     const StepScalars* step) override {
+        backward_layer(layer, x, {saved, {}}, dy, dx, step);
+    }
+    void do_backward_dropout(DeviceLayer& layer, ConstActivations x, ConstActivations saved, Activations dy,
+                             Activations dx, const StepScalars* step, const Dropout& dropout) override {
+        const Dropped dropped{dropout.mask, dy.rows, DropoutMask(dropout.rate, {}).scale()};
+        backward_layer(layer, x, {saved, dropped}, dy, dx, step);
+    }
     void do_transposed(const DeviceLayer& layer, const DeviceLayer& offsets, ConstActivations y,
                        Activations x) override;
     void do_sample(const UnitDraw& draw, ConstActivations values, Activations means, Activations states,
@@ -127,15 +143,20 @@ private:
     }
     void wait_before_release() noexcept;
 
-    void forward_dense(const DenseCpuLayer& layer, ConstActivations x, Activations saved, Activations y);
+    void forward_layer(const DeviceLayer& layer, ConstActivations x, Activations saved, Activations y,
+                       const Dropped& dropped);
+    void backward_layer(DeviceLayer& layer, ConstActivations x, const Saved& saved, Activations dy, Activations dx,
+                        const StepScalars* step);
+    void forward_dense(const DenseCpuLayer& layer, ConstActivations x, Activations saved, Activations y,
+                       const Dropped& dropped);
     void backward_dense(DenseCpuLayer& layer, ConstActivations x, ConstActivations dy, Activations dx,
                         const StepScalars* step);
-    void backward_sparse(SparseCpuLayer& layer, ConstActivations x, ConstActivations saved, Activations dy,
-                         Activations dx, const StepScalars* step);
+    void backward_sparse(SparseCpuLayer& layer, ConstActivations x, const Saved& saved, Activations dy, Activations dx,
+                         const StepScalars* step);
     /// Enqueues scores, work(tile, first lane, sums), of a batch in groups of 16 lanes.
     template <class Work>
     void enqueue_scores(Index tiles, const Work& work);
-    void enqueue_neurons(CpuLayer& layer, ConstActivations saved, Activations dy, const StepScalars* step);
+    void enqueue_neurons(CpuLayer& layer, const Saved& saved, Activations dy, const StepScalars* step);
 
     Team team_;
     std::string instruction_set_;
@@ -157,6 +178,7 @@ std::unique_ptr<DeviceLayer> CpuBackend::do_load(const Layer& layer, const Layer
     auto result = layer_in_use(layer, use);
     std::size_t scratch = backward_scratch(*result);
     if (dynamic_cast<const DenseCpuLayer*>(result.get()) != nullptr) {
+        static_cast<void>(DenseLibrary::get());  // that it is missing shows now, not in a step
         scratch += std::size_t{dense_block} * layer.num_inputs;
     }
     team_.reserve_scratch(scratch);
@@ -174,27 +196,48 @@ void CpuBackend::do_gather(const Samples& samples, const BatchChoice& choice, Ac
     });
 }
 
-void CpuBackend::do_forward(const DeviceLayer& layer, ConstActivations x, Activations saved, Activations y) {
-    if (const auto* dense = dynamic_cast<const DenseCpuLayer*>(&layer)) return forward_dense(*dense, x, saved, y);
+void CpuBackend::do_forward_dropout(const DeviceLayer& layer, ConstActivations x, Activations saved, Activations y,
+                                    const Dropout& dropout) {
+    const Dropped dropped{dropout.mask, y.rows, DropoutMask(dropout.rate, {}).scale()};
+    enqueue_beside_updates(y.tiles(), [=](const TeamMember& member) {
+        const DropoutMask mask(dropout.rate, {dropout.seed, Purpose::dropout, dropout.layer, dropout.step->step});
+        for_tile_rows(member, y.tiles(), y.rows, 1,
+                      [&](Index tile, Range rows) { draw_dropped(mask, dropped, tile, y.used(tile), rows); });
+    });
+    forward_layer(layer, x, saved, y, dropped);
+}
+
+void CpuBackend::forward_layer(const DeviceLayer& layer, ConstActivations x, Activations saved, Activations y,
+                               const Dropped& dropped) {
+    if (const auto* dense = dynamic_cast<const DenseCpuLayer*>(&layer)) {
+        return forward_dense(*dense, x, saved, y, dropped);
+    }
     const auto* sparse = dynamic_cast<const SparseCpuLayer*>(&layer);
+    if (is_narrow(x)) {
+        return enqueue(0, [=](const TeamMember& member) {
+            const Range rows = share_of_edges(member, sparse->row_start.data(), y.rows);
+            narrow_forward(*sparse, pack_lanes(x, member.scratch), saved, y, dropped, rows);
+        });
+    }
     enqueue(x.tiles(), [=](const TeamMember& member) {
         if (whole_tiles(x.tiles(), member.count)) {
             for_tile_rows(member, x.tiles(), y.rows, 1,
-                          [&](Index tile, Range rows) { forward_rows(*sparse, x, saved, y, tile, rows); });
+                          [&](Index tile, Range rows) { forward_rows(*sparse, x, saved, y, dropped, tile, rows); });
             return;
         }
         const Range rows = share_of_edges(member, sparse->row_start.data(), y.rows);
-        for (Index tile = 0; tile < x.tiles(); ++tile) forward_rows(*sparse, x, saved, y, tile, rows);
+        for (Index tile = 0; tile < x.tiles(); ++tile) forward_rows(*sparse, x, saved, y, dropped, tile, rows);
     });
 }
 
-void CpuBackend::forward_dense(const DenseCpuLayer& layer, ConstActivations x, Activations saved, Activations y) {
+void CpuBackend::forward_dense(const DenseCpuLayer& layer, ConstActivations x, Activations saved, Activations y,
+                               const Dropped& dropped) {
     enqueue(x.tiles(), [=, &layer](const TeamMember& member) {
         for_tile_rows(member, x.tiles(), y.rows, dense_block, [&](Index tile, Range rows) {
             for (Index block = rows.begin / dense_block; block < dense_blocks(rows.end); ++block) {
                 const Range outputs = dense_block_rows(block, y.rows);
                 dense_product(layer, x, y, tile, outputs);
-                finish_rows(layer, saved, y, tile, outputs);
+                finish_rows(layer, saved, y, dropped, tile, outputs);
             }
         });
     });
@@ -203,9 +246,9 @@ void CpuBackend::forward_dense(const DenseCpuLayer& layer, ConstActivations x, A
 void CpuBackend::do_dropout(Activations values, float rate, std::uint64_t seed, std::uint32_t layer,
                             const StepScalars* step) {
     enqueue_beside_updates(values.tiles(), [=](const TeamMember& member) {
-        const Stream stream{seed, Purpose::dropout, layer, step->step};
+        const DropoutMask mask(rate, {seed, Purpose::dropout, layer, step->step});
         for_tile_rows(member, values.tiles(), values.rows, 1,
-                      [&](Index tile, Range rows) { dropout_rows(values, rate, stream, tile, rows); });
+                      [&](Index tile, Range rows) { dropout_rows(values, mask, tile, rows); });
     });
 }
 
@@ -263,6 +306,12 @@ void CpuBackend::do_transposed(const DeviceLayer& layer, const DeviceLayer& offs
         });
     }
     const auto* sparse = dynamic_cast<const SparseCpuLayer*>(&layer);
+    if (is_narrow(y)) {
+        return enqueue(0, [=](const TeamMember& member) {
+            const Range columns = share_of_edges(member, sparse->column_start.data(), x.rows);
+            narrow_transposed(*sparse, offset, pack_lanes(y, member.scratch), x, columns);
+        });
+    }
     enqueue(x.tiles(), [=](const TeamMember& member) {
         if (whole_tiles(x.tiles(), member.count)) {
             for_tile_rows(member, x.tiles(), x.rows, 1,
@@ -274,14 +323,14 @@ void CpuBackend::do_transposed(const DeviceLayer& layer, const DeviceLayer& offs
     });
 }
 
-void CpuBackend::enqueue_neurons(CpuLayer& layer, ConstActivations saved, Activations dy, const StepScalars* step) {
+void CpuBackend::enqueue_neurons(CpuLayer& layer, const Saved& saved, Activations dy, const StepScalars* step) {
     enqueue(0, [=, &layer](const TeamMember& member) {
         backward_neurons(layer, saved, dy, share(member, layer.num_outputs), step->update, member.scratch);
     });
 }
 
-void CpuBackend::do_backward(DeviceLayer& layer, ConstActivations x, ConstActivations saved, Activations dy,
-                             Activations dx, const StepScalars* step) {
+void CpuBackend::backward_layer(DeviceLayer& layer, ConstActivations x, const Saved& saved, Activations dy,
+                                Activations dx, const StepScalars* step) {
     if (auto* sparse = dynamic_cast<SparseCpuLayer*>(&layer)) {
         backward_sparse(*sparse, x, saved, dy, dx, step);
     } else {
@@ -290,7 +339,7 @@ void CpuBackend::do_backward(DeviceLayer& layer, ConstActivations x, ConstActiva
     }
 }
 
-void CpuBackend::backward_sparse(SparseCpuLayer& layer, ConstActivations x, ConstActivations saved, Activations dy,
+void CpuBackend::backward_sparse(SparseCpuLayer& layer, ConstActivations x, const Saved& saved, Activations dy,
                                  Activations dx, const StepScalars* step) {
     if (TileBackward::suits(layer, x, team_.threads())) {
         if (queue_.size() >= max_queued) wait();

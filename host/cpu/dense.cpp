@@ -1,9 +1,8 @@
 #include "host/cpu/dense.hpp"
 
-#include <cblas.h>
-
 #include <cstring>
 
+#include "host/cpu/dense_library.hpp"
 #include "host/cpu/operations.hpp"
 
 namespace espalier {
@@ -14,20 +13,20 @@ int blas(Index number) { return static_cast<int>(number); }
 
 }  // namespace
 
-void use_single_threaded_blas() { openblas_set_num_threads(1); }
-
 void dense_product(const DenseCpuLayer& layer, ConstActivations x, Activations y, Index tile, Range outputs) {
     const float* weights = layer.weights.data() + std::size_t{outputs.begin} * layer.num_inputs;
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, blas(outputs.end - outputs.begin),
-                blas(worked_lanes(x.used(tile))), blas(layer.num_inputs), 1.0F, weights, blas(layer.num_inputs),
-                x.row(tile, 0), blas(cpu_lanes), 0.0F, y.row(tile, outputs.begin), blas(cpu_lanes));
+    DenseLibrary::get().sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, blas(outputs.end - outputs.begin),
+                              blas(worked_lanes(x.used(tile))), blas(layer.num_inputs), 1.0F, weights,
+                              blas(layer.num_inputs), x.row(tile, 0), blas(cpu_lanes), 0.0F,
+                              y.row(tile, outputs.begin), blas(cpu_lanes));
 }
 
 void dense_input_gradient(const DenseCpuLayer& layer, ConstActivations dy, Activations dx, Index tile, Range inputs) {
     const Index lanes = worked_lanes(dy.used(tile));
-    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, blas(inputs.end - inputs.begin), blas(lanes),
-                blas(layer.num_outputs), 1.0F, layer.weights.data() + inputs.begin, blas(layer.num_inputs),
-                dy.row(tile, 0), blas(cpu_lanes), 0.0F, dx.row(tile, inputs.begin), blas(cpu_lanes));
+    DenseLibrary::get().sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, blas(inputs.end - inputs.begin), blas(lanes),
+                              blas(layer.num_outputs), 1.0F, layer.weights.data() + inputs.begin,
+                              blas(layer.num_inputs), dy.row(tile, 0), blas(cpu_lanes), 0.0F,
+                              dx.row(tile, inputs.begin), blas(cpu_lanes));
     for (Index r = inputs.begin; r < inputs.end && lanes < cpu_lanes; ++r) {
         std::memset(dx.row(tile, r) + lanes, 0, (cpu_lanes - lanes) * sizeof(float));
     }
@@ -37,9 +36,10 @@ void dense_update(DenseCpuLayer& layer, ConstActivations x, ConstActivations dy,
                   float* scratch) {
     const Index rows = outputs.end - outputs.begin;
     for (Index tile = 0; tile < x.tiles(); ++tile) {
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, blas(rows), blas(layer.num_inputs),
-                    blas(worked_lanes(x.used(tile))), 1.0F, dy.row(tile, outputs.begin), blas(cpu_lanes),
-                    x.row(tile, 0), blas(cpu_lanes), tile == 0 ? 0.0F : 1.0F, scratch, blas(layer.num_inputs));
+        DenseLibrary::get().sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, blas(rows), blas(layer.num_inputs),
+                                  blas(worked_lanes(x.used(tile))), 1.0F, dy.row(tile, outputs.begin),
+                                  blas(cpu_lanes), x.row(tile, 0), blas(cpu_lanes), tile == 0 ? 0.0F : 1.0F, scratch,
+                                  blas(layer.num_inputs));
     }
     const std::size_t first = std::size_t{outputs.begin} * layer.num_inputs;
     StateArrays states{};

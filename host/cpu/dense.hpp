@@ -19,9 +19,6 @@ inline Range dense_block_rows(Index block, Index rows) {
     return {block * dense_block, end < rows ? end : rows};
 }
 
-/// To be called once before the functions below: they run in our own threads.
-void use_single_threaded_blas();
-
 /// y = W x of one block of outputs in one tile, without bias and activation.
 void dense_product(const DenseCpuLayer& layer, ConstActivations x, Activations y, Index tile, Range outputs);
 

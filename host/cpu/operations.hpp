@@ -6,6 +6,7 @@
 #include <string>
 
 #include "espalier/backend.hpp"
+#include "espalier/common/dropout_mask.hpp"
 #include "host/cpu/layer.hpp"
 #include "host/cpu/team.hpp"
 
@@ -21,20 +22,37 @@ constexpr Index worked_lanes(Index used) { return (used + 15) / 16 * 16; }
 /// The instruction set in use, by Highway's name.
 std::string instruction_set();
 
-/// y = activation(W x + b) of `rows` in one tile.
-void forward_rows(const SparseCpuLayer& layer, ConstActivations x, Activations saved, Activations y, Index tile,
-                  Range rows);
+/// Which of a layer's outputs dropout sets to 0: [tile][neuron], a bit a lane; all others are multiplied by `scale`.
+/// Empty: nothing is dropped.
+struct Dropped {
+    std::uint64_t* bits = nullptr;
+    Index rows = 0;
+    float scale = 1;
+    [[nodiscard]] std::uint64_t* row(Index tile, Index row) const { return bits + std::size_t{tile} * rows + row; }
+    explicit operator bool() const { return bits != nullptr; }
+};
+
+/// What the forward pass left for the backward one.
+struct Saved {
+    ConstActivations values;
+    Dropped dropped;
+};
+
+/// y = activation(W x + b) of `rows` in one tile, but for what is dropped.
+void forward_rows(const SparseCpuLayer& layer, ConstActivations x, Activations saved, Activations y,
+                  const Dropped& dropped, Index tile, Range rows);
 
 /// Layers with a CSC view: x = W^T y + offsets of the inputs `columns` in one tile.
 void transposed_rows(const SparseCpuLayer& layer, const float* offsets, ConstActivations y, Activations x, Index tile,
                      Range columns);
 
 /// y holds preactivations without bias: adds it and applies the activation, as the end of forward_rows.
-void finish_rows(const CpuLayer& layer, Activations saved, Activations y, Index tile, Range rows);
+void finish_rows(const CpuLayer& layer, Activations saved, Activations y, const Dropped& dropped, Index tile,
+                 Range rows);
 
 /// Turns dy of `rows` in one tile into the gradient by the preactivation. `sums` receives the rows' gradients of the
 /// bias and, `stride` floats further each, of the activation's parameters.
-void differentiate(const CpuLayer& layer, ConstActivations saved, Activations dy, Index tile, Range rows, float* sums,
+void differentiate(const CpuLayer& layer, const Saved& saved, Activations dy, Index tile, Range rows, float* sums,
                    std::size_t stride);
 
 /// Layers with a CSC view: the gradients of the edges of `columns` in one tile, and dx (may be empty); dy is the
@@ -45,6 +63,28 @@ void column_gradients(const SparseCpuLayer& layer, ConstActivations x, ConstActi
 /// The gradients of the edges of `rows`, likewise; no input gradient.
 void row_gradients(const SparseCpuLayer& layer, ConstActivations x, ConstActivations dy, Index tile, Range rows,
                    float* gradient);
+
+/// A batch of at most max_narrow_lanes samples, packed: [neuron][lanes], lanes 1, 2, 4 or 8, those past the batch 0.
+struct Packed {
+    const float* values;
+    Index lanes;
+};
+constexpr Index max_narrow_lanes = 8;
+inline bool is_narrow(ConstActivations values) { return values.batch <= max_narrow_lanes; }
+
+/// Packs narrow activations into `memory`, rows * max_narrow_lanes floats.
+Packed pack_lanes(ConstActivations values, float* memory);
+
+// For narrow batches: the same bits as the functions of these names above, from packed values of what edges meet in no
+// order. `saved` and `y` are 0 past the batch as far as lanes are worked on.
+void narrow_forward(const SparseCpuLayer& layer, const Packed& x, Activations saved, Activations y,
+                    const Dropped& dropped, Range rows);
+void narrow_transposed(const SparseCpuLayer& layer, const float* offsets, const Packed& y, Activations x,
+                       Range columns);
+void narrow_column_gradients(const SparseCpuLayer& layer, ConstActivations x, const Packed& dy, Activations dx,
+                             Range columns, float* gradient);
+void narrow_row_gradients(const SparseCpuLayer& layer, const Packed& x, ConstActivations dy, Range rows,
+                          float* gradient);
 
 /// sum[i] += term[i]
 void add_floats(float* sum, const float* term, std::size_t count);
@@ -64,8 +104,11 @@ void gather_rows(const Samples& samples, const BatchChoice& choice, Activations 
 /// The way back: features `features` of one tile into samples [batch][values.rows].
 void unpack_rows(ConstActivations values, Index tile, Range features, float* samples);
 
-/// Applies the dropout mask to `rows` of one tile.
-void dropout_rows(Activations values, float rate, const Stream& stream, Index tile, Range rows);
+/// Draws the dropout mask of `rows` in one tile, `used` lanes of which hold a sample.
+void draw_dropped(const DropoutMask& mask, const Dropped& dropped, Index tile, Index used, Range rows);
+
+/// Draws the dropout mask of `rows` in one tile and applies it.
+void dropout_rows(Activations values, const DropoutMask& mask, Index tile, Range rows);
 
 /// Means and states of `rows` in one tile; either may be empty. Lanes past the batch become 0.
 void sample_rows(const BernoulliUnits& units, const UnitDraw& draw, ConstActivations values, Activations means,

@@ -200,7 +200,7 @@ void SparseProduct::forward(const PackedBatch& x, const float* weights, const fl
     const Activations to = out.view();
     const Phase multiply(0, [&layer, from, to](const TeamMember& member) {
         for_tile_rows(member, to.tiles(), to.rows, granule,
-                      [&](Index tile, Range rows) { forward_rows(layer, from, {}, to, tile, rows); });
+                      [&](Index tile, Range rows) { forward_rows(layer, from, {}, to, {}, tile, rows); });
     });
     state_->run({multiply, state_->unpacking(to, y)});
 }

@@ -6,15 +6,12 @@
 
 #include <algorithm>
 #include <atomic>
-#include <charconv>
 #include <chrono>
-#include <cstdlib>
 #include <exception>
-#include <optional>
 #include <string>
-#include <string_view>
 
 #include "espalier/error.hpp"
+#include "host/system/processors.hpp"
 #include "hwy/cache_control.h"
 #include "hwy/detect_compiler_arch.h"
 
@@ -118,28 +115,6 @@ private:
     bool spin_;
 };
 
-/// The CPUs this process may use, ascending; empty where the system does not say.
-std::vector<int> allowed_cpus() {
-    cpu_set_t set;
-    std::vector<int> cpus;
-    if (sched_getaffinity(0, sizeof set, &set) != 0) return cpus;
-    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
-        if (CPU_ISSET(static_cast<unsigned>(cpu), &set)) cpus.push_back(cpu);
-    }
-    return cpus;
-}
-
-/// The first number of $OMP_NUM_THREADS, by which pools of processes share out a machine; nothing without one.
-std::optional<int> threads_of_environment() {
-    const char* said = std::getenv("OMP_NUM_THREADS");
-    if (said == nullptr) return std::nullopt;
-    const std::string_view text(said);
-    int threads = 0;
-    const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), threads);
-    const bool number = fault == std::errc{} && (end == text.data() + text.size() || *end == ',');
-    return number && threads > 0 ? std::optional(threads) : std::nullopt;
-}
-
 /// Refuses a child of the process in which OpenMP started its threads.
 void refuse_forked() {
     static std::atomic<pid_t> threads_of{0};
@@ -154,9 +129,7 @@ int checked_threads(int threads) {
     if (threads < 0 || threads > 1024) {
         throw UserError(ExitCode::usage, "threads: " + std::to_string(threads) + " is outside [0, 1024]");
     }
-    if (threads != 0) return threads;
-    const int cpus = std::max<int>(1, static_cast<int>(allowed_cpus().size()));
-    return std::min(cpus, threads_of_environment().value_or(cpus));
+    return threads != 0 ? threads : default_threads();
 }
 
 /// What the threads of one run share.

@@ -70,8 +70,7 @@ private:
 
 class Team {
 public:
-    /// Throws UserError (usage) unless 0 <= threads <= 1024; 0: as many as
-    /// $OMP_NUM_THREADS says, at most one per CPU this process may use; that many where it says nothing.
+    /// Throws UserError (usage) unless 0 <= threads <= 1024; 0: default_threads() of host/system.
     explicit Team(int threads);
     [[nodiscard]] int threads() const { return threads_; }
 

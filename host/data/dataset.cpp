@@ -102,6 +102,10 @@ void keep_first(const DataSet& data, Split& split, std::uint32_t samples, const 
     if (!split.floats.empty()) split.floats.resize(items);
     split.labels.resize(samples);
     if (!split.targets.empty()) split.targets.resize(std::size_t{samples} * data.targets());
+    // what is not asked for is not kept either
+    split.bytes.shrink_to_fit();
+    split.floats.shrink_to_fit();
+    split.labels.shrink_to_fit();
 }
 
 void make_synthetic(std::uint32_t train_samples, std::uint32_t test_samples, DataSet& data) {

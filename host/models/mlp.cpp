@@ -3,6 +3,10 @@
 #include <algorithm>
 
 namespace espalier {
+bool saves_apart(const Activation& activation, bool drops) {
+    return saves_input(activation) || (drops && !std::holds_alternative<Relu>(activation));
+}
+
 Mlp::Mlp(Backend& backend, const Experiment& experiment, const Network& network)
     : Model(backend, experiment),
       widths_(experiment.layers),
@@ -17,8 +21,12 @@ Mlp::Mlp(Backend& backend, const Experiment& experiment, const Network& network)
         Between between;
         between.output = activations(layer.num_outputs);
         between.gradient = activations(layer.num_outputs);
-        // Dropout overwrites the output, from which most derivatives would be read.
-        if (saves_input(layer.activation) || dropout_ > 0) between.saved = activations(layer.num_outputs);
+        const bool drops = dropout_ > 0 && l + 1 < network.layers.size();
+        if (saves_apart(layer.activation, drops)) between.saved = activations(layer.num_outputs);
+        if (drops) {
+            between.mask = Buffer<std::uint64_t>(
+                backend, dropout_words({nullptr, layer.num_outputs, experiment.batch, backend.lanes()}));
+        }
         between_.push_back(std::move(between));
     }
 }
@@ -36,20 +44,20 @@ void Mlp::train_step(const Samples& samples, std::uint32_t first, Index size, co
         const Between& between = between_[l];
         return view(between.saved.data() != nullptr ? between.saved : between.output, l + 1, size);
     };
+    const auto dropout_of = [&](std::size_t l) {
+        if (l == last) return Dropout{};
+        return Dropout{dropout_, seed_, static_cast<std::uint32_t>(l), step, between_[l].mask.data()};
+    };
     backend().gather(samples, {first, size, true, seed_}, input_of(0), labels_.data(), step);
     for (std::size_t l = 0; l <= last; ++l) {
-        const Activations output = view(between_[l].output, l + 1, size);
-        backend().forward(layer(l), input_of(l), saved_of(l), output);
-        if (dropout_ > 0 && l < last) backend().dropout(output, dropout_, seed_, static_cast<std::uint32_t>(l), step);
+        backend().forward(layer(l), input_of(l), saved_of(l), view(between_[l].output, l + 1, size), dropout_of(l));
     }
     backend().loss(loss_, view(between_[last].output, last + 1, size), labels_.data(),
                    view(between_[last].gradient, last + 1, size), class_weights(), samples.targets);
     for (std::size_t l = last + 1; l-- > 0;) {
-        const Activations gradient = view(between_[l].gradient, l + 1, size);
-        if (dropout_ > 0 && l < last) backend().dropout(gradient, dropout_, seed_, static_cast<std::uint32_t>(l), step);
-        backend().backward(layer(l), input_of(l), saved_of(l), gradient,
+        backend().backward(layer(l), input_of(l), saved_of(l), view(between_[l].gradient, l + 1, size),
                            l > 0 ? view(between_[l - 1].gradient, l, size) : Activations{},
-                           step + scalars_stride() * l);
+                           step + scalars_stride() * l, dropout_of(l));
     }
 }
 

@@ -8,6 +8,10 @@
 
 namespace espalier {
 
+/// Whether what the derivative is made of needs memory beside the output: where it is no output, and where dropout
+/// changes the output. (Of ReLU only the sign counts, and a dropped unit's gradient is 0 either way.)
+bool saves_apart(const Activation& activation, bool drops);
+
 class Mlp final : public Model {
 public:
     /// Loads `network`; batches may have up to max(experiment.batch, test_batch()) samples.
@@ -24,6 +28,7 @@ public:
 private:
     struct Between {  // what a layer puts out
         Buffer<float> output, saved, gradient;
+        Buffer<std::uint64_t> mask;  // of dropout
     };
     [[nodiscard]] Activations view(const Buffer<float>& buffer, std::size_t widths_index, Index batch) const;
 

@@ -283,7 +283,7 @@ std::vector<ExperimentOption> make_table() {
                             &E::reset_optimizer));
     table.push_back(backend_option());
     table.push_back(device_option());
-    table.push_back(number("threads", "Machine", "CPU threads, 0: one per core; results do not depend on it",
+    table.push_back(number("threads", "Machine", "CPU threads, 0: one per core granted; results do not depend on it",
                            &E::threads, 0, 1024));
     table.push_back(number("record-every", "Records",
                            "epochs between two records of topology and weights; first and last are always recorded",

@@ -165,6 +165,7 @@ std::string results_json(const RunResults& results) {
     object["seconds_per_epoch"] = seconds_per_epoch(history);
     object["run_dir"] = results.run_dir.string();
     object["backend"] = results.backend;
+    object["machine"] = results.machine;
     object["edges"] = results.edges;
     object["parameters"] = results.parameters;
     object["stopped"] = results.stopped;

@@ -14,6 +14,7 @@ struct RunResults {
     Experiment experiment;
     std::string dataset_source;
     std::string backend;  // "cpu" or "cuda"
+    std::string machine;  // its own description: what it computes with
     std::filesystem::path run_dir;
     std::uint64_t edges = 0;  // sparse layers, at the end
     std::uint64_t parameters = 0;
@@ -35,7 +36,7 @@ double seconds_per_epoch(const std::vector<EpochRecord>& history);
 std::string results_table(const RunResults& results);
 
 /// One line; keys test_accuracy, test_loss, train_accuracy, train_loss, epochs, seconds_per_epoch, run_dir, backend,
-/// edges are an interface.
+/// machine, edges are an interface.
 std::string results_json(const RunResults& results);
 
 }  // namespace espalier

@@ -1,20 +1,12 @@
 #include "host/study/study_devices.hpp"
 
-#include <sched.h>
-
 #include <algorithm>
 #include <set>
 #include <utility>
 
+#include "host/system/processors.hpp"
+
 namespace espalier {
-namespace {
-
-int allowed_cores() {
-    cpu_set_t set;
-    return sched_getaffinity(0, sizeof set, &set) == 0 ? std::max(1, CPU_COUNT(&set)) : 1;
-}
-
-}  // namespace
 
 bool StudyDevices::on_gpu(const Experiment& experiment) const {
     return experiment.backend == "cuda" || (experiment.backend == "auto" && !gpus_.empty());
@@ -34,7 +26,7 @@ StudyDevices::StudyDevices(const std::vector<StudyCell>& cells, int jobs, std::v
         }
     }
     used_.assign(used.begin(), used.end());
-    const int places = any_on_gpu ? std::max(1, static_cast<int>(used_.size())) : allowed_cores();
+    const int places = any_on_gpu ? std::max(1, static_cast<int>(used_.size())) : usable_processors();
     jobs_ = jobs > 0 ? jobs : places;
     if (jobs > 0) most_ = jobs;
 }

@@ -14,6 +14,7 @@
 #include "espalier/model.hpp"
 #include "espalier/number_text.hpp"
 #include "host/data/validation.hpp"
+#include "host/models/mlp.hpp"
 #include "host/run/topology_records.hpp"
 #include "host/training/run_training.hpp"
 
@@ -37,7 +38,7 @@ std::uint64_t activation_bytes(const Experiment& experiment, const Backend& back
     const std::uint64_t lanes = backend.lanes();
     const std::uint64_t batch = std::max<Index>(experiment.batch, min_test_batch);
     const std::uint64_t tiles = (batch + lanes - 1) / lanes;
-    const bool saved = saves_input(experiment.activation) || experiment.dropout > 0;
+    const bool saved = saves_apart(experiment.activation, experiment.dropout > 0);
     const auto array = [&](Index rows) { return backend.array_bytes(sizeof(float) * tiles * lanes * rows); };
     if (experiment.model == ModelKind::rbm) {  // two halves of units and signals, means, fields, states
         const std::uint64_t hidden = experiment.persistent ? 5 : 4;
@@ -45,6 +46,10 @@ std::uint64_t activation_bytes(const Experiment& experiment, const Backend& back
     }
     std::uint64_t bytes = array(experiment.layers.front());
     for (std::size_t l = 1; l < experiment.layers.size(); ++l) bytes += array(experiment.layers[l]) * (saved ? 3 : 2);
+    for (std::size_t l = 1; experiment.dropout > 0 && l + 1 < experiment.layers.size(); ++l) {
+        const ConstActivations output{nullptr, experiment.layers[l], experiment.batch, backend.lanes()};
+        bytes += backend.array_bytes(sizeof(std::uint64_t) * dropout_words(output));
+    }
     return bytes;
 }
 

@@ -96,7 +96,7 @@ void expect_resumable(const Experiment& experiment, const DataSet& data, Interru
     }
 }
 
-void say_resumed(const Experiment& asked, const InterruptedRun& run, const Backend& backend, Progress& progress) {
+void say_resumed(const Experiment& asked, const InterruptedRun& run, Progress& progress) {
     const FoundCheckpoint& found = run.found;
     const CheckpointInfo& info = run.info;
     for (const std::string& warning : found.warnings) progress.say("warning: " + warning);
@@ -110,11 +110,22 @@ void say_resumed(const Experiment& asked, const InterruptedRun& run, const Backe
                      ": what depends on the number of epochs (schedules, the last one's evolution) is not what it "
                      "would have been in a run of that length from the start");
     }
+}
+
+void say_other_machine(const InterruptedRun& run, const Backend& backend, Progress& progress) {
+    const std::string before = run.info.machine;
+    const std::string now = backend.describe();
     const auto without_threads = [](const std::string& description) {
         return description.substr(0, description.find(','));
     };
-    if (without_threads(info.machine) != without_threads(backend.describe())) {
-        progress.say("warning: this run began on '" + info.machine + "' and goes on on '" + backend.describe() +
+    const auto dense = [](const std::string& description) {
+        const auto at = description.find("; dense: ");
+        return at == std::string::npos ? std::string() : description.substr(at);
+    };
+    // a checkpoint of an older version does not say what multiplied its dense layers
+    const bool other_dense = !dense(before).empty() && dense(before) != dense(now);
+    if (without_threads(before) != without_threads(now) || other_dense) {
+        progress.say("warning: this run began on '" + before + "' and goes on on '" + now +
                      "': from here on its bits differ from those of an unbroken run");
     }
 }

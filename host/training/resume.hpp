@@ -35,7 +35,10 @@ bool may_restart(const std::filesystem::path& folder, const RunPlace& place);
 /// Throws UserError (checkpoint) if the interrupted run saw other data or does not belong to the experiment.
 void expect_resumable(const Experiment& experiment, const DataSet& data, InterruptedRun& run);
 
-/// Tells of what is gone on from, of more epochs and of other hardware, and deletes the checkpoints beyond that point.
-void say_resumed(const Experiment& asked, const InterruptedRun& run, const Backend& backend, Progress& progress);
+/// Tells of what is gone on from and of more epochs, and deletes the checkpoints beyond that point.
+void say_resumed(const Experiment& asked, const InterruptedRun& run, Progress& progress);
+
+/// Tells of another instruction set or device, or other kernels of the dense library, `backend` holding the network.
+void say_other_machine(const InterruptedRun& run, const Backend& backend, Progress& progress);
 
 }  // namespace espalier

@@ -50,7 +50,7 @@ void say_beginning(const Experiment& experiment, const RunStart& start, Progress
             "too good");
     }
     for (const std::string& layer : full_layers(experiment)) progress.say("note: " + layer);
-    if (start.resumed) say_resumed(experiment, *start.resumed, *start.backend, progress);
+    if (start.resumed) say_resumed(experiment, *start.resumed, progress);
 }
 
 }  // namespace
@@ -73,6 +73,11 @@ RunRecords::RunRecords(const Experiment& experiment, const RunPlace& place, RunS
         std::error_code absent;
         std::filesystem::remove(recorder.folder() / run_layout::results, absent);
     }
+}
+
+void RunRecords::note_machine(const Backend& backend) {
+    provenance.machine = processor_name() + "; " + backend.describe();
+    write_provenance(recorder.folder(), provenance);
 }
 
 }  // namespace espalier

@@ -22,6 +22,8 @@ struct RunRecords {
     TopologyRecords topology;
     Progress progress;
     Provenance provenance;
+    /// What a network is computed with, once `backend` has it.
+    void note_machine(const Backend& backend);
     std::chrono::steady_clock::time_point begun = std::chrono::steady_clock::now();
 };
 

@@ -134,6 +134,7 @@ RunResults results_of(const Experiment& experiment, const RunStart& start, const
     results.experiment = experiment;
     results.dataset_source = start.data.source;
     results.backend = start.backend->name();
+    results.machine = start.backend->describe();
     results.run_dir = folder;
     results.history = trainer.history();
     results.stopped = !finished;
@@ -144,6 +145,10 @@ RunResults results_of(const Experiment& experiment, const RunStart& start, const
 /// Part three: trains until the last epoch or a signal, watched by everybody who keeps something of it.
 TrainedRun train(const Experiment& experiment, const RunPlace& place, RunStart& start, RunRecords& records,
                  TrainObserver* live) {
+    // first of all: what a network is computed with is known once a backend has it
+    Trainer trainer(experiment, *start.backend, start.data, start.network);
+    records.note_machine(*start.backend);
+    if (start.resumed) say_other_machine(*start.resumed, *start.backend, records.progress);
     HistoryObserver history(records.recorder, records.plan);
     TopologyObserver topology(records.topology);
     Checkpointer checkpointer(place, records.recorder, records.topology, checkpoint_info(experiment, start));
@@ -155,7 +160,6 @@ TrainedRun train(const Experiment& experiment, const RunPlace& place, RunStart& 
     NetworkKeeper keeper(experiment.patience > 0 ? NetworkKeeper::SaveBest(save_best) : nullptr);
 
     const double steps = steps_per_epoch(experiment, start.data);
-    Trainer trainer(experiment, *start.backend, start.data, start.network);
     for (TrainObserver* each :
          std::initializer_list<TrainObserver*>{&history, &topology, &keeper, &checkpointer, &progress}) {
         trainer.add_observer(*each);

@@ -72,6 +72,22 @@ struct BatchChoice {
     std::uint64_t seed = 0;
 };
 
+/// Inverted dropout of a layer's output, the mask of Backend::dropout. With a rate above 0, forward multiplies the
+/// output by the mask and backward the gradient by the output.
+struct Dropout {
+    float rate = 0;  // in [0, 1)
+    std::uint64_t seed = 0;
+    std::uint32_t layer = 0;
+    const StepScalars* step = nullptr;  // backend memory
+    /// Backend memory of dropout_words(output), where forward may leave the mask for backward.
+    std::uint64_t* mask = nullptr;
+};
+
+/// A bit for every unit and lane.
+inline std::size_t dropout_words(ConstActivations output) {
+    return std::size_t{output.tiles()} * output.rows * ((output.lanes + 63) / 64);
+}
+
 /// Sums since the last call of metrics().
 struct Metrics {
     double batch_loss_sum = 0;   // sum over batches of the batch's mean loss
@@ -210,10 +226,11 @@ public:
     void gather(const Samples& samples, const BatchChoice& choice, Activations x, std::int32_t* labels,
                 const StepScalars* step);
     /// y = activation(W x + b). `saved` receives what the activation's derivative needs (output or preactivation);
-    /// it may be y itself when that is the output, and is empty for evaluation.
-    void forward(const DeviceLayer& layer, ConstActivations x, Activations saved, Activations y);
+    /// it may be y itself when that is the output (of ReLU alone if units are dropped); empty for evaluation.
+    void forward(const DeviceLayer& layer, ConstActivations x, Activations saved, Activations y,
+                 const Dropout& dropout = {});
     /// Multiplies by an inverted-dropout mask: value * keep / (1 - rate), rate in [0, 1). The mask is a pure function
-    /// of (seed, layer, step->step, neuron, sample), so the backward pass calls it again on the gradient.
+    /// of (seed, layer, step->step, neuron, sample), so a backward pass may call it again on the gradient.
     void dropout(Activations values, float rate, std::uint64_t seed, std::uint32_t layer, const StepScalars* step);
     /// Adds the batch to the metrics; writes the gradient by z of the batch's mean loss into dz unless dz is empty.
     /// With `class_weights` (backend memory, one for each output) a sample's loss and gradient are multiplied by that
@@ -223,9 +240,10 @@ public:
               const float* class_weights = nullptr, const float* targets = nullptr);
     /// Given dy, the gradient by this layer's output: turns it in place into the gradient by the preactivation, writes
     /// the gradient by the input into dx unless dx is empty, and updates weights, bias and activation parameters.
-    /// dx uses the weights from before the update, and wants a layer loaded with needs_input_gradient.
+    /// dx uses the weights from before the update, and wants a layer loaded with needs_input_gradient. `dropout`: as it
+    /// was given to forward.
     void backward(DeviceLayer& layer, ConstActivations x, ConstActivations saved, Activations dy, Activations dx,
-                  const StepScalars* step);
+                  const StepScalars* step, const Dropout& dropout = {});
 
     // Restricted Boltzmann machines: a layer's products in both directions, units drawn, reconstructions scored.
     /// x = W^T y + b, the way back of `forward`; b: the weights of `offsets`, a dense layer from num_inputs to 1. Wants
@@ -271,6 +289,17 @@ protected:
                          const float* class_weights, const float* targets) = 0;
     virtual void do_backward(DeviceLayer& layer, ConstActivations x, ConstActivations saved, Activations dy,
                              Activations dx, const StepScalars* step) = 0;
+    /// The same with a dropout rate above 0. A backend that does not keep the mask draws it twice.
+    virtual void do_forward_dropout(const DeviceLayer& layer, ConstActivations x, Activations saved, Activations y,
+                                    const Dropout& dropout) {
+        do_forward(layer, x, saved, y);
+        do_dropout(y, dropout.rate, dropout.seed, dropout.layer, dropout.step);
+    }
+    virtual void do_backward_dropout(DeviceLayer& layer, ConstActivations x, ConstActivations saved, Activations dy,
+                                     Activations dx, const StepScalars* step, const Dropout& dropout) {
+        do_dropout(dy, dropout.rate, dropout.seed, dropout.layer, dropout.step);
+        do_backward(layer, x, saved, dy, dx, step);
+    }
     virtual void do_transposed(const DeviceLayer& layer, const DeviceLayer& offsets, ConstActivations y,
                                Activations x) = 0;
     virtual void do_sample(const UnitDraw& draw, ConstActivations values, Activations means, Activations states,

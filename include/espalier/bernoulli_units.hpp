@@ -34,6 +34,9 @@ public:
         return stream_.block(((std::uint64_t{neuron} << 32) + sample) >> 2);
     }
 
+    /// For who draws many at a time.
+    [[nodiscard]] const Stream& stream() const { return stream_; }
+
     /// 24 bits against the probability, both exact in a float: 1 is always on, 0 never.
     [[nodiscard]] ESPALIER_HOST_DEVICE static float of_bits(float probability, std::uint32_t bits) {
         return static_cast<float>(static_cast<std::int32_t>(bits >> 8)) < probability * 16777216.0F ? 1.0F : 0.0F;

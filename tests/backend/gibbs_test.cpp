@@ -51,7 +51,7 @@ TEST_P(Units, MeansAreLogisticAndScaled) {
 
 TEST_P(Units, StatesAreThePromisedFunctionOfTheirProbability) {
     TestRandom random(2);
-    for (const std::size_t batch : {1U, 16U, 40U, 64U, 200U}) {
+    for (const std::size_t batch : {1U, 10U, 16U, 40U, 48U, 64U, 200U}) {
         const auto got = draw(random_matrix(41, batch, 4, random), {9, 5, false, 1});
         const BernoulliUnits promised({9, 5, false, 1}, 17);
         for (Index j = 0; j < 41; ++j) {

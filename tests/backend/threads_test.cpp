@@ -70,18 +70,21 @@ Outcome train(int threads, const std::vector<Layer>& layers, const Data& data, c
             const auto labels = device_labels(*backend, std::vector<std::int32_t>(size, 0));
             backend->gather(samples, {first, size, true, 5}, values[0], labels.data(), now.data());
             const std::size_t depth = layers.size();
+            std::vector<Buffer<std::uint64_t>> masks;
+            const auto dropout_of = [&](std::size_t l) {
+                return Dropout{l + 1 < depth ? run.dropout : 0, 5, Index(l), now.data(), masks[l].data()};
+            };
             for (std::size_t l = 0; l < depth; ++l) {
                 values.emplace_back(*backend, layers[l].num_outputs, size);
                 saved.emplace_back(*backend, layers[l].num_outputs, size);
                 gradients.emplace_back(*backend, layers[l].num_outputs, size);
-                backend->forward(*device[l], values[l], saved[l], values[l + 1]);
-                if (l + 1 < depth) backend->dropout(values[l + 1], run.dropout, 5, Index(l), now.data());
+                masks.emplace_back(*backend, dropout_words(values[l + 1].view()));
+                backend->forward(*device[l], values[l], saved[l], values[l + 1], dropout_of(l));
             }
             backend->loss(SoftmaxNll{}, values[depth], labels.data(), gradients[depth - 1]);
             for (std::size_t l = depth; l-- > 0;) {
-                if (l + 1 < depth) backend->dropout(gradients[l], run.dropout, 5, Index(l), now.data());
                 backend->backward(*device[l], values[l], saved[l], gradients[l],
-                                  l > 0 ? gradients[l - 1].view() : Activations{}, now.data());
+                                  l > 0 ? gradients[l - 1].view() : Activations{}, now.data(), dropout_of(l));
             }
         }
         outcome.epochs.push_back(backend->metrics());

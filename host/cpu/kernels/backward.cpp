@@ -157,7 +157,7 @@ void RowGradients(const SparseCpuLayer& layer, ConstActivations x, ConstActivati
     edge_passes<false>(pass, worked_lanes(x.used(tile)), rows);
 }
 
-void Differentiate(const CpuLayer& layer, ConstActivations saved, Activations dy, Index tile, Range rows, float* sums,
+void Differentiate(const CpuLayer& layer, const Saved& saved, Activations dy, Index tile, Range rows, float* sums,
                    std::size_t stride) {
     std::visit([&](const auto& rule) { differentiate_rows(rule, layer, saved, dy, tile, rows, sums, stride); },
                layer.activation);
@@ -183,7 +183,7 @@ void row_gradients(const SparseCpuLayer& layer, ConstActivations x, ConstActivat
     HWY_DYNAMIC_DISPATCH(RowGradients)(layer, x, dy, tile, rows, gradient);
 }
 
-void differentiate(const CpuLayer& layer, ConstActivations saved, Activations dy, Index tile, Range rows, float* sums,
+void differentiate(const CpuLayer& layer, const Saved& saved, Activations dy, Index tile, Range rows, float* sums,
                    std::size_t stride) {
     HWY_DYNAMIC_DISPATCH(Differentiate)(layer, saved, dy, tile, rows, sums, stride);
 }

@@ -32,7 +32,7 @@ HWY_INLINE Vector differentiate(const Rule& rule, const float* HWY_RESTRICT save
 
 /// The rows from `row` on, at most four, whose sums are then made together. A row's sum does not depend on its place.
 template <int V, class Rule>
-HWY_INLINE void differentiate_four(const Rule& rule, const CpuLayer& layer, ConstActivations saved, Activations dy,
+HWY_INLINE void differentiate_four(const Rule& rule, const CpuLayer& layer, const Saved& saved, Activations dy,
                                    Index tile, Index lane, Range rows, float* sums, std::size_t stride) {
     const FourTag four;
     const Index count = rows.end - rows.begin;
@@ -40,7 +40,8 @@ HWY_INLINE void differentiate_four(const Rule& rule, const CpuLayer& layer, Cons
     for (Index i = 0; i < count; ++i) {
         const Index row = rows.begin + i;
         const auto own = for_neuron(rule, layer.neurons.activation_parameters.data(), row, layer.num_outputs);
-        by_row[i] = differentiate<V>(own, saved.row(tile, row) + lane, dy.row(tile, row) + lane, sums + i, stride);
+        by_row[i] = differentiate<V>(own, saved.values.row(tile, row) + lane, dy.row(tile, row) + lane, sums + i,
+                                     stride);
     }
     const auto totals = sum_lanes(by_row[0], by_row[1], by_row[2], by_row[3]);
     if (count == 4) return hn::StoreU(hn::Add(hn::LoadU(four, sums), totals), four, sums);
@@ -49,9 +50,21 @@ HWY_INLINE void differentiate_four(const Rule& rule, const CpuLayer& layer, Cons
     for (Index i = 0; i < count; ++i) sums[i] += each[i];
 }
 
+/// What the forward pass dropped of some rows is 0 in their gradients too. (Apart from the rest, which else compilers
+/// no longer vectorise.)
+HWY_NOINLINE void drop_gradients(const Dropped& dropped, Activations dy, Index tile, Index worked, Range rows) {
+    for (Index r = rows.begin; r < rows.end; ++r) {
+        const std::uint64_t bits = *dropped.row(tile, r);
+        for (Index lane = 0; lane < worked; lane += pass_lanes) {
+            with_vectors(pass_vectors(worked, lane),
+                         [&]<int V>() { drop<V>(bits >> lane, dropped.scale, dy.row(tile, r) + lane); });
+        }
+    }
+}
+
 /// Rows of one tile; sums [1 + num_parameters][rows], `stride` floats apart, are overwritten.
 template <class Rule>
-HWY_NOINLINE void differentiate_rows(const Rule& rule, const CpuLayer& layer, ConstActivations saved, Activations dy,
+HWY_NOINLINE void differentiate_rows(const Rule& rule, const CpuLayer& layer, const Saved& saved, Activations dy,
                                      Index tile, Range rows, float* sums, std::size_t stride) {
     const Index worked = worked_lanes(dy.used(tile));
     for (int p = 0; p < 1 + num_parameters(layer.activation); ++p) {
@@ -59,6 +72,7 @@ HWY_NOINLINE void differentiate_rows(const Rule& rule, const CpuLayer& layer, Co
     }
     for (Range some{rows.begin, rows.begin}; some.end < rows.end;) {
         some = {some.end, rows.end - some.end < 4 ? rows.end : some.end + 4};
+        if (saved.dropped) drop_gradients(saved.dropped, dy, tile, worked, some);
         for (Index lane = 0; lane < worked; lane += pass_lanes) {
             with_vectors(pass_vectors(worked, lane), [&]<int V>() {
                 differentiate_four<V>(rule, layer, saved, dy, tile, lane, some, sums + (some.begin - rows.begin),

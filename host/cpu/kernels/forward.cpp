@@ -19,6 +19,9 @@ struct ForwardPlace {
     const float* x;
     float* saved;  // may be null, or y
     float* y;
+    const std::uint64_t* dropped;  // of neuron 0; may be null
+    Index lane;                    // the first one of the pass
+    float scale;                   // of what is not dropped
 };
 
 /// The edges by the neurons that the products belong to, and what is added to each.
@@ -40,6 +43,14 @@ HWY_INLINE void activate(const Rule& rule, float* HWY_RESTRICT y, float* saved) 
     if constexpr (!Rule::saves_input) {
         if (saved != nullptr && saved != y) std::memcpy(saved, y, lanes * sizeof(float));
     }
+}
+
+/// activate() of a neuron's lanes in place, and what is dropped of them.
+template <int V, class Rule>
+HWY_INLINE void finish(const Rule& rule, const ForwardPlace& at, Index row) {
+    const std::size_t first = std::size_t{row} * tile_lanes;
+    activate<V>(rule, at.y + first, at.saved == nullptr ? nullptr : at.saved + first);
+    if (at.dropped != nullptr) drop<V>(at.dropped[row] >> at.lane, at.scale, at.y + first);
 }
 
 /// sum[v] += w * x[v]. Four lines in ascending order would be a few per cent slower (Zen 5): perhaps the processor then
@@ -94,8 +105,7 @@ HWY_NOINLINE void forward_pass(const CpuLayer& layer, const ForwardEdges& edges,
         for (int v = 0; v < V; ++v) {
             hn::Store(hn::Add(even[v], odd[v]), d, at.y + row + static_cast<Index>(v) * vector_lanes);
         }
-        activate<V>(for_neuron(rule, parameters, r, layer.num_outputs), at.y + row,
-                    at.saved == nullptr ? nullptr : at.saved + row);
+        finish<V>(for_neuron(rule, parameters, r, layer.num_outputs), at, r);
     }
 }
 
@@ -106,24 +116,29 @@ HWY_INLINE void forward_pass(const CpuLayer& layer, const ForwardEdges& edges, c
     forward_pass<V, false>(layer, edges, rule, place, rows);
 }
 
-/// Walks the passes of a tile: function.operator()<V>(place of the pass). `x` may be null, and `saved` empty.
+/// Walks the passes of a tile: function.operator()<V>(place of the pass). `x` may be null, `saved` and `dropped` empty.
 template <class Function>
-HWY_INLINE void for_passes(const float* x, Activations saved, Activations y, Index tile, const Function& function) {
+HWY_INLINE void for_passes(const float* x, Activations saved, Activations y, const Dropped& dropped, Index tile,
+                           const Function& function) {
     const Index worked = worked_lanes(y.used(tile));
     for (Index lane = 0; lane < worked; lane += pass_lanes) {
-        const ForwardPlace place{x ? x + lane : nullptr, saved ? saved.row(tile, 0) + lane : nullptr,
-                                 y.row(tile, 0) + lane};
+        const ForwardPlace place{x ? x + lane : nullptr,
+                                 saved ? saved.row(tile, 0) + lane : nullptr,
+                                 y.row(tile, 0) + lane,
+                                 dropped ? dropped.row(tile, 0) : nullptr,
+                                 lane,
+                                 dropped.scale};
         with_vectors(pass_vectors(worked, lane), [&]<int V>() { function.template operator()<V>(place); });
     }
 }
 
-void ForwardRows(const SparseCpuLayer& layer, ConstActivations x, Activations saved, Activations y, Index tile,
-                 Range rows) {
+void ForwardRows(const SparseCpuLayer& layer, ConstActivations x, Activations saved, Activations y,
+                 const Dropped& dropped, Index tile, Range rows) {
     const ForwardEdges edges{layer.row_start.data(), layer.column.data(), layer.weights.data(),
                              layer.neurons.bias.data()};
     std::visit(
         [&](const auto& rule) {
-            for_passes(x.row(tile, 0), saved, y, tile, [&]<int V>(const ForwardPlace& place) {
+            for_passes(x.row(tile, 0), saved, y, dropped, tile, [&]<int V>(const ForwardPlace& place) {
                 forward_pass<V>(layer, edges, rule, place, rows, fetches_ahead(x.rows));
             });
         },
@@ -133,7 +148,7 @@ void ForwardRows(const SparseCpuLayer& layer, ConstActivations x, Activations sa
 void TransposedRows(const SparseCpuLayer& layer, const float* offsets, ConstActivations y, Activations x, Index tile,
                     Range columns) {
     const ForwardEdges edges{layer.column_start.data(), layer.row.data(), layer.input_weights.data(), offsets};
-    for_passes(y.row(tile, 0), {}, x, tile, [&]<int V>(const ForwardPlace& place) {
+    for_passes(y.row(tile, 0), {}, x, {}, tile, [&]<int V>(const ForwardPlace& place) {
         forward_pass<V>(layer, edges, Identity{}, place, columns, fetches_ahead(y.rows));
     });
 }
@@ -143,15 +158,15 @@ HWY_NOINLINE void finish_pass(const CpuLayer& layer, const Rule& rule, const For
     for (Index r = rows.begin; r < rows.end; ++r) {
         float* y = place.y + std::size_t{r} * tile_lanes;
         for (Index i = 0; i < V * vector_lanes; ++i) y[i] += layer.neurons.bias[r];
-        activate<V>(for_neuron(rule, layer.neurons.activation_parameters.data(), r, layer.num_outputs), y,
-                    place.saved == nullptr ? nullptr : place.saved + std::size_t{r} * tile_lanes);
+        finish<V>(for_neuron(rule, layer.neurons.activation_parameters.data(), r, layer.num_outputs), place, r);
     }
 }
 
-void FinishRows(const CpuLayer& layer, Activations saved, Activations y, Index tile, Range rows) {
+void FinishRows(const CpuLayer& layer, Activations saved, Activations y, const Dropped& dropped, Index tile,
+                Range rows) {
     std::visit(
         [&](const auto& rule) {
-            for_passes(nullptr, saved, y, tile,
+            for_passes(nullptr, saved, y, dropped, tile,
                        [&]<int V>(const ForwardPlace& place) { finish_pass<V>(layer, rule, place, rows); });
         },
         layer.activation);
@@ -167,9 +182,9 @@ HWY_EXPORT(ForwardRows);
 HWY_EXPORT(TransposedRows);
 HWY_EXPORT(FinishRows);
 
-void forward_rows(const SparseCpuLayer& layer, ConstActivations x, Activations saved, Activations y, Index tile,
-                  Range rows) {
-    HWY_DYNAMIC_DISPATCH(ForwardRows)(layer, x, saved, y, tile, rows);
+void forward_rows(const SparseCpuLayer& layer, ConstActivations x, Activations saved, Activations y,
+                  const Dropped& dropped, Index tile, Range rows) {
+    HWY_DYNAMIC_DISPATCH(ForwardRows)(layer, x, saved, y, dropped, tile, rows);
 }
 
 void transposed_rows(const SparseCpuLayer& layer, const float* offsets, ConstActivations y, Activations x, Index tile,
@@ -177,8 +192,9 @@ void transposed_rows(const SparseCpuLayer& layer, const float* offsets, ConstAct
     HWY_DYNAMIC_DISPATCH(TransposedRows)(layer, offsets, y, x, tile, columns);
 }
 
-void finish_rows(const CpuLayer& layer, Activations saved, Activations y, Index tile, Range rows) {
-    HWY_DYNAMIC_DISPATCH(FinishRows)(layer, saved, y, tile, rows);
+void finish_rows(const CpuLayer& layer, Activations saved, Activations y, const Dropped& dropped, Index tile,
+                 Range rows) {
+    HWY_DYNAMIC_DISPATCH(FinishRows)(layer, saved, y, dropped, tile, rows);
 }
 
 std::string instruction_set() {

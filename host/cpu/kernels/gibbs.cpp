@@ -1,5 +1,4 @@
-// Stochastic binary units and the scores of their reconstructions. Rows are [64] lanes of a tile; random blocks are
-// made sixteen at a time, the most that any vector holds.
+// Stochastic binary units and the scores of their reconstructions. Rows are [64] lanes of a tile.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "host/cpu/kernels/gibbs.cpp"
 #include "host/cpu/kernels/simd_targets.hpp"
@@ -11,36 +10,10 @@
 
 #include "espalier/bernoulli_units.hpp"
 #include "host/cpu/operations.hpp"
-#include "host/cpu/kernels/simd-inl.hpp"
+#include "host/cpu/kernels/philox-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace espalier::HWY_NAMESPACE {
-
-constexpr Index blocks_at_once = tile_lanes / 4;
-
-/// The random words of `rows` rows from `first_row` on, [row][lanes]: rows * lanes is at most 64.
-HWY_FLATTEN void draw_words(const BernoulliUnits& given, Index first_row, Index rows, Index first_sample, Index lanes,
-                            std::uint32_t* words) {
-    const BernoulliUnits units = given;  // of our own: nothing written can change it
-    const Index row_blocks = lanes / 4;
-    Index neuron[blocks_at_once];
-    Index sample[blocks_at_once];
-    for (Index b = 0; b < blocks_at_once; ++b) {
-        neuron[b] = first_row + std::min(b / row_blocks, rows - 1);
-        sample[b] = first_sample + b % row_blocks * 4;
-    }
-    std::uint32_t word[4][blocks_at_once];
-    for (Index b = 0; b < blocks_at_once; ++b) {
-        const RandomBlock block = units.block(neuron[b], sample[b]);
-        word[0][b] = block.word[0];
-        word[1][b] = block.word[1];
-        word[2][b] = block.word[2];
-        word[3][b] = block.word[3];
-    }
-    for (Index b = 0; b < blocks_at_once; ++b) {
-        for (Index i = 0; i < 4; ++i) words[4 * b + i] = word[i][b];
-    }
-}
 
 HWY_FLATTEN void put_means(const float* p, float scale, Index lanes, Index used, float* row) {
     for (Index i = 0; i < lanes; ++i) row[i] = p[i] * scale;
@@ -61,12 +34,18 @@ void SampleRows(const BernoulliUnits& units, const UnitDraw& draw, ConstActivati
                 Activations states, Index tile, Range rows) {
     const Index used = values.used(tile);
     const Index lanes = worked_lanes(used);
-    const Index rows_at_once = tile_lanes / lanes;
+    const RowDraws draws(units.stream(), tile * tile_lanes, lanes);
+    const Index rows_at_once = draws.rows_at_once();
     alignas(64) float p[tile_lanes];
     alignas(64) std::uint32_t words[tile_lanes];
     for (Index first = rows.begin; first < rows.end; first += rows_at_once) {
         const Index count = std::min(rows_at_once, rows.end - first);
-        if (states) draw_words(units, first, count, tile * tile_lanes, lanes, words);
+        if (states) {
+            draws.draw(first, [&](Index at, Words lower, Words upper) HWY_ATTR {
+                hn::Store(lower, WordTag(), words + at);
+                hn::Store(upper, WordTag(), words + at + vector_lanes);
+            });
+        }
         for (Index i = 0; i < count; ++i) {
             const float* row = values.row(tile, first + i);
             if (draw.probabilities) {

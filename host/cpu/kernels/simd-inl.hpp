@@ -57,6 +57,25 @@ HWY_INLINE void with_vectors(int vectors, const Function& function) {
     }
 }
 
+/// V vectors times `scale`, but for lanes whose bit of `dropped` is set: times 0, so that what is not finite shows.
+template <int V>
+HWY_INLINE void drop(std::uint64_t dropped, float scale, float* values) {
+    const LaneTag d;
+    const hn::RebindToUnsigned<LaneTag> words;
+    alignas(64) static constexpr std::uint32_t lane_bits[16] = {1U << 0,  1U << 1,  1U << 2,  1U << 3,
+                                                                1U << 4,  1U << 5,  1U << 6,  1U << 7,
+                                                                1U << 8,  1U << 9,  1U << 10, 1U << 11,
+                                                                1U << 12, 1U << 13, 1U << 14, 1U << 15};
+    const auto bit = hn::Load(words, lane_bits);
+#pragma GCC unroll 4
+    for (Index v = 0; v < V; ++v) {
+        const auto bits = hn::Set(words, static_cast<std::uint32_t>(dropped >> (v * vector_lanes)));
+        const auto factor = hn::IfThenZeroElse(hn::RebindMask(d, hn::TestBit(bits, bit)), hn::Set(d, scale));
+        float* at = values + v * vector_lanes;
+        hn::Store(hn::Mul(hn::Load(d, at), factor), d, at);
+    }
+}
+
 /// Keeps what was loaded in a register: the compiler would rather load it again for its second use, and loads are what
 /// these kernels wait for.
 template <class V>

@@ -34,6 +34,11 @@ public:
         for (int i = 0; i < 4; ++i) result[i] = factor_of(block.word[i]);
     }
 
+    // What draws many at a time needs to know: a unit is dropped if its draw lies below threshold(), else scaled.
+    [[nodiscard]] const Stream& stream() const { return stream_; }
+    [[nodiscard]] std::uint32_t threshold() const { return threshold_; }
+    [[nodiscard]] float scale() const { return kept_; }
+
 private:
     [[nodiscard]] ESPALIER_HOST_DEVICE float factor_of(std::uint32_t bits) const {
         return bits < threshold_ ? 0.0F : kept_;
