@@ -94,18 +94,43 @@ Cell initial_edge_count(const Experiment& experiment, std::size_t layer) {
     return cells;
 }
 
-void expect_edges(const Experiment& experiment) {
+namespace {
+
+std::string without_edges(const Experiment& experiment, std::size_t layer) {
+    return layer_name(experiment, layer) + " gets no edge by " +
+           (experiment.density == Density::epsilon ? "epsilon " + number_text(experiment.epsilon)
+                                                   : "sparsity " + number_text(experiment.sparsity));
+}
+
+/// The layers that get no edge. Where no layer gets one the experiment asks for a perceptron of biases, a control, not
+/// for a network that something stops up.
+std::vector<std::size_t> empty_layers(const Experiment& experiment, bool& all) {
+    std::vector<std::size_t> empty;
+    all = experiment.model == ModelKind::mlp;
     for (std::size_t l = 0; l + 1 < experiment.layers.size(); ++l) {
-        if (!is_sparse_layer(experiment, l) || initial_edge_count(experiment, l) > 0) continue;
-        throw UserError(ExitCode::usage, layer_name(experiment, l) + " gets no edge by " +
-                                             (experiment.density == Density::epsilon
-                                                  ? "epsilon " + number_text(experiment.epsilon)
-                                                  : "sparsity " + number_text(experiment.sparsity)) +
-                                             "; " + cure_of(experiment, l));
+        if (!is_sparse_layer(experiment, l)) continue;
+        if (initial_edge_count(experiment, l) == 0) {
+            empty.push_back(l);
+        } else {
+            all = false;
+        }
     }
+    return empty;
+}
+
+}  // namespace
+
+void expect_edges(const Experiment& experiment) {
+    bool all = false;
+    const std::vector<std::size_t> empty = empty_layers(experiment, all);
+    if (empty.empty() || all) return;
+    throw UserError(ExitCode::usage,
+                    without_edges(experiment, empty.front()) + "; " + cure_of(experiment, empty.front()));
 }
 
 void expect_edges(const Experiment& experiment, const Network& network) {
+    bool all = false;
+    if (!empty_layers(experiment, all).empty() && all) return;
     for (std::size_t l = 0; l + 1 < experiment.layers.size() && l < network.layers.size(); ++l) {
         if (!network.layers[l].is_sparse() || !network.layers[l].weights.empty()) continue;
         throw UserError(ExitCode::usage, layer_name(experiment, l) +
@@ -114,8 +139,12 @@ void expect_edges(const Experiment& experiment, const Network& network) {
     }
 }
 
-std::vector<std::string> full_layers(const Experiment& experiment) {
+std::vector<std::string> edge_notes(const Experiment& experiment) {
     std::vector<std::string> lines;
+    bool all = false;
+    for (const std::size_t l : empty_layers(experiment, all)) {
+        lines.push_back(without_edges(experiment, l) + ", so its outputs are constants; " + cure_of(experiment, l));
+    }
     if (experiment.density != Density::epsilon || std::holds_alternative<WithReplacement>(experiment.birth_law)) {
         return lines;
     }

@@ -49,7 +49,7 @@ void say_beginning(const Experiment& experiment, const RunStart& start, Progress
             "note: without --validation, --patience goes by the test loss, so the test figures of the network kept are "
             "too good");
     }
-    for (const std::string& layer : full_layers(experiment)) progress.say("note: " + layer);
+    for (const std::string& layer : edge_notes(experiment)) progress.say("note: " + layer);
     if (start.resumed) say_resumed(experiment, *start.resumed, progress);
 }
 

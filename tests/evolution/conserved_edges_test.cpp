@@ -157,6 +157,18 @@ TEST(ConservedEdges, ALayerWithoutAnEdgeIsRefusedWithItsCure) {
     EXPECT_THROW(expect_edges(experiment, network), UserError);
 }
 
+TEST(ConservedEdges, APerceptronOfBiasesAloneIsAControlWithANote) {
+    Experiment experiment = experiment_of({784, 12, 10});
+    experiment.dense_output = true;
+    experiment.density = Density::sparsity;
+    experiment.sparsity = 0.99999;
+    const Network network = initialize_network(experiment);
+    EXPECT_EQ(network.layers[0].weights.size(), 0U);
+    EXPECT_NO_THROW(expect_edges(experiment, network));
+    EXPECT_THAT(edge_notes(experiment),
+                ElementsAre(AllOf(HasSubstr("layer 1 (784 x 12) gets no edge by sparsity 0.99999"), HasSubstr("about"))));
+}
+
 TEST(ConservedEdges, EpsilonBeyondALayerFillsIt) {
     Experiment experiment = experiment_of({20, 10, 4});
     experiment.epsilon = 5;
@@ -165,10 +177,10 @@ TEST(ConservedEdges, EpsilonBeyondALayerFillsIt) {
         const Network network = initialize_network(experiment);
         EXPECT_EQ(network.layers[1].weights.size(), 40U);
     }
-    EXPECT_THAT(full_layers(experiment),
+    EXPECT_THAT(edge_notes(experiment),
                 testing::ElementsAre("layer 2 (10 x 4) is full: epsilon 5 asks for 70 edges, it has 40 cells"));
     experiment.epsilon = 2;
-    EXPECT_THAT(full_layers(experiment), testing::IsEmpty());
+    EXPECT_THAT(edge_notes(experiment), testing::IsEmpty());
 }
 
 }  // namespace
