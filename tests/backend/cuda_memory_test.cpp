@@ -60,14 +60,15 @@ TEST_F(CudaMemory, TheMemoryEstimateKnowsContextGraphsAndCandidates) {
     machine.graph_node_bytes = node_bytes;
     cuda_on_host::set_machine(machine);
     for (const GrowRule& rule : std::vector<GrowRule>{GrowRandom{}, GrowNearParents{}, GrowHashOrder{}}) {
-        for (const std::size_t batch : {5, 200}) {
-            DataSet data = load_dataset("synthetic", "", 1000, 150);
+        for (const std::size_t batch : {20, 100}) {
+            DataSet data = load_dataset("synthetic", "", 100, 50);
             Experiment experiment = small_experiment(data);
             experiment.layers = {data.features(), 500, 400, data.classes};
             experiment.epsilon = 20;
-            experiment.epochs = 3;
-            experiment.train_samples = 1000;
-            experiment.test_samples = 150;
+            experiment.epochs = 1;
+            experiment.last_epoch = LastEpoch::evolve;
+            experiment.train_samples = 100;
+            experiment.test_samples = 50;
             experiment.batch = static_cast<Index>(batch);
             experiment.grow = rule;
             const auto cuda = make();
