@@ -75,8 +75,8 @@ nlohmann::ordered_json examine_data() {
 
 nlohmann::ordered_json examine_dense_library() {
     const DenseLibraryReport report = dense_library_report();
-    if (!report.usable) return {{"usable", false}, {"description", report.description}};
-    return {{"usable", true},
+    if (!report.usable) return {{"opens", false}, {"description", report.description}};
+    return {{"opens", true},
             {"library", report.library},
             {"kernels", report.kernels},
             {"description", report.description},

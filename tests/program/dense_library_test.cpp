@@ -118,7 +118,7 @@ TEST_F(DenseLibraryProgram, IsWantedByLargeDenseLayersAlone) {
     EXPECT_THAT(dense.err, HasSubstr("ESPALIER_OPENBLAS"));
     const Outcome doctor = run({"doctor", "--json"});
     EXPECT_EQ(doctor.code, 0) << doctor.err;
-    EXPECT_FALSE(nlohmann::json::parse(doctor.out).at("dense").at("usable").get<bool>());
+    EXPECT_FALSE(nlohmann::json::parse(doctor.out).at("dense").at("opens").get<bool>());
 }
 
 }  // namespace
