@@ -5,11 +5,11 @@
 #include <cstring>
 #include <deque>
 #include <exception>
-#include <numeric>
 #include <utility>
 #include <vector>
 
 #include "fiber.hpp"
+#include "order.hpp"
 #include "watch.hpp"
 
 uint3 threadIdx{};
@@ -35,33 +35,6 @@ std::string hexadecimal(std::uint32_t word) {
     char buffer[11];
     std::snprintf(buffer, sizeof buffer, "0x%08x", word);
     return buffer;
-}
-
-/// A small generator for orders: splitmix64.
-class Random {
-public:
-    explicit Random(std::uint64_t seed) : state_(seed) {}
-    std::size_t below(std::size_t bound) {
-        std::uint64_t z = state_ += 0x9e3779b97f4a7c15U;
-        z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9U;
-        z = (z ^ (z >> 27)) * 0x94d049bb133111ebU;
-        return static_cast<std::size_t>((z ^ (z >> 31)) % bound);
-    }
-
-private:
-    std::uint64_t state_;
-};
-
-/// 0 .. count - 1 in the order of the policy.
-template <class Number>
-std::vector<Number> ordered(Number count, Random& random) {
-    std::vector<Number> result(count);
-    std::iota(result.begin(), result.end(), Number{0});
-    if (policy.order == Order::reverse) std::reverse(result.begin(), result.end());
-    if (policy.order == Order::shuffled) {
-        for (std::size_t i = result.size(); i > 1; --i) std::swap(result[i - 1], result[random.below(i)]);
-    }
-    return result;
 }
 
 uint3 index_of(std::uint64_t number, dim3 size) {
@@ -105,7 +78,7 @@ public:
           threads_(size_) {}
 
     void run_blocks(std::uint64_t count) {
-        for (const std::uint64_t block : ordered(count, random_)) run_block(block);
+        for (const std::uint64_t block : ordered(count, policy.order, random_)) run_block(block);
     }
 
     [[nodiscard]] std::string name_of(const Thread& thread) const {
@@ -207,7 +180,7 @@ void Engine::run_block(std::uint64_t block) {
     watch::block_begins(block);
     arrived_ = returned_ = 0;
     ready_.clear();
-    order_ = ordered(size_, random_);
+    order_ = ordered(size_, policy.order, random_);
     for (const unsigned number : order_) {
         threads_[number].number = number;
         threads_[number].copies.clear();
