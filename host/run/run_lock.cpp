@@ -6,12 +6,11 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <fstream>
-#include <sstream>
 
 #include "espalier/error.hpp"
 #include "host/formats/output_file.hpp"
 #include "host/run/run_layout.hpp"
+#include "host/system/process_name.hpp"
 #include "host/system/progress.hpp"
 
 namespace espalier {
@@ -26,47 +25,13 @@ bool is_at(int file, const std::filesystem::path& path) {
            open_file.st_dev == named.st_dev;
 }
 
-/// What a lock says of the process that wrote it.
-struct Owner {
-    std::string process, host, start;
-};
-
-/// When a process started, in the kernel's ticks since it booted; empty if there is no such process. With it a process
-/// is told from a later one of the same number.
-std::string start_time(const std::string& process) {
-    std::ifstream file("/proc/" + process + "/stat");
-    std::string text;
-    if (!std::getline(file, text)) return {};
-    std::istringstream fields(text.substr(text.rfind(')') + 1));  // the name before it may hold anything
-    std::string field;
-    constexpr int place_after_name = 20;
-    for (int i = 0; i < place_after_name; ++i) fields >> field;
-    return field;
-}
-
-std::string this_host() {
-    char text[256] = {};
-    return ::gethostname(text, sizeof text - 1) == 0 && text[0] != '\0' ? text : "?";
-}
-
-Owner owner_in(int file) {
+ProcessName owner_in(int file) {
     char text[400] = {};
     const ssize_t got = ::pread(file, text, sizeof text - 1, 0);
-    std::istringstream words(std::string(text, got > 0 ? static_cast<std::size_t>(got) : 0));
-    Owner owner;
-    words >> owner.process >> owner.host >> owner.start;
-    if (owner.process.find_first_not_of("0123456789") != std::string::npos) return {};
-    return owner;
+    return process_in(std::string(text, got > 0 ? static_cast<std::size_t>(got) : 0));
 }
 
-/// True only if the owner ran on this host and does so no more.
-bool is_gone(const Owner& owner) {
-    if (owner.process.empty() || owner.host != this_host()) return false;
-    const std::string start = start_time(owner.process);
-    return start.empty() || start != owner.start;
-}
-
-[[noreturn]] void refuse_held(const std::filesystem::path& folder, const Owner& owner, const std::string& cure) {
+[[noreturn]] void refuse_held(const std::filesystem::path& folder, const ProcessName& owner, const std::string& cure) {
     throw UserError(ExitCode::usage, folder.string() + " is being written by process " +
                                          (owner.process.empty() ? "unknown" : owner.process) +
                                          (owner.host.empty() ? "" : " on " + owner.host) + "; " + cure);
@@ -123,7 +88,7 @@ bool RunLock::lock(const std::filesystem::path& folder) {
         }
         if (locked != 0) {
             const int error = errno;
-            const Owner owner = owner_in(file_);
+            const ProcessName owner = owner_in(file_);
             if (error == EWOULDBLOCK) {
                 ::close(file_);
                 refuse_held(folder, owner, "wait for it to end or choose another --out");
@@ -149,7 +114,7 @@ void RunLock::take_without_locks(const std::filesystem::path& folder) {
     const int turn = ::open(second.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     const int error = errno;
     const int found = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC);
-    const Owner owner = found >= 0 ? owner_in(found) : Owner{};
+    const ProcessName owner = found >= 0 ? owner_in(found) : ProcessName{};
     if (found >= 0) ::close(found);
     if (turn < 0) {
         if (error != EEXIST) throw_unwritable(second, error);
@@ -172,9 +137,7 @@ void RunLock::take_without_locks(const std::filesystem::path& folder) {
 }
 
 void RunLock::write_owner() {
-    const std::string process = std::to_string(::getpid());
-    const std::string text = process + " " + this_host() + " " + start_time(process) + "\n";
-    if (const int error = replace_contents(file_, text); error != 0) throw_unwritable(path_, error);
+    if (const int error = replace_contents(file_, text_of(this_process())); error != 0) throw_unwritable(path_, error);
 }
 
 RunLock::~RunLock() {

@@ -1,7 +1,6 @@
 #include "host/study/claim.hpp"
 
 #include <fcntl.h>
-#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -11,12 +10,12 @@
 #include <mutex>
 #include <optional>
 #include <random>
-#include <sstream>
 #include <thread>
 #include <utility>
 
 #include "espalier/error.hpp"
 #include "host/formats/output_file.hpp"
+#include "host/system/process_name.hpp"
 
 namespace espalier {
 namespace {
@@ -36,27 +35,11 @@ std::optional<nanoseconds> modified(const fs::path& path) {
     return std::chrono::seconds(status.st_mtim.tv_sec) + nanoseconds(status.st_mtim.tv_nsec);
 }
 
-/// Host, process and the namespace that its number belongs to: "node7 4711 pid:[4026531836]".
-std::string this_process() {
-    char host[256] = {};
-    if (::gethostname(host, sizeof host - 1) != 0 || host[0] == '\0') host[0] = '?';
-    char space[64] = {};
-    if (::readlink("/proc/self/ns/pid", space, sizeof space - 1) <= 0) space[0] = '?';
-    return std::string(host) + " " + std::to_string(::getpid()) + " " + space;
-}
-
-/// Whether a claim's process is known to have ended: it ran on this machine, and nothing has its number now. Spares the
-/// time until a claim expires after a crash.
+/// Whether a claim's process is known to have ended, which spares the time until it expires.
 bool owner_is_gone(const fs::path& claim) {
     std::ifstream file(claim);
-    std::string host, space;
-    pid_t process = 0;
-    if (!(file >> host >> process >> space) || process <= 0) return false;
-    std::istringstream own(this_process());
-    std::string own_host, own_space;
-    pid_t own_process = 0;
-    own >> own_host >> own_process >> own_space;
-    return host == own_host && space == own_space && ::kill(process, 0) != 0 && errno == ESRCH;
+    std::string text;
+    return std::getline(file, text) && is_gone(process_in(text));
 }
 
 /// What time the file system gives a file that is written now.
@@ -161,7 +144,7 @@ std::unique_ptr<Claim> Claim::take(const fs::path& path, ClaimTimes times) {
         if (errno == EEXIST) return nullptr;
         throw_unwritable(file, errno);
     }
-    const std::string text = this_process() + "\n";  // for people who look
+    const std::string text = text_of(this_process());
     const bool written = ::write(descriptor, text.data(), text.size()) == static_cast<ssize_t>(text.size());
     const int fault = errno;
     ::close(descriptor);
