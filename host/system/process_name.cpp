@@ -8,7 +8,7 @@
 namespace espalier {
 namespace {
 
-constexpr const char* unknown = "?";  // without /proc
+constexpr const char* no_start = "?";  // without /proc
 
 /// Empty if there is no such process.
 std::string start_time(const std::string& process) {
@@ -31,7 +31,7 @@ ProcessName this_process() {
     if (::readlink("/proc/self/ns/pid", space, sizeof space - 1) < 0) space[0] = '\0';
     const std::string process = std::to_string(::getpid());
     const std::string start = start_time(process);
-    return {process, host, start.empty() ? unknown : start, space};
+    return {process, host, start.empty() ? no_start : start, space};
 }
 
 std::string text_of(const ProcessName& name) {
@@ -48,7 +48,7 @@ ProcessName process_in(const std::string& text) {
 
 bool is_gone(const ProcessName& name) {
     const ProcessName own = this_process();
-    if (name.process.empty() || name.host != own.host || own.start == unknown) return false;
+    if (name.process.empty() || name.host != own.host || own.start == no_start) return false;
     if (!name.space.empty() && name.space != own.space) return false;
     const std::string start = start_time(name.process);
     return start.empty() || start != name.start;
