@@ -75,7 +75,7 @@ ProtectedMemory::~ProtectedMemory() {
 
 void ProtectedMemory::check() const {
     if (has_address_sanitizer()) return;
-    const DeviceAccess access;
+    const BlockAccess access(this);
     const auto intact = [](std::byte each) { return each == fence; };
     if (std::all_of(data_ + bytes_, pages_ + page_bytes_, intact)) return;
     throw Fault("device memory: something was written past its " + std::to_string(bytes_) + " bytes");
@@ -86,6 +86,13 @@ DeviceAccess::DeviceAccess() {
 }
 DeviceAccess::~DeviceAccess() {
     if (--num_accesses == 0) protect_all(PROT_NONE);
+}
+
+BlockAccess::BlockAccess(const ProtectedMemory* block) : block_(num_accesses == 0 ? block : nullptr) {
+    if (block_ != nullptr) mprotect(block_->pages_, block_->page_bytes_, PROT_READ | PROT_WRITE);
+}
+BlockAccess::~BlockAccess() {
+    if (block_ != nullptr) mprotect(block_->pages_, block_->page_bytes_, PROT_NONE);
 }
 
 }  // namespace cuda_on_host

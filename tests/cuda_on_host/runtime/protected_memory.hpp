@@ -24,6 +24,7 @@ public:
     void check() const;
 
 private:
+    friend class BlockAccess;
     std::byte* pages_ = nullptr;  // those that hold the bytes
     std::size_t page_bytes_ = 0;
     std::byte* data_ = nullptr;
@@ -37,6 +38,19 @@ public:
     DeviceAccess(const DeviceAccess& /*other*/) : DeviceAccess() {}
     DeviceAccess& operator=(const DeviceAccess&) = delete;
     ~DeviceAccess();
+};
+
+/// While one lives, this block can be read and written: for a copy, which touches no other.
+class BlockAccess {
+public:
+    /// Null: the memory is the host's, nothing is opened.
+    explicit BlockAccess(const ProtectedMemory* block);
+    BlockAccess(const BlockAccess&) = delete;
+    BlockAccess& operator=(const BlockAccess&) = delete;
+    ~BlockAccess();
+
+private:
+    const ProtectedMemory* block_;
 };
 
 }  // namespace cuda_on_host

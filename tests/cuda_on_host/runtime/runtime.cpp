@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -28,6 +29,7 @@ struct CUstream_st {
     cuda_on_host::LibraryStream library;  // first: all that the libraries know
     int device;
     Work queue;
+    bool queue_touches_anything = false;  // or only copies: opening all memory costs more than most of them
     std::unique_ptr<CUgraph_st> capturing;
     bool invalidated = false;  // something that no graph can hold was asked for during the capture
 };
@@ -64,16 +66,17 @@ std::size_t bytes_in_use() {
     return device.context_bytes + counts.live_bytes + counts.live_nodes * device.graph_node_bytes;
 }
 
-/// Whether [address, address + bytes) is within one block of memory that cudaMalloc gave.
-bool is_device_memory(const void* address, std::size_t bytes) {
+/// What cudaMalloc gave that holds [address, address + bytes), or null.
+const ProtectedMemory* block_of(const void* address, std::size_t bytes) {
     auto& memory = runtime().memory;
     const auto* first = static_cast<const std::byte*>(address);
     const auto after = memory.upper_bound(const_cast<void*>(address));
-    if (after == memory.begin()) return false;
+    if (after == memory.begin()) return nullptr;
     const ProtectedMemory& block = std::prev(after)->second;
     const auto* end = static_cast<const std::byte*>(block.data()) + block.bytes();
-    return first < end && bytes <= static_cast<std::size_t>(end - first);
+    return first < end && bytes <= static_cast<std::size_t>(end - first) ? &block : nullptr;
 }
+bool is_device_memory(const void* address, std::size_t bytes) { return block_of(address, bytes) != nullptr; }
 void require_device_memory(const void* address, std::size_t bytes) {
     if (bytes == 0) fail("a copy or fill of no bytes");
     if (!is_device_memory(address, bytes)) fail("a copy or fill that is not within one block of device memory");
@@ -83,6 +86,7 @@ void require_host_memory(const void* address) {
 }
 
 void put_behind(CUstream_st* stream, std::function<void()> work) {
+    stream->queue_touches_anything = true;
     (stream->capturing != nullptr ? stream->capturing->work : stream->queue).push_back(std::move(work));
 }
 
@@ -90,6 +94,12 @@ void put_behind(CUstream_st* stream, std::function<void()> work) {
 void put(CUstream_st* stream, std::function<void()> work) {
     if (stream->device != current_number()) fail("work for a stream of another device than the thread's");
     put_behind(stream, std::move(work));
+}
+/// The same for work that opens the memory it touches itself.
+void put_copy(CUstream_st* stream, std::function<void()> work) {
+    const bool before = stream->queue_touches_anything;
+    put(stream, std::move(work));
+    stream->queue_touches_anything = before;
 }
 
 void wait_for_all() {
@@ -128,9 +138,11 @@ void enqueue(CUstream_st* stream, std::function<void()> work) {
 
 void flush(cudaStream_t stream) {
     if (stream->capturing != nullptr) fail("a wait for a stream whose work is being captured");
+    if (stream->queue.empty()) return;
     Work work;
     work.swap(stream->queue);
-    const DeviceAccess access;
+    std::optional<DeviceAccess> access;
+    if (std::exchange(stream->queue_touches_anything, false)) access.emplace();
     for (const auto& each : work) {
         if (is_broken()) return;  // what was queued behind is lost
         each();
@@ -204,14 +216,21 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaM
     if (to_device != from_device && cuda_on_host::capturing()) {  // the host's memory would be read at each replay
         return cuda_on_host::failed(cudaErrorStreamCaptureUnsupported);
     }
-    cuda_on_host::put(stream, [=] { std::memcpy(to, from, bytes); });
+    cuda_on_host::put_copy(stream, [=] {
+        const cuda_on_host::BlockAccess write(cuda_on_host::block_of(to, bytes));
+        const cuda_on_host::BlockAccess read(cuda_on_host::block_of(from, bytes));
+        std::memcpy(to, from, bytes);
+    });
     return cudaSuccess;
 }
 
 cudaError_t cudaMemsetAsync(void* memory, int value, std::size_t bytes, cudaStream_t stream) {
     if (cuda_on_host::is_broken()) return cuda_on_host::failed(broken);
     cuda_on_host::require_device_memory(memory, bytes);
-    cuda_on_host::put(stream, [=] { std::memset(memory, value, bytes); });
+    cuda_on_host::put_copy(stream, [=] {
+        const cuda_on_host::BlockAccess access(cuda_on_host::block_of(memory, bytes));
+        std::memset(memory, value, bytes);
+    });
     return cudaSuccess;
 }
 
@@ -225,6 +244,7 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned /*flags*/) 
                                &cuda_on_host::is_device_memory},
                               cuda_on_host::current_number(),
                               {},
+                              false,
                               nullptr,
                               false};
     runtime().streams.insert(*stream);
