@@ -20,6 +20,7 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 
 from . import _core
+from ._wiring import distinct_cells, empty_cells, erk_densities, pruned
 
 __all__ = ["SparseLinear", "replace_linears", "evolve_all", "decay_groups", "erk_densities"]
 
@@ -84,17 +85,6 @@ class _Product(torch.autograd.Function):
         return dx, dw, db, None, None
 
 
-def _distinct_cells(cells: int, count: int, rng: np.random.Generator) -> np.ndarray:
-    """`count` of range(cells), ascending, every set alike, in memory of about `count` numbers."""
-    if count > cells // 2:
-        absent = _distinct_cells(cells, cells - count, rng)
-        return np.setdiff1d(np.arange(cells, dtype=np.int64), absent, assume_unique=True)
-    found = np.empty(0, np.int64)
-    while len(found) < count:
-        found = np.union1d(found, rng.integers(cells, size=count - len(found) + 16))
-    return np.delete(found, rng.choice(len(found), len(found) - count, replace=False))
-
-
 def _checked_density(density: float, name: str = "density") -> float:
     if isinstance(density, bool) or not isinstance(density, (int, float, np.floating, np.integer)):
         raise TypeError(f"{name}: expected a number in (0, 1], found {type(density).__name__}")
@@ -140,7 +130,7 @@ class SparseLinear(nn.Module):
             raise ValueError(f"density: {count} edges are more than the {2**31 - 1} a layer may have")
         rng = _generator(seed)
         self._set_up(in_features, out_features, like, feature_major, threads)
-        keys = _distinct_cells(in_features * out_features, count, rng)
+        keys = distinct_cells(in_features * out_features, count, rng)
         self.register_buffer("edges", self._edges_of(keys))
         self.weight = nn.Parameter(self._fresh(len(keys), rng))
         if bias:
@@ -254,11 +244,11 @@ class SparseLinear(nn.Module):
             raise FloatingPointError("weight: expected finite numbers, found NaN or infinity")
         rng = _generator(seed)
         keys = self._keys()
-        goes = _pruned(weight, prune, zeta, rng)
+        goes = pruned(weight, prune, zeta, rng)
         kept = np.delete(np.arange(len(keys)), goes)
         if grow == "random":
-            room = self.in_features * self.out_features - len(keys)
-            new = self._random_cells(keys if room >= len(goes) else keys[kept], len(goes), rng)
+            cells = self.in_features * self.out_features
+            new = empty_cells(keys if cells - len(keys) >= len(goes) else keys[kept], cells, len(goes), rng)
             fresh = self._fresh(len(new), rng).numpy()
         else:
             new = self._steepest_cells(keys[kept], len(goes))
@@ -280,12 +270,6 @@ class SparseLinear(nn.Module):
                       if isinstance(value, torch.Tensor) and value.shape == self.weight.shape and value.dim() == 1]
         for values in along:
             values.copy_(torch.where(origin >= 0, values[origin.clamp(min=0)], torch.zeros_like(values)))
-
-    def _random_cells(self, occupied: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-        """`count` cells that hold no edge, every set alike: the n-th empty cell is n plus the edges before it."""
-        empty = self.in_features * self.out_features - len(occupied)
-        ranks = _distinct_cells(empty, count, rng) if count else np.empty(0, np.int64)
-        return ranks + np.searchsorted(occupied - np.arange(len(occupied)), ranks, side="right")
 
     def _steepest_cells(self, occupied: np.ndarray, count: int) -> np.ndarray:
         """The empty cells whose gradients are largest, by blocks of inputs: never more of them at once than of 2^20 cells."""
@@ -351,38 +335,6 @@ class SparseLinear(nn.Module):
 
 def _autocast() -> bool:
     return torch.is_autocast_enabled("cpu") if torch.__version__ >= "2.4" else torch.is_autocast_cpu_enabled()
-
-
-def _pruned(weight: np.ndarray, prune: str, zeta: float, rng: np.random.Generator) -> np.ndarray:
-    """The slots that go."""
-    count = int(zeta * len(weight))
-    if prune == "random":
-        return rng.choice(len(weight), count, replace=False)
-    if prune == "magnitude":
-        return np.argsort(np.abs(weight), kind="stable")[:count]
-    positive, negative = np.flatnonzero(weight > 0), np.flatnonzero(weight < 0)
-    return np.concatenate([positive[np.argsort(weight[positive], kind="stable")[:int(zeta * len(positive))]],
-                           negative[np.argsort(-weight[negative], kind="stable")[:int(zeta * len(negative))]],
-                           np.flatnonzero(weight == 0)])
-
-
-def erk_densities(shapes: Iterable[tuple[int, int]], sparsity: float) -> list[float]:
-    """Densities of layers [(outputs, inputs)] at one overall sparsity: in proportion to (in + out) / (in * out), layers that
-    would exceed 1 dense. Source: Evci et al., "Rigging the lottery", ICML 2020, section 3."""
-    shapes = list(shapes)
-    if not 0 <= sparsity < 1:
-        raise ValueError(f"sparsity: {sparsity} is outside [0, 1)")
-    cells = [m * n for m, n in shapes]
-    full: set[int] = set()
-    while True:
-        left = (1 - sparsity) * sum(cells) - sum(cells[i] for i in full)
-        weights = sum(m + n for i, (m, n) in enumerate(shapes) if i not in full)
-        scale = left / weights if weights else 0.0
-        densities = [1.0 if i in full else scale * (m + n) / (m * n) for i, (m, n) in enumerate(shapes)]
-        over = {i for i, density in enumerate(densities) if density > 1}
-        if not over:
-            return densities
-        full |= over
 
 
 def replace_linears(model: nn.Module, sparsity: float, distribution: str = "erk", *, exclude: Iterable[str] = (),
