@@ -110,8 +110,8 @@ void backward_columns(SparseCpuLayer& layer, ConstActivations x, ConstActivation
         const EdgeIndex first = start[block.begin];
         const EdgeIndex end = start[block.end];
         sum_tiles(x.tiles(), scratch, term, end - first, [&](Index tile, float* to) {
-            if (packed.values != nullptr) return narrow_column_gradients(layer, x, packed, dx, block, to);
-            column_gradients(layer, x, dy, dx, tile, block, to);
+            if (packed.values != nullptr) return narrow_column_gradients(input_edges(layer), x, packed, dx, block, to);
+            column_gradients(input_edges(layer), x, dy, dx, tile, block, to);
         });
         update_edges(layer, first, end, scratch, step);
     }

@@ -70,7 +70,7 @@ void TileBackward::enqueue_columns(SparseCpuLayer& layer, ConstActivations x, co
         queue_.emplace_back(tiles, [=, &layer](const TeamMember& member) {
             const Range own = share(member, tiles);
             for (Index tile = own.begin; tile < own.end; ++tile) {
-                column_gradients(layer, x, dy, dx, tile, block, gradients + tile * gradient_stride);
+                column_gradients(input_edges(layer), x, dy, dx, tile, block, gradients + tile * gradient_stride);
             }
         });
         set_aside_edges(layer, edges, tiles, gradients, step);

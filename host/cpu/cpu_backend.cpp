@@ -315,11 +315,15 @@ void CpuBackend::do_transposed(const DeviceLayer& layer, const DeviceLayer& offs
     enqueue(x.tiles(), [=](const TeamMember& member) {
         if (whole_tiles(x.tiles(), member.count)) {
             for_tile_rows(member, x.tiles(), x.rows, 1,
-                          [&](Index tile, Range columns) { transposed_rows(*sparse, offset, y, x, tile, columns); });
+                          [&](Index tile, Range columns) {
+                              transposed_rows(*sparse, input_edges(*sparse), offset, y, x, tile, columns);
+                          });
             return;
         }
         const Range columns = share_of_edges(member, sparse->column_start.data(), x.rows);
-        for (Index tile = 0; tile < x.tiles(); ++tile) transposed_rows(*sparse, offset, y, x, tile, columns);
+        for (Index tile = 0; tile < x.tiles(); ++tile) {
+            transposed_rows(*sparse, input_edges(*sparse), offset, y, x, tile, columns);
+        }
     });
 }
 

@@ -42,9 +42,20 @@ struct Saved {
 void forward_rows(const SparseCpuLayer& layer, ConstActivations x, Activations saved, Activations y,
                   const Dropped& dropped, Index tile, Range rows);
 
-/// Layers with a CSC view: x = W^T y + offsets of the inputs `columns` in one tile.
-void transposed_rows(const SparseCpuLayer& layer, const float* offsets, ConstActivations y, Activations x, Index tile,
-                     Range columns);
+/// The edges of a layer by input, their weights wherever they lie.
+struct InputEdges {
+    const EdgeIndex* start;  // [num_inputs + 1]
+    const Index* output;     // of each edge
+    const float* weights;    // of each edge
+};
+/// Of a layer with a CSC view.
+inline InputEdges input_edges(const SparseCpuLayer& layer) {
+    return {layer.column_start.data(), layer.row.data(), layer.input_weights.data()};
+}
+
+/// x = W^T y + offsets of the inputs `columns` of the layer in one tile.
+void transposed_rows(const CpuLayer& layer, const InputEdges& edges, const float* offsets, ConstActivations y,
+                     Activations x, Index tile, Range columns);
 
 /// y holds preactivations without bias: adds it and applies the activation, as the end of forward_rows.
 void finish_rows(const CpuLayer& layer, Activations saved, Activations y, const Dropped& dropped, Index tile,
@@ -55,9 +66,9 @@ void finish_rows(const CpuLayer& layer, Activations saved, Activations y, const 
 void differentiate(const CpuLayer& layer, const Saved& saved, Activations dy, Index tile, Range rows, float* sums,
                    std::size_t stride);
 
-/// Layers with a CSC view: the gradients of the edges of `columns` in one tile, and dx (may be empty); dy is the
-/// gradient by the preactivation. Up to three floats behind the last gradient are overwritten too.
-void column_gradients(const SparseCpuLayer& layer, ConstActivations x, ConstActivations dy, Activations dx, Index tile,
+/// The gradients of the edges of `columns` in one tile, and dx (may be empty); dy is the gradient by the preactivation.
+/// Up to three floats behind the last gradient are overwritten too.
+void column_gradients(const InputEdges& edges, ConstActivations x, ConstActivations dy, Activations dx, Index tile,
                       Range columns, float* gradient);
 
 /// The gradients of the edges of `rows`, likewise; no input gradient.
@@ -71,6 +82,7 @@ struct Packed {
 };
 constexpr Index max_narrow_lanes = 8;
 inline bool is_narrow(ConstActivations values) { return values.batch <= max_narrow_lanes; }
+constexpr Index narrow_lanes(Index batch) { return batch <= 2 ? batch : batch <= 4 ? 4 : 8; }
 
 /// Packs narrow activations into `memory`, rows * max_narrow_lanes floats.
 Packed pack_lanes(ConstActivations values, float* memory);
@@ -81,7 +93,7 @@ void narrow_forward(const SparseCpuLayer& layer, const Packed& x, Activations sa
                     const Dropped& dropped, Range rows);
 void narrow_transposed(const SparseCpuLayer& layer, const float* offsets, const Packed& y, Activations x,
                        Range columns);
-void narrow_column_gradients(const SparseCpuLayer& layer, ConstActivations x, const Packed& dy, Activations dx,
+void narrow_column_gradients(const InputEdges& edges, ConstActivations x, const Packed& dy, Activations dx,
                              Range columns, float* gradient);
 void narrow_row_gradients(const SparseCpuLayer& layer, const Packed& x, ConstActivations dy, Range rows,
                           float* gradient);
@@ -101,8 +113,10 @@ void update_parameters(const Optimizer& optimizer, float* parameters, const floa
 void gather_rows(const Samples& samples, const BatchChoice& choice, Activations x, std::int32_t* labels,
                  std::uint32_t epoch, Index tile, Range features);
 
-/// The way back: features `features` of one tile into samples [batch][values.rows].
-void unpack_rows(ConstActivations values, Index tile, Range features, float* samples);
+/// Features `features` of one tile from samples [batch][stride], or into them. Lanes that are worked on past the batch
+/// become 0.
+void pack_rows(const float* samples, std::size_t stride, Activations values, Index tile, Range features);
+void unpack_rows(ConstActivations values, Index tile, Range features, float* samples, std::size_t stride);
 
 /// Draws the dropout mask of `rows` in one tile, `used` lanes of which hold a sample.
 void draw_dropped(const DropoutMask& mask, const Dropped& dropped, Index tile, Index used, Range rows);

@@ -5,10 +5,10 @@
 #include <vector>
 
 #include "espalier/error.hpp"
+#include "host/cpu/batch_memory.hpp"
 #include "host/cpu/batch_parts.hpp"
 #include "host/cpu/layer.hpp"
 #include "host/cpu/layer_transfer.hpp"
-#include "host/cpu/memory.hpp"
 #include "host/cpu/operations.hpp"
 #include "host/cpu/team.hpp"
 
@@ -17,104 +17,157 @@ namespace {
 
 /// Edges whose gradients are made together, tile after tile: what is added up stays in the first-level cache.
 constexpr EdgeIndex edges_together = 4096;
+/// Neurons whose values go into the caller's memory together, before they leave that cache.
+constexpr Index rows_together = 64;
+/// Blocks begin at multiples of so many neurons: a cache line of a sample.
+constexpr Index granule = 16;
 /// The kernels write a few floats behind the last gradient.
 constexpr std::size_t overhang = 16;
 
-/// Inputs from `columns.begin` on of about edges_together edges, one at least.
-Range next_columns(const AlignedVector<EdgeIndex>& start, Range columns) {
-    Index end = columns.begin + 1;
-    while (end < columns.end && start[end + 1] - start[columns.begin] <= edges_together) ++end;
+/// Inputs from `columns.begin` on of about edges_together edges, a granule at least.
+Range next_columns(const EdgeIndex* start, Range columns) {
+    const auto after = [&](Index column) { return std::min((column / granule + 1) * granule, columns.end); };
+    Index end = after(columns.begin);
+    while (end < columns.end && after(end) - columns.begin <= rows_together &&
+           start[after(end)] - start[columns.begin] <= edges_together) {
+        end = after(end);
+    }
     return {columns.begin, end};
 }
 
-void pack_features(BatchView<const float> from, Activations to, Index tile, Range features) {
+/// Calls work(block) for blocks of rows_together of `rows`.
+template <class Work>
+void for_blocks(Range rows, const Work& work) {
+    for (Range block{rows.begin, rows.begin}; block.end < rows.end;) {
+        block = {block.end, std::min(block.end + rows_together, rows.end)};
+        work(block);
+    }
+}
+
+/// A view of activations of which only the neurons from `first` on exist, those of one tile in the place of any: `memory`
+/// holds rows_together of them. The kernels add the offset of a neuron before they read or write.
+Activations block_view(float* memory, Index first, Index samples) {
+    return {memory - std::size_t{first} * cpu_lanes, 0, samples, cpu_lanes};
+}
+
+void pack_tile(BatchView<const float> from, Activations to, Index tile, Range features) {
+    if (from.order == BatchOrder::sample_major) return pack_rows(from.data, from.features, to, tile, features);
     const Index used = to.used(tile);
-    const Index worked = worked_lanes(used);
     const float* first = from.data + std::size_t{tile} * cpu_lanes;
     for (Index f = features.begin; f < features.end; ++f) {
         float* row = to.row(tile, f);
         std::memcpy(row, first + std::size_t{f} * from.samples, used * sizeof(float));
-        std::memset(row + used, 0, (worked - used) * sizeof(float));
+        std::memset(row + used, 0, (worked_lanes(used) - used) * sizeof(float));
     }
 }
 
-/// Features `features` of a tile, with zeros in the worked lanes past the batch.
-void pack_tile(BatchView<const float> from, Activations to, Index tile, Range features) {
-    if (from.order == BatchOrder::feature_major) return pack_features(from, to, tile, features);
-    Samples samples;
-    samples.floats = from.data;
-    samples.count = from.samples;
-    samples.features = from.features;
-    gather_rows(samples, {0, from.samples, false, 0}, to, nullptr, 0, tile, features);
-}
-
 void unpack_tile(ConstActivations from, BatchView<float> to, Index tile, Range features) {
-    if (to.order == BatchOrder::sample_major) return unpack_rows(from, tile, features, to.data);
+    if (to.order == BatchOrder::sample_major) return unpack_rows(from, tile, features, to.data, to.features);
     float* first = to.data + std::size_t{tile} * cpu_lanes;
     for (Index f = features.begin; f < features.end; ++f) {
         std::memcpy(first + std::size_t{f} * to.samples, from.row(tile, f), from.used(tile) * sizeof(float));
     }
 }
 
-/// gather_rows walks blocks of so many features.
-constexpr Index granule = 16;
+bool is_narrow(const PackedBatch& batch) { return batch.samples() <= max_narrow_lanes; }
+
+void pack_narrow(BatchView<const float> from, const PackedBatch& to, Range features) {
+    const bool by_sample = from.order == BatchOrder::sample_major;
+    const std::size_t sample_step = by_sample ? from.features : 1, feature_step = by_sample ? 1 : from.samples;
+    const Index lanes = to.lanes();
+    for (Index f = features.begin; f < features.end; ++f) {
+        float* row = to.data() + std::size_t{f} * lanes;
+        for (Index s = 0; s < lanes; ++s) row[s] = s < from.samples ? from.data[s * sample_step + f * feature_step] : 0.0F;
+    }
+}
+
+/// The same neurons as the kernels want those that they do not meet at random.
+void widen(const PackedBatch& from, Range features, float* memory) {
+    for (Index f = features.begin; f < features.end; ++f, memory += cpu_lanes) {
+        std::memcpy(memory, from.data() + std::size_t{f} * from.lanes(), from.lanes() * sizeof(float));
+    }
+}
+
+std::size_t batch_bytes(Index features, Index samples, Index lanes) {
+    return TiledView<float>{nullptr, features, samples, lanes}.size() * sizeof(float);
+}
 
 }  // namespace
 
 PackedBatch::PackedBatch(Index features, Index samples) : features_(features), samples_(samples) {
-    memory_.reset(static_cast<float*>(allocate_aligned(view().size() * sizeof(float))));
+    const std::size_t bytes = batch_bytes(features, samples, lanes());
+    memory_ = {allocate_batch(bytes), Release{bytes}};
 }
 
-void PackedBatch::Release::operator()(float* memory) const noexcept { release_aligned(memory); }
+Index PackedBatch::lanes() const { return samples_ <= max_narrow_lanes ? std::max(narrow_lanes(samples_), 1U) : cpu_lanes; }
+
+void PackedBatch::Release::operator()(float* memory) const noexcept { release_batch(memory, bytes); }
 
 struct SparseProduct::State {
-    SparseCpuLayer layer;
+    SparseCpuLayer layer;  // its input_weights stay empty: they are the caller's
     Team team;
-    std::vector<float> zeros;   // offsets of a product without any
-    bool has_weights = false;
+    std::vector<float> zeros;  // offsets of a product without any
 
-    explicit State(int threads) : team(threads) {}
+    explicit State(int threads) : team(threads) { team.reserve_scratch(2 * rows_together * cpu_lanes); }
 
-    /// The kernels' two copies of the weights, made only when they are others than last time.
+    [[nodiscard]] InputEdges edges(const float* weights) const {
+        return {layer.column_start.data(), layer.row.data(), weights};
+    }
+    /// The weights in the order in which the forward pass reads them.
     void take(const float* weights) {
-        const std::size_t bytes = layer.input_weights.size() * sizeof(float);
-        if (has_weights && std::memcmp(layer.input_weights.data(), weights, bytes) == 0) return;
-        if (bytes > 0) std::memcpy(layer.input_weights.data(), weights, bytes);
-        has_weights = true;
         const EdgeIndex* slot = layer.slot.data();
         float* canonical = layer.weights.data();
         for (EdgeIndex e = 0; e < layer.num_edges(); ++e) canonical[slot[e]] = weights[e];
     }
 
-    void run(const std::vector<Phase>& phases) { team.run(phases); }
-
-    [[nodiscard]] Phase packing(BatchView<const float> from, Activations to) const {
-        return {0, [from, to](const TeamMember& member) {
-                    for_tile_rows(member, to.tiles(), to.rows, granule,
-                                  [&](Index tile, Range features) { pack_tile(from, to, tile, features); });
-                }};
-    }
-    [[nodiscard]] Phase unpacking(ConstActivations from, BatchView<float> to) const {
-        return {0, [from, to](const TeamMember& member) {
-                    for_tile_rows(member, from.tiles(), from.rows, granule,
-                                  [&](Index tile, Range features) { unpack_tile(from, to, tile, features); });
-                }};
-    }
-    [[nodiscard]] Phase bias_gradient(ConstActivations dy, float* to);
-    [[nodiscard]] Phase edge_gradients(ConstActivations x, ConstActivations dy, Activations dx, float* to);
-    [[nodiscard]] Phase input_gradient(ConstActivations dy, Activations dx);
+    [[nodiscard]] Phase packing(BatchView<const float> from, const PackedBatch& to) const;
+    [[nodiscard]] Phase multiplying(const PackedBatch& x, BatchView<float> y);
+    [[nodiscard]] Phase bias_gradient(const PackedBatch& dy, float* to) const;
+    [[nodiscard]] Phase gradients(const PackedBatch& x, const PackedBatch& dy, const float* weights, const Gradients& to);
+    [[nodiscard]] Phase input_gradient(const PackedBatch& dy, const float* weights, BatchView<float> dx);
+    void edge_block(const PackedBatch& x, const PackedBatch& dy, InputEdges by_input, Range block,
+                    std::vector<float>& other, float* gradient, BatchView<float> dx, float* scratch) const;
 };
 
-Phase SparseProduct::State::bias_gradient(ConstActivations dy, float* to) {
-    return {0, [dy, to](const TeamMember& member) {
-                const Range rows = share(member, dy.rows);
+Phase SparseProduct::State::packing(BatchView<const float> from, const PackedBatch& to) const {
+    return {0, [from, &to](const TeamMember& member) {
+                if (is_narrow(to)) return pack_narrow(from, to, share(member, to.features()));
+                const Activations tiles = to.tiles();
+                for_tile_rows(member, tiles.tiles(), tiles.rows, granule,
+                              [&](Index tile, Range features) { pack_tile(from, tiles, tile, features); });
+            }};
+}
+
+Phase SparseProduct::State::multiplying(const PackedBatch& x, BatchView<float> y) {
+    return {0, [this, &x, y](const TeamMember& member) {
+                const Index tiles = is_narrow(x) ? 1 : x.tiles().tiles();
+                for_tile_rows(member, tiles, layer.num_outputs, granule, [&](Index tile, Range rows) {
+                    for_blocks(rows, [&](Range block) {
+                        const Activations to = block_view(member.scratch, block.begin, y.samples);
+                        if (is_narrow(x)) {
+                            narrow_forward(layer, {x.data(), x.lanes()}, {}, to, {}, block);
+                        } else {
+                            forward_rows(layer, x.tiles(), {}, to, {}, tile, block);
+                        }
+                        unpack_tile(to, y, tile, block);
+                    });
+                });
+            }};
+}
+
+Phase SparseProduct::State::bias_gradient(const PackedBatch& dy, float* to) const {
+    return {0, [&dy, to](const TeamMember& member) {
+                const Range rows = share(member, dy.features());
+                const Index group = std::min(dy.lanes(), granule);
+                const Activations tiles = dy.tiles();
                 for (Index r = rows.begin; r < rows.end; ++r) {
                     float sum = 0;
-                    for (Index tile = 0; tile < dy.tiles(); ++tile) {
-                        const float* row = dy.row(tile, r);
-                        float lanes[16] = {};
-                        for (Index s = 0; s < worked_lanes(dy.used(tile)); s += 16) {
-                            for (Index i = 0; i < 16; ++i) lanes[i] += row[s + i];
+                    for (Index tile = 0; tile < tiles.tiles(); ++tile) {
+                        const float* row = tiles.row(tile, r);
+                        const Index worked = is_narrow(dy) ? group : worked_lanes(tiles.used(tile));
+                        float lanes[granule] = {};
+                        for (Index s = 0; s < worked; s += group) {
+                            for (Index i = 0; i < group; ++i) lanes[i] += row[s + i];
                         }
                         float of_tile = 0;
                         for (const float each : lanes) of_tile += each;
@@ -125,32 +178,56 @@ Phase SparseProduct::State::bias_gradient(ConstActivations dy, float* to) {
             }};
 }
 
-Phase SparseProduct::State::edge_gradients(ConstActivations x, ConstActivations dy, Activations dx, float* to) {
-    return {0, [this, x, dy, dx, to](const TeamMember& member) {
+/// The gradients of the edges of `block`, and of its inputs if `dx` is asked for. `other`: memory for those of one more tile.
+void SparseProduct::State::edge_block(const PackedBatch& x, const PackedBatch& dy, InputEdges by_input, Range block,
+                                      std::vector<float>& other, float* gradient, BatchView<float> dx,
+                                      float* scratch) const {
+    const Activations to = dx.data == nullptr ? Activations() : block_view(scratch, block.begin, x.samples());
+    if (is_narrow(x)) {
+        float* own = scratch + rows_together * cpu_lanes;
+        widen(x, block, own);
+        narrow_column_gradients(by_input, block_view(own, block.begin, x.samples()), {dy.data(), dy.lanes()}, to, block,
+                                gradient);
+        if (to) unpack_tile(to, dx, 0, block);
+        return;
+    }
+    const EdgeIndex count = by_input.start[block.end] - by_input.start[block.begin];
+    for (Index tile = 0; tile < x.tiles().tiles(); ++tile) {
+        column_gradients(by_input, x.tiles(), dy.tiles(), to, tile, block, tile == 0 ? gradient : other.data());
+        if (tile > 0) add_floats(gradient, other.data(), count);
+        if (to) unpack_tile(to, dx, tile, block);
+    }
+}
+
+Phase SparseProduct::State::gradients(const PackedBatch& x, const PackedBatch& dy, const float* weights,
+                                      const Gradients& to) {
+    return {0, [this, &x, &dy, weights, to](const TeamMember& member) {
                 const EdgeIndex* start = layer.column_start.data();
                 const Range own = share_of_edges(member, start, layer.num_inputs);
-                const EdgeIndex last = start[own.end];
-                std::vector<float> one(edges_together + overhang), other;
+                std::vector<float> one(edges_together + overhang), other(one.size());
                 for (Range block{own.begin, own.begin}; block.end < own.end;) {
-                    block = next_columns(layer.column_start, {block.end, own.end});
-                    const EdgeIndex first = start[block.begin];
-                    const EdgeIndex count = start[block.end] - first;
-                    one.resize(std::max<std::size_t>(one.size(), count + overhang));
-                    column_gradients(layer, x, dy, dx, 0, block, one.data());
-                    for (Index tile = 1; tile < x.tiles(); ++tile) {
-                        other.resize(one.size());
-                        column_gradients(layer, x, dy, dx, tile, block, other.data());
-                        add_floats(one.data(), other.data(), count);
+                    block = next_columns(start, {block.end, own.end});
+                    const EdgeIndex count = start[block.end] - start[block.begin];
+                    if (count + overhang > one.size()) {
+                        one.resize(count + overhang);
+                        other.resize(count + overhang);
                     }
-                    if (first < last) std::memcpy(to + first, one.data(), count * sizeof(float));
+                    edge_block(x, dy, edges(weights), block, other, one.data(), to.x, member.scratch);
+                    if (to.weights != nullptr && count > 0) {
+                        std::memcpy(to.weights + start[block.begin], one.data(), count * sizeof(float));
+                    }
                 }
             }};
 }
 
-Phase SparseProduct::State::input_gradient(ConstActivations dy, Activations dx) {
-    return {0, [this, dy, dx](const TeamMember& member) {
-                for_tile_rows(member, dx.tiles(), dx.rows, granule, [&](Index tile, Range columns) {
-                    transposed_rows(layer, zeros.data(), dy, dx, tile, columns);
+Phase SparseProduct::State::input_gradient(const PackedBatch& dy, const float* weights, BatchView<float> dx) {
+    return {0, [this, &dy, weights, dx](const TeamMember& member) {
+                for_tile_rows(member, dy.tiles().tiles(), layer.num_inputs, granule, [&](Index tile, Range columns) {
+                    for_blocks(columns, [&](Range block) {
+                        const Activations to = block_view(member.scratch, block.begin, dx.samples);
+                        transposed_rows(layer, edges(weights), zeros.data(), dy.tiles(), to, tile, block);
+                        unpack_tile(to, dx, tile, block);
+                    });
                 });
             }};
 }
@@ -166,6 +243,7 @@ SparseProduct::SparseProduct(const Topology& topology, int threads) : state_(std
     layer.weights.resize(topology.column.size());
     layer.neurons.bias.resize(topology.num_outputs);
     build_input_view(layer);
+    layer.input_weights = {};
     state_->zeros.resize(topology.num_inputs);
 }
 
@@ -180,7 +258,7 @@ EdgeIndex SparseProduct::num_edges() const { return state_->layer.num_edges(); }
 PackedBatch SparseProduct::pack(BatchView<const float> x) {
     expects(x.features == num_inputs(), "as many features as inputs");
     PackedBatch packed(x.features, x.samples);
-    if (x.samples > 0) state_->run({state_->packing(x, packed.view())});
+    if (x.samples > 0) state_->team.run({state_->packing(x, packed)});
     return packed;
 }
 
@@ -195,14 +273,7 @@ void SparseProduct::forward(const PackedBatch& x, const float* weights, const fl
     } else {
         std::fill(layer.neurons.bias.begin(), layer.neurons.bias.end(), 0.0F);
     }
-    const PackedBatch out(layer.num_outputs, x.samples());
-    const ConstActivations from = x.view();
-    const Activations to = out.view();
-    const Phase multiply(0, [&layer, from, to](const TeamMember& member) {
-        for_tile_rows(member, to.tiles(), to.rows, granule,
-                      [&](Index tile, Range rows) { forward_rows(layer, from, {}, to, {}, tile, rows); });
-    });
-    state_->run({multiply, state_->unpacking(to, y)});
+    state_->team.run({state_->multiplying(x, y)});
 }
 
 void SparseProduct::backward(const PackedBatch& x, const float* weights, BatchView<const float> dy,
@@ -216,20 +287,15 @@ void SparseProduct::backward(const PackedBatch& x, const float* weights, BatchVi
         if (to.bias != nullptr) std::fill_n(to.bias, num_outputs(), 0.0F);
         return;
     }
-    state_->take(weights);
     const PackedBatch packed(num_outputs(), x.samples());
-    const PackedBatch dx = to.x.data != nullptr ? PackedBatch(num_inputs(), x.samples()) : PackedBatch();
-    const Activations none;
-    const Activations dx_view = to.x.data != nullptr ? dx.view() : none;
-    std::vector<Phase> phases{state_->packing(dy, packed.view())};
-    if (to.bias != nullptr) phases.push_back(state_->bias_gradient(packed.view(), to.bias));
-    if (to.weights != nullptr) {
-        phases.push_back(state_->edge_gradients(x.view(), packed.view(), dx_view, to.weights));
+    std::vector<Phase> phases{state_->packing(dy, packed)};
+    if (to.bias != nullptr) phases.push_back(state_->bias_gradient(packed, to.bias));
+    if (to.weights != nullptr || (to.x.data != nullptr && is_narrow(x))) {
+        phases.push_back(state_->gradients(x, packed, weights, to));
     } else if (to.x.data != nullptr) {
-        phases.push_back(state_->input_gradient(packed.view(), dx_view));
+        phases.push_back(state_->input_gradient(packed, weights, to.x));
     }
-    if (to.x.data != nullptr) phases.push_back(state_->unpacking(dx_view, to.x));
-    state_->run(phases);
+    state_->team.run(phases);
 }
 
 }  // namespace espalier

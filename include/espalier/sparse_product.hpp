@@ -23,19 +23,23 @@ struct BatchView {
     BatchOrder order = BatchOrder::sample_major;
 };
 
-/// A batch in the layout of the kernels, [tile][feature][64 samples].
+/// A batch in the layout of the kernels: [tile][feature][64 samples], or [feature][1, 2, 4 or 8] of at most eight samples.
 class PackedBatch {
 public:
     PackedBatch() = default;
     /// Uninitialised. Throws UserError (device) when memory runs out.
     PackedBatch(Index features, Index samples);
-    [[nodiscard]] Activations view() const { return {memory_.get(), features_, samples_, lanes}; }
     [[nodiscard]] Index samples() const { return samples_; }
     [[nodiscard]] Index features() const { return features_; }
+    /// Samples side by side in memory.
+    [[nodiscard]] Index lanes() const;
+    [[nodiscard]] float* data() const { return memory_.get(); }
+    /// Of more than eight samples.
+    [[nodiscard]] Activations tiles() const { return {memory_.get(), features_, samples_, lanes()}; }
 
 private:
-    static constexpr Index lanes = 64;
     struct Release {
+        std::size_t bytes;
         void operator()(float* memory) const noexcept;
     };
     std::unique_ptr<float, Release> memory_;

@@ -90,7 +90,8 @@ TEST_P(SparseProducts, AgreeWithSumsEdgeByEdge) {
 
 INSTANTIATE_TEST_SUITE_P(AwkwardSizes, SparseProducts,
                          testing::Combine(testing::Values(Case{1, 1, 1, 1}, Case{37, 19, 17, 80}, Case{130, 70, 64, 900},
-                                                          Case{50, 333, 130, 2000}, Case{20, 10, 65, 200}),
+                                                          Case{50, 333, 130, 2000}, Case{20, 10, 65, 200}, Case{130, 70, 2, 900}, Case{90, 100, 3, 600},
+                                                          Case{33, 150, 8, 500}, Case{40, 60, 100, 2400}),
                                           testing::Values(BatchOrder::sample_major, BatchOrder::feature_major),
                                           testing::Values(1, 3)));
 

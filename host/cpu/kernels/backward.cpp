@@ -123,12 +123,12 @@ inline void clear_unused_lanes(Activations dx, Index tile, Range rows) {
     }
 }
 
-void ColumnGradients(const SparseCpuLayer& layer, ConstActivations x, ConstActivations dy, Activations dx, Index tile,
+void ColumnGradients(const InputEdges& edges, ConstActivations x, ConstActivations dy, Activations dx, Index tile,
                      Range columns, float* gradient) {
     const EdgePass pass{
-        .start = layer.column_start.data(),
-        .other = layer.row.data(),
-        .weights = layer.input_weights.data(),
+        .start = edges.start,
+        .other = edges.output,
+        .weights = edges.weights,
         .own = x.row(tile, 0),
         .across = dy.row(tile, 0),
         .dx = dx ? dx.row(tile, 0) : nullptr,
@@ -173,9 +173,9 @@ HWY_EXPORT(ColumnGradients);
 HWY_EXPORT(RowGradients);
 HWY_EXPORT(Differentiate);
 
-void column_gradients(const SparseCpuLayer& layer, ConstActivations x, ConstActivations dy, Activations dx, Index tile,
+void column_gradients(const InputEdges& edges, ConstActivations x, ConstActivations dy, Activations dx, Index tile,
                       Range columns, float* gradient) {
-    HWY_DYNAMIC_DISPATCH(ColumnGradients)(layer, x, dy, dx, tile, columns, gradient);
+    HWY_DYNAMIC_DISPATCH(ColumnGradients)(edges, x, dy, dx, tile, columns, gradient);
 }
 
 void row_gradients(const SparseCpuLayer& layer, ConstActivations x, ConstActivations dy, Index tile, Range rows,

@@ -145,9 +145,9 @@ void ForwardRows(const SparseCpuLayer& layer, ConstActivations x, Activations sa
         layer.activation);
 }
 
-void TransposedRows(const SparseCpuLayer& layer, const float* offsets, ConstActivations y, Activations x, Index tile,
-                    Range columns) {
-    const ForwardEdges edges{layer.column_start.data(), layer.row.data(), layer.input_weights.data(), offsets};
+void TransposedRows(const CpuLayer& layer, const InputEdges& by_input, const float* offsets, ConstActivations y,
+                    Activations x, Index tile, Range columns) {
+    const ForwardEdges edges{by_input.start, by_input.output, by_input.weights, offsets};
     for_passes(y.row(tile, 0), {}, x, {}, tile, [&]<int V>(const ForwardPlace& place) {
         forward_pass<V>(layer, edges, Identity{}, place, columns, fetches_ahead(y.rows));
     });
@@ -187,9 +187,9 @@ void forward_rows(const SparseCpuLayer& layer, ConstActivations x, Activations s
     HWY_DYNAMIC_DISPATCH(ForwardRows)(layer, x, saved, y, dropped, tile, rows);
 }
 
-void transposed_rows(const SparseCpuLayer& layer, const float* offsets, ConstActivations y, Activations x, Index tile,
-                     Range columns) {
-    HWY_DYNAMIC_DISPATCH(TransposedRows)(layer, offsets, y, x, tile, columns);
+void transposed_rows(const CpuLayer& layer, const InputEdges& edges, const float* offsets, ConstActivations y,
+                     Activations x, Index tile, Range columns) {
+    HWY_DYNAMIC_DISPATCH(TransposedRows)(layer, edges, offsets, y, x, tile, columns);
 }
 
 void finish_rows(const CpuLayer& layer, Activations saved, Activations y, const Dropped& dropped, Index tile,

@@ -278,9 +278,9 @@ void narrow_gradients(const EdgeArrays& edges, ConstActivations own, const Packe
     });
 }
 
-void NarrowColumnGradients(const SparseCpuLayer& layer, ConstActivations x, const Packed& dy, Activations dx,
+void NarrowColumnGradients(const InputEdges& by_input, ConstActivations x, const Packed& dy, Activations dx,
                            Range columns, float* gradient) {
-    const EdgeArrays edges{layer.column_start.data(), layer.row.data(), layer.input_weights.data(), nullptr};
+    const EdgeArrays edges{by_input.start, by_input.output, by_input.weights, nullptr};
     if (!dx) return narrow_gradients<false>(edges, x, dy, dx, columns, gradient);
     narrow_gradients<true>(edges, x, dy, dx, columns, gradient);
 }
@@ -304,7 +304,7 @@ HWY_EXPORT(NarrowColumnGradients);
 HWY_EXPORT(NarrowRowGradients);
 
 Packed pack_lanes(ConstActivations values, float* memory) {
-    const Index lanes = values.batch <= 2 ? values.batch : values.batch <= 4 ? 4 : 8;
+    const Index lanes = narrow_lanes(values.batch);
     HWY_DYNAMIC_DISPATCH(PackLanes)(values, lanes, memory);
     return {memory, lanes};
 }
@@ -319,9 +319,9 @@ void narrow_transposed(const SparseCpuLayer& layer, const float* offsets, const 
     HWY_DYNAMIC_DISPATCH(NarrowTransposed)(layer, offsets, y, x, columns);
 }
 
-void narrow_column_gradients(const SparseCpuLayer& layer, ConstActivations x, const Packed& dy, Activations dx,
+void narrow_column_gradients(const InputEdges& edges, ConstActivations x, const Packed& dy, Activations dx,
                              Range columns, float* gradient) {
-    HWY_DYNAMIC_DISPATCH(NarrowColumnGradients)(layer, x, dy, dx, columns, gradient);
+    HWY_DYNAMIC_DISPATCH(NarrowColumnGradients)(edges, x, dy, dx, columns, gradient);
 }
 
 void narrow_row_gradients(const SparseCpuLayer& layer, const Packed& x, ConstActivations dy, Range rows,

@@ -1,7 +1,7 @@
-// Unpacking: a tile [features][64] becomes samples [count][features], the way back of gather, in blocks of 16 features and
-// 4 samples, so that every cache line of a sample is written once.
+// Samples [count][features] become tiles [features][64], and back. By blocks of 4 x 4, going down 16 samples (packing) or
+// along 16 features (unpacking), so that every cache line is written once and few are read at a time.
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "host/cpu/kernels/unpack.cpp"
+#define HWY_TARGET_INCLUDE "host/cpu/kernels/transpose.cpp"
 #include "host/cpu/kernels/simd_targets.hpp"
 // clang-format off: in this order
 #include "hwy/foreach_target.h"
@@ -12,27 +12,48 @@
 HWY_BEFORE_NAMESPACE();
 namespace espalier::HWY_NAMESPACE {
 
-/// 4 features from `row` on of 4 samples, `to` being the first's, `stride` floats before the next.
-HWY_INLINE void unpack_block(const float* row, float* to, std::size_t stride) {
+/// 4 x 4 floats: from rows `from_stride` floats apart into columns `to_stride` floats apart.
+HWY_INLINE void transpose_block(const float* from, std::size_t from_stride, float* to, std::size_t to_stride) {
     const FourTag four;
-    const auto a = hn::Load(four, row);
-    const auto b = hn::Load(four, row + tile_lanes);
-    const auto c = hn::Load(four, row + 2 * std::size_t{tile_lanes});
-    const auto d = hn::Load(four, row + 3 * std::size_t{tile_lanes});
+    const auto a = hn::LoadU(four, from);
+    const auto b = hn::LoadU(four, from + from_stride);
+    const auto c = hn::LoadU(four, from + 2 * from_stride);
+    const auto d = hn::LoadU(four, from + 3 * from_stride);
     const auto ac_low = hn::InterleaveLower(four, a, c);
     const auto ac_high = hn::InterleaveUpper(four, a, c);
     const auto bd_low = hn::InterleaveLower(four, b, d);
     const auto bd_high = hn::InterleaveUpper(four, b, d);
     hn::StoreU(hn::InterleaveLower(four, ac_low, bd_low), four, to);
-    hn::StoreU(hn::InterleaveUpper(four, ac_low, bd_low), four, to + stride);
-    hn::StoreU(hn::InterleaveLower(four, ac_high, bd_high), four, to + 2 * stride);
-    hn::StoreU(hn::InterleaveUpper(four, ac_high, bd_high), four, to + 3 * stride);
+    hn::StoreU(hn::InterleaveUpper(four, ac_low, bd_low), four, to + to_stride);
+    hn::StoreU(hn::InterleaveLower(four, ac_high, bd_high), four, to + 2 * to_stride);
+    hn::StoreU(hn::InterleaveUpper(four, ac_high, bd_high), four, to + 3 * to_stride);
 }
 
-void UnpackRows(ConstActivations values, Index tile, Range features, float* samples) {
+void PackRows(const float* samples, std::size_t stride, Activations values, Index tile, Range features) {
+    constexpr Index group = 16;
+    const Index used = values.used(tile);
+    const Index worked = worked_lanes(used);
+    const float* first_sample = samples + std::size_t{tile} * tile_lanes * stride;
+    const Index whole = features.begin + (features.end - features.begin) / 4 * 4;
+    for (Index begin = 0; begin < worked; begin += group) {
+        const Index blocks_end = begin + std::min(group, used - begin) / 4 * 4;
+        for (Index f = features.begin; f < whole; f += 4) {
+            for (Index s = begin; s < blocks_end; s += 4) {
+                transpose_block(first_sample + s * stride + f, stride, values.row(tile, f) + s, tile_lanes);
+            }
+        }
+        for (Index f = features.begin; f < features.end; ++f) {
+            float* row = values.row(tile, f);
+            for (Index s = f < whole ? blocks_end : begin; s < begin + group; ++s) {
+                row[s] = s < used ? first_sample[s * stride + f] : 0.0F;
+            }
+        }
+    }
+}
+
+void UnpackRows(ConstActivations values, Index tile, Range features, float* samples, std::size_t stride) {
     constexpr Index block = 16;
     const Index used = values.used(tile);
-    const std::size_t stride = values.rows;
     float* first_sample = samples + std::size_t{tile} * tile_lanes * stride;
     const auto plain = [&](Index sample, Range those) {
         for (Index f = those.begin; f < those.end; ++f) first_sample[sample * stride + f] = values.row(tile, f)[sample];
@@ -43,7 +64,7 @@ void UnpackRows(ConstActivations values, Index tile, Range features, float* samp
         Index sample = 0;
         for (; sample + 4 <= used; sample += 4) {
             for (Index f = piece.begin; f < whole; f += 4) {
-                unpack_block(values.row(tile, f) + sample, first_sample + sample * stride + f, stride);
+                transpose_block(values.row(tile, f) + sample, tile_lanes, first_sample + sample * stride + f, stride);
             }
             for (Index s = sample; s < sample + 4; ++s) plain(s, {whole, piece.end});
         }
@@ -57,10 +78,15 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace espalier {
 
+HWY_EXPORT(PackRows);
 HWY_EXPORT(UnpackRows);
 
-void unpack_rows(ConstActivations values, Index tile, Range features, float* samples) {
-    HWY_DYNAMIC_DISPATCH(UnpackRows)(values, tile, features, samples);
+void pack_rows(const float* samples, std::size_t stride, Activations values, Index tile, Range features) {
+    HWY_DYNAMIC_DISPATCH(PackRows)(samples, stride, values, tile, features);
+}
+
+void unpack_rows(ConstActivations values, Index tile, Range features, float* samples, std::size_t stride) {
+    HWY_DYNAMIC_DISPATCH(UnpackRows)(values, tile, features, samples, stride);
 }
 
 }  // namespace espalier
