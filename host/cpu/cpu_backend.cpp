@@ -313,17 +313,12 @@ void CpuBackend::do_transposed(const DeviceLayer& layer, const DeviceLayer& offs
         });
     }
     enqueue(x.tiles(), [=](const TeamMember& member) {
-        if (whole_tiles(x.tiles(), member.count)) {
-            for_tile_rows(member, x.tiles(), x.rows, 1,
-                          [&](Index tile, Range columns) {
-                              transposed_rows(*sparse, input_edges(*sparse), offset, y, x, tile, columns);
-                          });
-            return;
-        }
-        const Range columns = share_of_edges(member, sparse->column_start.data(), x.rows);
-        for (Index tile = 0; tile < x.tiles(); ++tile) {
+        const auto of_tile = [&](Index tile, Range columns) {
             transposed_rows(*sparse, input_edges(*sparse), offset, y, x, tile, columns);
-        }
+        };
+        if (whole_tiles(x.tiles(), member.count)) return for_tile_rows(member, x.tiles(), x.rows, 1, of_tile);
+        const Range columns = share_of_edges(member, sparse->column_start.data(), x.rows);
+        for (Index tile = 0; tile < x.tiles(); ++tile) of_tile(tile, columns);
     });
 }
 
