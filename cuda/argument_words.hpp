@@ -51,8 +51,8 @@ inline void add_words(ArgumentWords& words, const Samples& samples) {
 }
 
 inline void add_words(ArgumentWords& words, const BatchChoice& choice) {
-    const auto& [first, size, shuffled, seed] = choice;
-    add_members(words, first, size, shuffled, seed);
+    const auto& [first, size, shuffled, seed, purpose] = choice;
+    add_members(words, first, size, shuffled, seed, purpose);
 }
 
 inline void add_words(ArgumentWords& words, const UnitDraw& draw) {

@@ -54,6 +54,12 @@ void input_gradient(cudaStream_t stream, const CudaLayer& layer, ConstActivation
     }
 }
 
+void differentiate(cudaStream_t stream, const CudaLayer& layer, ConstActivations saved, Activations dy,
+                   Activations dx) {
+    differentiate(stream, layer, saved, dy);
+    if (dx) input_gradient(stream, layer, dy, dx);
+}
+
 void backward(cudaStream_t stream, const CudaLayer& layer, ConstActivations x, ConstActivations saved, Activations dy,
               Activations dx, const StepScalars* step) {
     differentiate(stream, layer, saved, dy);

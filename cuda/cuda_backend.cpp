@@ -139,6 +139,9 @@ protected:
                      const StepScalars* step) override {
         enqueue(cuda::backward, as_cuda(layer), x, saved, dy, dx, step);
     }
+    void do_differentiate(const DeviceLayer& layer, ConstActivations saved, Activations dy, Activations dx) override {
+        graphs_.enqueue(cuda::differentiate, as_cuda(layer), saved, dy, dx);
+    }
     void do_transposed(const DeviceLayer& layer, const DeviceLayer& offsets, ConstActivations y,
                        Activations x) override {
         enqueue(cuda::transposed, as_cuda(layer), as_cuda(offsets), y, x);

@@ -16,6 +16,7 @@
 #include "cuda/operations.hpp"
 #include "espalier/common/evolve.hpp"
 #include "espalier/common/grow_ranks.hpp"
+#include "espalier/common/top_gradients.hpp"
 #include "espalier/error.hpp"
 
 namespace espalier::cuda {
@@ -129,14 +130,25 @@ void carry(Device& device, const EdgeIndex* from, EdgeIndex count, float* moved,
 /// The ranks of the new cells among the missing ones, ascending.
 template <class Key>
 void draw_ranks(Device& device, const CudaLayer& /*layer*/, const GrowRandom& /*rule*/, const Replacement<Key>& change,
-                Cell missing, const Stream& stream, Key* ranks) {
-    draw_distinct(device.policy(), missing, change.num_grown, stream, ranks);
+                Cell missing, const Regrowth& regrowth, Key* ranks) {
+    draw_distinct(device.policy(), missing, change.num_grown, regrowth.event.stream(Purpose::grow), ranks);
+}
+template <class Key>
+void draw_ranks(Device& device, const CudaLayer& layer, const GrowGradient& rule, const Replacement<Key>& change,
+                Cell missing, const Regrowth& regrowth, Key* ranks) {
+    draw_by_gradient(device.policy(), device, rule, regrowth.evidence, csr_of_layer(layer), change, missing,
+                     regrowth.event.stream(Purpose::grow), ranks);
+}
+template <class Key>
+void draw_ranks(Device& /*device*/, const CudaLayer& /*layer*/, const GrowByPaths& rule,
+                const Replacement<Key>& /*change*/, Cell /*missing*/, const Regrowth& /*regrowth*/, Key* /*ranks*/) {
+    throw UserError(ExitCode::usage, cpu_only_text(rule));
 }
 template <class Key, class Rule>
 void draw_ranks(Device& device, const CudaLayer& layer, const Rule& rule, const Replacement<Key>& change, Cell missing,
-                const Stream& stream, Key* ranks) {
+                const Regrowth& regrowth, Key* ranks) {
     draw_candidates(device.policy(), device, rule, csr_of_layer(layer), layer.weights.values.data(), change, missing,
-                    stream, ranks);
+                    regrowth.event.stream(Purpose::grow), ranks);
 }
 
 /// What goes and what comes; the ranks of the new cells are drawn.
@@ -151,7 +163,7 @@ Replacement<Key> draw_replacement(Device& device, const CudaLayer& layer, const 
             const Cell missing = plan_growth(rule, csr_of_layer(layer), change);
             if (change.num_grown == 0) return;
             auto* ranks = device.take<Key>(change.num_grown);
-            draw_ranks(device, layer, rule, change, missing, regrowth->event.stream(Purpose::grow), ranks);
+            draw_ranks(device, layer, rule, change, missing, *regrowth, ranks);
             change.ranks = ranks;
         },
         regrowth->rule);

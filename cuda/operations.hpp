@@ -24,6 +24,8 @@ void loss(cudaStream_t stream, const Loss& loss, ConstActivations z, const std::
           const float* class_weights, const float* targets, MetricSums* sums);
 void backward(cudaStream_t stream, const CudaLayer& layer, ConstActivations x, ConstActivations saved, Activations dy,
               Activations dx, const StepScalars* step);
+/// dy by the preactivation, in place, and dx unless it is empty; no parameter changes.
+void differentiate(cudaStream_t stream, const CudaLayer& layer, ConstActivations saved, Activations dy, Activations dx);
 /// Weights, biases and activation parameters, given dy by the preactivation and the layer's neuron_sums.
 void update(cudaStream_t stream, const CudaLayer& layer, ConstActivations x, ConstActivations dy,
             const StepScalars* step);

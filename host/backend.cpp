@@ -103,6 +103,18 @@ void Backend::backward(DeviceLayer& layer, ConstActivations x, ConstActivations 
     do_backward_dropout(layer, x, saved, dy, dx, step, dropout);
 }
 
+void Backend::differentiate(const DeviceLayer& layer, ConstActivations saved, Activations dy, Activations dx,
+                            const Dropout& dropout) {
+    expects(dy.rows == layer.num_outputs && dy.lanes == lanes() && dy.batch > 0, "gradients of the layer's outputs");
+    expects(same_shape(saved, dy), "saved of the shape of dy");
+    expects(!dx || (dx.rows == layer.num_inputs && dx.lanes == dy.lanes && dx.batch == dy.batch),
+            "dx of the layer's inputs and the batch of dy");
+    expects(!dx || layer.has_input_gradient, "a layer loaded with needs_input_gradient where dx is given");
+    expect_dropout(dropout);
+    if (dropout.rate > 0) do_dropout(dy, dropout.rate, dropout.seed, dropout.layer, dropout.step);
+    do_differentiate(layer, saved, dy, dx);
+}
+
 void Backend::transposed(const DeviceLayer& layer, const DeviceLayer& offsets, ConstActivations y, Activations x) {
     expect_tiles(*this, layer, x, y);
     expects(!offsets.is_sparse && offsets.num_inputs == x.rows && offsets.num_outputs == 1,
@@ -137,6 +149,9 @@ Pruned Backend::prune(DeviceLayer& layer, const Pruning& pruning) {
 
 std::uint32_t Backend::regrow(DeviceLayer& layer, const Regrowth& regrowth) {
     expects(layer.is_sparse, "a sparse layer");
+    const Evidence& evidence = regrowth.evidence;
+    expects(!probe_samples(regrowth.rule).has_value() || (evidence.x && evidence.dz), "evidence for a rule of gradients");
+    if (evidence.x) expect_tiles(*this, layer, evidence.x, evidence.dz);
     const std::uint32_t grown = do_replace(layer, &regrowth);
     layer.is_pruned = false;
     return grown;

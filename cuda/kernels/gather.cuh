@@ -37,7 +37,7 @@ __global__ void __launch_bounds__(block_threads)
     const Index first_sample = blockIdx.y * gather_block;
     const Index first_feature = blockIdx.x * gather_block;
     if (choice.shuffled && threadIdx.x == 0) {
-        new (shared.order) Permutation(samples.count, Stream{choice.seed, Purpose::shuffle, 0, step->epoch});
+        new (shared.order) Permutation(samples.count, Stream{choice.seed, choice.purpose, 0, step->epoch});
     }
     __syncthreads();
     if (threadIdx.x < gather_block) {

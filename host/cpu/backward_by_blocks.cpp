@@ -100,6 +100,16 @@ void backward_neurons(CpuLayer& layer, const Saved& saved, Activations dy, Range
     }
 }
 
+void differentiate_neurons(const CpuLayer& layer, ConstActivations saved, Activations dy, Range rows,
+                           float* scratch) {
+    for (Range block{rows.begin, rows.begin}; block.end < rows.end;) {
+        block = {block.end, std::min(block.end + block_rows, rows.end)};
+        for (Index tile = 0; tile < dy.tiles(); ++tile) {
+            differentiate(layer, {saved, {}}, dy, tile, block, scratch, block.end - block.begin);
+        }
+    }
+}
+
 void backward_columns(SparseCpuLayer& layer, ConstActivations x, ConstActivations dy, Activations dx, Range columns,
                       const UpdateStep& step, float* scratch) {
     const EdgeIndex* start = layer.column_start.data();

@@ -38,6 +38,9 @@ std::size_t backward_scratch(const CpuLayer& layer);
 void backward_neurons(CpuLayer& layer, const Saved& saved, Activations dy, Range rows, const UpdateStep& step,
                       float* scratch);
 
+/// Turns dy of `rows` into the gradient by the preactivation, and updates nothing.
+void differentiate_neurons(const CpuLayer& layer, ConstActivations saved, Activations dy, Range rows, float* scratch);
+
 /// Layers with a CSC view: dx (may be empty) and the update of the edges of the inputs `columns`; dy is the gradient by
 /// the preactivation.
 void backward_columns(SparseCpuLayer& layer, ConstActivations x, ConstActivations dy, Activations dx, Range columns,

@@ -13,17 +13,11 @@
 #include "host/cpu/layer_transfer.hpp"
 #include "host/cpu/operations.hpp"
 #include "host/cpu/team.hpp"
+#include "host/cpu/transposed.hpp"
 
 namespace espalier {
 
 namespace {
-
-void add_offsets(const float* offsets, Activations x, Index tile, Range rows) {
-    for (Index r = rows.begin; r < rows.end; ++r) {
-        float* row = x.row(tile, r);
-        for (Index lane = 0; lane < worked_lanes(x.used(tile)); ++lane) row[lane] += offsets[r];
-    }
-}
 
 CpuLayer& as_cpu(DeviceLayer& layer) { return dynamic_cast<CpuLayer&>(layer); }
 const CpuLayer& as_cpu(const DeviceLayer& layer) { return dynamic_cast<const CpuLayer&>(layer); }
@@ -104,6 +98,7 @@ protected:
         const Dropped dropped{dropout.mask, dy.rows, DropoutMask(dropout.rate, {}).scale()};
         backward_layer(layer, x, {saved, dropped}, dy, dx, step);
     }
+    void do_differentiate(const DeviceLayer& layer, ConstActivations saved, Activations dy, Activations dx) override;
     void do_transposed(const DeviceLayer& layer, const DeviceLayer& offsets, ConstActivations y,
                        Activations x) override;
     void do_sample(const UnitDraw& draw, ConstActivations values, Activations means, Activations states,
@@ -156,6 +151,8 @@ private:
     /// Enqueues scores, work(tile, first lane, sums), of a batch in groups of 16 lanes.
     template <class Work>
     void enqueue_scores(Index tiles, const Work& work);
+    /// x = W^T y + offsets.
+    void enqueue_transposed(const DeviceLayer& layer, const float* offsets, ConstActivations y, Activations x);
     void enqueue_neurons(CpuLayer& layer, const Saved& saved, Activations dy, const StepScalars* step);
 
     Team team_;
@@ -164,6 +161,7 @@ private:
     TileBackward tile_backward_{queue_};
     std::vector<Metrics> group_sums_;  // per group of 16 lanes of the batch, so that no sum depends on the threads
     std::uint64_t batches_ = 0;
+    AlignedVector<float> no_offsets_;  // zeros, as many as the widest layer that was differentiated has inputs
 };
 
 void CpuBackend::wait_before_release() noexcept {
@@ -294,32 +292,26 @@ void CpuBackend::do_transposed(const DeviceLayer& layer, const DeviceLayer& offs
     const auto* sparse_offsets = dynamic_cast<const SparseCpuLayer*>(&offsets);
     const float* offset = sparse_offsets != nullptr ? sparse_offsets->weights.data()
                                                     : dynamic_cast<const DenseCpuLayer&>(offsets).weights.data();
-    if (const auto* dense = dynamic_cast<const DenseCpuLayer*>(&layer)) {
-        return enqueue(x.tiles(), [=](const TeamMember& member) {
-            for_tile_rows(member, x.tiles(), x.rows, dense_block, [&](Index tile, Range columns) {
-                for (Index block = columns.begin / dense_block; block < dense_blocks(columns.end); ++block) {
-                    const Range inputs = dense_block_rows(block, x.rows);
-                    dense_input_gradient(*dense, y, x, tile, inputs);
-                    add_offsets(offset, x, tile, inputs);
-                }
-            });
-        });
-    }
-    const auto* sparse = dynamic_cast<const SparseCpuLayer*>(&layer);
-    if (is_narrow(y)) {
-        return enqueue(0, [=](const TeamMember& member) {
-            const Range columns = share_of_edges(member, sparse->column_start.data(), x.rows);
-            narrow_transposed(*sparse, offset, pack_lanes(y, member.scratch), x, columns);
-        });
-    }
-    enqueue(x.tiles(), [=](const TeamMember& member) {
-        const auto of_tile = [&](Index tile, Range columns) {
-            transposed_rows(*sparse, input_edges(*sparse), offset, y, x, tile, columns);
-        };
-        if (whole_tiles(x.tiles(), member.count)) return for_tile_rows(member, x.tiles(), x.rows, 1, of_tile);
-        const Range columns = share_of_edges(member, sparse->column_start.data(), x.rows);
-        for (Index tile = 0; tile < x.tiles(); ++tile) of_tile(tile, columns);
+    enqueue_transposed(layer, offset, y, x);
+}
+
+void CpuBackend::do_differentiate(const DeviceLayer& layer, ConstActivations saved, Activations dy, Activations dx) {
+    const CpuLayer* differentiated = &as_cpu(layer);
+    enqueue(0, [=](const TeamMember& member) {
+        differentiate_neurons(*differentiated, saved, dy, share(member, dy.rows), member.scratch);
     });
+    if (!dx) return;
+    if (no_offsets_.size() < dx.rows) {
+        wait();
+        no_offsets_.resize(dx.rows, 0.0F);
+    }
+    enqueue_transposed(layer, no_offsets_.data(), dy, dx);
+}
+
+void CpuBackend::enqueue_transposed(const DeviceLayer& layer, const float* offsets, ConstActivations y, Activations x) {
+    const CpuLayer* crossed = &as_cpu(layer);
+    enqueue(transposed_tiles(*crossed, y),
+            [=](const TeamMember& member) { transposed_part(member, *crossed, offsets, y, x); });
 }
 
 void CpuBackend::enqueue_neurons(CpuLayer& layer, const Saved& saved, Activations dy, const StepScalars* step) {

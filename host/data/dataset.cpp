@@ -9,6 +9,7 @@
 #include "espalier/random.hpp"
 #include "host/data/catalog.hpp"
 #include "host/data/known_data.hpp"
+#include "host/data/numpy_shuffle.hpp"
 #include "host/data/own_data.hpp"
 #include "host/data/synthetic.hpp"
 
@@ -89,6 +90,25 @@ void measure_channels(DataSet& data) {
         data.mean.push_back(mean * data.scale);
         data.deviation.push_back(deviation > 0 ? deviation * data.scale : 1.0);
     }
+}
+
+template <class Item>
+void reorder_rows(std::vector<Item>& rows, std::size_t width, const std::vector<std::uint32_t>& order) {
+    if (rows.empty()) return;
+    std::vector<Item> ordered(rows.size());
+    for (std::size_t i = 0; i < order.size(); ++i) {
+        std::copy_n(rows.begin() + static_cast<std::ptrdiff_t>(order[i] * width), width,
+                    ordered.begin() + static_cast<std::ptrdiff_t>(i * width));
+    }
+    rows = std::move(ordered);
+}
+
+/// Sample number i is from now on the one that was number order[i].
+void reorder(const DataSet& data, Split& split, const std::vector<std::uint32_t>& order) {
+    reorder_rows(split.bytes, data.features(), order);
+    reorder_rows(split.floats, data.features(), order);
+    reorder_rows(split.labels, 1, order);
+    reorder_rows(split.targets, data.targets(), order);
 }
 
 void keep_first(const DataSet& data, Split& split, std::uint32_t samples, const char* option) {
@@ -227,6 +247,7 @@ DataRequest request_of(const Experiment& experiment) {
     request.data_dir = experiment.data_dir;
     request.train_samples = experiment.train_samples;
     request.test_samples = experiment.test_samples;
+    request.sample_choice = experiment.sample_choice;
     request.standardize = experiment.standardize;
     request.split = experiment.split;
     request.targets = experiment.targets;
@@ -250,6 +271,11 @@ DataSet load_dataset(const DataRequest& request) {
                                              "its training samples before the test samples");
         }
         measure(data, request.standardize);
+    }
+    if (request.sample_choice == SampleChoice::numpy) {
+        NumpyShuffle shuffle(0);
+        reorder(data, data.train, shuffle.order(data.train.count()));
+        reorder(data, data.test, shuffle.order(data.test.count()));
     }
     if (data.train.count() > 0) keep_first(data, data.train, request.train_samples, "--train-samples");
     keep_first(data, data.test, request.test_samples, "--test-samples");

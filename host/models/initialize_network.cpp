@@ -68,8 +68,10 @@ std::string cure_of(const Experiment& experiment, std::size_t layer) {
 }  // namespace
 
 bool is_sparse_layer(const Experiment& experiment, std::size_t layer) {
+    if (experiment.topology == TopologyKind::dense) return false;
+    if (experiment.density == Density::by_layer) return experiment.layer_density[layer] < 1;
     const bool last = layer + 2 == experiment.layers.size();
-    return experiment.topology != TopologyKind::dense && !(last && experiment.dense_output);
+    return !(last && experiment.dense_output);
 }
 
 Cell initial_edge_count(const Experiment& experiment, std::size_t layer) {
@@ -90,16 +92,23 @@ Cell initial_edge_count(const Experiment& experiment, std::size_t layer) {
             if (experiment.dense_output) widths.pop_back();
             return edges_by_erk(widths, experiment.sparsity)[layer];
         }
+        case Density::by_layer:
+            return static_cast<Cell>(std::llround(experiment.layer_density[layer] * static_cast<double>(cells)));
     }
     return cells;
 }
 
 namespace {
 
-std::string without_edges(const Experiment& experiment, std::size_t layer) {
-    return layer_name(experiment, layer) + " gets no edge by " +
+std::string without_edges(const Experiment& experiment, std::size_t layer, const std::string& so = "") {
+    const std::string text = layer_name(experiment, layer) + " gets no edge by ";
+    if (experiment.density == Density::by_layer) {
+        return text + "layer-density " + number_text(experiment.layer_density[layer]) + so;
+    }
+    return text +
            (experiment.density == Density::epsilon ? "epsilon " + number_text(experiment.epsilon)
-                                                   : "sparsity " + number_text(experiment.sparsity));
+                                                   : "sparsity " + number_text(experiment.sparsity)) +
+           so + "; " + cure_of(experiment, layer);
 }
 
 /// The layers that get no edge. Where no layer gets one the experiment asks for a perceptron of biases, a control, not
@@ -124,8 +133,7 @@ void expect_edges(const Experiment& experiment) {
     bool all = false;
     const std::vector<std::size_t> empty = empty_layers(experiment, all);
     if (empty.empty() || all) return;
-    throw UserError(ExitCode::usage,
-                    without_edges(experiment, empty.front()) + "; " + cure_of(experiment, empty.front()));
+    throw UserError(ExitCode::usage, without_edges(experiment, empty.front()));
 }
 
 void expect_edges(const Experiment& experiment, const Network& network) {
@@ -143,7 +151,7 @@ std::vector<std::string> edge_notes(const Experiment& experiment) {
     std::vector<std::string> lines;
     bool all = false;
     for (const std::size_t l : empty_layers(experiment, all)) {
-        lines.push_back(without_edges(experiment, l) + ", so its outputs are constants; " + cure_of(experiment, l));
+        lines.push_back(without_edges(experiment, l, ", so its outputs are constants"));
     }
     if (experiment.density != Density::epsilon || std::holds_alternative<WithReplacement>(experiment.birth_law)) {
         return lines;
@@ -172,17 +180,20 @@ Network initialize_network(const Experiment& experiment) {
         const Stream weights{experiment.seed, Purpose::initial_weight, number, 0};
         const Stream biases{experiment.seed, Purpose::initial_bias, number, 0};
         const bool sparse = is_sparse_layer(experiment, l);
+        const auto of_layer = [&](const WeightLaw& law) {
+            return in_layer(law, layer.num_inputs, layer.num_outputs, initial_edge_count(experiment, l));
+        };
         if (sparse) {
             layer.topology = random_topology(layer.num_inputs, layer.num_outputs, initial_edge_count(experiment, l),
                                              experiment.birth_law, {experiment.seed, Purpose::topology, number, 0});
             const std::vector<Cell> cells = cells_of(*layer.topology);
-            layer.weights = drawn(experiment.initial_weights, layer.num_inputs, weights, cells.size(), &cells);
+            layer.weights = drawn(of_layer(experiment.initial_weights), layer.num_inputs, weights, cells.size(), &cells);
         } else {
-            layer.weights = drawn(experiment.dense_weights, layer.num_inputs, weights,
+            layer.weights = drawn(of_layer(experiment.dense_weights), layer.num_inputs, weights,
                                   static_cast<std::size_t>(layer.num_inputs) * layer.num_outputs);
         }
-        layer.bias = drawn(sparse ? experiment.initial_bias : experiment.dense_weights, layer.num_inputs, biases,
-                           layer.num_outputs);
+        layer.bias = drawn(of_layer(sparse ? experiment.initial_bias : experiment.dense_weights), layer.num_inputs,
+                           biases, layer.num_outputs);
         network.layers.push_back(std::move(layer));
     }
     if (experiment.model == ModelKind::rbm) add_rbm_arrays(experiment, network);

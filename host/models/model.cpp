@@ -8,6 +8,15 @@
 
 namespace espalier {
 
+float test_scale(const Experiment& experiment) {
+    return experiment.dropout_scale == DropoutScale::test ? static_cast<float>(1 - experiment.dropout) : 1.0F;
+}
+
+void scale(Backend& backend, Activations values, float factor) {
+    // the means of units whose values are their probabilities already
+    backend.sample({0, 0, true, factor}, values, values, {}, nullptr);
+}
+
 Model::Model(Backend& backend, const Experiment& experiment)
     : backend_(backend), test_batch_(std::max(experiment.batch, min_test_batch)) {}
 
@@ -31,6 +40,12 @@ std::vector<float> Model::kept_outputs(std::uint32_t /*samples*/) const {
 Buffer<float> Model::activations(Index rows) const {
     return {backend_, Activations{nullptr, rows, test_batch_, backend_.lanes()}.size()};
 }
+
+void Model::probe(const Samples& /*samples*/, Index /*size*/, std::uint32_t /*event*/) {
+    expects(false, "a model that gradients can be taken of");
+}
+
+Evidence Model::evidence(std::size_t /*layer*/) const { return {}; }
 
 Network Model::store() {
     Network network;

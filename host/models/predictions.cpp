@@ -17,7 +17,7 @@ constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN();
 
 /// One sample's outputs, `stride` floats apart, as probabilities.
 void write_probabilities(const Loss& loss, const float* z, std::size_t stride, Index outputs, float* probabilities) {
-    if (std::holds_alternative<SigmoidSquaredError>(loss)) {
+    if (std::visit([](const auto& rule) { return requires { rule.sigmoid_outputs; }; }, loss)) {
         for (Index c = 0; c < outputs; ++c) probabilities[c] = Sigmoid{}.value(z[c * stride]);
         return;
     }
@@ -34,7 +34,10 @@ void write_probabilities(const Loss& loss, const float* z, std::size_t stride, I
 class ForwardPass {
 public:
     ForwardPass(Backend& backend, const Experiment& experiment, const Network& network, Index batch)
-        : backend_(backend), batch_(batch), labels_(backend, ConstActivations{nullptr, 1, batch, backend.lanes()}.size()) {
+        : backend_(backend),
+          batch_(batch),
+          scale_(test_scale(experiment)),
+          labels_(backend, ConstActivations{nullptr, 1, batch, backend.lanes()}.size()) {
         buffers_.push_back(buffer(network.layers.front().num_inputs));
         widths_.push_back(network.layers.front().num_inputs);
         for (const Layer& layer : network.layers) {
@@ -52,7 +55,10 @@ public:
             return Activations{buffers_[l].data(), widths_[l], size, backend_.lanes()};
         };
         backend_.gather(samples, {first, size, false, 0}, view(0), labels_.data(), nullptr);
-        for (std::size_t l = 0; l < layers_.size(); ++l) backend_.forward(*layers_[l], view(l), {}, view(l + 1));
+        for (std::size_t l = 0; l < layers_.size(); ++l) {
+            backend_.forward(*layers_[l], view(l), {}, view(l + 1));
+            if (l > 0 && scale_ != 1) scale(backend_, view(l + 1), scale_);
+        }
         buffers_.back().download(host_.data());
         return {host_.data(), widths_.back(), size, backend_.lanes()};
     }
@@ -64,6 +70,7 @@ private:
 
     Backend& backend_;
     Index batch_;
+    float scale_;  // of the outputs of all layers but the first
     std::vector<std::unique_ptr<DeviceLayer>> layers_;
     std::vector<Buffer<float>> buffers_;  // of the samples, then of each layer's outputs
     std::vector<Index> widths_;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <sstream>
 #include <string>
 #include <tuple>
 #include <type_traits>
@@ -122,6 +123,23 @@ Number read_number(const std::string& text, double low, double high) {
         refuse(text + " is outside [" + number_text(low) + ", " + number_text(high) + "]");
     }
     return *value;
+}
+
+/// Numbers with commas between them.
+inline std::vector<double> read_numbers(const std::string& text, double low, double high) {
+    std::vector<double> numbers;
+    std::string word;
+    std::istringstream words(text);
+    while (std::getline(words, word, ',')) {
+        numbers.push_back(read_number<double>(std::string(detail::trimmed(word)), low, high));
+    }
+    return numbers;
+}
+
+inline std::string numbers_text(const std::vector<double>& numbers) {
+    std::string text;
+    for (const double number : numbers) text += (text.empty() ? "" : ",") + number_text(number);
+    return text;
 }
 
 template <class Number>

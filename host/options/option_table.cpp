@@ -6,8 +6,10 @@
 
 #include "espalier/number_text.hpp"
 #include "espalier/topology.hpp"
+#include "host/options/density_options.hpp"
 #include "host/options/machine_options.hpp"
 #include "host/options/option_kinds.hpp"
+#include "host/options/program_options.hpp"
 #include "host/system/did_you_mean.hpp"
 
 namespace espalier {
@@ -44,25 +46,13 @@ std::string widths_text(const std::vector<Index>& widths) {
     return text;
 }
 
-std::vector<double> read_factors(const std::string& text) {
-    std::vector<double> factors;
-    std::string word;
-    std::istringstream words(text);
-    while (std::getline(words, word, ',')) {
-        factors.push_back(read_number<double>(std::string(detail::trimmed(word)), 0, 1e6));
-    }
-    return factors;
-}
-
 ExperimentOption layer_decay_option() {
     return {"layer-decay", "Training",
             "factor on weight-decay and l1 for each layer, e.g. 1,0.5,0 (default: 1 each); an RBM has two, the second "
             "its visible biases",
-            [](Experiment& e, const std::string& text) { e.layer_decay = read_factors(text); },
+            [](Experiment& e, const std::string& text) { e.layer_decay = option_kinds::read_numbers(text, 0, 1e6); },
             [](const Experiment& e) {
-                std::string text;
-                for (const double factor : e.layer_decay) text += (text.empty() ? "" : ",") + number_text(factor);
-                return text;
+                return option_kinds::numbers_text(e.layer_decay);
             }};
 }
 
@@ -70,34 +60,6 @@ ExperimentOption layers_option() {
     return {"layers", "Network", "widths, inputs first and outputs last, e.g. 784-512-128-10",
             [](Experiment& e, const std::string& text) { e.layers = read_widths(text); },
             [](const Experiment& e) { return widths_text(e.layers); }};
-}
-
-void add_density_options(std::vector<ExperimentOption>& table) {
-    const std::string group = "Topology";
-    table.push_back({"epsilon", group, "edges of a sparse layer: floor(epsilon * (inputs + outputs))",
-                     [](Experiment& e, const std::string& text) {
-                         e.epsilon = read_number<double>(text, 0, 1e9);
-                         if (e.epsilon == 0) refuse("0 leaves no edge");
-                         e.density = Density::epsilon;
-                     },
-                     [](const Experiment& e) { return e.density == Density::epsilon ? number_text(e.epsilon) : ""; }});
-    table.push_back({"sparsity", group, "instead of epsilon: share of cells without an edge, in [0, 1)",
-                     [](Experiment& e, const std::string& text) {
-                         e.sparsity = read_number<double>(text, 0, 1);
-                         if (e.sparsity == 1) refuse("1 leaves no edge");
-                         if (e.density == Density::epsilon) e.density = Density::sparsity;
-                     },
-                     [](const Experiment& e) { return e.density == Density::epsilon ? "" : number_text(e.sparsity); }});
-    table.push_back({"distribution", group, "how sparsity is shared out between layers: uniform, erk",
-                     [](Experiment& e, const std::string& text) {
-                         const bool erk = place_of(text, {"uniform", "erk"}) == 1;
-                         if (e.density == Density::epsilon) refuse(text + " needs --sparsity, not --epsilon");
-                         e.density = erk ? Density::erk : Density::sparsity;
-                     },
-                     [](const Experiment& e) {
-                         return e.density == Density::epsilon ? "" : e.density == Density::erk ? "erk" : "uniform";
-                     },
-                     {"uniform", "erk"}});
 }
 
 ExperimentOption momentum_option() {
@@ -229,6 +191,7 @@ std::vector<ExperimentOption> make_table() {
     table.push_back(rule("loss", "Network", "of the outputs", &E::loss));
     table.push_back(
         number("dropout", "Network", "share of hidden outputs dropped while training", &E::dropout, 0, 0.999));
+    add_program_options(table);
     add_rbm_options(table);
     table.push_back(choice("topology", "Topology", "set evolves, fixed is random and stays, dense has every edge",
                            &E::topology, {"set", "fixed", "dense"}));
@@ -351,9 +314,7 @@ OptionTexts by_own_names(const OptionTexts& given, const std::string& source) {
 
 void apply(const OptionTexts& given, const std::string& source, Experiment& experiment) {
     const OptionTexts texts = by_own_names(given, source);
-    if (texts.contains("epsilon") && texts.contains("sparsity")) {
-        refuse(source + ": epsilon and sparsity exclude each other; give one");
-    }
+    expect_one_density(texts, source);
     if (texts.contains("sparsity")) experiment.density = Density::sparsity;
     for (const auto& option : experiment_options()) {
         const auto found = texts.find(option.name);

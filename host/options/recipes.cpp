@@ -66,7 +66,11 @@ OptionTexts settings(const Experiment& experiment) {
 
 OptionTexts lookup(const std::string& name, int depth) {
     expects(depth < 8, "recipes not to start from each other in a circle");
+    const auto found = std::find_if(recipes().begin(), recipes().end(),
+                                    [&](const Recipe& recipe) { return option_kinds::same_name(recipe.name, name); });
+    // a control with settings of its own is a recipe
     for (const std::string control : {"fixed", "dense"}) {
+        if (found != recipes().end()) break;
         const std::size_t length = control.size() + 1;
         if (name.size() <= length || !option_kinds::same_name(name.substr(name.size() - length), "-" + control)) continue;
         OptionTexts texts = lookup(name.substr(0, name.size() - control.size() - 1), depth + 1);
@@ -74,8 +78,6 @@ OptionTexts lookup(const std::string& name, int depth) {
         texts["recipe"] += "-" + control;
         return texts;
     }
-    const auto found = std::find_if(recipes().begin(), recipes().end(),
-                                    [&](const Recipe& recipe) { return option_kinds::same_name(recipe.name, name); });
     if (found == recipes().end()) {
         std::vector<std::string> names;
         for (const Recipe& recipe : recipes()) names.push_back(recipe.name);

@@ -1,7 +1,9 @@
 // What options do not go together.
 #include "espalier/error.hpp"
 #include "espalier/options.hpp"
+#include "host/options/density_options.hpp"
 #include "host/options/option_kinds.hpp"
+#include "host/options/program_options.hpp"
 
 namespace espalier {
 namespace {
@@ -16,6 +18,9 @@ void validate_rbm(const Experiment& experiment) {
     if (experiment.dense_output) refuse("dense-output: a restricted Boltzmann machine has no output layer");
     if (experiment.dropout > 0) refuse("dropout: not used by restricted Boltzmann machines");
     if (!experiment.targets.empty()) refuse("targets: a restricted Boltzmann machine learns from samples alone");
+    if (probe_samples(experiment.grow).has_value()) {
+        refuse("grow: " + rule_text(experiment.grow) + " is not yet for restricted Boltzmann machines");
+    }
     if (!experiment.class_weights.empty()) refuse("class-weights: a restricted Boltzmann machine knows no classes");
 }
 
@@ -38,6 +43,9 @@ void validate(const Experiment& experiment) {
             "init-from: only the visible biases of a restricted Boltzmann machine begin with the data (--model rbm)");
     }
     validate_targets(experiment);
+    validate_density(experiment);
+    validate_schedules(experiment);
+    validate_dropout(experiment);
     const std::size_t factors = experiment.layer_decay.size();
     const bool is_rbm = experiment.model == ModelKind::rbm;
     const std::size_t expected = is_rbm ? 2 : experiment.layers.size() - 1;

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "espalier/common/evolution_steps.hpp"
+#include "espalier/error.hpp"
 #include "espalier/initialize_network.hpp"
 
 namespace espalier {
@@ -15,6 +16,12 @@ std::optional<double> scheduled_edges(const Experiment& experiment, std::size_t 
     const double kept = scheduled(experiment.edges_kept, epoch_time, experiment.epochs);
     if (kept == 1) return std::nullopt;
     return std::round(kept * static_cast<double>(initial_edge_count(experiment, layer)));
+}
+
+/// Edges beyond those that the schedule of edges kept asks for: they go whatever zeta is.
+EdgeIndex surplus_edges(const Experiment& experiment, std::size_t layer, EdgeIndex edges, double epoch_time) {
+    const double wanted = scheduled_edges(experiment, layer, epoch_time).value_or(edges);
+    return wanted < edges ? edges - static_cast<EdgeIndex>(wanted) : 0;
 }
 
 /// The most edges that may go.
@@ -42,10 +49,13 @@ EdgeIndex most_pruned(const Experiment& experiment, std::size_t layer, EdgeIndex
 double prune_share(const Experiment& experiment, std::size_t layer, EdgeIndex edges, double epoch_time) {
     const double zeta = scheduled(experiment.zeta, epoch_time, experiment.epochs);
     const EdgeIndex most = most_pruned(experiment, layer, edges, epoch_time);
-    if (prune_quota(zeta, edges) <= most) return zeta;
-    double share = static_cast<double>(most) / edges;
-    while (prune_quota(share, edges) < most) share = std::nextafter(share, 1.0);
-    while (prune_quota(share, edges) > most) share = std::nextafter(share, 0.0);
+    const EdgeIndex surplus = surplus_edges(experiment, layer, edges, epoch_time);
+    const EdgeIndex quota = prune_quota(zeta, edges);
+    if (quota >= surplus && quota <= most) return zeta;
+    const EdgeIndex wanted = std::min(std::max(quota, surplus), most);
+    double share = static_cast<double>(wanted) / edges;
+    while (prune_quota(share, edges) < wanted) share = std::nextafter(share, 1.0);
+    while (prune_quota(share, edges) > wanted) share = std::nextafter(share, 0.0);
     // A rule with two groups rounds each of them down; in groups this large a product's own rounding could lift one.
     return edges > (EdgeIndex{1} << 25) ? share * (1 - 0x1p-50) : share;
 }
@@ -58,6 +68,23 @@ GrowRule grow_rule(const Experiment& experiment, std::size_t layer, EdgeIndex ed
     const double missing = *wanted - static_cast<double>(edges - pruned);
     std::visit([&](auto& each) { each.share = std::clamp(missing / pruned, 0.0, 1.0); }, rule);
     return rule;
+}
+
+void expect_growth_on(const Experiment& experiment, const std::string& backend) {
+    if (!is_cpu_only(experiment.grow) || backend == "cpu") return;
+    throw UserError(ExitCode::usage, cpu_only_text(experiment.grow));
+}
+
+Index probe_size(const Experiment& experiment, std::uint32_t train_samples) {
+    const std::optional<int> wanted = probe_samples(experiment.grow);
+    if (!wanted.has_value()) return 0;
+    if (*wanted == 0) return std::min<Index>(experiment.batch, train_samples);
+    if (static_cast<std::uint32_t>(*wanted) > train_samples) {
+        throw UserError(ExitCode::usage, "grow: " + rule_text(experiment.grow) + " wants gradients of " +
+                                             std::to_string(*wanted) + " samples, the training set has " +
+                                             std::to_string(train_samples));
+    }
+    return static_cast<Index>(*wanted);
 }
 
 }  // namespace espalier

@@ -2,6 +2,8 @@
 // rule or a schedule says so.
 #pragma once
 
+#include <string>
+
 #include "espalier/evolution_rules.hpp"
 #include "espalier/experiment.hpp"
 #include "espalier/index.hpp"
@@ -17,5 +19,12 @@ double prune_share(const Experiment& experiment, std::size_t layer, EdgeIndex ed
 /// the edges which its schedule asks for at `epoch_time`.
 GrowRule grow_rule(const Experiment& experiment, std::size_t layer, EdgeIndex edges, EdgeIndex pruned,
                    double epoch_time);
+
+/// Throws UserError (usage) where a backend of that name has not the growing rule.
+void expect_growth_on(const Experiment& experiment, const std::string& backend);
+
+/// Samples of the probe that the growing rule wants of `train_samples`; 0: it wants no probe. Throws UserError (usage)
+/// where there are not so many.
+Index probe_size(const Experiment& experiment, std::uint32_t train_samples);
 
 }  // namespace espalier

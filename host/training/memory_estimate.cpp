@@ -16,6 +16,7 @@
 #include "host/data/validation.hpp"
 #include "host/models/mlp.hpp"
 #include "host/run/topology_records.hpp"
+#include "host/training/evolution_plan.hpp"
 #include "host/training/run_training.hpp"
 
 namespace espalier {
@@ -34,23 +35,30 @@ std::uint64_t bytes_of(const Split& split) {
            sizeof(double) * split.targets.size();
 }
 
-std::uint64_t activation_bytes(const Experiment& experiment, const Backend& backend) {
+/// `probe`: samples whose gradients growth looks at.
+std::uint64_t activation_bytes(const Experiment& experiment, const Backend& backend, Index probe) {
     const std::uint64_t lanes = backend.lanes();
     const std::uint64_t batch = std::max<Index>(experiment.batch, min_test_batch);
-    const std::uint64_t tiles = (batch + lanes - 1) / lanes;
-    const bool saved = saves_apart(experiment.activation, experiment.dropout > 0);
-    const auto array = [&](Index rows) { return backend.array_bytes(sizeof(float) * tiles * lanes * rows); };
+    const bool saved = saves_apart(experiment.activation, experiment.dropout > 0,
+                                   experiment.dropout_gradient == DropoutGradient::unmasked);
+    const auto array = [&](Index rows, std::uint64_t samples) {
+        return backend.array_bytes(sizeof(float) * ((samples + lanes - 1) / lanes * lanes) * rows);
+    };
     if (experiment.model == ModelKind::rbm) {  // two halves of units and signals, means, fields, states
         const std::uint64_t hidden = experiment.persistent ? 5 : 4;
-        return array(experiment.layers.front()) * 3 + array(experiment.layers.back()) * hidden;
+        return array(experiment.layers.front(), batch) * 3 + array(experiment.layers.back(), batch) * hidden;
     }
-    std::uint64_t bytes = array(experiment.layers.front());
-    for (std::size_t l = 1; l < experiment.layers.size(); ++l) bytes += array(experiment.layers[l]) * (saved ? 3 : 2);
-    for (std::size_t l = 1; experiment.dropout > 0 && l + 1 < experiment.layers.size(); ++l) {
-        const ConstActivations output{nullptr, experiment.layers[l], experiment.batch, backend.lanes()};
-        bytes += backend.array_bytes(sizeof(std::uint64_t) * dropout_words(output));
-    }
-    return bytes;
+    const auto of_pass = [&](std::uint64_t samples, Index trained) {
+        std::uint64_t bytes = array(experiment.layers.front(), samples);
+        for (std::size_t l = 1; l < experiment.layers.size(); ++l) {
+            bytes += array(experiment.layers[l], samples) * (saved ? 3 : 2);
+            if (experiment.dropout == 0 || l + 1 == experiment.layers.size()) continue;
+            const ConstActivations output{nullptr, experiment.layers[l], trained, backend.lanes()};
+            bytes += backend.array_bytes(sizeof(std::uint64_t) * dropout_words(output));
+        }
+        return bytes;
+    };
+    return of_pass(batch, experiment.batch) + (probe > 0 ? of_pass(probe, probe) : 0);
 }
 
 /// A layer's share of the history: both sides' degrees around every evolution (two bytes each for most
@@ -81,6 +89,15 @@ std::uint64_t recorded_launches(const Experiment& experiment, const DataSet& dat
     const std::uint64_t others = is_rbm ? 10 + 4 * std::uint64_t{experiment.cd_steps} : 2 + dropped;
     constexpr std::uint64_t most = 65536;  // steps, which a backend keeps graphs of
     return std::min(steps + tests, most) * (layers + others);
+}
+
+/// What growth by gradient takes of a layer while it evolves: both sides of the product again, and twice as many cells
+/// as are wanted with what they rank by.
+std::uint64_t search_bytes(const Experiment& experiment, std::size_t layer, Cell edges, Index probe) {
+    if (probe == 0 || !is_sparse_layer(experiment, layer)) return 0;
+    const std::uint64_t neurons = std::uint64_t{experiment.layers[layer]} + experiment.layers[layer + 1];
+    const double wanted = scheduled(experiment.zeta, 0, experiment.epochs) * static_cast<double>(edges);
+    return sizeof(float) * neurons * probe + 2 * 16 * static_cast<std::uint64_t>(wanted);
 }
 
 /// Edges of a new layer, on average where the birth law leaves them to chance.
@@ -124,7 +141,9 @@ MemoryEstimate estimate_memory(const Experiment& experiment, Backend& backend, i
     expect_edges(experiment);
     expect_within_limits(experiment, backend);
     estimate.data_bytes = bytes_of(data.train) + bytes_of(data.validation) + bytes_of(data.test);
-    estimate.activation_bytes = activation_bytes(experiment, backend);
+    const bool evolves = experiment.topology == TopologyKind::set;
+    const Index probe = evolves ? probe_size(experiment, data.train.count()) : 0;
+    estimate.activation_bytes = activation_bytes(experiment, backend, probe);
     const bool is_rbm = experiment.model == ModelKind::rbm;
     if (is_rbm) estimate.parameters += experiment.layers.front();  // the visible biases
     std::uint64_t resident = 0;
@@ -143,7 +162,8 @@ MemoryEstimate estimate_memory(const Experiment& experiment, Backend& backend, i
         shared = std::max(shared, bytes.shared);
         launches += bytes.launches;
         if (sparse) following += following_bytes(inputs, outputs, edges);
-        estimate.evolution_bytes = std::max(estimate.evolution_bytes, bytes.evolving);
+        estimate.evolution_bytes =
+            std::max(estimate.evolution_bytes, bytes.evolving + search_bytes(experiment, l, edges, probe));
         estimate.parameters +=
             edges + outputs + std::uint64_t{outputs} * static_cast<unsigned>(num_parameters(experiment.activation));
         estimate.network_bytes += sizeof(float) * (edges * (sparse ? 2 : 1) + 2 * std::uint64_t{outputs});

@@ -10,6 +10,7 @@
 #include "host/options/option_table.hpp"
 #include "host/options/recipes.hpp"
 #include "host/run/run_layout.hpp"
+#include "host/training/evolution_plan.hpp"
 #include "host/training/memory_estimate.hpp"
 
 namespace espalier {
@@ -144,6 +145,7 @@ void check_against_data(const Experiment& experiment, const DataSet& data) {
         refuse("layers: " + data.name + " has " + std::to_string(data.classes) + " classes, the network only " +
                std::to_string(experiment.layers.back()) + " outputs");
     }
+    static_cast<void>(probe_size(experiment, data.train.count()));
     // Steps are told apart by 32 bits wherever random numbers are drawn for them.
     const std::uint64_t steps = steps_per_epoch(experiment, data);
     constexpr std::uint64_t max_steps = std::numeric_limits<std::uint32_t>::max();

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "espalier/error.hpp"
+#include "espalier/initialize_network.hpp"
 #include "host/data/class_weights.hpp"
 #include "host/run/epoch_record.hpp"
 #include "host/training/evolution_plan.hpp"
@@ -37,14 +38,14 @@ Trainer::Trainer(Experiment experiment, Backend& backend, const DataSet& data, c
       data_meaning_(data),
       train_(backend, data, data.train),
       model_(make_model(backend, experiment_, network)),
-      new_weights_(experiment_.new_weights == "initial" ? experiment_.initial_weights
-                                                        : parse_rule<WeightLaw>(experiment_.new_weights)),
       decay_form_(experiment_.decay_form == "default" ? default_decay_form(experiment_.optimizer)
                                                       : parse_rule<DecayForm>(experiment_.decay_form)),
       steps_per_epoch_((data.train.count() + experiment_.batch - 1) / experiment_.batch),
       scalars_(backend, std::max<std::size_t>(1, experiment_.layer_decay.size()) * steps_per_epoch_),
+      probe_size_(probe_size(experiment_, data.train.count())),
       grow_(network.layers.size(), experiment_.grow),
       pruned_(network.layers.size()) {
+    if (evolves()) expect_growth_on(experiment_, backend.name());
     if (!experiment_.class_weights.empty()) {
         model_->set_class_weights(class_weights(experiment_.class_weights, data, experiment_.layers.back()));
     }
@@ -53,7 +54,14 @@ Trainer::Trainer(Experiment experiment, Backend& backend, const DataSet& data, c
     expects(is_regression(experiment_.loss) == (data.targets() > 0), "targets for a regression, and for nothing else");
     if (data.targets() > 0) take_targets(data);
     if (!experiment_.layer_decay.empty()) model_->set_scalars_stride(steps_per_epoch_);
-    for (const Layer& layer : network.layers) edges_.push_back(static_cast<EdgeIndex>(layer.weights.size()));
+    const WeightLaw law = experiment_.new_weights == "initial" ? experiment_.initial_weights
+                                                               : parse_rule<WeightLaw>(experiment_.new_weights);
+    for (std::size_t l = 0; l < network.layers.size(); ++l) {
+        const Layer& layer = network.layers[l];
+        edges_.push_back(static_cast<EdgeIndex>(layer.weights.size()));
+        new_weights_.push_back(
+            in_layer(law, layer.num_inputs, layer.num_outputs, initial_edge_count(experiment_, l)));
+    }
 }
 
 void Trainer::take_targets(const DataSet& data) {
@@ -129,6 +137,7 @@ void Trainer::finish_epoch() {
     if (!experiment_.zero_before_test && !last) test_now();
     const auto start = Clock::now();
     if (evolves_now) {
+        probe(epoch, record);
         for (std::size_t l = 0; l < model_->num_layers(); ++l) prune(l, epoch + 1.0, epoch, record);
     }
     record.evolution_seconds += seconds_since(start);
@@ -163,10 +172,15 @@ void Trainer::summarise_training() {
     record.train_loss = experiment_.train_loss_mean == TrainLossMean::batches
                             ? metrics.batch_loss_sum / static_cast<double>(metrics.batches)
                             : metrics.sample_loss_sum / static_cast<double>(metrics.samples);
-    const auto samples = static_cast<double>(metrics.samples);
-    record.train_accuracy = static_cast<double>(metrics.correct) / (samples * model_->answers_per_sample());
+    Metrics figures = metrics;
+    if (experiment_.train_figures == TrainFigures::after) {
+        figures = test(train_);
+        record.train_loss = figures.sample_loss_sum / static_cast<double>(figures.samples);
+    }
+    const auto samples = static_cast<double>(figures.samples);
+    record.train_accuracy = static_cast<double>(figures.correct) / (samples * model_->answers_per_sample());
     if (data_meaning_.targets() == 0) return;
-    record.train_r2 = target_variance_ > 0 ? 1 - metrics.sample_loss_sum / samples / target_variance_ : 0;
+    record.train_r2 = target_variance_ > 0 ? 1 - figures.sample_loss_sum / samples / target_variance_ : 0;
 }
 
 void Trainer::upload_scalars(std::uint32_t epoch) {
@@ -207,9 +221,14 @@ std::uint32_t Trainer::enqueue_slice() {
     const std::uint32_t done = progress_.step;
     const std::uint32_t before = progress_.epoch * steps_per_epoch_;
     std::uint32_t end = std::min(steps_per_epoch_, done + slice_steps);
+    const double time = progress_.epoch + static_cast<double>(done) / steps_per_epoch_;
+    bool is_probed = false;  // one probe for all layers, before any of them changes
     for (std::size_t l = 0; evolves() && l < model_->num_layers(); ++l) {
-        const double time = progress_.epoch + static_cast<double>(done) / steps_per_epoch_;
-        if (evolves_at(l, before + done)) evolve(l, time, before + done, progress_.record);
+        if (evolves_at(l, before + done) && prune_share(experiment_, l, edges_[l], time) > 0) {
+            if (!is_probed) probe(before + done, progress_.record);
+            is_probed = true;
+            evolve(l, time, before + done, progress_.record);
+        }
         for (std::uint32_t s = done + 1; s < end; ++s) {
             if (evolves_at(l, before + s)) end = s;
         }
@@ -324,10 +343,18 @@ void Trainer::evolve(std::size_t layer, double epoch_time, std::uint32_t event, 
     record.evolution_seconds += seconds_since(start);
 }
 
+void Trainer::probe(std::uint32_t event, EpochRecord& record) {
+    if (probe_size_ == 0) return;
+    const auto start = Clock::now();
+    model_->probe(train_.samples(), probe_size_, event);
+    record.evolution_seconds += seconds_since(start);
+}
+
 void Trainer::prune(std::size_t layer, double epoch_time, std::uint32_t event, EpochRecord& record) {
     if (!model_->is_sparse(layer)) return;
     const double share = prune_share(experiment_, layer, edges_[layer], epoch_time);
-    const Pruned pruned = backend_.prune(model_->layer(layer), {experiment_.prune, share, event_of(layer, event)});
+    const PruneRule rule = rule_at(experiment_.prune, epoch_time / experiment_.epochs);
+    const Pruned pruned = backend_.prune(model_->layer(layer), {rule, share, event_of(layer, event)});
     pruned_[layer] = pruned;
     record.pruned += pruned.total();
     grow_[layer] = grow_rule(experiment_, layer, edges_[layer], pruned.total(), epoch_time);
@@ -337,8 +364,9 @@ void Trainer::prune(std::size_t layer, double epoch_time, std::uint32_t event, E
 void Trainer::regrow(std::size_t layer, std::uint32_t event, EpochRecord& record) {
     if (!model_->is_sparse(layer)) return;
     const EdgeIndex grown =
-        backend_.regrow(model_->layer(layer), {grow_[layer], new_weights_, experiment_.reset_state != ResetState::none,
-                                               event_of(layer, event)});
+        backend_.regrow(model_->layer(layer), {grow_[layer], new_weights_[layer], experiment_.reset_state != ResetState::none,
+                                               event_of(layer, event),
+                                               probe_size_ > 0 ? model_->evidence(layer) : Evidence{}});
     edges_[layer] += grown;
     record.grown += grown;
     const Pruned& pruned = pruned_[layer];

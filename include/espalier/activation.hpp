@@ -1,6 +1,8 @@
 // Activations: y = value(z) elementwise. The derivative is taken from what the forward pass saved: the output y
 // where that determines it (`saves_input` false), else the preactivation z.
 //
+// `scales_with_input` marks those with value(c z) = c value(z) for every c >= 0.
+//
 // An activation may have `num_parameters` parameters trained per neuron, laid out [parameter][neuron]. Its first fields
 // are then their initial values; of_neuron() gives the activation with one neuron's, parameter_derivatives() the
 // derivatives of y by them.
@@ -19,6 +21,7 @@ struct Identity {
     static constexpr std::string_view name = "identity";
     static constexpr bool saves_input = false;
     static constexpr int num_parameters = 0;
+    static constexpr bool scales_with_input = true;
     static constexpr auto fields() { return std::tuple{}; }
     [[nodiscard]] ESPALIER_HOST_DEVICE float value(float z) const { return z; }
     [[nodiscard]] ESPALIER_HOST_DEVICE float derivative(float /*y*/) const { return 1.0F; }
@@ -28,6 +31,7 @@ struct Relu {
     static constexpr std::string_view name = "relu";
     static constexpr bool saves_input = false;
     static constexpr int num_parameters = 0;
+    static constexpr bool scales_with_input = true;
     static constexpr auto fields() { return std::tuple{}; }
     [[nodiscard]] ESPALIER_HOST_DEVICE float value(float z) const { return z < 0 ? 0.0F : z; }  // a NaN passes
     [[nodiscard]] ESPALIER_HOST_DEVICE float derivative(float y) const { return y > 0 ? 1.0F : 0.0F; }
@@ -38,6 +42,7 @@ struct LeakyRelu {
     static constexpr std::string_view name = "leaky-relu";
     static constexpr bool saves_input = false;
     static constexpr int num_parameters = 0;
+    static constexpr bool scales_with_input = true;
     static constexpr auto fields() { return std::tuple{field("slope", &LeakyRelu::slope, 0, 1)}; }
     [[nodiscard]] ESPALIER_HOST_DEVICE float value(float z) const { return z > 0 ? z : slope * z; }
     [[nodiscard]] ESPALIER_HOST_DEVICE float derivative(float y) const { return y > 0 ? 1.0F : slope; }
@@ -50,6 +55,7 @@ struct AllRelu {
     static constexpr std::string_view name = "all-relu";
     static constexpr bool saves_input = true;
     static constexpr int num_parameters = 0;
+    static constexpr bool scales_with_input = true;
     static constexpr auto fields() { return std::tuple{field("slope", &AllRelu::slope, -1, 1)}; }
     [[nodiscard]] ESPALIER_HOST_DEVICE float value(float z) const { return z > 0 ? z : slope * z; }
     [[nodiscard]] ESPALIER_HOST_DEVICE float derivative(float z) const { return z > 0 ? 1.0F : slope; }

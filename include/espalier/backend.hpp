@@ -64,12 +64,13 @@ struct StepScalars {
 };
 
 /// Which samples make a batch: `size` samples from position `first` of the order. Shuffled, sample number `i` of an
-/// epoch is Permutation(count, Stream{seed, Purpose::shuffle, 0, epoch})(i); otherwise they come as stored.
+/// epoch is Permutation(count, Stream{seed, purpose, 0, epoch})(i); otherwise they come as stored.
 struct BatchChoice {
     std::uint32_t first = 0;
     Index size = 0;
     bool shuffled = false;
     std::uint64_t seed = 0;
+    Purpose purpose = Purpose::shuffle;
 };
 
 /// Inverted dropout of a layer's output, the mask of Backend::dropout. With a rate above 0, forward multiplies the
@@ -140,6 +141,13 @@ struct Pruned {
     [[nodiscard]] std::uint32_t total() const { return positive + negative + zero; }
 };
 
+/// What gradients by the weights of a layer are made of, dL/dw = dz x^T: its inputs [num_inputs] and the gradients by
+/// its preactivations [num_outputs], of the same samples. Empty for rules that look at no gradients.
+struct Evidence {
+    ConstActivations x;
+    ConstActivations dz;
+};
+
 /// What takes the place of pruned edges.
 struct Regrowth {
     GrowRule rule;
@@ -147,6 +155,7 @@ struct Regrowth {
     bool reset_state =
         true;  // false: a new edge inherits the optimizer's memory of the edge it replaces, as in EvolNet
     EvolutionEvent event = {};
+    Evidence evidence = {};
 };
 
 /// How a layer will be used, so that a backend can choose its layout.
@@ -244,6 +253,10 @@ public:
     /// was given to forward.
     void backward(DeviceLayer& layer, ConstActivations x, ConstActivations saved, Activations dy, Activations dx,
                   const StepScalars* step, const Dropout& dropout = {});
+    /// The part of backward() that changes no parameter: dy becomes the gradient by the preactivation, and dx, unless it
+    /// is empty, the gradient by the input.
+    void differentiate(const DeviceLayer& layer, ConstActivations saved, Activations dy, Activations dx,
+                       const Dropout& dropout = {});
 
     // Restricted Boltzmann machines: a layer's products in both directions, units drawn, reconstructions scored.
     /// x = W^T y + b, the way back of `forward`; b: the weights of `offsets`, a dense layer from num_inputs to 1. Wants
@@ -263,7 +276,7 @@ public:
     /// them, one of which must come before the next prune().
     Pruned prune(DeviceLayer& layer, const Pruning& pruning);
     /// Replaces the pruned edges by round(share * pruned) new ones, share being the grow rule's. Returns how many were
-    /// grown: fewer only if the layer has no empty cell left.
+    /// grown: fewer only if the layer has no empty cell left. A rule that looks at gradients needs evidence.
     std::uint32_t regrow(DeviceLayer& layer, const Regrowth& regrowth);
     void remove(DeviceLayer& layer);
     [[nodiscard]] Degrees degrees(const DeviceLayer& layer);
@@ -300,6 +313,8 @@ protected:
         do_dropout(dy, dropout.rate, dropout.seed, dropout.layer, dropout.step);
         do_backward(layer, x, saved, dy, dx, step);
     }
+    virtual void do_differentiate(const DeviceLayer& layer, ConstActivations saved, Activations dy,
+                                  Activations dx) = 0;
     virtual void do_transposed(const DeviceLayer& layer, const DeviceLayer& offsets, ConstActivations y,
                                Activations x) = 0;
     virtual void do_sample(const UnitDraw& draw, ConstActivations values, Activations means, Activations states,

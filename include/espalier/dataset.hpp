@@ -43,6 +43,7 @@ struct DataRequest {
     std::string name;      // see load_dataset()
     std::string data_dir;  // look here only; empty: on the search path
     std::uint32_t train_samples = 0, test_samples = 0;  // keep the first of each split; 0: all
+    SampleChoice sample_choice = SampleChoice::first;  // or others than the first
     Standardize standardize = Standardize::automatic;
     double split = 0;  // share of the samples of a data set without test samples that becomes them
     /// What the network that will see the data knows: classes, columns and normalisation are taken from it where it

@@ -3,9 +3,11 @@
 
 #include <cstdint>
 #include <cstring>
+#include <optional>
 
 #include "espalier/host_device.hpp"
 #include "espalier/index.hpp"
+#include "espalier/portable_math.hpp"
 #include "espalier/random.hpp"
 #include "espalier/rule.hpp"
 
@@ -74,7 +76,54 @@ struct PruneRandom {
     }
 };
 
-using PruneRule = std::variant<PruneBySign, PruneByMagnitude, PruneRandom>;
+/// The edges that stay are sampled without replacement, in proportion to abs(w)^p, p going from `start` to `end` in a
+/// straight line over the run: at 1 small weights have a fair chance, later fewer of them. Weights of 0 go first.
+/// Sampled as the largest of p log(abs(w)) + Gumbel noise of the edge's own, which is the same.
+/// Sources: Zhang et al., "Brain network science modelling of sparse neural networks", NeurIPS 2025 (CHTs); Kool et al.,
+/// "Stochastic beams and where to find them", ICML 2019.
+struct PruneSoftly {
+    double start = 1;
+    double end = 3;
+    float power = 1;  // p now, set by at()
+    static constexpr std::string_view name = "magnitude-soft";
+    static constexpr auto fields() {
+        return std::tuple{field("start", &PruneSoftly::start, 0, 100), field("end", &PruneSoftly::end, 0, 100)};
+    }
+    [[nodiscard]] PruneSoftly at(double part_of_run) const {
+        return {start, end, static_cast<float>(start + (end - start) * part_of_run)};
+    }
+    [[nodiscard]] ESPALIER_HOST_DEVICE std::uint32_t key(const PruneCandidate& edge) const {
+        const float magnitude = fabsf(edge.weight);
+        if (magnitude < 1.17549435e-38F) return 0;     // of a subnormal portable_log says nothing
+        if (!(magnitude <= 3.4e38F)) return ~0U;       // no number: the loss will tell
+        // a multiple of 2^-24 within (0, 1)
+        const float uniform = (static_cast<float>(edge.random_bits() >> 9) + 0.5F) * (1.0F / 8388608.0F);
+        return ordered_bits(power * portable_log(magnitude) - portable_log(-portable_log(uniform)));
+    }
+
+private:
+    /// Integers in the order of the floats they are made of; above 0 for numbers.
+    [[nodiscard]] static ESPALIER_HOST_DEVICE std::uint32_t ordered_bits(float value) {
+        std::uint32_t bits = 0;
+        std::memcpy(&bits, &value, sizeof bits);
+        return (bits & 0x80000000U) != 0 ? ~bits : bits | 0x80000000U;
+    }
+};
+
+using PruneRule = std::variant<PruneBySign, PruneByMagnitude, PruneRandom, PruneSoftly>;
+
+/// The rule when so much of the run is done, in [0, 1]: its own at(), if it has one.
+inline PruneRule rule_at(const PruneRule& rule, double part_of_run) {
+    return std::visit(
+        [&](const auto& each) -> PruneRule {
+            if constexpr (requires { each.at(part_of_run); }) {
+                return each.at(part_of_run);
+            } else {
+                return each;
+            }
+        },
+        rule);
+}
 
 /// New edges in the place of those that went, uniformly at random among the missing cells.
 struct GrowRandom {
@@ -116,7 +165,71 @@ struct GrowHashOrder {
     }
 };
 
-using GrowRule = std::variant<GrowRandom, GrowNearParents, GrowHashOrder>;
+/// New edges where the loss falls fastest: the missing cells of largest abs(dL/dw), L being the mean loss of a probe
+/// of training samples at the weights from before pruning; of equal ones the first. Where fewer cells than are wanted
+/// have a gradient that is neither 0 nor NaN, the others are drawn among the rest.
+/// Source: Evci et al., "Rigging the lottery: making all tickets winners", ICML 2020.
+struct GrowGradient {
+    int samples = 0;            // of the probe; 0: as many as a batch has
+    double candidates = 0;      // above 0: only among so many times the layer's edges, drawn at random
+    bool allow_removed = true;  // as for GrowRandom
+    double share = 1;           // likewise
+    static constexpr std::string_view name = "gradient";
+    static constexpr bool needs_gradients = true;
+    static constexpr auto fields() {
+        return std::tuple{field("samples", &GrowGradient::samples, 0, 1e9),
+                          field("candidates", &GrowGradient::candidates, 0, 1e6),
+                          field("allow_removed", &GrowGradient::allow_removed),
+                          field("share", &GrowGradient::share, 0, 1)};
+    }
+};
+
+/// New edges where most paths of length three lead already, as a community would close itself (CH-L3): with A the edges
+/// after pruning and D(o, p) the inputs that outputs o and p have in common, a missing cell scores
+///     sum over p of f(o, p) A(p, i) + the same with outputs and inputs exchanged,
+///     f(o, p) = (form 2: D(o, p) + 1, form 3: 1) / max(edges of p - D(o, p), 1).
+/// `soft`: cells are sampled without replacement in proportion to their scores; else the highest are taken, of equal ones
+/// the first. Where too few cells have a path the others are drawn among the rest. Not yet on CUDA.
+/// Source: Zhang et al., "Brain network science modelling of sparse neural networks enables transformers and LLMs to
+/// perform as fully connected", NeurIPS 2025 (CHTs).
+struct GrowByPaths {
+    int form = 2;
+    bool soft = true;
+    bool allow_removed = true;  // as for GrowRandom
+    double share = 1;           // likewise
+    static constexpr std::string_view name = "ch-l3";
+    static constexpr bool cpu_only = true;
+    static constexpr auto fields() {
+        return std::tuple{field("form", &GrowByPaths::form, 2, 3), field("soft", &GrowByPaths::soft),
+                          field("allow_removed", &GrowByPaths::allow_removed),
+                          field("share", &GrowByPaths::share, 0, 1)};
+    }
+};
+
+using GrowRule = std::variant<GrowRandom, GrowNearParents, GrowHashOrder, GrowGradient, GrowByPaths>;
+
+/// What a user is told where a rule that only the CPU backend has is asked of another.
+inline std::string cpu_only_text(const GrowRule& rule) {
+    return "grow: " + rule_text(rule) + " is not yet there on CUDA; use --backend cpu";
+}
+
+/// Whether only the CPU backend grows by a rule.
+inline bool is_cpu_only(const GrowRule& rule) {
+    return std::visit([](const auto& each) { return requires { each.cpu_only; }; }, rule);
+}
+
+/// Samples of the probe that a rule wants, 0 being a batch's worth; nothing for a rule that looks at no gradients.
+inline std::optional<int> probe_samples(const GrowRule& rule) {
+    return std::visit(
+        [](const auto& each) -> std::optional<int> {
+            if constexpr (requires { each.needs_gradients; }) {
+                return each.samples;
+            } else {
+                return std::nullopt;
+            }
+        },
+        rule);
+}
 
 /// A moment at which a cadence is asked whether evolution is due: before a training step, for each sparse layer, or
 /// after an epoch, once for all of them.

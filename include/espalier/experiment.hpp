@@ -18,7 +18,7 @@
 namespace espalier {
 
 /// How edges are shared out between the sparse layers.
-enum class Density { epsilon, sparsity, erk };
+enum class Density { epsilon, sparsity, erk, by_layer };
 
 /// What happens to the sparse layers after the last epoch: evolve as after any other, leave the pruned edges at 0
 /// (as the SparseNet notebooks), remove them (as the SET programs), or nothing.
@@ -39,6 +39,20 @@ enum class TrainLossMean { samples, batches };
 
 /// No GPU in particular: the first, and of a study's runs each the one that is free.
 inline constexpr int any_device = -1;
+/// Where dropout makes up for what it drops: while training (inverted dropout: kept outputs are divided by their share),
+/// or, as SET's programs, at the test, where every layer's preactivations but the first's are multiplied by that share.
+enum class DropoutScale { training, test };
+
+/// Whether the outputs that dropout drops pass a gradient on; in SET's programs they do.
+enum class DropoutGradient { masked, unmasked };
+
+/// Which samples are taken where not all are: the first, or those that SET's programs take, the first after NumPy's
+/// legacy generator, seeded with 0, has shuffled the training samples and then the test samples.
+enum class SampleChoice { first, numpy };
+
+/// What an epoch's training loss and accuracy are of: its steps, or a pass over the training samples after it, without
+/// dropout and before an evolution.
+enum class TrainFigures { running, after };
 
 /// What is trained: a classifier, or a restricted Boltzmann machine (two widths: visible and hidden units).
 enum class ModelKind { mlp, rbm };
@@ -63,6 +77,7 @@ struct Experiment {
     Density density = Density::epsilon;
     double epsilon = 11;
     double sparsity = 0.9;     // used by Density::sparsity (each layer) and Density::erk (overall)
+    std::vector<double> layer_density;  // used by Density::by_layer: share of cells with an edge, 1 is dense
     bool dense_output = true;  // the last layer is dense and does not evolve
     BirthLaw birth_law = ExactCount{};
     // evolution
@@ -83,6 +98,8 @@ struct Experiment {
     Activation activation = Relu{};
     Loss loss = SoftmaxNll{};
     double dropout = 0;
+    DropoutScale dropout_scale = DropoutScale::training;
+    DropoutGradient dropout_gradient = DropoutGradient::masked;
     ModelKind model = ModelKind::mlp;
     std::uint32_t cd_steps = 1;  // of contrastive divergence: Gibbs steps per update
     bool persistent = false;     // whether the Gibbs chains go on from update to update
@@ -97,12 +114,14 @@ struct Experiment {
     Index batch = 128;
     std::uint32_t epochs = 20;
     TrainLossMean train_loss_mean = TrainLossMean::samples;
+    TrainFigures train_figures = TrainFigures::running;
     std::uint32_t patience = 0;  // epochs without a lower monitored loss after which a run ends; 0: any number
     std::string class_weights;   // "balanced", or a file of weights; empty: all classes count alike
     std::string validation;      // share of the training samples to hold out, or a file of others; empty: none
     std::uint64_t seed = 1;
     std::uint32_t train_samples = 0;  // 0: all
     std::uint32_t test_samples = 0;
+    SampleChoice sample_choice = SampleChoice::first;
     double split = 0;  // share of a data set without test samples that becomes them
     std::string targets;  // which columns are real-valued targets, for SquaredError; empty: labels are classes
     Standardize standardize = Standardize::automatic;

@@ -47,7 +47,47 @@ struct ZeroWeights {
     }
 };
 
-using WeightLaw = std::variant<HeNormal, NormalWeights, UniformWeights, ZeroWeights>;
+/// Uniform in +-sqrt(6 / (inputs + outputs)), the range that keeps the variance of signals.
+/// Source: Glorot & Bengio, "Understanding the difficulty of training deep feedforward neural networks", AISTATS 2010.
+struct XavierUniform {
+    Index num_outputs = 1;  // set by in_layer
+    static constexpr std::string_view name = "xavier";
+    static constexpr auto fields() { return std::tuple{}; }
+    [[nodiscard]] XavierUniform in_layer(Index /*inputs*/, Index outputs, Cell /*edges*/) const { return {outputs}; }
+    [[nodiscard]] ESPALIER_HOST_DEVICE float operator()(std::uint32_t bits, Index num_inputs) const {
+        return symmetric_uniform(bits) * sqrtf(6.0F / (static_cast<float>(num_inputs) + static_cast<float>(num_outputs)));
+    }
+};
+
+/// Normal, mean 0, standard deviation sqrt(2 / edges of an output) on average over the layer's outputs: `he` for what
+/// an output sums over in a sparse layer.
+/// Source: Evci et al., "Gradient flow in sparse neural networks and how lottery tickets win", AAAI 2022.
+struct HeOfEdges {
+    float edges_per_output = 1;  // set by in_layer
+    static constexpr std::string_view name = "he-edges";
+    static constexpr auto fields() { return std::tuple{}; }
+    [[nodiscard]] HeOfEdges in_layer(Index /*inputs*/, Index outputs, Cell edges) const {
+        return {static_cast<float>(static_cast<double>(edges) / outputs)};
+    }
+    [[nodiscard]] ESPALIER_HOST_DEVICE float operator()(std::uint32_t bits, Index /*num_inputs*/) const {
+        return sqrtf(2.0F / edges_per_output) * espalier::normal(bits);
+    }
+};
+
+using WeightLaw = std::variant<HeNormal, NormalWeights, UniformWeights, ZeroWeights, XavierUniform, HeOfEdges>;
+
+/// The law in a layer of such a shape, which some ask for more than the number of inputs.
+inline WeightLaw in_layer(const WeightLaw& law, Index inputs, Index outputs, Cell edges) {
+    return std::visit(
+        [&](const auto& rule) -> WeightLaw {
+            if constexpr (requires { rule.in_layer(inputs, outputs, edges); }) {
+                return rule.in_layer(inputs, outputs, edges);
+            } else {
+                return rule;
+            }
+        },
+        law);
+}
 
 /// How many cells of a layer hold an edge at birth: the count exactly, each cell by a coin of that density, or that
 /// many draws with replacement of which repeats fall away (as the original programs).

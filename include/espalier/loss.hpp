@@ -59,35 +59,69 @@ struct SoftmaxNll {
     }
 };
 
-/// Sigmoid outputs with squared error against one-hot targets, as the original SET programs: the loss is the mean
-/// over the outputs of (y - t)^2, the gradient that of half the squared error, (y - t) y (1 - y).
+namespace detail {
+
+/// Sigmoid outputs with squared error: the loss is the mean over the outputs of (y - t)^2, the gradient (y - t) s (1 - s)
+/// with s = rule.derivative_at(y).
+template <class Rule, int Lanes>
+ESPALIER_HOST_DEVICE void score_sigmoids(const Rule& rule, const float* z, float* gradient, Index classes,
+                                         std::size_t stride, const Index (&label)[Lanes], float scale,
+                                         SampleScore (&scores)[Lanes]) {
+    Index best[Lanes] = {};
+    float highest[Lanes];
+    float error[Lanes] = {};
+    for (std::size_t i = 0; i < Lanes; ++i) highest[i] = z[i];
+    for (Index c = 0; c < classes; ++c) {
+        for (std::size_t i = 0; i < Lanes; ++i) {
+            const float value = z[c * stride + i];
+            const bool higher = value > highest[i];
+            best[i] = higher ? c : best[i];
+            highest[i] = higher ? value : highest[i];
+            const float y = Sigmoid{}.value(value);
+            const float difference = y - (c == label[i] ? 1.0F : 0.0F);
+            error[i] += difference * difference;
+            if (gradient == nullptr) continue;
+            const float at = rule.derivative_at(y);
+            gradient[c * stride + i] = difference * at * (1.0F - at) * scale;
+        }
+    }
+    for (std::size_t i = 0; i < Lanes; ++i) {
+        scores[i] = {error[i] / static_cast<float>(classes), Sigmoid{}.value(highest[i]), best[i] == label[i]};
+    }
+}
+
+}  // namespace detail
+
+/// Sigmoid outputs with squared error against one-hot targets: the loss is the mean over the outputs of (y - t)^2, the
+/// gradient that of half the squared error, (y - t) y (1 - y).
 struct SigmoidSquaredError {
     static constexpr std::string_view name = "mse";
+    static constexpr bool sigmoid_outputs = true;
     static constexpr auto fields() { return std::tuple{}; }
+    /// s of the derivative s (1 - s) by the preactivation.
+    [[nodiscard]] ESPALIER_HOST_DEVICE float derivative_at(float y) const { return y; }
 
     template <int Lanes>
     ESPALIER_HOST_DEVICE void score(const float* z, float* gradient, Index classes, std::size_t stride,
                                     const Index (&label)[Lanes], const float* /*targets*/, float scale,
                                     SampleScore (&scores)[Lanes]) const {
-        Index best[Lanes] = {};
-        float highest[Lanes];
-        float error[Lanes] = {};
-        for (std::size_t i = 0; i < Lanes; ++i) highest[i] = z[i];
-        for (Index c = 0; c < classes; ++c) {
-            for (std::size_t i = 0; i < Lanes; ++i) {
-                const float value = z[c * stride + i];
-                const bool higher = value > highest[i];
-                best[i] = higher ? c : best[i];
-                highest[i] = higher ? value : highest[i];
-                const float y = Sigmoid{}.value(value);
-                const float difference = y - (c == label[i] ? 1.0F : 0.0F);
-                error[i] += difference * difference;
-                if (gradient != nullptr) gradient[c * stride + i] = difference * y * (1.0F - y) * scale;
-            }
-        }
-        for (std::size_t i = 0; i < Lanes; ++i) {
-            scores[i] = {error[i] / static_cast<float>(classes), Sigmoid{}.value(highest[i]), best[i] == label[i]};
-        }
+        detail::score_sigmoids(*this, z, gradient, classes, stride, label, scale, scores);
+    }
+};
+
+/// The same with the gradient of SET's programs, which take the sigmoid's derivative at y instead of at z: (y - t) s (1 -
+/// s) with s = sigmoid(y), so that the factor is nearly constant, 0.197 to 0.25, and a saturated wrong output still learns.
+struct SigmoidTwiceSquaredError {
+    static constexpr std::string_view name = "mse-twice";
+    static constexpr bool sigmoid_outputs = true;
+    static constexpr auto fields() { return std::tuple{}; }
+    [[nodiscard]] ESPALIER_HOST_DEVICE float derivative_at(float y) const { return Sigmoid{}.value(y); }
+
+    template <int Lanes>
+    ESPALIER_HOST_DEVICE void score(const float* z, float* gradient, Index classes, std::size_t stride,
+                                    const Index (&label)[Lanes], const float* /*targets*/, float scale,
+                                    SampleScore (&scores)[Lanes]) const {
+        detail::score_sigmoids(*this, z, gradient, classes, stride, label, scale, scores);
     }
 };
 
@@ -115,7 +149,7 @@ struct SquaredError {
     }
 };
 
-using Loss = std::variant<SoftmaxNll, SigmoidSquaredError, SquaredError>;
+using Loss = std::variant<SoftmaxNll, SigmoidSquaredError, SquaredError, SigmoidTwiceSquaredError>;
 
 /// Whether a loss compares with real-valued targets instead of classes.
 inline bool is_regression(const Loss& loss) { return std::holds_alternative<SquaredError>(loss); }

@@ -14,6 +14,14 @@ namespace espalier {
 /// Small batches waste lanes of a tile; tests are free to use larger ones.
 constexpr Index min_test_batch = 128;
 
+/// What the outputs of every layer of a perceptron but the first are multiplied by when it is tested: the share that
+/// dropout keeps, where that is made up for at the test. The same as multiplying the preactivations, for the activations
+/// that allow it grow with their input.
+float test_scale(const Experiment& experiment);
+
+/// values *= factor
+void scale(Backend& backend, Activations values, float factor);
+
 class Model {
 public:
     Model(const Model&) = delete;
@@ -33,6 +41,12 @@ public:
     virtual void keep_outputs(std::uint32_t samples);
     /// The outputs of the last evaluate(), of `samples` samples: [samples][outputs]; waits.
     [[nodiscard]] virtual std::vector<float> kept_outputs(std::uint32_t samples) const;
+    /// Takes the gradients of the mean loss over `size` training samples as they are now, which ones being a pure
+    /// function of the seed and `event`, for evidence() until the next probe; changes nothing. Waits; sums of metrics()
+    /// are lost. Throws std::logic_error where a model has no gradients to show.
+    virtual void probe(const Samples& samples, Index size, std::uint32_t event);
+    /// The last probe's evidence about a layer, in the backend's memory.
+    [[nodiscard]] virtual Evidence evidence(std::size_t layer) const;
     /// How many right or wrong answers the metrics count per sample: one class, or each of an RBM's visible units.
     [[nodiscard]] virtual Index answers_per_sample() const = 0;
     /// The network at rest; waits.
@@ -40,7 +54,7 @@ public:
 
     [[nodiscard]] std::size_t num_layers() const { return layers_.size(); }
     [[nodiscard]] bool is_sparse(std::size_t layer) const { return sparse_[layer]; }
-    [[nodiscard]] DeviceLayer& layer(std::size_t index) { return *layers_[index]; }
+    [[nodiscard]] DeviceLayer& layer(std::size_t index) const { return *layers_[index]; }
     /// Samples per test batch; no training batch is larger.
     [[nodiscard]] Index test_batch() const { return test_batch_; }
 

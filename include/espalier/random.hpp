@@ -30,6 +30,9 @@ enum class Purpose : std::uint32_t {
     gibbs_start = 14,  // where Gibbs chains begin
     binary_data = 15,  // data drawn with their values as probabilities
     prune = 16,        // which edges a rule that draws prunes
+    probe = 17,        // which samples growth takes gradients of
+    candidates = 18,   // which cells growth looks at, where it does not look at all
+    path_noise = 19,   // which of the cells that paths lead to get an edge
 };
 
 struct RandomBlock {

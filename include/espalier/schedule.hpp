@@ -20,6 +20,16 @@ struct Constant {
     [[nodiscard]] double at(double /*epoch*/, double /*epochs*/) const { return value; }
 };
 
+namespace detail {
+
+/// How much of the way from `begin` to `finish` is done, in [0, 1]; finish 0: the run's end.
+inline double way_done(double begin, double finish, double epoch, double epochs) {
+    const double end = finish > 0 ? finish : epochs;
+    return end > begin ? std::clamp((epoch - begin) / (end - begin), 0.0, 1.0) : epoch < begin ? 0.0 : 1.0;
+}
+
+}  // namespace detail
+
 /// value * factor^floor(epoch / every)
 struct Step {
     double value = 0.01;
@@ -36,34 +46,104 @@ struct Step {
     }
 };
 
-/// From value to end along half a cosine over the run.
+/// From value to end along half a cosine, over the run or from epoch `begin` to `finish` (0: the run's end).
 struct Cosine {
     double value = 0.01;
     double end = 0;
     double warmup = 0;
+    double begin = 0;
+    double finish = 0;
     static constexpr std::string_view name = "cosine";
     static constexpr auto fields() {
         return std::tuple{field("value", &Cosine::value, -1e30, 1e30), field("end", &Cosine::end, -1e30, 1e30),
-                          field("warmup", &Cosine::warmup, 0, 1e9)};
+                          field("warmup", &Cosine::warmup, 0, 1e9), field("begin", &Cosine::begin, 0, 1e9),
+                          field("finish", &Cosine::finish, 0, 1e9)};
     }
     [[nodiscard]] double at(double epoch, double epochs) const {
-        const double part = epochs > 0 ? std::min(1.0, epoch / epochs) : 1.0;
+        const double part = detail::way_done(begin, finish, epoch, epochs);
         return end + 0.5 * (value - end) * (1.0 + std::cos(std::numbers::pi * part));
     }
 };
 
-/// From value to end in a straight line over the run.
+/// From value to end in a straight line, over the run or from epoch `begin` to `finish` (0: the run's end).
 struct Linear {
     double value = 0.01;
     double end = 0;
     double warmup = 0;
+    double begin = 0;
+    double finish = 0;
     static constexpr std::string_view name = "linear";
     static constexpr auto fields() {
         return std::tuple{field("value", &Linear::value, -1e30, 1e30), field("end", &Linear::end, -1e30, 1e30),
-                          field("warmup", &Linear::warmup, 0, 1e9)};
+                          field("warmup", &Linear::warmup, 0, 1e9), field("begin", &Linear::begin, 0, 1e9),
+                          field("finish", &Linear::finish, 0, 1e9)};
     }
     [[nodiscard]] double at(double epoch, double epochs) const {
-        return value + (end - value) * (epochs > 0 ? std::min(1.0, epoch / epochs) : 1.0);
+        return value + (end - value) * detail::way_done(begin, finish, epoch, epochs);
+    }
+};
+
+/// From value to end, fast at first: end + (value - end) (1 - t)^3, t being the way done from epoch `begin` to `finish`.
+/// As `edges-kept` it is gradual magnitude pruning. Source: Zhu & Gupta, "To prune, or not to prune", 2017, eq. 1.
+struct Cubic {
+    double value = 1;
+    double end = 0;
+    double begin = 0;
+    double finish = 0;
+    double warmup = 0;
+    static constexpr std::string_view name = "cubic";
+    static constexpr auto fields() {
+        return std::tuple{field("value", &Cubic::value, -1e30, 1e30), field("end", &Cubic::end, -1e30, 1e30),
+                          field("begin", &Cubic::begin, 0, 1e9), field("finish", &Cubic::finish, 0, 1e9),
+                          field("warmup", &Cubic::warmup, 0, 1e9)};
+    }
+    [[nodiscard]] double at(double epoch, double epochs) const {
+        const double left = 1.0 - detail::way_done(begin, finish, epoch, epochs);
+        return end + (value - end) * left * left * left;
+    }
+};
+
+/// From value to end along a logistic curve, steepest halfway and scaled so that it begins and ends exactly there.
+/// Source: Zhang et al., "Brain network science modelling of sparse neural networks", NeurIPS 2025 (CHTs).
+struct SigmoidSchedule {
+    double value = 1;
+    double end = 0;
+    double begin = 0;
+    double finish = 0;
+    double steepness = 6;
+    double warmup = 0;
+    static constexpr std::string_view name = "sigmoid";
+    static constexpr auto fields() {
+        using S = SigmoidSchedule;
+        return std::tuple{field("value", &S::value, -1e30, 1e30),   field("end", &S::end, -1e30, 1e30),
+                          field("begin", &S::begin, 0, 1e9),        field("finish", &S::finish, 0, 1e9),
+                          field("steepness", &S::steepness, 1e-3, 100), field("warmup", &S::warmup, 0, 1e9)};
+    }
+    [[nodiscard]] double at(double epoch, double epochs) const {
+        const double part = detail::way_done(begin, finish, epoch, epochs);
+        const double scale = std::tanh(0.25 * steepness);  // of the logistic curve's ends about its middle
+        return end + (value - end) * 0.5 * (1.0 - std::tanh(0.5 * steepness * (part - 0.5)) / scale);
+    }
+};
+
+/// value, multiplied by `factor` at each of up to three epochs; 0: no such stage.
+struct Stages {
+    double value = 0.1;
+    double factor = 0.1;
+    double first = 0;
+    double second = 0;
+    double third = 0;
+    double warmup = 0;
+    static constexpr std::string_view name = "stages";
+    static constexpr auto fields() {
+        return std::tuple{field("value", &Stages::value, -1e30, 1e30), field("factor", &Stages::factor, 0, 1e9),
+                          field("first", &Stages::first, 0, 1e9),      field("second", &Stages::second, 0, 1e9),
+                          field("third", &Stages::third, 0, 1e9),      field("warmup", &Stages::warmup, 0, 1e9)};
+    }
+    [[nodiscard]] double at(double epoch, double /*epochs*/) const {
+        double result = value;
+        for (const double stage : {first, second, third}) result *= stage > 0 && epoch >= stage ? factor : 1.0;
+        return result;
     }
 };
 
@@ -80,7 +160,7 @@ struct Exponential {
     [[nodiscard]] double at(double epoch, double /*epochs*/) const { return value * std::pow(factor, epoch); }
 };
 
-using Schedule = std::variant<Constant, Step, Cosine, Linear, Exponential>;
+using Schedule = std::variant<Constant, Step, Cosine, Linear, Exponential, Cubic, SigmoidSchedule, Stages>;
 
 /// The scheduled value at `epoch` (0 is the start, fractions allowed) of a run of `epochs`.
 inline double scheduled(const Schedule& schedule, double epoch, double epochs) {

@@ -104,6 +104,8 @@ private:
     // Evolution. Layers are told apart by number; `event` tells the draws of one evolution from those of another.
     [[nodiscard]] bool evolves() const { return experiment_.topology == TopologyKind::set; }
     [[nodiscard]] bool evolves_at(std::size_t layer, std::uint32_t step) const;
+    /// Takes the gradients that the growing rule looks at, if it looks at any.
+    void probe(std::uint32_t event, EpochRecord& record);
     void evolve(std::size_t layer, double epoch_time, std::uint32_t event, EpochRecord& record);
     [[nodiscard]] EvolutionEvent event_of(std::size_t layer, std::uint32_t event) const {
         return {experiment_.seed, static_cast<std::uint32_t>(layer), event};
@@ -122,11 +124,12 @@ private:
     std::vector<double> test_targets_, validation_targets_;  // of a regression
     double target_variance_ = 0;                             // of the training targets as they are trained on
     std::unique_ptr<Model> model_;
-    WeightLaw new_weights_;
+    std::vector<WeightLaw> new_weights_;  // of each layer
     DecayForm decay_form_;
     std::uint32_t steps_per_epoch_;
     Buffer<StepScalars> scalars_;                 // [layers, or 1 if all decay alike][steps]
     std::optional<std::uint32_t> scalars_epoch_;  // the epoch they are of
+    Index probe_size_;                            // samples of whose gradients edges grow; 0: growth looks at none
     std::vector<EdgeIndex> edges_;                // of each layer
     std::vector<GrowRule> grow_;                  // of each layer's next regrowth
     std::vector<Pruned> pruned_;                  // likewise

@@ -40,6 +40,35 @@ TEST_P(CudaTraining, GraphsChangeNoBit) {
     }
 }
 
+TEST_P(CudaTraining, GrowsByGradientWithAndWithoutGraphs) {
+    const DataSet data = small_data();
+    for (const char* grow : {"gradient", "gradient(samples=150,candidates=1)"}) {
+        Experiment experiment = small_experiment(data);
+        experiment.batch = 20;
+        experiment.cadence = EverySteps{7};
+        experiment.grow = parse_rule<GrowRule>(grow);
+        const Trained graphs = train(*make(true), experiment, data);
+        EXPECT_GT(graphs.history[1].grown, 0U);
+        expect_same(graphs, train(*make(false), experiment, data));
+    }
+}
+
+TEST_P(CudaTraining, RefusesWhatOnlyTheCpuGrowsBy) {
+    const DataSet data = small_data();
+    Experiment experiment = small_experiment(data);
+    experiment.grow = GrowByPaths{};
+    const auto backend = make(true);
+    try {
+        const Trainer trainer(experiment, *backend, data, initialize_network(experiment));
+        ADD_FAILURE() << "is accepted";
+    } catch (const UserError& error) {
+        EXPECT_EQ(error.code(), ExitCode::usage);
+        EXPECT_NE(std::string(error.what()).find("is not yet there on CUDA; use --backend cpu"), std::string::npos);
+    }
+    experiment.topology = TopologyKind::fixed;  // grows nothing
+    EXPECT_EQ(train(*backend, experiment, data).history.size(), experiment.epochs);
+}
+
 /// The strongest proof there is, and a cheap one: nothing here depends on the processor. (The library's products round
 /// otherwise.) Evolution within replayed programs is part of it.
 TEST_P(CudaTraining, GivesTheBitsOfTheSameSourcesRunOnTheCpu) {

@@ -54,8 +54,10 @@ std::pair<double, double> score_of(SoftmaxNll /*rule*/, const std::vector<double
     }
     return {std::log(sum) - z[label], best};
 }
-std::pair<double, double> score_of(SigmoidSquaredError /*rule*/, const std::vector<double>& z, std::size_t label,
+template <class Rule>
+std::pair<double, double> score_of(Rule /*rule*/, const std::vector<double>& z, std::size_t label,
                                    std::vector<double>& gradient) {
+    constexpr bool twice = std::is_same_v<Rule, SigmoidTwiceSquaredError>;
     double error = 0;
     double best = 0;
     for (std::size_t c = 0; c < z.size(); ++c) {
@@ -63,7 +65,8 @@ std::pair<double, double> score_of(SigmoidSquaredError /*rule*/, const std::vect
         const double difference = y - (c == label ? 1 : 0);
         best = std::max(best, y);
         error += difference * difference / static_cast<double>(z.size());
-        gradient[c] = difference * y * (1 - y);
+        const double s = twice ? logistic(y) : y;
+        gradient[c] = difference * s * (1 - s);
     }
     return {error, best};
 }
@@ -112,6 +115,7 @@ TEST_P(LossKernel, EqualsPlainLoops) {
         for (const Index batch : {1U, 96U, 128U, 300U}) {
             check_loss<SoftmaxNll>(classes, batch);
             check_loss<SigmoidSquaredError>(classes, batch);
+            check_loss<SigmoidTwiceSquaredError>(classes, batch);
         }
     }
 }

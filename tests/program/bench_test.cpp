@@ -74,6 +74,9 @@ protected:
                        Activations x) override {
         right_->transposed(layer, offsets, y, x);
     }
+    void do_differentiate(const DeviceLayer& layer, ConstActivations saved, Activations dy, Activations dx) override {
+        right_->differentiate(layer, saved, dy, dx);
+    }
     void do_sample(const UnitDraw& draw, ConstActivations values, Activations means, Activations states,
                    const StepScalars* step) override {
         right_->sample(draw, values, means, states, step);

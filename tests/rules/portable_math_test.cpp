@@ -335,7 +335,10 @@ TEST(WeightLaws, HaveTheirDeviations) {
     expect(NormalWeights{0.1F}, 0.1);
     expect(UniformWeights{}, 1 / std::sqrt(3.0 * 50));
     expect(ZeroWeights{}, 0);
-    static_assert(std::variant_size_v<WeightLaw> == 4, "add the new law above");
+    // 50 inputs, 150 outputs, 1,200 edges: 8 an output
+    expect(in_layer(XavierUniform{}, 50, 150, 1200), std::sqrt(2.0 / 200));
+    expect(in_layer(HeOfEdges{}, 50, 150, 1200), std::sqrt(2.0 / 8));
+    static_assert(std::variant_size_v<WeightLaw> == 6, "add the new law above");
 }
 
 }  // namespace

@@ -161,7 +161,7 @@ TEST(Rules, TextForms) {
     EXPECT_EQ(std::get<Adam>(parse_rule<Optimizer>("adam(beta2=0.99)")).beta2, 0.99F);
     EXPECT_EQ(std::get<Adam>(parse_rule<Optimizer>("adam(beta2=0.99)")).beta1, 0.9F) << "left out: the default";
     EXPECT_THAT(usage_error<Cadence>("steps(n=1.5)"), HasSubstr("whole number"));
-    EXPECT_EQ(rule_names(static_cast<Loss*>(nullptr)), "nll, mse or squared-error");
+    EXPECT_EQ(rule_names(static_cast<Loss*>(nullptr)), "nll, mse, squared-error or mse-twice");
     EXPECT_EQ(rule_names(static_cast<DecayForm*>(nullptr)), "coupled, decoupled or shrink");
 }
 
@@ -276,6 +276,31 @@ TEST(Schedules, HandComputedPoints) {
     EXPECT_DOUBLE_EQ(at("exponential(value=2,factor=0.5)", 0, 10), 2);
     EXPECT_DOUBLE_EQ(at("exponential(value=2,factor=0.5)", 3, 10), 0.25);
     EXPECT_DOUBLE_EQ(at("exponential(value=2,factor=0.25)", 0.5, 10), 1);
+}
+
+TEST(Schedules, BeginAndFinishWhereTheyAreTold) {
+    // a third of the way from epoch 2 to 8 at epoch 4
+    EXPECT_DOUBLE_EQ(at("cosine(value=0.9,end=0.1,begin=2,finish=8)", 1, 10), 0.9);
+    EXPECT_DOUBLE_EQ(at("cosine(value=0.9,end=0.1,begin=2,finish=8)", 4, 10), 0.7);
+    EXPECT_DOUBLE_EQ(at("cosine(value=0.9,end=0.1,begin=2,finish=8)", 9, 10), 0.1);
+    EXPECT_DOUBLE_EQ(at("linear(value=1,end=0.4,begin=2,finish=8)", 4, 10), 0.8);
+    EXPECT_DOUBLE_EQ(at("linear(value=1,end=0.4,begin=2)", 6, 10), 0.7) << "finishes with the run";
+    // 0.2 + 0.8 (1 - t)^3: t = 1/2 leaves an eighth
+    EXPECT_DOUBLE_EQ(at("cubic(value=1,end=0.2,begin=2,finish=8)", 2, 10), 1);
+    EXPECT_DOUBLE_EQ(at("cubic(value=1,end=0.2,begin=2,finish=8)", 5, 10), 0.3);
+    EXPECT_DOUBLE_EQ(at("cubic(value=1,end=0.2,begin=2,finish=8)", 8.5, 10), 0.2);
+    EXPECT_DOUBLE_EQ(at("cubic(value=1,end=0.2)", 10, 10), 0.2);
+    // a logistic curve: ends exact, halfway exactly between, the rest mirrored
+    EXPECT_DOUBLE_EQ(at("sigmoid(value=1,end=0.2,begin=2,finish=8)", 2, 10), 1);
+    EXPECT_DOUBLE_EQ(at("sigmoid(value=1,end=0.2,begin=2,finish=8)", 5, 10), 0.6);
+    EXPECT_DOUBLE_EQ(at("sigmoid(value=1,end=0.2,begin=2,finish=8)", 8, 10), 0.2);
+    const double logistic = (1 / (1 + std::exp(-6.0 * 0.25)) - 1 / (1 + std::exp(3.0))) /
+                            (1 / (1 + std::exp(-3.0)) - 1 / (1 + std::exp(3.0)));
+    EXPECT_NEAR(at("sigmoid(value=1,end=0,steepness=6)", 2.5, 10), logistic, 1e-12);
+    EXPECT_DOUBLE_EQ(at("stages(value=0.2,factor=0.5,first=3,second=7)", 2.9, 10), 0.2);
+    EXPECT_DOUBLE_EQ(at("stages(value=0.2,factor=0.5,first=3,second=7)", 3, 10), 0.1);
+    EXPECT_DOUBLE_EQ(at("stages(value=0.2,factor=0.5,first=3,second=7)", 9, 10), 0.05);
+    EXPECT_DOUBLE_EQ(at("stages(value=0.2,factor=0.5,first=3,second=7,third=8)", 9, 10), 0.025);
 }
 
 TEST(Schedules, EveryOneWarmsUpLinearlyFromZero) {

@@ -3,7 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <functional>
 
 #include "host/cpu/cpu_backend.hpp"
 #include "espalier/dataset.hpp"
@@ -30,13 +32,13 @@ Trained trained(const OptionTexts& given) {
            {"test-samples", "50"},
            {"batch", "50"},
            {"layers", "784-40-30-10"},
-           {"epsilon", "2"},
            {"epochs", "3"},
            {"learning-rate", "0"},
            {"decay-form", "shrink"},
            {"evolve", "never"},
            {"threads", "1"}},
           "test", experiment);
+    experiment.epsilon = 2;
     apply(given, "test", experiment);
     validate(experiment);
     const DataSet data = load_dataset("synthetic", "", experiment.train_samples, experiment.test_samples);
@@ -96,7 +98,7 @@ TEST(Decay, FactorsMustFitTheLayers) {
     EXPECT_THROW(trained({{"layer-decay", "1,-1,1"}}), UserError);
 }
 
-TEST(EdgesKept, FallAsScheduledAndNoFasterThanPruningLetsThem) {
+TEST(EdgesKept, FallAsScheduledHoweverSmallZetaIs) {
     const OptionTexts evolving{{"evolve", "epoch"}, {"last-epoch", "evolve"}, {"zeta", "0.3"}};
     OptionTexts given = evolving;
     const std::uint64_t birth = 2 * (784 + 40) + 2 * (40 + 30);
@@ -109,11 +111,70 @@ TEST(EdgesKept, FallAsScheduledAndNoFasterThanPruningLetsThem) {
     for (std::size_t layer = 0; layer < 2; ++layer) EXPECT_EQ(fault(*gently.after.layers[layer].topology), "");
     given["edges-kept"] = "0.1";
     const Trained fast = trained(given);
-    for (std::size_t epoch = 0; epoch < 3; ++epoch) {
-        const double least = static_cast<double>(birth) * std::pow(0.7, static_cast<double>(epoch + 1));
-        EXPECT_GE(static_cast<double>(fast.edges[epoch]), least);
-        EXPECT_LE(static_cast<double>(fast.edges[epoch]), least + 3 * 4);  // shares are rounded down, sign by sign
+    const std::uint64_t tenth = 165 + 14;
+    for (const std::uint64_t edges : fast.edges) {
+        EXPECT_GE(edges, tenth);
+        EXPECT_LE(edges, tenth + 2 * 2);  // shares are rounded down, sign by sign
     }
+}
+
+/// Gradual magnitude pruning: with a zeta of 0 nothing but the schedule removes edges, the smallest ones, and no edge
+/// is new.
+TEST(EdgesKept, WithoutZetaOnlyTheScheduledEdgesGo) {
+    const OptionTexts given{{"evolve", "epoch"},    {"last-epoch", "evolve"}, {"zeta", "0"},
+                            {"prune", "magnitude"}, {"epochs", "4"},          {"edges-kept", "cubic(end=0.2,finish=2)"}};
+    const Trained run = trained(given);
+    // 0.2 + 0.8 (1 - t)^3 at t = 1/2, 1, 1, 1 of 1648 and of 140 edges
+    EXPECT_THAT(run.edges, ElementsAre(494 + 42, 330 + 28, 330 + 28, 330 + 28));
+    const Layer& before = run.before.layers[0];
+    const Layer& after = run.after.layers[0];
+    std::vector<float> magnitudes;
+    for (const float weight : before.weights) magnitudes.push_back(std::abs(weight));
+    std::sort(magnitudes.begin(), magnitudes.end(), std::greater<>());
+    ASSERT_EQ(after.weights.size(), 330U);
+    for (const float weight : after.weights) EXPECT_GE(std::abs(weight), magnitudes[329]);
+}
+
+TEST(Densities, EachLayerMayHaveItsOwn) {
+    const Trained run = trained({{"layer-density", "0.01,0.109,1"}, {"layers", "784-300-100-10"}});
+    ASSERT_TRUE(run.after.layers[0].is_sparse() && run.after.layers[1].is_sparse());
+    EXPECT_EQ(run.after.layers[0].weights.size(), 2352U);
+    EXPECT_EQ(run.after.layers[1].weights.size(), 3270U);
+    EXPECT_FALSE(run.after.layers[2].is_sparse()) << "1 is dense";
+}
+
+/// What such options are refused with.
+std::string refusal(const OptionTexts& given) {
+    Experiment experiment;
+    try {
+        apply(given, "test", experiment);
+        validate(experiment);
+    } catch (const UserError& error) {
+        EXPECT_EQ(error.code(), ExitCode::usage);
+        return error.what();
+    }
+    return "";
+}
+
+TEST(Densities, WrongOnesAreRefused) {
+    EXPECT_EQ(refusal({{"layer-density", "0.1,0.2"}}), "layer-density: 2 densities for 3 layers");
+    EXPECT_EQ(refusal({{"layer-density", "0.1,0,1"}}), "test: layer-density: 0 leaves no edge");
+    EXPECT_EQ(refusal({{"layer-density", "0.1,1.5,1"}}), "test: layer-density: 1.5 is outside [0, 1]");
+    EXPECT_EQ(refusal({{"layer-density", "0.1,0.1,1"}, {"epsilon", "3"}}),
+              "test: epsilon and layer-density exclude each other; give one");
+    EXPECT_EQ(refusal({{"layer-density", "0.1,0.1,1"}, {"sparsity", "0.5"}}),
+              "test: sparsity and layer-density exclude each other; give one");
+    EXPECT_EQ(refusal({{"layer-density", "0.1,0.1,1"}}), "");
+}
+
+TEST(Schedules, ThatEndBeforeTheyBeginOrBeyondTheRunAreRefused) {
+    const auto of = [](const char* zeta) { return refusal({{"zeta", zeta}, {"epochs", "20"}}); };
+    EXPECT_THAT(of("cosine(value=0.3,finish=83.3)"), testing::HasSubstr("goes on beyond the run of 20 epochs"));
+    EXPECT_THAT(of("linear(value=0.3,begin=21)"), testing::HasSubstr("goes on beyond the run of 20 epochs"));
+    EXPECT_THAT(of("linear(value=0.3,begin=12,finish=9)"),
+                testing::HasSubstr("finishes at epoch 9, before it begins at epoch 12"));
+    EXPECT_EQ(of("cosine(value=0.3,begin=3,finish=20)"), "");
+    EXPECT_EQ(of("cosine(value=0.3,begin=20)"), "");
 }
 
 TEST(EdgesKept, AGrowRulesShareThinsALayerOut) {

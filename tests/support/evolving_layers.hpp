@@ -69,6 +69,18 @@ inline std::vector<EdgeIndex> oracle_pruned(const Layer& layer, const PruneRule&
         take_least(magnitude, all);
     } else if (std::holds_alternative<PruneRandom>(rule)) {
         take_least(drawn, all);
+    } else if (const auto* softly = std::get_if<PruneSoftly>(&rule)) {
+        // its chances are tested in soft_prune_test.cpp; here the draws of each edge, in the rule's own precision
+        std::vector<double> score;
+        for (EdgeIndex slot = 0; slot < layer.weights.size(); ++slot) {
+            const float uniform =
+                (static_cast<float>(static_cast<std::uint32_t>(drawn[slot]) >> 9) + 0.5F) / 8388608.0F;
+            const float size = std::abs(layer.weights[slot]);
+            score.push_back(size == 0 ? -1e30
+                                      : static_cast<double>(softly->power * portable_log(size) -
+                                                            portable_log(-portable_log(uniform))));
+        }
+        take_least(score, all);
     } else {
         throw std::logic_error("the oracle does not know this prune rule");
     }

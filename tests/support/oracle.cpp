@@ -189,6 +189,13 @@ Scores score(const Loss& loss, const Matrix& z, const std::vector<std::int32_t>&
                 error += (z(c, s) - target) * (z(c, s) - target) / static_cast<double>(z.rows);
                 result.gradient(c, s) = 2 * (z(c, s) - target) / static_cast<double>(z.rows) / batch;
             }
+        } else if (std::holds_alternative<SigmoidTwiceSquaredError>(loss)) {
+            for (std::size_t c = 0; c < z.rows; ++c) {
+                p[c] = logistic(z(c, s));
+                const double difference = p[c] - (c == label ? 1 : 0);
+                error += difference * difference / static_cast<double>(z.rows);
+                result.gradient(c, s) = difference * logistic(p[c]) * logistic(-p[c]) / batch;  // at the output
+            }
         } else {
             throw std::logic_error("the oracle does not know this loss");
         }

@@ -14,12 +14,14 @@
 #include "espalier/common/evolve.hpp"
 #include "espalier/common/grow_ranks.hpp"
 #include "host/cpu/evolution/merge_edges.hpp"
+#include "host/cpu/evolution/path_growth.hpp"
 #include "host/cpu/evolution/prune_cut.hpp"
 #include "host/cpu/evolution/prune_scan.hpp"
 #include "host/cpu/evolution/radix_sort.hpp"
 #include "host/cpu/evolution/random_draws.hpp"
 #include "host/cpu/evolution/scatter.hpp"
 #include "host/cpu/evolution/scratch.hpp"
+#include "host/cpu/evolution/top_gradients.hpp"
 #include "host/cpu/memory.hpp"
 #include "host/cpu/operations.hpp"
 
@@ -224,24 +226,45 @@ AlignedVector<EdgeIndex> new_column_start(const SparseCpuLayer& layer, const Ind
     return start;
 }
 
+/// What the drawing of new cells may ask for besides its rule.
+struct Drawing {
+    const Regrowth& regrowth;
+    int threads;  // of the whole team
+    [[nodiscard]] Stream stream() const { return regrowth.event.stream(Purpose::grow); }
+};
+
 /// The ranks of the new cells among the missing ones, ascending, and room for one more; in `ranks` or elsewhere.
 template <class Key>
 Key* draw_ranks(const SparseCpuLayer& /*layer*/, const GrowRandom& /*rule*/, const Replacement<Key>& change,
-                Cell missing, const Stream& stream, CpuScratch& scratch, Key* ranks) {
-    permute(Permutation(missing, stream), 0, change.num_grown, ranks);
+                Cell missing, const Drawing& drawing, CpuScratch& scratch, Key* ranks) {
+    permute(Permutation(missing, drawing.stream()), 0, change.num_grown, ranks);
     return radix_sort(ranks, change.num_grown, missing - 1, scratch.take<Key>(std::size_t{change.num_grown} + 1));
+}
+template <class Key>
+Key* draw_ranks(const SparseCpuLayer& layer, const GrowGradient& rule, const Replacement<Key>& change, Cell missing,
+                const Drawing& drawing, CpuScratch& scratch, Key* ranks) {
+    fast_draw_by_gradient(rule, drawing.regrowth.evidence, csr_of_layer(layer), change, missing, drawing.stream(),
+                          drawing.threads, scratch, ranks);
+    return ranks;
+}
+template <class Key>
+Key* draw_ranks(const SparseCpuLayer& layer, const GrowByPaths& rule, const Replacement<Key>& change, Cell missing,
+                const Drawing& drawing, CpuScratch& scratch, Key* ranks) {
+    draw_by_paths(rule, csr_of_layer(layer), change, missing, drawing.stream(), drawing.threads, scratch, ranks);
+    return ranks;
 }
 template <class Key, class Rule>
 Key* draw_ranks(const SparseCpuLayer& layer, const Rule& rule, const Replacement<Key>& change, Cell missing,
-                const Stream& stream, CpuScratch& scratch, Key* ranks) {
-    draw_candidates(thrust::seq, scratch, rule, csr_of_layer(layer), layer.weights.data(), change, missing, stream,
-                    ranks);
+                const Drawing& drawing, CpuScratch& scratch, Key* ranks) {
+    draw_candidates(thrust::seq, scratch, rule, csr_of_layer(layer), layer.weights.data(), change, missing,
+                    drawing.stream(), ranks);
     return ranks;
 }
 
 /// The pruned edges, and the ranks of the new cells among the missing ones; both ended as Merge wants it.
 template <class Key>
-Replacement<Key> draw_replacement(const SparseCpuLayer& layer, const Regrowth* regrowth, CpuScratch& scratch) {
+Replacement<Key> draw_replacement(const SparseCpuLayer& layer, const Regrowth* regrowth, int all_threads,
+                                  CpuScratch& scratch) {
     Replacement<Key> change;
     change.num_pruned = static_cast<EdgeIndex>(layer.pruned.size());
     auto* pruned = scratch.take<EdgeIndex>(std::size_t{change.num_pruned} + 1);
@@ -252,7 +275,7 @@ Replacement<Key> draw_replacement(const SparseCpuLayer& layer, const Regrowth* r
         const Cell missing = plan_growth(rule, csr_of_layer(layer), change);
         ranks = scratch.take<Key>(std::size_t{change.num_grown} + 1);
         if (change.num_grown == 0) return;
-        ranks = draw_ranks(layer, rule, change, missing, regrowth->event.stream(Purpose::grow), scratch, ranks);
+        ranks = draw_ranks(layer, rule, change, missing, {*regrowth, all_threads}, scratch, ranks);
     };
     if (regrowth != nullptr) {
         std::visit(draw, regrowth->rule);
@@ -265,9 +288,10 @@ Replacement<Key> draw_replacement(const SparseCpuLayer& layer, const Regrowth* r
 }
 
 template <class Key, class Policy>
-EdgeIndex replace(const Policy& policy, SparseCpuLayer& layer, const Regrowth* regrowth, int threads) {
+EdgeIndex replace(const Policy& policy, SparseCpuLayer& layer, const Regrowth* regrowth, int threads,
+                  int all_threads) {
     CpuScratch scratch;
-    const auto change = draw_replacement<Key>(layer, regrowth, scratch);
+    const auto change = draw_replacement<Key>(layer, regrowth, all_threads, scratch);
     const CsrView old = csr_of_layer(layer);
     const EdgeIndex num_edges = change.num_edges(old);
     NewEdges<Key> grown;
@@ -358,8 +382,8 @@ Pruned prune(SparseCpuLayer& layer, const Pruning& pruning, int threads) {
 std::uint32_t replace(SparseCpuLayer& layer, const Regrowth* regrowth, int threads) {
     const bool narrow = Cell{layer.num_inputs} * layer.num_outputs <= std::numeric_limits<std::uint32_t>::max();
     return with_policy(layer.num_edges(), threads, [&](const auto& policy, int team) {
-        return narrow ? replace<std::uint32_t>(policy, layer, regrowth, team)
-                      : replace<std::uint64_t>(policy, layer, regrowth, team);
+        return narrow ? replace<std::uint32_t>(policy, layer, regrowth, team, threads)
+                      : replace<std::uint64_t>(policy, layer, regrowth, team, threads);
     });
 }
 

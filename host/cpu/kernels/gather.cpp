@@ -225,7 +225,7 @@ void GatherRows(const Samples& samples, const BatchChoice& choice, Activations x
         // the lanes past the batch repeat its last sample, then are cleared
         place[s] = choice.first + tile * tile_lanes + std::min(s, used - 1);
     }
-    if (choice.shuffled) permute(Permutation(samples.count, {choice.seed, Purpose::shuffle, 0, epoch}), place);
+    if (choice.shuffled) permute(Permutation(samples.count, {choice.seed, choice.purpose, 0, epoch}), place);
     if (features.begin == 0 && labels != nullptr) {
         for (Index s = 0; s < tile_lanes; ++s) {
             labels[std::size_t{tile} * tile_lanes + s] = s < used ? samples.labels[place[s]] : -1;

@@ -1,0 +1,78 @@
+// The best cells of a search that sees them in any order: a bounded list from which the worst are dropped when it fills.
+// What is left at the end does not depend on the order or on when it filled, for the order of cells is total.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstddef>
+
+#include "espalier/index.hpp"
+#include "host/cpu/evolution/scratch.hpp"
+
+namespace espalier {
+
+/// A missing cell and how it ranks: high keys first, of equal ones the first cell.
+template <class Rank, class Key>
+struct RankedCell {
+    Rank key;
+    Key cell;
+    [[nodiscard]] bool before(const RankedCell& other) const {
+        return key != other.key ? key > other.key : cell < other.cell;
+    }
+};
+
+/// The best cells so far, from all threads. A cell at least as good as the threshold may be among the best; the
+/// threshold never exceeds the key of the last that is, and begins at 1: cells of key 0 are of no interest.
+template <class Rank, class Key>
+class BestSoFar {
+public:
+    BestSoFar(EdgeIndex wanted, std::size_t spare, CpuScratch& scratch)
+        : wanted_(wanted), room_(wanted + spare), cells_(scratch.take<RankedCell<Rank, Key>>(room_)) {}
+
+    [[nodiscard]] Rank threshold() const { return threshold_.load(std::memory_order_relaxed); }
+    /// One thread at a time; no more than the spare room.
+    void add(const RankedCell<Rank, Key>* some, std::size_t count) {
+        if (held_ + count > room_) drop_worst();
+        std::copy_n(some, count, cells_ + held_);
+        held_ += count;
+    }
+    /// The best cells, by cell; whoever calls this is alone.
+    const RankedCell<Rank, Key>* result(EdgeIndex& count) {
+        drop_worst();
+        count = static_cast<EdgeIndex>(held_);
+        std::sort(cells_, cells_ + held_, [](const auto& a, const auto& b) { return a.cell < b.cell; });
+        return cells_;
+    }
+
+private:
+    void drop_worst() {
+        if (held_ < wanted_) return;
+        RankedCell<Rank, Key>* const last = cells_ + (wanted_ - 1);
+        std::nth_element(cells_, last, cells_ + held_, [](const auto& a, const auto& b) { return a.before(b); });
+        held_ = wanted_;
+        threshold_.store(last->key, std::memory_order_relaxed);
+    }
+
+    EdgeIndex wanted_;
+    std::size_t room_;
+    RankedCell<Rank, Key>* cells_;
+    std::size_t held_ = 0;
+    std::atomic<Rank> threshold_{1};
+};
+
+/// The ranks of ascending cells among the missing ones.
+template <class Ranked, class Change, class Edges, class Key>
+void ranks_of_cells(const Ranked* cells, EdgeIndex count, const Edges& edges, const Change& change, Key* ranks) {
+    EdgeIndex slot = 0;
+    EdgeIndex gone_before = 0;
+    for (EdgeIndex i = 0; i < count; ++i) {
+        const auto output = static_cast<Index>(cells[i].cell / edges.num_inputs);
+        const auto input = static_cast<Index>(cells[i].cell % edges.num_inputs);
+        slot = std::max(slot, edges.row_start[output]);
+        while (slot < edges.row_start[output + 1] && edges.column[slot] < input) ++slot;
+        while (gone_before < change.num_pruned && change.pruned[gone_before] < slot) ++gone_before;
+        ranks[i] = static_cast<Key>(cells[i].cell - (change.allow_removed ? slot - gone_before : slot));
+    }
+}
+
+}  // namespace espalier
