@@ -146,10 +146,7 @@ MemoryEstimate estimate_memory(const Experiment& experiment, Backend& backend, i
     estimate.activation_bytes = activation_bytes(experiment, backend, probe);
     const bool is_rbm = experiment.model == ModelKind::rbm;
     if (is_rbm) estimate.parameters += experiment.layers.front();  // the visible biases
-    std::uint64_t resident = 0;
-    std::uint64_t shared = 0;
-    std::uint64_t launches = 0;
-    std::uint64_t following = 0;
+    std::uint64_t resident = 0, shared = 0, launches = 0, following = 0;
     for (std::size_t l = 0; l + 1 < experiment.layers.size(); ++l) {
         const LayerShape shape = expected_shape(experiment, l);
         const auto& [inputs, outputs, edges, sparse] = shape;

@@ -135,9 +135,9 @@ void Trainer::finish_epoch() {
     };
 
     if (!experiment_.zero_before_test && !last) test_now();
+    if (evolves_now) probe(epoch, record);
     const auto start = Clock::now();
     if (evolves_now) {
-        probe(epoch, record);
         for (std::size_t l = 0; l < model_->num_layers(); ++l) prune(l, epoch + 1.0, epoch, record);
     }
     record.evolution_seconds += seconds_since(start);
