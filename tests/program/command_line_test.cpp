@@ -117,7 +117,7 @@ TEST_F(CommandLine, HelpTellsEveryRuleWithItsFieldsDefaultsAndRanges) {
     ASSERT_EQ(help.code, 0);
     EXPECT_THAT(help.out, AllOf(HasSubstr("momentum(momentum=0.9)  momentum in [0, 1]"), HasSubstr("identity, relu"),
                                 HasSubstr("steps(n=100)  n in [1, 1e+09]"),
-                                HasSubstr("cosine(value=0.01,end=0,warmup=0)  warmup in [0, 1e+09]")));
+                                HasSubstr("cosine(value=0.01,end=0,warmup=0,begin=0,finish=0)  warmup in [0, 1e+09]")));
     for (const auto& option : espalier::experiment_options()) {
         EXPECT_THAT(help.out, HasSubstr("--" + option.name));
         for (const std::string& value : option.values) EXPECT_THAT(help.out, HasSubstr(value)) << option.name;
