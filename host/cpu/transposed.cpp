@@ -38,15 +38,16 @@ void transposed_part(const TeamMember& member, const CpuLayer& layer, const floa
     }
     const auto& sparse = dynamic_cast<const SparseCpuLayer&>(layer);
     if (is_narrow(y)) {
+        if (member.tiles.first > 0) return;  // the batch is one tile
         const Range columns = share_of_edges(member, sparse.column_start.data(), x.rows);
         return narrow_transposed(sparse, offsets, pack_lanes(y, member.scratch), x, columns);
     }
     const auto of_tile = [&](Index tile, Range columns) {
         transposed_rows(sparse, input_edges(sparse), offsets, y, x, tile, columns);
     };
-    if (whole_tiles(x.tiles(), member.count)) return for_tile_rows(member, x.tiles(), x.rows, 1, of_tile);
+    if (has_whole_tiles(member, x.tiles())) return for_tile_rows(member, x.tiles(), x.rows, 1, of_tile);
     const Range columns = share_of_edges(member, sparse.column_start.data(), x.rows);
-    for (Index tile = 0; tile < x.tiles(); ++tile) of_tile(tile, columns);
+    for_tiles_of_process(member, x.tiles(), [&](Index tile) { of_tile(tile, columns); });
 }
 
 }  // namespace espalier

@@ -123,6 +123,10 @@ void Mlp::probe(const Samples& samples, Index size, std::uint32_t event) {
               [&](std::size_t l, Activations gradient, Activations dx, const Dropout& dropout) {
                   backend().differentiate(layer(l), saved_of(probe_, l, size), gradient, dx, dropout);
               });
+    for (std::size_t l = first; l < num_layers(); ++l) {
+        backend().share_tiles(input_of(probe_, l, size));
+        backend().share_tiles(gradient_of(probe_, l, size));
+    }
     static_cast<void>(backend().metrics());  // its loss is no part of the training's
 }
 
@@ -144,6 +148,7 @@ void Mlp::evaluate(const Samples& samples) {
             if (l > 0 && test_scale_ != 1) scale(backend(), output, test_scale_);
             input = output;
         }
+        if (kept_.data() != nullptr) backend().share_tiles(input);
         backend().loss(loss_, input, pass.labels.data(), {}, nullptr, samples.targets);
     }
 }
