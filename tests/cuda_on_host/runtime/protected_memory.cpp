@@ -33,9 +33,16 @@ std::map<std::byte*, std::size_t>& all_pages() {
     static auto* const all = new std::map<std::byte*, std::size_t>;  // may be asked for until the very end
     return *all;
 }
-int num_accesses = 0;
+thread_local int num_accesses = 0;
 
-void protect_all(int protection) {
+/// The protection key of device memory, which a thread opens and closes without asking the system; negative where the
+/// processor has none, and pages change instead.
+int key() {
+    static const int allocated = pkey_alloc(0, PKEY_DISABLE_ACCESS);
+    return allocated;
+}
+
+void change_all(int protection) {
     for (const auto& [pages, bytes] : all_pages()) mprotect(pages, bytes, protection);
 }
 
@@ -56,7 +63,11 @@ ProtectedMemory::ProtectedMemory(std::size_t bytes)
         __asan_poison_memory_region(data_ + bytes_, static_cast<std::size_t>(pages_ + page_bytes_ - data_) - bytes_);
     }
     watch::fresh(data_, bytes_);
-    if (num_accesses == 0) mprotect(pages_, page_bytes_, PROT_NONE);
+    if (key() >= 0) {
+        pkey_mprotect(pages_, page_bytes_, PROT_READ | PROT_WRITE, key());
+    } else if (num_accesses == 0) {
+        mprotect(pages_, page_bytes_, PROT_NONE);
+    }
     all_pages().emplace(pages_, page_bytes_);
 }
 
@@ -75,24 +86,21 @@ ProtectedMemory::~ProtectedMemory() {
 
 void ProtectedMemory::check() const {
     if (has_address_sanitizer()) return;
-    const BlockAccess access(this);
+    const DeviceAccess access;
     const auto intact = [](std::byte each) { return each == fence; };
     if (std::all_of(data_ + bytes_, pages_ + page_bytes_, intact)) return;
     throw Fault("device memory: something was written past its " + std::to_string(bytes_) + " bytes");
 }
 
 DeviceAccess::DeviceAccess() {
-    if (num_accesses++ == 0) protect_all(PROT_READ | PROT_WRITE);
+    if (num_accesses++ > 0) return;
+    if (key() < 0) return change_all(PROT_READ | PROT_WRITE);
+    pkey_set(key(), 0);
 }
 DeviceAccess::~DeviceAccess() {
-    if (--num_accesses == 0) protect_all(PROT_NONE);
-}
-
-BlockAccess::BlockAccess(const ProtectedMemory* block) : block_(num_accesses == 0 ? block : nullptr) {
-    if (block_ != nullptr) mprotect(block_->pages_, block_->page_bytes_, PROT_READ | PROT_WRITE);
-}
-BlockAccess::~BlockAccess() {
-    if (block_ != nullptr) mprotect(block_->pages_, block_->page_bytes_, PROT_NONE);
+    if (--num_accesses > 0) return;
+    if (key() < 0) return change_all(PROT_NONE);
+    pkey_set(key(), PKEY_DISABLE_ACCESS);
 }
 
 }  // namespace cuda_on_host
