@@ -33,7 +33,7 @@ std::map<std::byte*, std::size_t>& all_pages() {
     static auto* const all = new std::map<std::byte*, std::size_t>;  // may be asked for until the very end
     return *all;
 }
-thread_local int num_accesses = 0;
+thread_local int num_accesses = 0;  // of this thread, which a key is open for
 
 /// The protection key of device memory, which a thread opens and closes without asking the system; negative where the
 /// processor has none, and pages change instead.
@@ -42,8 +42,12 @@ int key() {
     return allocated;
 }
 
-void change_all(int protection) {
-    for (const auto& [pages, bytes] : all_pages()) mprotect(pages, bytes, protection);
+void open_or_close(bool open) {
+    if (key() >= 0) {
+        pkey_set(key(), open ? 0U : PKEY_DISABLE_ACCESS);
+        return;
+    }
+    for (const auto& [pages, bytes] : all_pages()) mprotect(pages, bytes, open ? PROT_READ | PROT_WRITE : PROT_NONE);
 }
 
 }  // namespace
@@ -93,14 +97,10 @@ void ProtectedMemory::check() const {
 }
 
 DeviceAccess::DeviceAccess() {
-    if (num_accesses++ > 0) return;
-    if (key() < 0) return change_all(PROT_READ | PROT_WRITE);
-    pkey_set(key(), 0);
+    if (num_accesses++ == 0) open_or_close(true);
 }
 DeviceAccess::~DeviceAccess() {
-    if (--num_accesses > 0) return;
-    if (key() < 0) return change_all(PROT_NONE);
-    pkey_set(key(), PKEY_DISABLE_ACCESS);
+    if (--num_accesses == 0) open_or_close(false);
 }
 
 }  // namespace cuda_on_host
