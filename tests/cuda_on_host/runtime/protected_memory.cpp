@@ -90,7 +90,7 @@ ProtectedMemory::~ProtectedMemory() {
 
 void ProtectedMemory::check() const {
     if (has_address_sanitizer()) return;
-    const DeviceAccess access;
+    const BlockAccess access(this);
     const auto intact = [](std::byte each) { return each == fence; };
     if (std::all_of(data_ + bytes_, pages_ + page_bytes_, intact)) return;
     throw Fault("device memory: something was written past its " + std::to_string(bytes_) + " bytes");
@@ -101,6 +101,23 @@ DeviceAccess::DeviceAccess() {
 }
 DeviceAccess::~DeviceAccess() {
     if (--num_accesses == 0) open_or_close(false);
+}
+
+BlockAccess::BlockAccess(const ProtectedMemory* block) : block_(num_accesses == 0 || key() >= 0 ? block : nullptr) {
+    if (block_ == nullptr) return;
+    if (key() >= 0) {  // opening all costs no more than opening one
+        if (num_accesses++ == 0) open_or_close(true);
+    } else {
+        mprotect(block_->pages_, block_->page_bytes_, PROT_READ | PROT_WRITE);
+    }
+}
+BlockAccess::~BlockAccess() {
+    if (block_ == nullptr) return;
+    if (key() >= 0) {
+        if (--num_accesses == 0) open_or_close(false);
+    } else {
+        mprotect(block_->pages_, block_->page_bytes_, PROT_NONE);
+    }
 }
 
 }  // namespace cuda_on_host
