@@ -51,9 +51,16 @@ void time_product(benchmark::State& state, LoadedProduct& loaded, Product produc
     state.counters["best_of_F"] = flops / best / peak;
 }
 
+/// Calls in a program, and spells of programs that are timed; fewer by ESPALIER_REPETITIONS, for a backend whose times
+/// mean nothing.
+int repetitions() {
+    const char* const asked = std::getenv("ESPALIER_REPETITIONS");
+    return asked == nullptr ? 20 : std::max(1, std::atoi(asked));
+}
+
 /// Many calls as one program, replayed: spells of at least 5 ms, so that the wait at their end does not count.
 void time_on_cuda(benchmark::State& state, LoadedProduct& loaded, Product product, double flops, double edges) {
-    constexpr int calls = 20;
+    const int calls = repetitions();
     const auto spell = [&](int programs) {
         const double start = wall_seconds();
         for (int i = 0; i < programs; ++i) {
@@ -131,7 +138,7 @@ void cuda_shapes(benchmark::internal::Benchmark* bench) {
     bench->ArgNames({"in", "out", "sparsity", "batch", "spmm"})
         ->UseManualTime()
         ->Unit(benchmark::kMicrosecond)
-        ->Iterations(20);
+        ->Iterations(repetitions());
     for (const Spmm spmm : {Spmm::gather, Spmm::panel, Spmm::coo, Spmm::cusparse}) {
         const auto last = static_cast<int>(spmm);
         bench->Args({784, 512, 964, 128, last});

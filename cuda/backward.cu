@@ -62,7 +62,7 @@ void differentiate(cudaStream_t stream, const CudaLayer& layer, ConstActivations
 
 void backward(cudaStream_t stream, const CudaLayer& layer, ConstActivations x, ConstActivations saved, Activations dy,
               Activations dx, const StepScalars* step) {
-    differentiate(stream, layer, saved, dy);
+    if (!layer.products_alone) differentiate(stream, layer, saved, dy);
     if (dx) input_gradient(stream, layer, dy, dx);  // by the weights from before the update
     update(stream, layer, x, dy, step);
 }

@@ -42,6 +42,9 @@ public:
           memory_(stream_),
           graphs_(stream_, options.graph != 0),
           tf32_(options.tf32 != 0),
+          products_alone_(options.samples_in_a_row > 0),
+          lanes_(products_alone_ ? (static_cast<Index>(options.samples_in_a_row) + cuda_lanes - 1) / cuda_lanes * cuda_lanes
+                                 : cuda_lanes),
           sums_(memory_, metric_bytes()) {
         clear_sums();
         wait();
@@ -56,7 +59,7 @@ public:
         make_current(device_);
         return describe_device();
     }
-    [[nodiscard]] Index lanes() const override { return cuda_lanes; }
+    [[nodiscard]] Index lanes() const override { return lanes_; }
 
     [[nodiscard]] void* allocate(std::size_t bytes) override {
         begin();
@@ -116,7 +119,13 @@ public:
 protected:
     [[nodiscard]] std::unique_ptr<DeviceLayer> do_load(const Layer& layer, const LayerUse& use) override {
         begin();
-        auto result = layer_in_use(stream_, memory_, layer, use, blas_for(layer), library_for(use));
+        Blas* const blas = blas_for(layer);
+        SparseLibrary* const library = library_for(use);
+        if (products_alone_ && blas == nullptr && (library == nullptr || !layer.is_sparse())) {
+            throw UserError(ExitCode::device, "samples in a row: only layers that cuBLAS or cuSPARSE multiplies");
+        }
+        auto result = layer_in_use(stream_, memory_, layer, use, blas, library);
+        result->products_alone = products_alone_;
         result->id = ++layers_loaded_;
         return result;
     }
@@ -190,7 +199,7 @@ private:
             if (const std::string fault = sparse_library_fault(); !fault.empty()) {
                 throw UserError(ExitCode::device, "spmm: " + fault);
             }
-            library_ = open_sparse_library(stream_, memory_);
+            library_ = open_sparse_library(stream_, memory_, lanes_);
         }
         return library_.get();
     }
@@ -210,6 +219,8 @@ private:
     std::unique_ptr<SparseLibrary> library_;
     GraphCache graphs_;
     bool tf32_;
+    bool products_alone_;
+    Index lanes_;
     Array<std::byte> sums_;  // MetricSums
     std::uint64_t layers_loaded_ = 0;
 };

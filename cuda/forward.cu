@@ -45,6 +45,7 @@ void forward(cudaStream_t stream, const CudaLayer& layer, ConstActivations x, Ac
     const bool by_library = layer.blas != nullptr || layer.library.forward != nullptr;
     if (layer.blas != nullptr) layer.blas->forward(layer.weights.values.data(), x, y);
     if (layer.library.forward != nullptr) layer.library.forward->multiply(x, y);
+    if (layer.products_alone) return;
     std::visit(
         [&](const auto& rule) {
             using Rule = std::decay_t<decltype(rule)>;

@@ -98,10 +98,13 @@ cudaGraphExec_t GraphCache::capture(const std::function<void()>& program) {
         static_cast<void>(cudaGetLastError());
         throw;
     }
-    check(cudaStreamEndCapture(stream_, &graph), "a capture");
+    cudaError_t error = cudaStreamEndCapture(stream_, &graph);
+    if (error != cudaErrorMemoryAllocation) check(error, "a capture");
     cudaGraphExec_t executable = nullptr;
-    const cudaError_t error = cudaGraphInstantiate(&executable, graph, 0);
-    static_cast<void>(cudaGraphDestroy(graph));
+    if (error == cudaSuccess) {
+        error = cudaGraphInstantiate(&executable, graph, 0);
+        static_cast<void>(cudaGraphDestroy(graph));
+    }
     if (error == cudaSuccess) return executable;
     static_cast<void>(cudaGetLastError());
     return nullptr;

@@ -48,6 +48,7 @@ struct CudaLayer final : DeviceLayer {
     Product forward_product;
     Product input_product;
     LibraryProducts library;
+    bool products_alone = false;  // neither biases nor activations (CudaOptions::samples_in_a_row)
 
     TrainedArray bias;                   // num_outputs
     TrainedArray activation_parameters;  // [num_parameters][num_outputs]

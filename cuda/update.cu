@@ -33,6 +33,7 @@ void update_by(cudaStream_t stream, const Rule& rule, const CudaLayer& layer, Co
                warp_grid(groups(layer.num_edges, warp_lanes), update_threads), update_threads, rule,
                layer.row_start.data(), layer.column.data(), layer.num_edges, arrays_of(layer.weights), x, dy, step);
     }
+    if (layer.products_alone) return;
     update_from(layer.bias, layer.neuron_sums.data(), layer.bias.values.size());
     update_from(layer.activation_parameters, layer.neuron_sums.data() + layer.num_outputs,
                 layer.activation_parameters.values.size());

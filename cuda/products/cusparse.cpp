@@ -52,18 +52,17 @@ struct Calls {
     decltype(&cusparseSDDMM) sddmm = sparse_function<decltype(cusparseSDDMM)>("cusparseSDDMM");
 };
 
-constexpr Index tile_samples = 128;
 constexpr auto as_it_is = CUSPARSE_OPERATION_NON_TRANSPOSE;
 constexpr auto turned = CUSPARSE_OPERATION_TRANSPOSE;
 // Of those for CSR the one for which NVIDIA promises the same bits every time, and which what is prepared helps.
 constexpr auto spmm_algorithm = CUSPARSE_SPMM_CSR_ALG3;
 
-/// A tile [neuron][128] as a matrix; points to whichever tile is at hand.
+/// A tile [neuron][lane] as a matrix; points to whichever tile is at hand.
 class Tile {
 public:
-    Tile(const Calls& calls, Index rows, float* somewhere) : calls_(calls) {
+    Tile(const Calls& calls, Index rows, Index lanes, float* somewhere) : calls_(calls) {
         check_sparse(
-            calls.create_dense(&tile_, rows, tile_samples, tile_samples, somewhere, CUDA_R_32F, CUSPARSE_ORDER_ROW),
+            calls.create_dense(&tile_, rows, lanes, lanes, somewhere, CUDA_R_32F, CUSPARSE_ORDER_ROW),
             "describing a tile");
     }
     Tile(const Tile&) = delete;
@@ -82,8 +81,8 @@ private:
 class CuSparseMatrix final : public SparseMatrix {
 public:
     CuSparseMatrix(const Calls& calls, cusparseHandle_t handle, cudaStream_t stream, Memory& memory,
-                   const CsrArrays& arrays)
-        : calls_(calls), handle_(handle), stream_(stream), memory_(memory), arrays_(arrays) {}
+                   const CsrArrays& arrays, Index lanes)
+        : calls_(calls), handle_(handle), stream_(stream), memory_(memory), arrays_(arrays), lanes_(lanes) {}
     ~CuSparseMatrix() override { drop(); }
 
     void refresh(EdgeIndex num_edges) override {
@@ -95,8 +94,8 @@ public:
                                        arrays_.column, arrays_.value, CUSPARSE_INDEX_32I, CUSPARSE_INDEX_32I,
                                        CUSPARSE_INDEX_BASE_ZERO, CUDA_R_32F),
                      "describing a layer");
-        if (!by_column_) by_column_.emplace(calls_, arrays_.num_columns, arrays_.value);
-        if (!by_row_) by_row_.emplace(calls_, arrays_.num_rows, arrays_.value);
+        if (!by_column_) by_column_.emplace(calls_, arrays_.num_columns, lanes_, arrays_.value);
+        if (!by_row_) by_row_.emplace(calls_, arrays_.num_rows, lanes_, arrays_.value);
         const auto columns = by_column_->at(arrays_.value);
         const auto rows = by_row_->at(arrays_.value);
         std::size_t bytes = 0;
@@ -161,6 +160,7 @@ private:
     cudaStream_t stream_;
     Memory& memory_;
     CsrArrays arrays_;
+    Index lanes_;
     std::optional<Tile> by_column_;
     std::optional<Tile> by_row_;
     cusparseSpMatDescr_t csr_ = nullptr;
@@ -170,7 +170,7 @@ private:
 
 class CuSparse final : public SparseLibrary {
 public:
-    CuSparse(cudaStream_t stream, Memory& memory) : stream_(stream), memory_(memory) {
+    CuSparse(cudaStream_t stream, Memory& memory, Index lanes) : stream_(stream), memory_(memory), lanes_(lanes) {
         check_sparse(calls_.create(&handle_), "making a handle");
         if (const auto status = calls_.set_stream(handle_, stream); status != CUSPARSE_STATUS_SUCCESS) {
             calls_.destroy(handle_);
@@ -179,13 +179,14 @@ public:
     }
     ~CuSparse() override { calls_.destroy(handle_); }
     std::unique_ptr<SparseMatrix> matrix(const CsrArrays& arrays) override {
-        return std::make_unique<CuSparseMatrix>(calls_, handle_, stream_, memory_, arrays);
+        return std::make_unique<CuSparseMatrix>(calls_, handle_, stream_, memory_, arrays, lanes_);
     }
 
 private:
     Calls calls_;
     cudaStream_t stream_;
     Memory& memory_;
+    Index lanes_;
     cusparseHandle_t handle_ = nullptr;
 };
 
@@ -196,8 +197,8 @@ std::string sparse_library_fault() {
     return cusparse_library().name() + " does not open; choose another way to multiply than cusparse";
 }
 
-std::unique_ptr<SparseLibrary> open_sparse_library(cudaStream_t stream, Memory& memory) {
-    return std::make_unique<CuSparse>(stream, memory);
+std::unique_ptr<SparseLibrary> open_sparse_library(cudaStream_t stream, Memory& memory, Index lanes) {
+    return std::make_unique<CuSparse>(stream, memory, lanes);
 }
 
 }  // namespace espalier::cuda

@@ -53,7 +53,8 @@ inline constexpr std::uint64_t max_sparse_library_edges = 0x7fffffffU;
 /// Why there is no cuSPARSE to open, one sentence; empty if there is.
 std::string sparse_library_fault();
 
-/// sparse_library_fault() must be empty. Throws UserError (device) when cuSPARSE fails or memory runs out.
-std::unique_ptr<SparseLibrary> open_sparse_library(cudaStream_t stream, Memory& memory);
+/// For activations in tiles of `lanes`. sparse_library_fault() must be empty. Throws UserError (device) when cuSPARSE
+/// fails or memory runs out.
+std::unique_ptr<SparseLibrary> open_sparse_library(cudaStream_t stream, Memory& memory, Index lanes);
 
 }  // namespace espalier::cuda

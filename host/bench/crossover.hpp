@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -33,6 +34,7 @@ struct Timing {
 /// A training step of one layer is its forward and its backward pass (input gradient, weight gradient, update).
 struct LayerTiming {
     Timing forward, backward, step;
+    std::string layout{};  // of a library's rival on a GPU: how the samples lay where it was faster
 };
 
 struct BenchPoint {
@@ -81,10 +83,12 @@ struct BenchResults {
     double others = 0;  // cores that other processes kept busy meanwhile, on average
 };
 
-/// What a GPU is measured with: the backend, another whose dense layers are multiplied in TF32.
+/// What a GPU is measured with: the backend, another whose dense layers are multiplied in TF32, and either with so many
+/// samples in a row (CudaOptions).
 struct GpuBackends {
     Backend& backend;
     Backend& tf32;
+    std::function<std::unique_ptr<Backend>(bool tf32, Index samples)> in_a_row;
 };
 
 /// From so many cores on, the times of a run say little.

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <functional>
 #include <memory>
+#include <optional>
 
 #include "host/bench/ceiling.hpp"
 #include "host/bench/crossover_parts.hpp"
@@ -60,6 +61,48 @@ private:
     std::vector<double> forward_, backward_;
 };
 
+/// A library's products in both layouts, where there are more samples than a tile has.
+class LibraryRival {
+public:
+    LibraryRival(Backend& backend, Backend* in_a_row, const ProductProblem& problem, Spmm spmm, const std::string& name,
+                 double tolerance)
+        : tiles_(backend, problem, spmm, name, tolerance) {
+        if (in_a_row == nullptr) return;
+        const ProductProblem wide = problem.with_lanes(in_a_row->lanes());
+        wide_.emplace(*in_a_row, wide, spmm, name + ", samples in a row", tolerance);
+    }
+    void round() {
+        tiles_.round();
+        if (wide_) wide_->round();
+    }
+    /// Of the faster.
+    [[nodiscard]] LayerTiming timing() const {
+        LayerTiming tiles = tiles_.timing();
+        tiles.layout = "tiles";
+        if (!wide_) return tiles;
+        LayerTiming wide = wide_->timing();
+        wide.layout = "samples in a row";
+        return wide.step.median < tiles.step.median ? wide : tiles;
+    }
+
+private:
+    GpuContestant tiles_;
+    std::optional<GpuContestant> wide_;
+};
+
+/// The libraries' other layout of a batch; none where it is the same, or no library multiplies.
+struct WideBackends {
+    std::unique_ptr<Backend> fp32, tf32;
+    bool dense = false;
+
+    WideBackends(const GpuBackends& on, Index width, Index batch) {
+        if (batch <= on.backend.lanes()) return;
+        fp32 = on.in_a_row(false, batch);
+        tf32 = on.in_a_row(true, batch);
+        dense = std::uint64_t{width} * width > small_dense_weights;
+    }
+};
+
 /// Pruning and regrowing, which wait by themselves.
 Timing evolution_timing(Backend& backend, DeviceLayer& layer) {
     std::vector<double> seconds;
@@ -73,15 +116,16 @@ Timing evolution_timing(Backend& backend, DeviceLayer& layer) {
     return timing_of(seconds);
 }
 
-BenchPoint measure_on_gpu(const GpuBackends& on, GpuContestant& fp32, GpuContestant& tf32, Index width, Index batch,
-                          double sparsity, double seconds) {
+BenchPoint measure_on_gpu(const GpuBackends& on, Backend* in_a_row, LibraryRival& fp32, LibraryRival& tf32, Index width,
+                          Index batch, double sparsity, double seconds) {
     const std::string name = point_name(width, batch, sparsity);
     const ProductProblem problem(width, width, sparsity, batch, on.backend.lanes());
     GpuContestant own(on.backend, problem, Spmm::automatic, name, fp32_tolerance);
-    GpuContestant library(on.backend, problem, Spmm::cusparse, name + ", cuSPARSE", fp32_tolerance);
+    LibraryRival library(on.backend, in_a_row, problem, Spmm::cusparse, name + ", cuSPARSE", fp32_tolerance);
     const double end = wall_seconds() + seconds;
     while (own.rounds() < min_rounds || wall_seconds() < end) {
-        for (GpuContestant* each : {&own, &library, &fp32, &tf32}) each->round();
+        own.round();
+        for (LibraryRival* each : {&library, &fp32, &tf32}) each->round();
     }
     BenchPoint point;
     point.width = width;
@@ -108,20 +152,27 @@ BenchResults run_gpu_crossover(const GpuBackends& on, const BenchGrid& grid, con
     results.on_gpu = true;
     results.backend = on.backend.describe();
     results.rival = "cuBLAS";
+    // the room it works in is counted only where it opens
+    if (on.backend.layer_bytes({1024, 1024, 1024 * 1024, false}, {true, Momentum{}, Spmm::automatic, 128}, 0).shared == 0) {
+        results.rival_fault = "cuBLAS does not open here, so dense layers ride the sparse kernels";
+    }
     describe_machine(results);
     const std::size_t all = grid.widths.size() * grid.batches.size() * grid.sparsities.size();
     for (const Index width : grid.widths) {
         for (const Index batch : grid.batches) {
             const ProductProblem dense(width, width, batch, on.backend.lanes());
             const std::string name = point_name(width, batch, 0);
-            GpuContestant fp32(on.backend, dense, Spmm::automatic, name + ", dense", fp32_tolerance);
-            GpuContestant tf32(on.tf32, dense, Spmm::automatic, name + ", dense, TF32", tf32_tolerance);
+            const WideBackends wide(on, width, batch);
+            LibraryRival fp32(on.backend, wide.dense ? wide.fp32.get() : nullptr, dense, Spmm::automatic,
+                              name + ", dense", fp32_tolerance);
+            LibraryRival tf32(on.tf32, wide.dense ? wide.tf32.get() : nullptr, dense, Spmm::automatic,
+                              name + ", dense, TF32", tf32_tolerance);
             for (const double sparsity : grid.sparsities) {
                 if (!progress(results.points.size(), all, point_name(width, batch, sparsity))) {
                     results.stopped = true;
                     return results;
                 }
-                results.points.push_back(measure_on_gpu(on, fp32, tf32, width, batch, sparsity, grid.seconds));
+                results.points.push_back(measure_on_gpu(on, wide.fp32.get(), fp32, tf32, width, batch, sparsity, grid.seconds));
             }
         }
     }

@@ -158,6 +158,14 @@ ProductProblem::ProductProblem(Index inputs, Index outputs, Index batch_size, In
     dy = tiled_numbers(outputs, batch, lanes, 3);
 }
 
+ProductProblem ProductProblem::with_lanes(Index lanes) const {
+    ProductProblem problem = *this;
+    problem.layer.bias.assign(layer.bias.size(), 0.0F);
+    problem.x = tiled_numbers(layer.num_inputs, batch, lanes, 2);
+    problem.dy = tiled_numbers(layer.num_outputs, batch, lanes, 3);
+    return problem;
+}
+
 Topology ProductProblem::topology() const {
     if (layer.topology) return *layer.topology;
     Topology every{layer.num_inputs, layer.num_outputs, {0}, {}};

@@ -23,6 +23,8 @@ struct ProductProblem {
     ProductProblem(Index inputs, Index outputs, double sparsity, Index batch_size, Index lanes);
     /// Of a dense layer.
     ProductProblem(Index inputs, Index outputs, Index batch_size, Index lanes);
+    /// The same in tiles of so many lanes, without biases.
+    [[nodiscard]] ProductProblem with_lanes(Index lanes) const;
     /// The layer's edges; every cell of a dense layer.
     [[nodiscard]] Topology topology() const;
     [[nodiscard]] double num_edges() const { return static_cast<double>(layer.weights.size()); }

@@ -71,7 +71,13 @@ BenchResults measured(const BenchArguments& arguments, const BenchGrid& grid) {
     if (backend->name() == "cpu") return run_crossover(*backend, arguments.threads, grid, progress);
     options.tf32 = 1;
     const auto tf32 = make_backend(arguments.backend, arguments.threads, nullptr, options);
-    return run_gpu_crossover({*backend, *tf32}, grid, progress);
+    const auto in_a_row = [&](bool as_tf32, Index samples) {
+        CudaOptions wide = options;
+        wide.tf32 = as_tf32 ? 1 : 0;
+        wide.samples_in_a_row = static_cast<int>(samples);
+        return make_backend(arguments.backend, arguments.threads, nullptr, wide);
+    };
+    return run_gpu_crossover({*backend, *tf32, in_a_row}, grid, progress);
 }
 
 int bench(const BenchArguments& arguments) {

@@ -19,6 +19,9 @@ struct CudaOptions {
     int graph = 1;   // programs of verbs are captured and replayed as graphs; 0: every kernel is launched by itself
     int device = 0;  // number of the GPU, as CUDA counts them
     int tf32 = 0;    // large dense layers are multiplied in TF32, 10 bits of mantissa: for comparisons of speed
+    // For comparisons of speed too: so many samples lie side by side, [neuron][samples], which libraries like best. Such a
+    // backend takes only layers that a library multiplies, and leaves biases and activations out. 0: tiles
+    int samples_in_a_row = 0;
 };
 
 /// The entry: `extern "C" espalier::Backend* make_cuda_backend(int interface, const espalier::CudaOptions* options,

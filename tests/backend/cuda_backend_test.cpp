@@ -164,6 +164,28 @@ TEST_F(CudaOnHost, AProgramWhoseGraphCannotBeMadeJustRuns) {
     EXPECT_EQ(cuda_on_host::counts().captures, 1U) << "and is not tried again";
 }
 
+TEST_F(CudaOnHost, ACaptureThatFindsNoMemoryIsDoneWithout) {
+    cuda_on_host::Machine machine;
+    machine.capture_error = cudaErrorMemoryAllocation;
+    cuda_on_host::set_machine(machine);
+    const auto cuda = make();
+    const auto plain = make(false);
+    OneLayer one(*cuda);
+    OneLayer other(*plain);
+    for (int time = 0; time < 4; ++time) {
+        cuda->run([&] { one.step(); });
+        plain->run([&] { other.step(); });
+        expect_identical(one.stored(), other.stored());
+    }
+    EXPECT_EQ(cuda_on_host::counts().live_graphs, 0U);
+    machine.capture_error = cudaErrorLaunchFailure;  // what no lack of memory explains is an error
+    cuda_on_host::set_machine(machine);
+    const auto broken = make();
+    OneLayer third(*broken);
+    broken->run([&] { third.step(); });
+    EXPECT_THROW(broken->run([&] { third.step(); }), UserError);
+}
+
 TEST_F(CudaOnHost, AProgramThatFailsLeavesTheBackendUsable) {
     const auto cuda = make();
     OneLayer one(*cuda);

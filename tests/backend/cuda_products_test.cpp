@@ -5,6 +5,7 @@
 
 #include "backend_fixture.hpp"
 #include "cuda_on_host/runtime/runtime.hpp"
+#include "espalier/error.hpp"
 
 namespace espalier {
 namespace {
@@ -124,6 +125,43 @@ TEST_P(CudaProducts, CoordinatesDifferByRoundingOnly) {
 TEST_P(CudaProducts, TheLibraryDiffersByRoundingOnly) {
     expect_close_to_gathering(GetParam(), Spmm::cusparse, 128, false);
     expect_close_to_gathering(GetParam(), Spmm::cusparse, 128, true);
+}
+
+/// The layout that libraries like best gives the products of tiles.
+TEST_P(CudaProducts, SamplesInARowDifferByRoundingOnly) {
+    CudaOptions options;
+    options.samples_in_a_row = 300;
+    const auto tiled = backend_for_test(GetParam(), 1);
+    const auto wide = backend_for_test(GetParam(), 1, options);
+    ASSERT_EQ(wide->lanes(), 384U);
+    TestRandom random(1);
+    for (const Shape& shape : {Shape{70, 30, 0.2, 300}, Shape{130, 130, -1, 300}}) {
+        SCOPED_TRACE(printed(shape));
+        Layer layer = test_layer(shape, Identity{}, 1, random);
+        layer.bias.assign(layer.bias.size(), 0);
+        const auto x = random_matrix(shape.inputs, shape.batch, 1, random);
+        const auto gradient = random_matrix(shape.outputs, shape.batch, 1, random);
+        const auto step = [&](Backend& backend) {
+            const auto device = backend.load(layer, with(Spmm::cusparse, shape.batch));
+            const DeviceMatrix in(backend, x), dy(backend, gradient);
+            const DeviceMatrix y(backend, shape.outputs, shape.batch), dx(backend, shape.inputs, shape.batch);
+            StepScalars scalars;
+            scalars.update.learning_rate = 0.01F;
+            const auto now = device_scalars(backend, scalars);
+            backend.forward(*device, in, {}, y);
+            backend.backward(*device, in, y, dy, dx, now.data());
+            const std::vector<float> weights = backend.store(*device).weights;
+            return std::tuple(y.values().values, dx.values().values,
+                              std::vector<double>(weights.begin(), weights.end()));
+        };
+        const auto [y, dx, weights] = step(*wide);
+        const auto [want_y, want_dx, want_weights] = step(*tiled);
+        expect_close(y, want_y, {1e-5, 1e-5}, "y");
+        expect_close(dx, want_dx, {1e-5, 1e-5}, "dx");
+        expect_close(weights, want_weights, {1e-5, 1e-5}, "weights");
+    }
+    const Layer sparse = test_layer({70, 30, 0.2, 1}, Relu{}, 1, random);
+    EXPECT_THROW(static_cast<void>(wide->load(sparse, with(Spmm::gather, 300))), UserError);
 }
 
 TEST_P(CudaProducts, TheFirstLayerNeedsNoInputGradient) {

@@ -175,6 +175,12 @@ TEST_F(CudaProgram, BenchPutsTheLibrariesBesideOurKernels) {
         EXPECT_GT(point["evolution_seconds"]["median"], 0);
     }
     EXPECT_THAT(text_of(path("bench/bench.md")), AllOf(HasSubstr("over cuSPARSE"), Not(HasSubstr("of F"))));
+    EXPECT_EQ(results["points"][0]["cusparse_seconds"]["layout"], "tiles");
+    const Outcome wide = run({"bench", "--backend", "cuda", "--widths", "20", "--batches", "130", "--sparsities", "0.9",
+                              "--seconds", "0.01", "--json", "--out", path("wide")});
+    ASSERT_EQ(wide.code, 0) << wide.err;
+    EXPECT_THAT(nlohmann::json::parse(wide.out)["points"][0]["cusparse_seconds"]["layout"].get<std::string>(),
+                testing::AnyOf("tiles", "samples in a row"));
     const Outcome nowhere = run({"bench", "--backend", "cuda", "--device", "3", "--quick", "--out", path("none")});
     expect_refusal(nowhere, "device: 3 is outside [0, 0]");
 }
@@ -284,10 +290,25 @@ TEST_F(CudaProgram, OutOfMemoryAtAnyAllocationIsASentence) {
 
 TEST_F(CudaProgram, AGraphThatCannotBeMadeIsDoneWithout) {
     ASSERT_EQ(train_small({"--backend", "cuda", "--out", path("with")}).code, 0);
-    set_machine("graph_error=2");
-    const Outcome outcome = train_small({"--backend", "cuda", "--out", path("without")});
-    ASSERT_EQ(outcome.code, 0) << outcome.err;
-    EXPECT_EQ(text_of(path("with/connections.npy")), text_of(path("without/connections.npy")));
+    for (const char* machine : {"graph_error=2", "capture_error=2"}) {
+        set_machine(machine);
+        const Outcome outcome = train_small({"--backend", "cuda", "--overwrite", "--out", path("without")});
+        ASSERT_EQ(outcome.code, 0) << outcome.err;
+        EXPECT_EQ(text_of(path("with/connections.npy")), text_of(path("without/connections.npy")));
+    }
+}
+
+TEST_F(CudaProgram, ALaunchThatFindsNoMemoryForItsCodeIsASentence) {
+    int failures = 0;
+    for (const int launches : {1, 8, 20, 40, 60, 80, 110, 100000}) {  // plain ones and captured ones
+        SCOPED_TRACE(launches);
+        set_machine("launch_fails_after=" + std::to_string(launches));
+        const Outcome outcome = train_small({"--backend", "cuda", "--overwrite", "--out", path("run")});
+        if (outcome.code == 0) continue;
+        ++failures;
+        expect_refusal(outcome, "the GPU is out of memory: the launch of a kernel failed for want of it");
+    }
+    EXPECT_GT(failures, 3);
 }
 
 TEST_F(CudaProgram, ADeviceThatBreaksAnywhereEndsTheRunWithSix) {

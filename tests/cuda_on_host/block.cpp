@@ -253,7 +253,7 @@ const std::uint64_t* Engine::exchange(const char* what, std::uint32_t mask, std:
         if (peer.state == State::returned) complain("names lane " + std::to_string(l) + ", which has returned");
         if (peer.state != State::in_exchange) {
             complete = false;
-        } else if (peer.mask != mask || std::strcmp(peer.what, what) != 0) {
+        } else if (peer.mask != mask || (peer.what != what && std::strcmp(peer.what, what) != 0)) {
             complain("names lane " + std::to_string(l) + ", which waits at " + peer.what + " with mask " +
                      hexadecimal(peer.mask) + ", " + text(peer.site));
         }

@@ -40,12 +40,17 @@ cudaError_t failed(cudaError_t error) {
 
 void set_machine(const Machine& machine) {
     runtime().machine = machine;
+    runtime().launches_asked_for = 0;
     current_number() = 0;
 }
 
 bool device_is_broken() { return is_broken(); }
 
 bool refuses_launch(const void* kernel, dim3 grid, dim3 block, std::size_t shared_bytes) {
+    if (++runtime().launches_asked_for == runtime().machine.launch_fails_after) {  // as where kernels are loaded lazily
+        failed(cudaErrorMemoryAllocation);
+        return true;
+    }
     const auto& limits = runtime().shared_limits;
     const auto allowed = limits.find({current_number(), kernel});
     const std::size_t shared_limit = allowed == limits.end() ? default_shared_limit : allowed->second;

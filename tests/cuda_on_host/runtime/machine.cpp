@@ -27,6 +27,8 @@ Machine machine_of_environment() {
         if (name == "device_count_error") machine.device_count_error = static_cast<cudaError_t>(value);
         if (name == "driver") machine.driver_version = static_cast<int>(value);
         if (name == "graph_error") machine.graph_error = static_cast<cudaError_t>(value);
+        if (name == "capture_error") machine.capture_error = static_cast<cudaError_t>(value);
+        if (name == "launch_fails_after") machine.launch_fails_after = value;
         if (name == "break_after") machine.break_after = value;
         if (name == "fail_after") machine.fail_after = static_cast<std::int64_t>(value);
     }

@@ -33,10 +33,21 @@ std::map<std::byte*, std::size_t>& all_pages() {
     static auto* const all = new std::map<std::byte*, std::size_t>;  // may be asked for until the very end
     return *all;
 }
-int num_accesses = 0;
+thread_local int num_accesses = 0;  // of this thread, which a key is open for
 
-void protect_all(int protection) {
-    for (const auto& [pages, bytes] : all_pages()) mprotect(pages, bytes, protection);
+/// The protection key of device memory, which a thread opens and closes without asking the system; negative where the
+/// processor has none, and pages change instead.
+int key() {
+    static const int allocated = pkey_alloc(0, PKEY_DISABLE_ACCESS);
+    return allocated;
+}
+
+void open_or_close(bool open) {
+    if (key() >= 0) {
+        pkey_set(key(), open ? 0U : PKEY_DISABLE_ACCESS);
+        return;
+    }
+    for (const auto& [pages, bytes] : all_pages()) mprotect(pages, bytes, open ? PROT_READ | PROT_WRITE : PROT_NONE);
 }
 
 }  // namespace
@@ -56,7 +67,11 @@ ProtectedMemory::ProtectedMemory(std::size_t bytes)
         __asan_poison_memory_region(data_ + bytes_, static_cast<std::size_t>(pages_ + page_bytes_ - data_) - bytes_);
     }
     watch::fresh(data_, bytes_);
-    if (num_accesses == 0) mprotect(pages_, page_bytes_, PROT_NONE);
+    if (key() >= 0) {
+        pkey_mprotect(pages_, page_bytes_, PROT_READ | PROT_WRITE, key());
+    } else if (num_accesses == 0) {
+        mprotect(pages_, page_bytes_, PROT_NONE);
+    }
     all_pages().emplace(pages_, page_bytes_);
 }
 
@@ -82,17 +97,27 @@ void ProtectedMemory::check() const {
 }
 
 DeviceAccess::DeviceAccess() {
-    if (num_accesses++ == 0) protect_all(PROT_READ | PROT_WRITE);
+    if (num_accesses++ == 0) open_or_close(true);
 }
 DeviceAccess::~DeviceAccess() {
-    if (--num_accesses == 0) protect_all(PROT_NONE);
+    if (--num_accesses == 0) open_or_close(false);
 }
 
-BlockAccess::BlockAccess(const ProtectedMemory* block) : block_(num_accesses == 0 ? block : nullptr) {
-    if (block_ != nullptr) mprotect(block_->pages_, block_->page_bytes_, PROT_READ | PROT_WRITE);
+BlockAccess::BlockAccess(const ProtectedMemory* block) : block_(num_accesses == 0 || key() >= 0 ? block : nullptr) {
+    if (block_ == nullptr) return;
+    if (key() >= 0) {  // opening all costs no more than opening one
+        if (num_accesses++ == 0) open_or_close(true);
+    } else {
+        mprotect(block_->pages_, block_->page_bytes_, PROT_READ | PROT_WRITE);
+    }
 }
 BlockAccess::~BlockAccess() {
-    if (block_ != nullptr) mprotect(block_->pages_, block_->page_bytes_, PROT_NONE);
+    if (block_ == nullptr) return;
+    if (key() >= 0) {
+        if (--num_accesses == 0) open_or_close(false);
+    } else {
+        mprotect(block_->pages_, block_->page_bytes_, PROT_NONE);
+    }
 }
 
 }  // namespace cuda_on_host

@@ -282,6 +282,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
     if (stream->capturing == nullptr) return cuda_on_host::failed(cudaErrorInvalidValue);
     const std::unique_ptr<CUgraph_st> captured = std::move(stream->capturing);
     if (stream->invalidated) return cuda_on_host::failed(cudaErrorStreamCaptureInvalidated);
+    if (runtime().machine.capture_error != cudaSuccess) return cuda_on_host::failed(runtime().machine.capture_error);
     *graph = new CUgraph_st(*captured);
     ++runtime().counts.captures;
     ++runtime().counts.live_graphs;

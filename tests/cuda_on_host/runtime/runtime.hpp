@@ -2,8 +2,8 @@
 // somebody waits for it, so a missing wait reads stale data; device memory begins as 0xFF, holds 0xA5 once it is given
 // back as scratch, and is out of the host's reach. Programs that are not tests set the machine by the environment:
 // CUDA_ON_HOST="devices=2 multiprocessors=20 shared=65536 memory=1000000 context=1000 driver=12020
-// device_count_error=35 kernel_error=209 graph_error=2 graph_node=512 break_after=17 fail_after=5 last_is_old=1", any
-// of them; the last: the last of several devices is of a compute capability from before all that is built for.
+// device_count_error=35 kernel_error=209 graph_error=2 capture_error=2 launch_fails_after=9 graph_node=512
+// break_after=17 fail_after=5 last_is_old=1", any of them; the last: the last of several devices is of a compute capability from before all that is built for.
 #pragma once
 
 #include <cstddef>
@@ -32,8 +32,10 @@ struct Machine : Device {
     std::vector<Device> more;
     int driver_version = 13000;  // 0: no driver
     int runtime_version = 13000;
-    cudaError_t graph_error = cudaSuccess;  // of cudaGraphInstantiate
-    std::uint64_t break_after = 0;          // kernels, after which every call fails; 0: never
+    cudaError_t graph_error = cudaSuccess;    // of cudaGraphInstantiate
+    cudaError_t capture_error = cudaSuccess;  // of cudaStreamEndCapture
+    std::uint64_t launch_fails_after = 0;     // launches, after which one finds no memory for its kernel's code; 0: never
+    std::uint64_t break_after = 0;            // kernels, after which every call fails; 0: never
     std::int64_t fail_after = -1;           // of the environment: allocations, after which none succeeds
 };
 void set_machine(const Machine& machine);

@@ -16,6 +16,7 @@ struct Runtime {
     Counts counts;
     std::int64_t fail_after = machine.fail_after;
     bool keep_failing = true;
+    std::uint64_t launches_asked_for = 0;
     std::map<void*, ProtectedMemory> memory;
     std::set<CUstream_st*> streams;
     std::map<std::pair<int, const void*>, std::size_t> shared_limits;  // by device and kernel
