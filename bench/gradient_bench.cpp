@@ -3,7 +3,6 @@
 // selection for both, verified to take the same cells but for rounding. Reports billions of multiplications and additions
 // a second of the whole product (Gflops), whatever was skipped.
 #include <benchmark/benchmark.h>
-#include <cblas.h>
 
 #include <algorithm>
 #include <bit>
@@ -14,6 +13,7 @@
 #include <vector>
 
 #include "espalier/topology.hpp"
+#include "host/cpu/dense_library.hpp"
 #include "host/cpu/evolution/top_gradients.hpp"
 #include "host/cpu/memory.hpp"
 
@@ -95,6 +95,7 @@ std::vector<Cell> tiled(const Evidenced& layer) {
     constexpr Index tile_rows = 256;
     const auto& [name, num_inputs, num_outputs, samples, num_edges, zeta] = layer.shape;
     static std::vector<float> gradients;
+    const DenseLibrary& library = DenseLibrary::get();
     gradients.resize(std::size_t{tile_rows} * num_inputs + 16);
     const EdgeIndex wanted = layer.wanted();
     std::vector<Found> found;
@@ -108,10 +109,10 @@ std::vector<Cell> tiled(const Evidenced& layer) {
     };
     for (Index first = 0; first < num_outputs; first += tile_rows) {
         const Index rows = std::min(tile_rows, num_outputs - first);
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, static_cast<int>(rows), static_cast<int>(num_inputs),
-                    static_cast<int>(samples), 1.0F, layer.dz_rows.data() + std::size_t{first} * samples,
-                    static_cast<int>(samples), layer.x_rows.data(), static_cast<int>(samples), 0.0F, gradients.data(),
-                    static_cast<int>(num_inputs));
+        library.sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, static_cast<int>(rows), static_cast<int>(num_inputs),
+                      static_cast<int>(samples), 1.0F, layer.dz_rows.data() + std::size_t{first} * samples,
+                      static_cast<int>(samples), layer.x_rows.data(), static_cast<int>(samples), 0.0F, gradients.data(),
+                      static_cast<int>(num_inputs));
         for (Index r = 0; r < rows; ++r) {
             const float* row = gradients.data() + std::size_t{r} * num_inputs;
             const Index* begin = layer.topology.column.data() + layer.topology.row_start[first + r];
@@ -170,7 +171,7 @@ void selection(benchmark::State& state, const Case& shape, const Select& select)
 }  // namespace espalier
 
 int main(int argc, char** argv) {
-    openblas_set_num_threads(1);
+    espalier::DenseLibrary::get().set_threads(1);
     const espalier::Case cases[] = {{"sparse_net_784x512", 784, 512, 128, 14256, 0.3},
                                     {"784x4000", 784, 4000, 128, 95680, 0.3},
                                     {"4000x1000", 4000, 1000, 128, 100000, 0.3},
