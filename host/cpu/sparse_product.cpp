@@ -2,13 +2,13 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 #include <vector>
 
 #include "espalier/error.hpp"
 #include "host/cpu/batch_memory.hpp"
 #include "host/cpu/batch_parts.hpp"
 #include "host/cpu/layer.hpp"
-#include "host/cpu/layer_transfer.hpp"
 #include "host/cpu/operations.hpp"
 #include "host/cpu/team.hpp"
 
@@ -104,8 +104,9 @@ Index PackedBatch::lanes() const { return samples_ <= max_narrow_lanes ? std::ma
 void PackedBatch::Release::operator()(float* memory) const noexcept { release_batch(memory, bytes); }
 
 struct SparseProduct::State {
-    SparseCpuLayer layer;  // its input_weights stay empty: they are the caller's
+    SparseCpuLayer layer;  // without slot and input_weights: these are the caller's
     Team team;
+    std::vector<EdgeIndex> next_slot;  // num_outputs
     std::vector<float> zeros;  // offsets of a product without any
 
     explicit State(int threads) : team(threads) { team.reserve_scratch(2 * rows_together * cpu_lanes); }
@@ -113,11 +114,16 @@ struct SparseProduct::State {
     [[nodiscard]] InputEdges edges(const float* weights) const {
         return {layer.column_start.data(), layer.row.data(), weights};
     }
-    /// The weights in the order in which the forward pass reads them.
+    /// By input: column_start and row.
+    void build_input_view();
+    /// The weights in the order in which the forward pass reads them: inputs ascend in both, so that an output's next weight
+    /// goes into its next slot.
     void take(const float* weights) {
-        const EdgeIndex* slot = layer.slot.data();
+        std::copy_n(layer.row_start.data(), layer.num_outputs, next_slot.data());
+        const Index* output = layer.row.data();
+        EdgeIndex* next = next_slot.data();
         float* canonical = layer.weights.data();
-        for (EdgeIndex e = 0; e < layer.num_edges(); ++e) canonical[slot[e]] = weights[e];
+        for (EdgeIndex e = 0; e < layer.num_edges(); ++e) canonical[next[output[e]]++] = weights[e];
     }
 
     [[nodiscard]] Phase packing(BatchView<const float> from, const PackedBatch& to) const;
@@ -128,6 +134,17 @@ struct SparseProduct::State {
     void edge_block(const PackedBatch& x, const PackedBatch& dy, InputEdges by_input, Range block,
                     std::vector<float>& other, float* gradient, BatchView<float> dx, float* scratch) const;
 };
+
+void SparseProduct::State::build_input_view() {
+    layer.column_start.assign(std::size_t{layer.num_inputs} + 1, 0);
+    layer.row.resize(layer.column.size());
+    for (const Index c : layer.column) ++layer.column_start[c + 1];
+    std::partial_sum(layer.column_start.begin(), layer.column_start.end(), layer.column_start.begin());
+    std::vector<EdgeIndex> next(layer.column_start.begin(), layer.column_start.end() - 1);
+    for (Index r = 0; r < layer.num_outputs; ++r) {
+        for (EdgeIndex e = layer.row_start[r]; e < layer.row_start[r + 1]; ++e) layer.row[next[layer.column[e]]++] = r;
+    }
+}
 
 Phase SparseProduct::State::packing(BatchView<const float> from, const PackedBatch& to) const {
     return {0, [from, &to](const TeamMember& member) {
@@ -242,8 +259,8 @@ SparseProduct::SparseProduct(const Topology& topology, int threads) : state_(std
     layer.column.assign(topology.column.begin(), topology.column.end());
     layer.weights.resize(topology.column.size());
     layer.neurons.bias.resize(topology.num_outputs);
-    build_input_view(layer);
-    layer.input_weights = {};
+    state_->next_slot.resize(topology.num_outputs);
+    state_->build_input_view();
     state_->zeros.resize(topology.num_inputs);
 }
 

@@ -16,9 +16,15 @@ namespace espalier::network_layout {
 constexpr const char* format_key = "format";
 constexpr const char* layers_format = "espalier-network-1";
 constexpr const char* arrays_format = "espalier-network-2";  // layers and arrays, of a model it names
+constexpr const char* export_format = "espalier-export-1";   // what `espalier export` writes for other libraries
 constexpr const char* layers_key = "layers";
 constexpr const char* model_key = "model";
 constexpr const char* arrays_key = "arrays";  // their names, in order, a space between two
+
+/// What an export calls a tensor of a sparse layer: as PyTorch does.
+inline std::string exported_name(const std::string& name) {
+    return name == "row_start" ? "crow_indices" : name == "column" ? "col_indices" : name == "weight" ? "values" : name;
+}
 
 inline std::string layer_key(std::size_t layer, const std::string& rest) {
     return "layers." + std::to_string(layer + 1) + "." + rest;

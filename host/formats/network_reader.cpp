@@ -41,13 +41,20 @@ void read_floats(const SafetensorsFile& file, const std::string& key, const Tens
     }
 }
 
+std::string format_of(const SafetensorsFile& file) {
+    const auto format = file.metadata().find(network_layout::format_key);
+    return format == file.metadata().end() ? "" : format->second;
+}
+bool is_export(const SafetensorsFile& file) { return format_of(file) == network_layout::export_format; }
+
 /// An array and its optimizer memory, everything checked.
 NamedArray read_named_array(const SafetensorsFile& file, const std::string& name, std::set<std::string>& used) {
     NamedArray array{name, {}, {}, {}};
-    const TensorEntry& entry = tensor_of(file, network_layout::array_key(name), std::nullopt);
+    const std::string own_key = is_export(file) ? name : network_layout::array_key(name);
+    const TensorEntry& entry = tensor_of(file, own_key, std::nullopt);
     array.shape = entry.shape;
-    read_floats(file, network_layout::array_key(name), entry, array.values);
-    used.insert(network_layout::array_key(name));
+    read_floats(file, own_key, entry, array.values);
+    used.insert(own_key);
     while (file.tensors().contains(network_layout::array_key(name, array.state.size()))) {
         const std::string key = network_layout::array_key(name, array.state.size());
         used.insert(key);
@@ -93,7 +100,8 @@ public:
         layer_.num_inputs = width("inputs");
         layer_.num_outputs = width("outputs");
         read_activation();
-        if (file_.tensors().contains(key("row_start"))) read_topology();
+        exported_ = is_export(file_) && file_.tensors().contains(key(network_layout::exported_name("row_start")));
+        if (exported_ || file_.tensors().contains(key("row_start"))) read_topology();
         while (file_.tensors().contains(key("weight_state." + std::to_string(layer_.weight_state.size())))) {
             layer_.weight_state.emplace_back();
         }
@@ -105,7 +113,9 @@ public:
     }
 
 private:
-    [[nodiscard]] std::string key(const std::string& rest) const { return network_layout::layer_key(number_, rest); }
+    [[nodiscard]] std::string key(const std::string& rest) const {
+        return network_layout::layer_key(number_, exported_ ? network_layout::exported_name(rest) : rest);
+    }
 
     const std::string& text(const std::string& rest) {
         used_.insert(key(rest));
@@ -177,17 +187,17 @@ private:
     const SafetensorsFile& file_;
     std::size_t number_;
     std::set<std::string>& used_;  // keys of tensors and metadata asked for
+    bool exported_ = false;        // a sparse layer under an export's names
     Layer layer_;
 };
 
 std::size_t number_of_layers(const SafetensorsFile& file) {
     const auto& metadata = file.metadata();
-    const auto format = metadata.find(network_layout::format_key);
-    if (format == metadata.end() ||
-        (format->second != network_layout::layers_format && format->second != network_layout::arrays_format)) {
+    const std::string format = format_of(file);
+    if (format != network_layout::layers_format && format != network_layout::arrays_format && !is_export(file)) {
         file.refuse(std::string("expected the format '") + network_layout::layers_format + "' or '" +
                     network_layout::arrays_format + "', found " +
-                    (format == metadata.end() ? "none; it is not a network of Espalier" : "'" + format->second + "'"));
+                    (format.empty() ? "none; it is not a network of Espalier" : "'" + format + "'"));
     }
     const auto layers = metadata.find(network_layout::layers_key);
     const std::string written = layers == metadata.end() ? "" : layers->second;
@@ -208,6 +218,12 @@ void read_arrays(const SafetensorsFile& file, std::set<std::string>& used, Netwo
         return found->second;
     };
     network.model = text(network_layout::model_key);
+    if (is_export(file)) {
+        for (const auto& [name, entry] : file.tensors()) {
+            if (!network_layout::is_reserved(name)) network.arrays.push_back(read_named_array(file, name, used));
+        }
+        return;
+    }
     std::istringstream names(text(network_layout::arrays_key));
     for (std::string name; names >> name;) {
         if (std::as_const(network).array(name) != nullptr) file.refuse("array '" + name + "' is named twice");
@@ -252,9 +268,10 @@ Network read_network(const SafetensorsFile& file, NetworkMetadata* metadata) {
                         std::to_string(network.layers[l].num_inputs) + " inputs");
         }
     }
+    const bool layers_alone = is_export(file) && !file.metadata().contains(network_layout::model_key);
     if (first_format) {
         take_machine_from_layers(file, marked, network);
-    } else {
+    } else if (!layers_alone) {
         read_arrays(file, used, network);
     }
     // Tensors beside the layers (a checksum, a run's progress) are none of this reader's business.

@@ -51,6 +51,8 @@ class Run:
     def open(cls, path: str | os.PathLike[str], rewritten: bool = False) -> Run:
         """Opens a run folder, a network file or a checkpoint of `espalier train`.
 
+        An exported network (`espalier export --format safetensors`) is read as well.
+
         rewritten: also a network file that another program has saved again, the safetensors library say, after which its
         checksum is an old one; all else is checked.
         """
@@ -149,8 +151,8 @@ class Run:
         return list(self._core.target_names)
 
     def predict(self, x: Any) -> np.ndarray:
-        """Of a regression the values in their own units, [samples, targets], float64. Of a classifier the most probable class of each sample, [samples], int32. Samples as those it was trained on: they are normalised
-        here as those were."""
+        """Of a regression the values in their own units, [samples, targets], float64. Of a classifier the most probable class
+        of each sample, [samples], int32. Samples as those it was trained on: they are normalised here as those were."""
         if not self._core.target_names:
             return self._answers(x)[1]
         values = self._checked(x)

@@ -7,20 +7,29 @@ import numpy as np
 
 
 def distinct_cells(cells: int, count: int, rng: np.random.Generator) -> np.ndarray:
-    """`count` of range(cells), ascending, every set alike, in memory of about `count` numbers."""
+    """`count` of range(cells), ascending, every set alike: uint32 where that holds them, else int64. Half of the cells at most
+    are drawn, in memory of about twice what is returned; of more, the others are."""
     if count > cells // 2:
-        absent = distinct_cells(cells, cells - count, rng)
-        return np.setdiff1d(np.arange(cells, dtype=np.int64), absent, assume_unique=True)
-    found = np.empty(0, np.int64)
+        taken = np.ones(cells, bool)
+        taken[distinct_cells(cells, cells - count, rng)] = False
+        return np.flatnonzero(taken)
+    # So many draws meet `count` different cells or a few more, but for one time in a million.
+    expected = -cells * np.log1p(-count / cells)
+    found = np.empty(0, np.uint32 if cells <= 2**32 else np.int64)
     while len(found) < count:
-        found = np.union1d(found, rng.integers(cells, size=count - len(found) + 16))
+        draws = int(expected - len(found) + 5 * np.sqrt(expected)) + 16
+        drawn = rng.integers(cells, size=draws, dtype=found.dtype)
+        found = drawn if len(found) == 0 else np.concatenate([found, drawn])
+        del drawn
+        found.sort()
+        found = found[np.concatenate([[True], found[1:] != found[:-1]])]
     return np.delete(found, rng.choice(len(found), len(found) - count, replace=False))
 
 
 def empty_cells(occupied: np.ndarray, cells: int, count: int, rng: np.random.Generator) -> np.ndarray:
     """`count` of range(cells) that are not in `occupied` (ascending), every set alike: the n-th empty cell is n plus the edges
     before it."""
-    ranks = distinct_cells(cells - len(occupied), count, rng) if count else np.empty(0, np.int64)
+    ranks = distinct_cells(cells - len(occupied), count, rng).astype(np.int64) if count else np.empty(0, np.int64)
     return ranks + np.searchsorted(occupied - np.arange(len(occupied)), ranks, side="right")
 
 

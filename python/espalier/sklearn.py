@@ -176,9 +176,9 @@ class SparseBernoulliRBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _Est
 
     n_components: hidden units. The other parameters as SparseMLPClassifier's; cd_steps: Gibbs steps an update. X: [samples,
     features] in [0, 1]; with scale="columns" any numbers: the least and the largest value of every column of the training
-    samples become 0 and 1, as MinMaxScaler does it, and others follow, also beyond. transform() gives the hidden units' probabilities, score_samples() the log-likelihood but for a
-    constant (minus the free energy). After fit: run_, components_ (csr_array [hidden, visible]), intercept_hidden_,
-    intercept_visible_, n_iter_.
+    samples become 0 and 1, as MinMaxScaler does it, and others follow, also beyond. transform() gives the hidden units'
+    probabilities, score_samples() the log-likelihood but for a constant (minus the free energy). After fit: run_, components_
+    (csr_array [hidden, visible]), intercept_hidden_, intercept_visible_, n_iter_.
     """
 
     def __init__(self, n_components: Any = 256, *, sparsity: Any = 0.9, zeta: Any = 0.3, max_iter: Any = 10,

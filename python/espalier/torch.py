@@ -134,9 +134,8 @@ class SparseLinear(nn.Module):
             raise ValueError(f"density: {count} edges are more than the {2**31 - 1} a layer may have")
         rng = _generator(seed)
         self._set_up(in_features, out_features, like, feature_major, threads)
-        keys = distinct_cells(in_features * out_features, count, rng)
-        self.register_buffer("edges", self._edges_of(keys))
-        self.weight = nn.Parameter(self._fresh(len(keys), rng))
+        self.register_buffer("edges", self._edges_of(distinct_cells(in_features * out_features, count, rng)))
+        self.weight = nn.Parameter(self._fresh(count, rng))
         if bias:
             bound = 1 / math.sqrt(self._fan_in()) if like == "linear" else 0
             self.bias = nn.Parameter(torch.from_numpy(rng.uniform(-bound, bound, out_features).astype(np.float32)))
@@ -169,7 +168,9 @@ class SparseLinear(nn.Module):
 
     def _edges_of(self, keys: np.ndarray) -> torch.Tensor:
         edges = np.empty((2, len(keys)), np.int32)
-        edges[0], edges[1] = keys % self.out_features, keys // self.out_features
+        outputs = keys.dtype.type(self.out_features)
+        np.remainder(keys, outputs, out=edges[0])
+        np.floor_divide(keys, outputs, out=edges[1])
         return torch.from_numpy(edges)
 
     def _keys(self) -> np.ndarray:
@@ -181,7 +182,8 @@ class SparseLinear(nn.Module):
 
     def _fresh(self, count: int, rng: np.random.Generator) -> torch.Tensor:
         if self.like == "he":
-            values = rng.standard_normal(count, dtype=np.float32) * np.float32(math.sqrt(2 / self._fan_in()))
+            values = rng.standard_normal(count, dtype=np.float32)
+            values *= np.float32(math.sqrt(2 / self._fan_in()))
         else:
             values = rng.uniform(-1, 1, count).astype(np.float32) / np.float32(math.sqrt(self._fan_in()))
         return torch.from_numpy(values)

@@ -1,5 +1,6 @@
 """What is shipped: types, and words that Python users know."""
 import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,15 @@ def test_the_modules_types_are_those_that_are_shipped(tmp_path):
     assert (tmp_path / "_core.pyi").read_text() == (SOURCES / "_core.pyi").read_text(), \
         "python -m nanobind.stubgen -m espalier._core -o python/espalier/_core.pyi"
     assert (SOURCES / "py.typed").is_file()
+
+
+def test_the_version_is_said_alike_everywhere():
+    root = SOURCES.parents[1]
+    header = (root / "include" / "espalier" / "version.hpp").read_text()
+    version = ".".join(re.search(f"VERSION_{part} (\\d+)", header)[1] for part in ("MAJOR", "MINOR", "PATCH"))
+    assert version == espalier.__version__
+    assert f"\nversion: {version}\n" in (root / "CITATION.cff").read_text()
+    assert "dynamic = [\"version\"]" in (root / "pyproject.toml").read_text()
 
 
 def test_everything_public_is_explained():

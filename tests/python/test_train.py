@@ -265,6 +265,40 @@ def test_a_file_saved_again_by_the_safetensors_library(data, test_data, tmp_path
     program("import", tmp_path / "wrong.safetensors", tmp_path / "none.safetensors", code=4)
 
 
+def test_what_is_exported_is_read_again(data, test_data, tmp_path, program):
+    safetensors = pytest.importorskip("safetensors.numpy")
+    from safetensors import safe_open
+
+    run = espalier.train(data, test=test_data, **SMALL)
+    run.save(tmp_path / "net.safetensors")
+    program("export", tmp_path / "net.safetensors", "--format", "safetensors", "--out", tmp_path / "export.safetensors")
+    program("import", tmp_path / "export.safetensors", tmp_path / "back.safetensors")
+    for name in ("export.safetensors", "back.safetensors"):
+        again = espalier.Run.open(tmp_path / name)
+        assert same(run, again) and np.array_equal(run.predict_proba(test_data[0]), again.predict_proba(test_data[0]))
+        assert program("inspect", tmp_path / name).strip()
+    with safe_open(tmp_path / "export.safetensors", "numpy") as file:
+        metadata = file.metadata()
+    tensors = safetensors.load_file(tmp_path / "export.safetensors")
+    tensors["layers.1.values"] *= 2  # as a Python program would
+    safetensors.save_file(tensors, tmp_path / "doubled.safetensors", metadata)
+    program("import", tmp_path / "doubled.safetensors", tmp_path / "taken.safetensors")
+    assert np.array_equal(espalier.Run.open(tmp_path / "taken.safetensors").weights(0), 2 * run.weights(0))
+    tensors["layers.1.col_indices"][:] = 0
+    safetensors.save_file(tensors, tmp_path / "wrong.safetensors", metadata)
+    program("import", tmp_path / "wrong.safetensors", tmp_path / "none.safetensors", code=4)
+
+
+def test_an_exported_boltzmann_machine_is_read_again(tmp_path, program):
+    pixels = np.random.default_rng(0).random((60, 9)).astype(np.float32)
+    run = espalier.train((pixels, np.zeros(60, int)), recipe="set-rbm", layers=[9, 5], epochs=1, batch=10, backend="cpu",
+                         threads=1)
+    run.save(tmp_path / "machine.safetensors")
+    program("export", tmp_path / "machine.safetensors", "--format", "safetensors", "--out", tmp_path / "export.safetensors")
+    program("import", tmp_path / "export.safetensors", tmp_path / "back.safetensors")
+    assert np.array_equal(espalier.Run.open(tmp_path / "back.safetensors").weights(0), run.weights(0))
+
+
 def test_regression():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(200, 6)).astype(np.float32)
