@@ -32,6 +32,26 @@ if [ -n "$nvcc" ]; then
     configure "-DCMAKE_CUDA_COMPILER=$nvcc" '-DESPALIER_CUDA_ARCHITECTURES=20;90' ||
         fail "an architecture of long ago ended the configuration"
     says "does not compile for 20 of ESPALIER_CUDA_ARCHITECTURES"
+
+    # Where the toolkit's folders hold no headers of its libraries (CMake is kept from looking there), those are taken that
+    # Python's packages bring.
+    header=$(find -L "$(dirname "$(dirname "$(readlink -f "$nvcc")")")/include" -maxdepth 1 -name cublas_v2.h | head -n 1)
+    if [ -n "$header" ]; then
+        elsewhere=$(dirname "$header")
+        blind="-DCMAKE_IGNORE_PATH=$elsewhere;$elsewhere/../targets/x86_64-linux/include;/usr/local/cuda/include"
+        blind+=";/usr/local/cuda/targets/x86_64-linux/include;/usr/local/include"
+        configure "-DCMAKE_CUDA_COMPILER=$nvcc" "$blind" || fail "a toolkit in part ended the configuration"
+        says "the toolkit lacks cublas_v2.h of cuBLAS or cusparse.h of cuSPARSE"
+        mkdir -p "$scratch/python/nvidia"/{cublas,cusparse}/include
+        ln -s "$elsewhere/cublas_v2.h" "$scratch/python/nvidia/cublas/include/"
+        ln -s "$elsewhere/cusparse.h" "$scratch/python/nvidia/cusparse/include/"
+        PYTHONPATH=$scratch/python configure "-DCMAKE_CUDA_COMPILER=$nvcc" "$blind" || fail "headers of Python's"
+        ! grep -q "The CUDA module is not built" "$scratch/log" || fail "headers in Python's folders were not found"
+        grep -q "$scratch/python/nvidia/cublas/include" "$scratch/build/compile_commands.json" ||
+            fail "the module is not compiled with the headers of Python's folders"
+    else
+        echo "cuda_configure_test: headers in Python's folders are not tried: this toolkit has none of its own to take"
+    fi
 fi
 configure -DESPALIER_CUDA=OFF || fail "without CUDA"
 says "configured without"
