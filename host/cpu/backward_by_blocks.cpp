@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "host/cpu/evolution/scatter.hpp"
+#include "host/cpu/halves.hpp"
 #include "host/cpu/operations.hpp"
 
 namespace espalier {
@@ -29,19 +30,12 @@ std::size_t block_floats(const CpuLayer& layer) {
     return std::max<std::size_t>({largest_block_edges, layer.num_inputs, layer.num_outputs}) + padding;
 }
 
-/// Where the activations of a narrow batch are packed: behind sums and gradients of two tiles.
-std::size_t packed_at(const CpuLayer& layer) {
-    return 2 * (sums_per_neuron(layer) * block_rows + block_floats(layer));
-}
+/// Where the neurons' sums begin: behind the gradients.
+std::size_t sums_at(const CpuLayer& layer, Index tiles) { return blocks_of_halves(tiles) * block_floats(layer); }
 
-/// Sums over the tiles of what `make` puts for one tile into the array that it is given.
-template <class Make>
-void sum_tiles(Index tiles, float* sum, float* term, std::size_t count, const Make& make) {
-    make(Index{0}, sum);
-    for (Index tile = 1; tile < tiles; ++tile) {
-        make(tile, term);
-        add_floats(sum, term, count);
-    }
+/// Where the activations of a narrow batch are packed: behind sums and gradients.
+std::size_t packed_at(const CpuLayer& layer, Index tiles) {
+    return sums_at(layer, tiles) + blocks_of_halves(tiles) * sums_per_neuron(layer) * block_rows;
 }
 
 /// Where the state arrays begin for parameter `index`.
@@ -83,9 +77,9 @@ void update_edges(SparseCpuLayer& layer, EdgeIndex first, EdgeIndex end, const f
     scatter(weights, layer.slot.data(), first, end, layer.weights.data());
 }
 
-std::size_t backward_scratch(const CpuLayer& layer) {
+std::size_t backward_scratch(const CpuLayer& layer, Index tiles) {
     const std::size_t rows = std::max(layer.num_inputs, layer.num_outputs);
-    return packed_at(layer) + rows * max_narrow_lanes;
+    return packed_at(layer, tiles) + rows * max_narrow_lanes;
 }
 
 void backward_neurons(CpuLayer& layer, const Saved& saved, Activations dy, Range rows, const UpdateStep& step,
@@ -94,8 +88,8 @@ void backward_neurons(CpuLayer& layer, const Saved& saved, Activations dy, Range
         block = {block.end, std::min(block.end + block_rows, rows.end)};
         const std::size_t count = block.end - block.begin;
         const std::size_t sums = sums_per_neuron(layer) * count;
-        sum_tiles(dy.tiles(), scratch, scratch + sums, sums,
-                  [&](Index tile, float* to) { differentiate(layer, saved, dy, tile, block, to, count); });
+        sum_by_halves(dy.tiles(), scratch, sums, sums,
+                      [&](Index tile, float* to) { differentiate(layer, saved, dy, tile, block, to, count); });
         update_neurons(layer, block, scratch, count, step);
     }
 }
@@ -103,13 +97,12 @@ void backward_neurons(CpuLayer& layer, const Saved& saved, Activations dy, Range
 void backward_columns(SparseCpuLayer& layer, ConstActivations x, ConstActivations dy, Activations dx, Range columns,
                       const UpdateStep& step, float* scratch) {
     const EdgeIndex* start = layer.column_start.data();
-    float* term = scratch + block_floats(layer);
-    const Packed packed = is_narrow(dy) ? pack_lanes(dy, scratch + packed_at(layer)) : Packed{};
+    const Packed packed = is_narrow(dy) ? pack_lanes(dy, scratch + packed_at(layer, x.tiles())) : Packed{};
     for (Range block{columns.begin, columns.begin}; block.end < columns.end;) {
         block = next_block(start, {block.end, columns.end}, block_limits(dy));
         const EdgeIndex first = start[block.begin];
         const EdgeIndex end = start[block.end];
-        sum_tiles(x.tiles(), scratch, term, end - first, [&](Index tile, float* to) {
+        sum_by_halves(x.tiles(), scratch, block_floats(layer), end - first, [&](Index tile, float* to) {
             if (packed.values != nullptr) return narrow_column_gradients(input_edges(layer), x, packed, dx, block, to);
             column_gradients(input_edges(layer), x, dy, dx, tile, block, to);
         });
@@ -120,16 +113,15 @@ void backward_columns(SparseCpuLayer& layer, ConstActivations x, ConstActivation
 void backward_rows(SparseCpuLayer& layer, ConstActivations x, const Saved& saved, Activations dy, Range rows,
                    const UpdateStep& step, float* scratch) {
     const EdgeIndex* start = layer.row_start.data();
-    float* term = scratch + block_floats(layer);
-    float* neurons_scratch = term + block_floats(layer);
-    const Packed packed = is_narrow(x) ? pack_lanes(x, scratch + packed_at(layer)) : Packed{};
+    float* neurons_scratch = scratch + sums_at(layer, x.tiles());
+    const Packed packed = is_narrow(x) ? pack_lanes(x, scratch + packed_at(layer, x.tiles())) : Packed{};
     for (Range block{rows.begin, rows.begin}; block.end < rows.end;) {
         block = next_block(start, {block.end, rows.end}, block_limits(x));
         const EdgeIndex first = start[block.begin];
         const EdgeIndex end = start[block.end];
         // first these: the rows of dy then lie in the cache
         backward_neurons(layer, saved, dy, block, step, neurons_scratch);
-        sum_tiles(x.tiles(), scratch, term, end - first, [&](Index tile, float* to) {
+        sum_by_halves(x.tiles(), scratch, block_floats(layer), end - first, [&](Index tile, float* to) {
             if (packed.values != nullptr) return narrow_row_gradients(layer, packed, dy, block, to);
             row_gradients(layer, x, dy, tile, block, to);
         });

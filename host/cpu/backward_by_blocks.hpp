@@ -1,7 +1,6 @@
 // The backward pass of a range of rows or columns, one block of edges after another: the gradients of a block are
 // summed over the tiles in the thread's scratch and used at once for the update, so that no array of all gradients
-// exists. A gradient is the sum, in the order of the tiles, of its sums over each tile: the same bits whoever computes
-// what.
+// exists. A gradient is the sum, by halves (halves.hpp), of its sums over each tile: the same bits whoever computes what.
 #pragma once
 
 #include "espalier/backend.hpp"
@@ -31,8 +30,8 @@ void update_neurons(CpuLayer& layer, Range rows, const float* sums, std::size_t 
 /// The update of the edges first .. end (in update order) and of the forward pass's copy of their weights.
 void update_edges(SparseCpuLayer& layer, EdgeIndex first, EdgeIndex end, const float* gradient, const UpdateStep& step);
 
-/// Floats of scratch that the functions below need for a layer.
-std::size_t backward_scratch(const CpuLayer& layer);
+/// Floats of scratch that the functions below need for a layer and a batch of so many tiles.
+std::size_t backward_scratch(const CpuLayer& layer, Index tiles);
 
 /// Turns dy of `rows` into the gradient by the preactivation and updates their bias and activation parameters.
 void backward_neurons(CpuLayer& layer, const Saved& saved, Activations dy, Range rows, const UpdateStep& step,

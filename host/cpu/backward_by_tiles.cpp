@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "host/cpu/backward_by_blocks.hpp"
+#include "host/cpu/halves.hpp"
 #include "host/cpu/operations.hpp"
 
 namespace espalier {
@@ -21,13 +22,6 @@ std::size_t tile_stride(std::size_t count) { return (count + padding + 15) / 16 
 BlockLimits arena_limits(const CpuLayer& layer, Index tiles) {
     const std::size_t floats = arena_floats / 4 / tiles - 2 * padding;
     return {static_cast<EdgeIndex>(floats), static_cast<Index>(floats / sums_per_neuron(layer))};
-}
-
-/// The sum over the tiles, in place of the first tile's, of items `range`.
-void sum_in_place(float* terms, std::size_t stride, Index tiles, Range range) {
-    for (Index tile = 1; tile < tiles; ++tile) {
-        add_floats(terms + range.begin, terms + tile * stride + range.begin, range.end - range.begin);
-    }
 }
 
 }  // namespace
@@ -113,7 +107,7 @@ void TileBackward::set_aside_neurons(SparseCpuLayer& layer, Range rows, Index ti
     const std::size_t stride = tile_stride(sums_per_neuron(layer) * count);
     updates_.emplace_back(Phase::disjoint, [=, &layer](const TeamMember& member) {
         const Range own = share(member, count);
-        for (std::size_t p = 0; p < sums_per_neuron(layer); ++p) sum_in_place(sums + p * count, stride, tiles, own);
+        for (std::size_t p = 0; p < sums_per_neuron(layer); ++p) sum_in_place_by_halves(sums + p * count, stride, tiles, own);
         update_neurons(layer, {rows.begin + own.begin, rows.begin + own.end}, sums + own.begin, count, step->update);
     });
 }
@@ -124,7 +118,7 @@ void TileBackward::set_aside_edges(SparseCpuLayer& layer, Range edges, Index til
     const std::size_t stride = tile_stride(count);
     updates_.emplace_back(Phase::disjoint, [=, &layer](const TeamMember& member) {
         const Range own = share(member, count);
-        sum_in_place(gradients, stride, tiles, own);
+        sum_in_place_by_halves(gradients, stride, tiles, own);
         update_edges(layer, edges.begin + own.begin, edges.begin + own.end, gradients + own.begin, step->update);
     });
 }

@@ -1,5 +1,6 @@
 #include "host/cpu/cpu_backend.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <string>
 
@@ -142,6 +143,9 @@ private:
         if (bytes > 0) std::memcpy(to, from, bytes);
     }
     void wait_before_release() noexcept;
+    static Index tiles_of(Index batch) { return (batch + cpu_lanes - 1) / cpu_lanes; }
+    /// For the backward pass of a batch of so many tiles.
+    void reserve_scratch(const CpuLayer& layer, Index tiles);
 
     void forward_layer(const DeviceLayer& layer, ConstActivations x, Activations saved, Activations y,
                        const Dropped& dropped);
@@ -160,6 +164,7 @@ private:
 
     Team team_;
     std::string instruction_set_;
+    std::size_t scratch_floats_ = 0;  // of every thread
     std::vector<Phase> queue_;
     TileBackward tile_backward_{queue_};
     std::vector<Metrics> group_sums_;  // per group of 16 lanes of the batch, so that no sum depends on the threads
@@ -173,15 +178,22 @@ void CpuBackend::wait_before_release() noexcept {
     }
 }
 
+void CpuBackend::reserve_scratch(const CpuLayer& layer, Index tiles) {
+    const auto* dense = dynamic_cast<const DenseCpuLayer*>(&layer);
+    const std::size_t floats = std::max(backward_scratch(layer, tiles), dense ? dense_scratch(*dense, tiles) : 0);
+    if (floats <= scratch_floats_) return;
+    wait();
+    team_.reserve_scratch(floats);
+    scratch_floats_ = floats;
+}
+
 std::unique_ptr<DeviceLayer> CpuBackend::do_load(const Layer& layer, const LayerUse& use) {
     wait();
     auto result = layer_in_use(layer, use);
-    std::size_t scratch = backward_scratch(*result);
     if (dynamic_cast<const DenseCpuLayer*>(result.get()) != nullptr) {
         static_cast<void>(DenseLibrary::get());  // that it is missing shows now, not in a step
-        scratch += std::size_t{dense_block} * layer.num_inputs;
     }
-    team_.reserve_scratch(scratch);
+    reserve_scratch(*result, tiles_of(use.batch));
     result->before_destruction = [this] { wait_before_release(); };
     return result;
 }

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "host/cpu/dense_library.hpp"
+#include "host/cpu/halves.hpp"
 #include "host/cpu/operations.hpp"
 
 namespace espalier {
@@ -32,20 +33,31 @@ void dense_input_gradient(const DenseCpuLayer& layer, ConstActivations dy, Activ
     }
 }
 
+std::size_t dense_scratch(const DenseCpuLayer& layer, Index tiles) {
+    return blocks_of_halves(tiles) * dense_block * layer.num_inputs;
+}
+
+void dense_gradient(const DenseCpuLayer& layer, ConstActivations x, ConstActivations dy, Index tile, Range outputs,
+                    float* gradient) {
+    DenseLibrary::get().sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, blas(outputs.end - outputs.begin),
+                              blas(layer.num_inputs), blas(worked_lanes(x.used(tile))), 1.0F,
+                              dy.row(tile, outputs.begin), blas(cpu_lanes), x.row(tile, 0), blas(cpu_lanes), 0.0F,
+                              gradient, blas(layer.num_inputs));
+}
+
 void dense_update(DenseCpuLayer& layer, ConstActivations x, ConstActivations dy, Range outputs, const UpdateStep& step,
                   float* scratch) {
-    const Index rows = outputs.end - outputs.begin;
-    for (Index tile = 0; tile < x.tiles(); ++tile) {
-        DenseLibrary::get().sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, blas(rows), blas(layer.num_inputs),
-                                  blas(worked_lanes(x.used(tile))), 1.0F, dy.row(tile, outputs.begin),
-                                  blas(cpu_lanes), x.row(tile, 0), blas(cpu_lanes), tile == 0 ? 0.0F : 1.0F, scratch,
-                                  blas(layer.num_inputs));
-    }
-    const std::size_t first = std::size_t{outputs.begin} * layer.num_inputs;
+    const std::size_t weights = std::size_t{outputs.end - outputs.begin} * layer.num_inputs;
+    sum_by_halves(x.tiles(), scratch, weights, weights,
+                  [&](Index tile, float* to) { dense_gradient(layer, x, dy, tile, outputs, to); });
+    update_dense_weights(layer, std::size_t{outputs.begin} * layer.num_inputs, weights, scratch, step);
+}
+
+void update_dense_weights(DenseCpuLayer& layer, std::size_t first, std::size_t count, const float* gradient,
+                          const UpdateStep& step) {
     StateArrays states{};
     for (std::size_t s = 0; s < layer.state.size(); ++s) states[s] = layer.state[s].data() + first;
-    update_parameters(layer.optimizer, layer.weights.data() + first, scratch, states,
-                      std::size_t{rows} * layer.num_inputs, step);
+    update_parameters(layer.optimizer, layer.weights.data() + first, gradient, states, count, step);
 }
 
 }  // namespace espalier

@@ -25,9 +25,19 @@ void dense_product(const DenseCpuLayer& layer, ConstActivations x, Activations y
 /// dx = W^T dy of one block of inputs in one tile.
 void dense_input_gradient(const DenseCpuLayer& layer, ConstActivations dy, Activations dx, Index tile, Range inputs);
 
-/// The gradient of the weights of one block of outputs, summed over the tiles, and their update.
-/// scratch: dense_block * num_inputs floats.
+/// The gradient of the weights of one block of outputs in one tile: [outputs][num_inputs].
+void dense_gradient(const DenseCpuLayer& layer, ConstActivations x, ConstActivations dy, Index tile, Range outputs,
+                    float* gradient);
+
+/// Floats of scratch that dense_update needs for a batch of so many tiles.
+std::size_t dense_scratch(const DenseCpuLayer& layer, Index tiles);
+
+/// The gradient of the weights of one block of outputs, summed over the tiles by halves, and their update.
 void dense_update(DenseCpuLayer& layer, ConstActivations x, ConstActivations dy, Range outputs, const UpdateStep& step,
                   float* scratch);
+
+/// The update of `count` weights from `first` on.
+void update_dense_weights(DenseCpuLayer& layer, std::size_t first, std::size_t count, const float* gradient,
+                          const UpdateStep& step);
 
 }  // namespace espalier
