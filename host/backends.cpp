@@ -134,7 +134,13 @@ std::unique_ptr<Backend> make_backend(const std::string& name, int threads, std:
     return make_cpu_backend(threads);
 }
 
-std::unique_ptr<Backend> make_backend(const Experiment& experiment, std::string* remark) {
+std::unique_ptr<Backend> make_backend(const Experiment& experiment, std::string* remark, Ranks* ranks) {
+    if (ranks != nullptr) {
+        if (remark != nullptr) remark->clear();
+        if (experiment.backend != "cuda") return make_cpu_backend(experiment.threads, ranks);
+        throw UserError(ExitCode::device, "several processes train one network on CPUs only; give --backend cpu, or "
+                                          "--ranks off and one process for each GPU");
+    }
     CudaOptions cuda;
     cuda.graph = experiment.graph == GraphUse::on ? 1 : 0;
     cuda.device = std::max(0, experiment.device);

@@ -10,12 +10,16 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "espalier/error.hpp"
 #include "espalier/machine_report.hpp"
 #include "host/backends.hpp"
 #include "host/bench/dense_rival.hpp"
 #include "host/commands/command.hpp"
+#include "host/commands/doctor_ranks.hpp"
 #include "host/data/catalog.hpp"
 #include "espalier/version.hpp"
+#include "host/ranks/open_ranks.hpp"
+#include "host/ranks/rank_job.hpp"
 #include "host/system/processors.hpp"
 #include "host/system/utf8.hpp"
 
@@ -91,7 +95,7 @@ nlohmann::ordered_json examine_runs() {
     return {{"folder", runs.string()}, {"writable", ::access(tested.c_str(), W_OK | X_OK) == 0}};
 }
 
-nlohmann::ordered_json examine() {
+nlohmann::ordered_json examine(Ranks* ranks) {
     nlohmann::ordered_json report;
     const std::string model = proc_value("/proc/cpuinfo", "model name");
     report["version"] = version();
@@ -103,6 +107,7 @@ nlohmann::ordered_json examine() {
     report["memory"] = {{"total_gib", static_cast<double>(memory_kib("MemTotal")) / (1 << 20)},
                         {"available_gib", static_cast<double>(memory_kib("MemAvailable")) / (1 << 20)}};
     report["cuda"] = examine_cuda();
+    report["ranks"] = examine_ranks(ranks);
     report["datasets"] = examine_data();
     report["runs"] = examine_runs();
     return report;
@@ -146,6 +151,7 @@ void print_report(const nlohmann::ordered_json& report, std::ostream& out) {
     const auto& cuda = report["cuda"];
     out << "CUDA     " << (cuda["usable"] ? text(cuda["device"]) : "not used: " + text(cuda["reason"])) << '\n';
     print_devices(cuda, out);
+    print_ranks(report["ranks"], out);
     std::size_t width = 0;
     for (const auto& set : report["datasets"]) width = std::max(width, text(set["name"]).size());
     const char* head = "data     ";
@@ -159,25 +165,42 @@ void print_report(const nlohmann::ordered_json& report, std::ostream& out) {
               << (report["runs"]["writable"] ? "" : ", which cannot be written: give --out") << '\n';
 }
 
-}  // namespace
-
-std::string machine_report(bool json) {
-    const auto report = examine();
+std::string report_text(bool json, Ranks* ranks) {
+    const auto report = examine(ranks);
     if (json) return json_text(report, 2) + "\n";
     std::ostringstream text;
     print_report(report, text);
     return text.str();
 }
 
+/// One report for all the processes that a launcher started.
+int doctor(bool json) {
+    std::unique_ptr<Ranks> ranks;
+    std::string fault;
+    try {
+        ranks = open_ranks({}, module_folders());
+    } catch (const UserError& error) {  // that too is what doctor is asked for
+        fault = error.what();
+    }
+    const auto work = [&] {
+        const std::string text = report_text(json, ranks.get());
+        if (ranks == nullptr || ranks->place().rank == 0) std::cout << text;
+        return 0;
+    };
+    if (!fault.empty()) std::cerr << "espalier: " << fault << '\n';
+    return ranks == nullptr ? work() : run_rank_job(*ranks, work);
+}
+
+}  // namespace
+
+std::string machine_report(bool json) { return report_text(json, nullptr); }
+
 void add_doctor_command(CLI::App& app, Action& action) {
     CLI::App* command = app.add_subcommand("doctor", "what this machine has: CPU, memory, CUDA module, data sets");
     const auto json = std::make_shared<bool>(false);
     command->add_flag("--json", *json, "as one JSON object");
     command->callback([json, &action] {
-        action = [json] {
-            std::cout << machine_report(*json);
-            return 0;
-        };
+        action = [json] { return doctor(*json); };
     });
 }
 

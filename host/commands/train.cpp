@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "espalier/error.hpp"
+#include "host/backends.hpp"
 #include "host/run/checkpoint_folder.hpp"
 #include "host/run/run_layout.hpp"
 #include "host/commands/command.hpp"
@@ -13,6 +14,8 @@
 #include "espalier/data_meaning.hpp"
 #include "host/training/memory_estimate.hpp"
 #include "host/options/recipes.hpp"
+#include "host/ranks/open_ranks.hpp"
+#include "host/ranks/rank_job.hpp"
 #include "host/system/signals.hpp"
 #include "host/training/run_training.hpp"
 
@@ -33,6 +36,8 @@ struct TrainArguments {
     bool print_config = false;
     bool dry_run = false;
     bool list_recipes = false;
+    std::string ranks = "auto";
+    double rank_timeout = 600;
     ProgressForm progress = ProgressForm::automatic;
 };
 
@@ -74,7 +79,7 @@ Experiment resumed_experiment(const TrainArguments& arguments, RunPlace& place) 
     return recorded_experiment(read_config_file(config), config);
 }
 
-int train(const TrainArguments& arguments) {
+int train(const TrainArguments& arguments, Ranks* ranks) {
     if (arguments.list_recipes) {
         print_recipes();
         return 0;
@@ -83,6 +88,7 @@ int train(const TrainArguments& arguments) {
     place.progress = arguments.progress;
     place.live = arguments.live;
     place.tensorboard = arguments.tensorboard;
+    place.ranks = ranks;
     const Experiment experiment = arguments.experiment.resolve(resumed_experiment(arguments, place));
     if (arguments.print_config) {
         std::cout << config_text(experiment);
@@ -94,10 +100,19 @@ int train(const TrainArguments& arguments) {
         return 0;
     }
     const RunResults results = run_training(experiment, place);
+    const int code = static_cast<int>(results.stopped ? ExitCode::stopped : ExitCode::ok);
+    if (ranks != nullptr && ranks->place().rank > 0) return code;
     std::cout << (arguments.json ? results_json(results) + "\n" : results_table(results));
     const auto report = results.run_dir / run_layout::report;
     if (!arguments.json && std::filesystem::exists(report)) std::cout << '\n' << report.string() << '\n';
-    return static_cast<int>(results.stopped ? ExitCode::stopped : ExitCode::ok);
+    return code;
+}
+
+/// Alone, or as one of the processes that a launcher started.
+int train(const TrainArguments& arguments) {
+    const auto ranks = open_ranks(ranks_wanted(arguments.ranks, arguments.rank_timeout), module_folders());
+    const auto work = [&] { return train(arguments, ranks.get()); };
+    return ranks == nullptr ? work() : run_rank_job(*ranks, work);
 }
 
 }  // namespace
@@ -142,6 +157,20 @@ void add_train_command(CLI::App& app, Action& action) {
     command->add_flag("--dry-run", arguments->dry_run, "print edges, memory and disk a run would need, and end")
         ->group("Run");
     add_progress_option(*command, arguments->progress, "Run");
+    command
+        ->add_option("--ranks", arguments->ranks,
+                     "processes that train the network together: auto (as many as mpirun or srun started), off (this one "
+                     "alone, whoever started it), or the number that there must be")
+        ->type_name("")
+        ->capture_default_str()
+        ->group("Machine");
+    command
+        ->add_option("--rank-timeout", arguments->rank_timeout,
+                     "seconds that a rank may keep the others waiting before all end")
+        ->check(within(0.1, 1e6))
+        ->type_name("")
+        ->capture_default_str()
+        ->group("Machine");
     command->add_flag("--list-recipes", arguments->list_recipes, "print the recipes and end")->group("Run");
     command->callback([arguments, &action] {
         watch_signals();  // before main receives them

@@ -125,11 +125,11 @@ void refuse_forked() {
                     "thread here, or start the process anew instead of forking it");
 }
 
-int checked_threads(int threads) {
+int checked_threads(int threads, int sharing) {
     if (threads < 0 || threads > 1024) {
         throw UserError(ExitCode::usage, "threads: " + std::to_string(threads) + " is outside [0, 1024]");
     }
-    return threads != 0 ? threads : default_threads();
+    return threads != 0 ? threads : std::max(1, default_threads() / sharing);
 }
 
 /// What the threads of one run share.
@@ -182,13 +182,14 @@ Range share_of_edges(const TeamMember& member, const EdgeIndex* start, Index row
     return {cut(member.index), cut(member.index + 1)};
 }
 
-Team::Team(int threads) : threads_(checked_threads(threads)), scratch_(static_cast<std::size_t>(threads_)) {
+Team::Team(int threads, const TileShare& tiles, int sharing)
+    : threads_(checked_threads(threads, sharing)), tiles_(tiles), scratch_(static_cast<std::size_t>(threads_)) {
     const std::vector<int> cpus = allowed_cpus();
     const auto wanted = static_cast<std::size_t>(threads_);
-    spin_ = cpus.size() >= wanted;
+    spin_ = cpus.size() >= wanted * static_cast<std::size_t>(sharing);
     // With a choice of CPUs the scheduler chooses better: two programs must not pin themselves to the same ones. And
     // who asked OpenMP to place the threads knows best.
-    const bool pin = threads_ > 1 && cpus.size() == wanted && omp_get_proc_bind() == omp_proc_bind_false;
+    const bool pin = threads_ > 1 && sharing == 1 && cpus.size() == wanted && omp_get_proc_bind() == omp_proc_bind_false;
     if (pin) cpus_ = cpus;
 }
 
@@ -201,7 +202,7 @@ void Team::reserve_scratch(std::size_t floats) {
 void Team::run(const std::vector<Phase>& phases) {
     Run run{phases, Barrier(spin_)};
     if (threads_ == 1) {
-        run.walk({0, 1, scratch_[0].data()});
+        run.walk({0, 1, scratch_[0].data(), tiles_});
     } else {
         refuse_forked();
 #pragma omp parallel num_threads(threads_)
@@ -211,7 +212,7 @@ void Team::run(const std::vector<Phase>& phases) {
 #pragma omp single
             run.barrier.expect(count);
             const Pin pin(cpus_.empty() ? -1 : cpus_[index]);
-            run.walk({static_cast<int>(index), count, scratch_[index].data()});
+            run.walk({static_cast<int>(index), count, scratch_[index].data(), tiles_});
         }
     }
     if (run.failure) std::rethrow_exception(run.failure);

@@ -11,6 +11,7 @@
 
 #include "espalier/index.hpp"
 #include "host/cpu/memory.hpp"
+#include "host/cpu/tile_share.hpp"
 
 namespace espalier {
 
@@ -19,6 +20,7 @@ struct TeamMember {
     int index = 0;
     int count = 1;
     float* scratch = nullptr;  // as many floats as Team::reserve_scratch asked for
+    TileShare tiles{};         // of the process
 };
 
 /// A half-open range of rows, tiles or other items.
@@ -52,7 +54,7 @@ public:
     /// Instead of a number of tiles: cut otherwise, and independent of any phase of this kind before or after it.
     static constexpr Index disjoint = ~Index{0};
 
-    /// `tiles`: the number of batch tiles by which the phase is cut, 0 when it is cut otherwise.
+    /// `tiles`: the number of this process's batch tiles by which the phase is cut, 0 when it is cut otherwise.
     template <class Function>
     Phase(Index tiles, const Function& function) : tiles_(tiles) {
         static_assert(std::is_trivially_copyable_v<Function> && sizeof(Function) <= sizeof(storage_));
@@ -71,7 +73,8 @@ private:
 class Team {
 public:
     /// Throws UserError (usage) unless 0 <= threads <= 1024; 0: default_threads() of host/system.
-    explicit Team(int threads);
+    /// `sharing`: processes that compute on the same CPUs, this one included.
+    explicit Team(int threads, const TileShare& tiles = {}, int sharing = 1);
     [[nodiscard]] int threads() const { return threads_; }
 
     /// Gives every member at least `floats` floats of scratch.
@@ -84,6 +87,7 @@ public:
 
 private:
     int threads_;
+    TileShare tiles_;
     bool spin_ = false;      // a CPU for every thread: waiting a moment costs nobody
     std::vector<int> cpus_;  // one per thread; empty: threads are not pinned
     std::vector<AlignedVector<float>> scratch_;

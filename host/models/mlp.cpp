@@ -72,6 +72,7 @@ void Mlp::evaluate(const Samples& samples) {
             backend().forward(layer(l), input, {}, output);
             input = output;
         }
+        if (kept_.data() != nullptr) backend().share_tiles(input);
         backend().loss(loss_, input, labels_.data(), {}, nullptr, samples.targets);
     }
 }

@@ -1,6 +1,7 @@
 #include "host/models/rbm.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
 #include "espalier/error.hpp"
@@ -62,7 +63,8 @@ Rbm::Rbm(Backend& backend, const Experiment& experiment, const Network& network)
          {false, experiment.optimizer, experiment.spmm, experiment.batch});
     const auto halves = [&](Index rows) {
         // zeros: the lanes behind the data's last sample are inside the batch of both halves
-        Buffer<float> buffer(backend, 2 * std::size_t{tiles(test_batch())} * rows * backend.lanes());
+        const std::size_t held = std::size_t{model_tile(test_batch(), test_batch())} + tiles(test_batch());
+        Buffer<float> buffer(backend, held * rows * backend.lanes());
         buffer.upload(std::vector<float>(buffer.size(), 0.0F).data());
         return buffer;
     };
@@ -90,13 +92,35 @@ Activations Rbm::view(const Buffer<float>& buffer, Index rows, Index batch, Inde
     return {buffer.data() + std::size_t{tiles_before} * rows * backend().lanes(), rows, batch, backend().lanes()};
 }
 
+Index Rbm::model_tile(Index size, Index chains) const {
+    const Index ranks = backend().ranks();
+    return (std::bit_ceil(std::max(tiles(size), tiles(chains))) + ranks - 1) / ranks * ranks;
+}
+
+void Rbm::clear_gap(Index size, Index chains, const StepScalars* step) {
+    const Index before = model_tile(size, chains);
+    if (before == tiles(size)) return;
+    const UnitDraw nothing{seed_, 0, false, 0};
+    const auto clear = [&](const Buffer<float>& buffer, Index rows) {
+        const Activations half = view(buffer, rows, before * backend().lanes());
+        backend().sample(nothing, half, half, {}, step);
+    };
+    clear(visible_, num_visible_);
+    clear(hidden_signal_, num_hidden_);
+    clear(visible_signal_, 1);
+}
+
+void Rbm::share_state() {
+    if (persistent_) backend().share_tiles(view(chain_, num_hidden_, num_chains_));
+}
+
 void Rbm::reconstruct(ConstActivations hidden_states, Activations visible) {
     backend().transposed(layer(hidden), layer(visible_bias), hidden_states, visible);
 }
 
 void Rbm::train_step(const Samples& samples, std::uint32_t first, Index size, const StepScalars* step) {
     const Index chains = persistent_ ? num_chains_ : size;
-    const Index before = tiles(size);
+    const Index before = model_tile(size, chains);
     const Activations data = view(visible_, num_visible_, size);
     const Activations visible = view(visible_, num_visible_, chains, before);
     const Activations mean = view(visible_mean_, num_visible_, chains);
@@ -110,6 +134,7 @@ void Rbm::train_step(const Samples& samples, std::uint32_t first, Index size, co
         return draw;
     };
 
+    clear_gap(size, chains, step);
     backend().gather(samples, {first, size, true, seed_}, data, labels_.data(), step);
     if (sample_data_) backend().sample(next(true, 1), data, {}, data, step);
     const Activations data_field = view(hidden_field_, num_hidden_, size);
@@ -138,7 +163,7 @@ void Rbm::train_step(const Samples& samples, std::uint32_t first, Index size, co
 }
 
 void Rbm::update(Index size, Index chains, const StepScalars* step) {
-    const Index before = tiles(size);
+    const Index before = model_tile(size, chains);
     const Index both = before * backend().lanes() + chains;
     const Activations visible = view(visible_, num_visible_, both);
     const Activations hidden_signal = view(hidden_signal_, num_hidden_, both);

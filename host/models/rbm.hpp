@@ -25,6 +25,7 @@ public:
 
     /// Enqueues the positive phase, the Gibbs steps and the update; the score is that of one reconstruction.
     void train_step(const Samples& samples, std::uint32_t first, Index size, const StepScalars* step) override;
+    void share_state() override;
     /// Enqueues the scores of mean-field reconstructions, sigmoid(W^T sigmoid(W v + c) + b): nothing is drawn.
     void evaluate(const Samples& samples) override;
     [[nodiscard]] Index answers_per_sample() const override { return num_visible_; }
@@ -37,6 +38,11 @@ private:
     /// `batch` samples of one phase: the data's in the first half of a buffer, the model's behind them.
     [[nodiscard]] Activations view(const Buffer<float>& buffer, Index rows, Index batch, Index tiles_before = 0) const;
     [[nodiscard]] Index tiles(Index batch) const { return (batch + backend().lanes() - 1) / backend().lanes(); }
+    /// Where the model's half of a batch begins: a power of two, so that the tiles of a sample of the data and of one of
+    /// the model are added first, and a multiple of the ranks, so that they belong to the same one.
+    [[nodiscard]] Index model_tile(Index size, Index chains) const;
+    /// Zeros where an earlier batch left something between the data's last tile and the model's first.
+    void clear_gap(Index size, Index chains, const StepScalars* step);
     void reconstruct(ConstActivations hidden_states, Activations visible);
     void update(Index size, Index chains, const StepScalars* step);
 

@@ -166,6 +166,7 @@ std::string results_json(const RunResults& results) {
     object["run_dir"] = results.run_dir.string();
     object["backend"] = results.backend;
     object["machine"] = results.machine;
+    if (results.ranks > 1) object["ranks"] = results.ranks;
     object["edges"] = results.edges;
     object["parameters"] = results.parameters;
     object["stopped"] = results.stopped;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "espalier/experiment.hpp"
+#include "espalier/index.hpp"
 #include "host/run/epoch_record.hpp"
 
 namespace espalier {
@@ -23,6 +24,7 @@ struct RunResults {
     std::string class_figures;  // class_figures_json() of the test samples, by the network at the end; empty: not made
     std::string target_figures;  // target_figures_json() of a regression, likewise
     bool stopped_early = false;  // out of patience
+    Index ranks = 1;             // processes that trained it
     std::uint32_t kept_epoch = 0;  // whose network is kept, if not the last one's
     /// The record whose figures are those of the network kept. There must be one.
     [[nodiscard]] const EpochRecord& kept() const {

@@ -225,7 +225,8 @@ private:
         const std::string text = config_text(cell.experiment);
         write_atomically(config, [&](OutputFile& file) { file.append(text); });
         std::vector<std::string> words{this_program(), "train",      "--config", config.string(),
-                                       "--out",        run.string(), "--json",   "--progress",    "lines"};
+                                       "--out",        run.string(), "--json",   "--progress",    "lines",
+                                       "--ranks",      "off"};
         if (can_go_on(run, cell)) {
             words.insert(words.end(), {"--resume", "auto"});
         } else {

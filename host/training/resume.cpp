@@ -88,8 +88,10 @@ void expect_resumable(const Experiment& experiment, const DataSet& data, Interru
                " lies beyond the run");
     }
     const auto recorded = info.recorded.find(run_layout::history_jsonl);
-    run.history =
-        read_history(run.found.run / run_layout::history_jsonl, recorded == info.recorded.end() ? 0 : recorded->second);
+    if (run.history.empty()) {  // another rank than the first was told it
+        run.history = read_history(run.found.run / run_layout::history_jsonl,
+                                   recorded == info.recorded.end() ? 0 : recorded->second);
+    }
     if (run.history.size() != info.progress.epoch) {
         refuse("after epoch " + std::to_string(info.progress.epoch) + ", but history.jsonl holds " +
                std::to_string(run.history.size()) + " epochs there");

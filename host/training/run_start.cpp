@@ -11,6 +11,8 @@
 #include "host/options/recipes.hpp"
 #include "host/run/run_layout.hpp"
 #include "host/training/memory_estimate.hpp"
+#include "host/training/rank_agreement.hpp"
+#include "host/training/rank_start.hpp"
 
 namespace espalier {
 namespace {
@@ -89,12 +91,17 @@ Network starting_network(const Experiment& experiment, Backend& backend, const D
 
 RunStart choose_start(const Experiment& experiment, const RunPlace& place) {
     RunStart start;
-    choose_folder(experiment, place, start);
-    start.resumed = find_interrupted_run(experiment, start.folder, place);
+    const bool writes = is_rank_0(place.ranks);
+    expect_equal_options(place.ranks, experiment);
+    if (writes) {
+        choose_folder(experiment, place, start);
+        start.resumed = find_interrupted_run(experiment, start.folder, place);
+    }
+    share_interrupted_run(place.ranks, start.resumed);
     fs::path file = experiment.init_from == init_from_data ? std::string{} : experiment.init_from;
     if (!start.resumed.has_value() && experiment.init_from.starts_with(recipe_prefix)) {
         RunPlace before = place;
-        before.folder = start.folder.string() + ".start";
+        before.folder = start.folder.string() + ".start";  // of no meaning to other ranks than 0
         RunResults results = run_training(predecessor(experiment), before);
         if (results.stopped) {
             start.stopped = std::move(results);
@@ -102,15 +109,17 @@ RunStart choose_start(const Experiment& experiment, const RunPlace& place) {
         }
         file = results.run_dir / run_layout::network;
     }
-    start.backend = make_backend(experiment, &start.remark);
+    start.backend = make_backend(experiment, &start.remark, place.ranks);
     start.data = place.data != nullptr ? *place.data : load_dataset(request_of(experiment));
     prepare_data(experiment, start.data);
+    expect_equal_data(place.ranks, experiment, start.data.digest, start.backend->lanes());
     expect_within_limits(experiment, *start.backend);
     if (start.resumed.has_value()) {
         expect_resumable(experiment, start.data, *start.resumed);
         start.network = std::move(start.resumed->network);
     } else {
-        start.network = first_network(experiment, file, start.data);
+        if (writes) start.network = first_network(experiment, file, start.data);
+        share_network(place.ranks, start.network);
     }
     return start;
 }

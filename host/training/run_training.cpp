@@ -22,6 +22,8 @@
 #include "host/system/progress.hpp"
 #include "host/system/signals.hpp"
 #include "host/training/event_observer.hpp"
+#include "host/training/rank_agreement.hpp"
+#include "host/training/rank_start.hpp"
 #include "host/training/run_observers.hpp"
 #include "host/training/run_records.hpp"
 #include "host/training/run_start.hpp"
@@ -128,6 +130,12 @@ void hand_over(const Experiment& experiment, RunStart& start, Trainer& trainer) 
     if (experiment.model == ModelKind::rbm) start.data.test = {};
 }
 
+/// Asked between slices: what stops one rank stops all at the same step.
+std::function<bool()> stop_of(const RunPlace& place) {
+    return agreed_stop(place.ranks, place.hooks.stop ? place.hooks.stop
+                                                     : std::function<bool()>([] { return stop_signal() != 0; }));
+}
+
 RunResults results_of(const Experiment& experiment, const RunStart& start, const Trainer& trainer,
                       const fs::path& folder, bool finished) {
     RunResults results;
@@ -138,6 +146,7 @@ RunResults results_of(const Experiment& experiment, const RunStart& start, const
     results.run_dir = folder;
     results.history = trainer.history();
     results.stopped = !finished;
+    results.ranks = start.backend->ranks();
     results.stopped_early = trainer.out_of_patience() && trainer.progress().epoch < experiment.epochs;
     return results;
 }
@@ -177,8 +186,7 @@ TrainedRun train(const Experiment& experiment, const RunPlace& place, RunStart& 
     const TrainingProgress& begun = trainer.progress();
     records.progress.begin((begun.epoch + begun.step / steps) / experiment.epochs);
     TrainedRun run;
-    const bool finished =
-        trainer.run(place.hooks.stop ? place.hooks.stop : std::function<bool()>([] { return stop_signal() != 0; }));
+    const bool finished = trainer.run(stop_of(place));
     run.results = results_of(experiment, start, trainer, folder, finished);
     records.topology.finish();
     const bool kept_last = trainer.progress().epoch == experiment.epochs && keeper.latest() != nullptr;
@@ -187,6 +195,22 @@ TrainedRun train(const Experiment& experiment, const RunPlace& place, RunStart& 
     run.network = kept_network(keeper, last, run.results, records.progress);
     count_parameters(*run.network, run.results);
     return run;
+}
+
+/// Part three of every rank but the first: trains as the first does, and keeps nothing.
+RunResults follow(const Experiment& experiment, const RunPlace& place, RunStart& start) {
+    Trainer trainer(experiment, *start.backend, start.data, start.network);
+    hand_over(experiment, start, trainer);
+    const bool finished = trainer.run(stop_of(place));
+    return results_of(experiment, start, trainer, {}, finished);
+}
+
+/// What is left to compute is rank 0's alone.
+void part_from_others(const Experiment& experiment, const RunPlace& place, RunStart& start) {
+    if (place.ranks == nullptr) return;
+    Experiment alone = experiment;
+    alone.backend = "cpu";
+    start.backend = make_backend(alone);
 }
 
 /// What a person looks at, drawn from what the folder has by now.
@@ -243,11 +267,13 @@ RunResults run_training(const Experiment& experiment, const RunPlace& place) {
     if (!place.hooks.stop) watch_signals();
     RunStart start = choose_start(experiment, place);
     if (start.stopped.has_value()) return std::move(*start.stopped);
+    if (!is_rank_0(place.ranks)) return follow(experiment, place, start);
     RunRecords records(experiment, place, start);
     std::optional<LiveObserver> live;
     if (place.live) live.emplace(records.recorder.folder(), experiment.epochs, records.progress);
     TrainedRun run = train(experiment, place, start, records, live ? &*live : nullptr);
     if (live) live->end(run.results.stopped);
+    part_from_others(experiment, place, start);
     close_run(place, start, records, run);
     return std::move(run.results);
 }

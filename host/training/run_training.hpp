@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "espalier/experiment.hpp"
+#include "espalier/ranks.hpp"
 #include "espalier/train_network.hpp"
 #include "host/run/run_results.hpp"
 #include "host/system/progress.hpp"
@@ -27,11 +28,13 @@ struct RunPlace {
     bool tensorboard = false;  // an event file of the folder says what TensorBoard shows
     const DataSet* data = nullptr;  // what is trained on; null: what the experiment names
     TrainingHooks hooks{};          // without `stop`, signals end the run
+    Ranks* ranks = nullptr;  // with which this process trains; only rank 0 writes and tells
 };
 
 /// Trains and records. Ends early, saved, when a signal asks to (RunResults::stopped). A network to start from that is
 /// given as "recipe:NAME" is trained first, into the folder's name plus ".start". A resumed run gives the same bits as
-/// one that was never interrupted, on the same backend.
+/// one that was never interrupted, on the same backend. Of several ranks all must call it with the same arguments; those
+/// beside rank 0 have no folder in their results.
 /// Throws UserError: see main's exit codes.
 RunResults run_training(const Experiment& experiment, const RunPlace& place);
 

@@ -9,6 +9,7 @@
 #include "host/data/class_weights.hpp"
 #include "host/run/epoch_record.hpp"
 #include "host/training/evolution_plan.hpp"
+#include "host/training/rank_agreement.hpp"
 
 namespace espalier {
 namespace {
@@ -87,6 +88,7 @@ bool Trainer::run(const std::function<bool()>& stop) {
 
 bool Trainer::advance() {
     if (done()) return false;
+    if (!compared_) compare_ranks();
     if (progress_.step == 0) begin_epoch();
     if (progress_.step < steps_per_epoch_) {
         train_slice();
@@ -94,6 +96,11 @@ bool Trainer::advance() {
         finish_epoch();
     }
     return !done();
+}
+
+void Trainer::compare_ranks() {
+    expect_equal_layers(backend_, *model_, progress_.epoch + 1);
+    compared_ = true;
 }
 
 void Trainer::begin_epoch() {
@@ -134,7 +141,10 @@ void Trainer::finish_epoch() {
     record.evolution_seconds += seconds_since(start);
     if (experiment_.zero_before_test && !last) test_now();
     const auto second_start = Clock::now();
-    if (evolves_now) finish_evolution(epoch);
+    if (evolves_now) {
+        finish_evolution(epoch);
+        compare_ranks();
+    }
     record.evolution_seconds += seconds_since(second_start);
     if (last) test_now();
 
@@ -220,6 +230,7 @@ std::uint32_t Trainer::enqueue_slice() {
             const std::uint32_t first = s * experiment_.batch;
             model_->train_step(samples, first, std::min(experiment_.batch, samples.count - first), scalars_.data() + s);
         }
+        model_->share_state();
     });
     return end;
 }
@@ -321,6 +332,7 @@ void Trainer::evolve(std::size_t layer, double epoch_time, std::uint32_t event, 
     const auto start = Clock::now();
     prune(layer, epoch_time, event, record);
     regrow(layer, event, record);
+    compare_ranks();
     record.evolution_seconds += seconds_since(start);
 }
 

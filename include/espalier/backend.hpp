@@ -270,6 +270,14 @@ public:
 
     /// Waits and returns the sums since the last call.
     [[nodiscard]] virtual Metrics metrics() = 0;
+    // Where several processes train one network (ranks.hpp): batch tile t of every verb is computed by rank t mod ranks()
+    // alone, and only updates and metrics() bring the ranks together.
+    [[nodiscard]] virtual Index ranks() const { return 1; }
+    /// Enqueues that every rank receives the tiles of `values` that others computed.
+    virtual void share_tiles(Activations /*values*/) {}
+    /// A number of each rank that tells its topology and weights of a layer from others; none alone. Waits.
+    [[nodiscard]] virtual std::vector<std::uint64_t> fingerprints(const DeviceLayer& /*layer*/) { return {}; }
+
     /// Waits for all that was enqueued, and throws what went wrong in it.
     virtual void wait() = 0;
     /// Runs a sequence of verbs that may come again: on the CPU, calls it; a device backend may call it twice, once to

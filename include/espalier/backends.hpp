@@ -6,6 +6,7 @@
 
 #include "espalier/experiment.hpp"
 #include "espalier/module.hpp"
+#include "espalier/ranks.hpp"
 
 namespace espalier {
 
@@ -14,7 +15,9 @@ namespace espalier {
 /// Throws UserError: usage for an unknown name, device with the reason when "cuda" cannot be used.
 std::unique_ptr<Backend> make_backend(const std::string& name, int threads = 0, std::string* remark = nullptr,
                                       const CudaOptions& cuda = {});
-/// The backend that an experiment asks for.
-std::unique_ptr<Backend> make_backend(const Experiment& experiment, std::string* remark = nullptr);
+/// The backend that an experiment asks for. With `ranks`, which must outlive it, several processes train one network: on
+/// their CPUs, and "auto" is the CPU then. Throws UserError (device) also for "cuda" with several ranks.
+std::unique_ptr<Backend> make_backend(const Experiment& experiment, std::string* remark = nullptr,
+                                      Ranks* ranks = nullptr);
 
 }  // namespace espalier

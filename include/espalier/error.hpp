@@ -15,6 +15,7 @@ enum class ExitCode : int {
     nonfinite = 5,   // NaN or Inf in loss or weights
     device = 6,      // no such backend, out of memory
     io = 7,          // cannot write
+    ranks = 8,       // processes that train together disagree, or one is gone
     stopped = 75,    // ended by a signal, state saved
 };
 

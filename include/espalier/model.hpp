@@ -27,6 +27,8 @@ public:
     /// From the next step on a sample's loss and gradient count as often as the weight of its class says; one weight
     /// for each output. Scores of evaluate() are not weighted.
     void set_class_weights(const std::vector<float>& weights);
+    /// Enqueues, where several processes train, that each has the whole of what is kept from step to step.
+    virtual void share_state() {}
     /// Enqueues the scores of all samples.
     virtual void evaluate(const Samples& samples) = 0;
     /// From now on evaluate() keeps the outputs of up to so many samples. Of perceptrons only.

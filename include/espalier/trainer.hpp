@@ -87,6 +87,8 @@ public:
 
 private:
     void take_targets(const DataSet& data);
+    /// Where several processes train: throws UserError (ranks) if they no longer hold the same network.
+    void compare_ranks();
     void begin_epoch();
     void train_slice();
     std::uint32_t enqueue_slice();
@@ -132,6 +134,7 @@ private:
     std::vector<Pruned> pruned_;                  // likewise
     TrainingProgress progress_;
     std::vector<EpochRecord> history_;
+    bool compared_ = false;
 };
 
 }  // namespace espalier

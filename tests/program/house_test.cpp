@@ -40,7 +40,7 @@ std::vector<fs::path> sources(const std::vector<std::string>& rooms, const std::
 }
 
 const std::vector<std::string> code_endings{".hpp", ".cpp", ".cuh", ".cu", ".h"};
-const std::vector<std::string> rooms{"include", "host", "cuda", "bench", "tests"};
+const std::vector<std::string> rooms{"include", "host", "cuda", "mpi", "bench", "tests"};
 
 std::vector<std::string> source_lines(const fs::path& file) {
     std::ifstream stream(root / file);
@@ -75,7 +75,7 @@ TEST(House, SourcesAreFound) {
 
 TEST(House, IncludesFollowTheArrows) {
     const std::pair<std::string, std::vector<std::string>> allowed[] = {
-        {"include", {"include"}}, {"host", {"include", "host"}}, {"cuda", {"include", "cuda"}}};
+        {"include", {"include"}}, {"host", {"include", "host"}}, {"cuda", {"include", "cuda"}}, {"mpi", {"include", "mpi"}}};
     for (const auto& [room, targets] : allowed) {
         for (const auto& file : sources({room}, code_endings)) {
             for (const auto& included : includes_of(file)) {
@@ -95,7 +95,7 @@ const RoomTable host_rooms{
     {"main", {"commands"}},
     {"commands",
      {"training", "study", "report", "bench", "models", "rbm", "run", "data", "options", "topology", "formats",
-      "backends"}},
+      "backends", "ranks"}},
     {"training", {"report", "models", "rbm", "run", "data", "options", "formats", "backends"}},
     {"study", {"report", "run", "options", "topology", "formats", "backends"}},
     {"report", {"run", "topology", "options", "formats"}},
@@ -109,6 +109,7 @@ const RoomTable host_rooms{
     {"topology", {}},
     {"formats", {}},
     {"cpu", {}},
+    {"ranks", {}},
     {"system", {}},
 };
 
@@ -217,7 +218,7 @@ TEST(House, OnlyHostDeviceHoldsPreprocessorConditionals) {
     static const std::regex conditional(R"(^\s*#\s*(if|ifdef|ifndef|elif|else|endif)\b(.*))");
     // Highway compiles a file once per instruction set; these lines are its own recipe for that.
     static const std::regex highway(R"(HWY_ONCE|HWY_TARGET_TOGGLE|#undef HWY|#endif)");
-    for (const auto& file : sources({"include", "host", "cuda"}, code_endings)) {
+    for (const auto& file : sources({"include", "host", "cuda", "mpi"}, code_endings)) {
         if (file == "include/espalier/host_device.hpp" || file == "cuda/portable.cuh") continue;
         const auto lines = source_lines(file);
         const bool in_cpu = file.string().starts_with("host/cpu/") || file == "host/bench/ceiling.cpp";
@@ -247,7 +248,7 @@ TEST(House, FunctionsAreShort) {
         "panel_product",  // one loop, all of it in registers
     };
     std::size_t seen = 0;
-    for (const auto& file : sources({"include", "host", "cuda", "bench"}, code_endings)) {
+    for (const auto& file : sources({"include", "host", "cuda", "mpi", "bench"}, code_endings)) {
         for (const FunctionSpan& function : functions_in(source_text(file))) {
             ++seen;
             if (std::count(excepted.begin(), excepted.end(), function.name) > 0) continue;

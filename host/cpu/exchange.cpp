@@ -1,0 +1,90 @@
+#include "host/cpu/exchange.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "host/cpu/halves.hpp"
+#include "host/cpu/operations.hpp"
+
+namespace espalier {
+namespace {
+
+// Up to here, and for few ranks, one message to everybody is quicker than a piece to everybody and the sums back: what
+// counts is how often, not how much.
+constexpr std::size_t gathered_floats = std::size_t{1} << 16;
+constexpr int gathering_ranks = 4;
+// Of each rank so many floats at a time: they stay in the first-level cache.
+constexpr std::size_t summed_floats = 2048;
+
+/// Adds the ranks' arrays, `stride` apart, into the first.
+void add_ranks(float* arrays, std::size_t stride, Index there, std::size_t floats) {
+    for (std::size_t at = 0; at < floats; at += summed_floats) {
+        const std::size_t count = std::min(summed_floats, floats - at);
+        sum_in_place_by_halves(arrays + at, stride, there, {0, static_cast<Index>(count)});
+    }
+}
+
+}  // namespace
+
+TileShare Exchange::tiles() const {
+    if (alone()) return {};
+    return {static_cast<Index>(ranks_->place().rank), static_cast<Index>(ranks_->place().size)};
+}
+
+void Exchange::sum(float* own, std::size_t floats, Index tiles) {
+    if (alone() || floats == 0) return;
+    const Index there = std::min(static_cast<Index>(ranks()), tiles);  // the others' arrays hold nothing
+    if (floats <= gathered_floats && ranks() <= gathering_ranks) return sum_gathered(own, floats, there);
+    sum_in_pieces(own, floats, there);
+}
+
+void Exchange::sum_gathered(float* own, std::size_t floats, Index there) {
+    const std::size_t all = floats * static_cast<std::size_t>(ranks());
+    if (received_.size() < all) received_.resize(all);
+    ranks_->all_gather(own, received_.data(), floats * sizeof(float));
+    add_ranks(received_.data(), floats, there, floats);
+    std::memcpy(own, received_.data(), floats * sizeof(float));
+}
+
+void Exchange::sum_in_pieces(float* own, std::size_t floats, Index there) {
+    const auto count = static_cast<std::size_t>(ranks());
+    const std::size_t piece = ((floats + count - 1) / count + 15) / 16 * 16;
+    if (received_.size() < piece * count) received_.resize(piece * count);
+    ranks_->all_to_all(own, received_.data(), piece * sizeof(float));
+    add_ranks(received_.data(), piece, there, piece);
+    ranks_->all_gather(received_.data(), own, piece * sizeof(float));
+}
+
+void Exchange::share_scores(std::vector<Metrics>& groups) {
+    if (alone() || groups.empty()) return;
+    const auto count = static_cast<std::size_t>(ranks());
+    std::vector<Metrics> all(groups.size() * count);
+    ranks_->all_gather(groups.data(), all.data(), groups.size() * sizeof(Metrics));
+    constexpr std::size_t groups_of_tile = cpu_lanes / 16;
+    for (std::size_t g = 0; g < groups.size(); ++g) {
+        groups[g] = all[g / groups_of_tile % count * groups.size() + g];
+    }
+}
+
+void Exchange::share_tiles(Activations values) {
+    if (alone()) return;
+    const TileShare mine = tiles();
+    const std::size_t tile_floats = std::size_t{values.rows} * values.lanes;
+    const std::size_t of_rank = tile_floats * mine.most(values.tiles());
+    std::vector<float> own(of_rank);
+    for (Index i = 0; i < mine.count(values.tiles()); ++i) {
+        std::memcpy(own.data() + i * tile_floats, values.row(mine.tile(i), 0), tile_floats * sizeof(float));
+    }
+    std::vector<float> all(of_rank * mine.stride);
+    ranks_->all_gather(own.data(), all.data(), of_rank * sizeof(float));
+    for (Index tile = 0; tile < values.tiles(); ++tile) {
+        const float* from = all.data() + tile % mine.stride * of_rank + tile / mine.stride * tile_floats;
+        std::memcpy(values.row(tile, 0), from, tile_floats * sizeof(float));
+    }
+}
+
+std::vector<std::uint64_t> Exchange::gather(std::uint64_t own) {
+    return alone() ? std::vector<std::uint64_t>{} : ranks_->gather(own);
+}
+
+}  // namespace espalier
