@@ -147,7 +147,8 @@ class Test:
     def case_matrix(self):
         kinds = {"adam": ["--optimizer", "adam", "--dropout", "0.3"], "steps": ["--cadence", "steps(n=3)"],
                  "dense": ["--topology", "dense", "--layers", "784-60-10"], "srelu": ["--activation", "srelu"],
-                 "small": ["--batch", "128"], "wide": ["--batch", "512", "--train-samples", "1100"]}
+                 "small": ["--batch", "128"],
+                 "large": ["--layers", "784-2000-2000-10", "--epsilon", "300", "--train-samples", "300", "--epochs", "1"], "wide": ["--batch", "512", "--train-samples", "1100"]}
         for kind, more in kinds.items():
             alone = self.place()
             assert self.run(0, self.options(*more, "--out", str(alone)))[0] == 0
@@ -211,7 +212,7 @@ class Test:
         assert out.count("CPU      ") == 1 and "rank 1" in out, out
 
     def case_stopped(self):
-        epochs = 120
+        epochs = 80
         for whom in ("launcher", "rank 1"):
             folder = self.place()
             job = self.started(2, folder, epochs)
@@ -222,7 +223,7 @@ class Test:
             self.expect_resumed(folder, epochs, self.unbroken(epochs), {"launcher": 0, "rank 1": 4}[whom])
 
     def case_killed(self):
-        epochs = 120
+        epochs = 80
         for i in range(self.kills):
             folder = self.place()
             job = self.started(2, folder, epochs)
@@ -264,7 +265,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("program")
     parser.add_argument("--mpirun", default=shutil.which("mpirun.openmpi") or shutil.which("mpirun"))
-    parser.add_argument("--kills", type=int, default=2)
+    parser.add_argument("--kills", type=int, default=1)
     parser.add_argument("cases", nargs="*", default=QUICK)
     arguments = parser.parse_args()
     modules = list(pathlib.Path(arguments.program).resolve().parent.glob("libespalier_*mpi*.so"))
