@@ -44,6 +44,7 @@ bool TileBackward::has_room(const CpuLayer& layer, Index tiles) const {
 }
 
 void TileBackward::reserve(const CpuLayer& layer, Index tiles) {
+    if (exchange_.alone()) return;
     bucket_ = bucket_for(layer);
     if (arena_.size() < room_for(tiles)) arena_.resize(room_for(tiles));
 }

@@ -212,7 +212,7 @@ class Test:
         assert out.count("CPU      ") == 1 and "rank 1" in out, out
 
     def case_stopped(self):
-        epochs = 80
+        epochs = 50
         for whom in ("launcher", "rank 1"):
             folder = self.place()
             job = self.started(2, folder, epochs)
@@ -223,7 +223,7 @@ class Test:
             self.expect_resumed(folder, epochs, self.unbroken(epochs), {"launcher": 0, "rank 1": 4}[whom])
 
     def case_killed(self):
-        epochs = 80
+        epochs = 50
         for i in range(self.kills):
             folder = self.place()
             job = self.started(2, folder, epochs)
@@ -267,7 +267,7 @@ def main():
     parser.add_argument("--mpirun", default=shutil.which("mpirun.openmpi") or shutil.which("mpirun"))
     parser.add_argument("--kills", type=int, default=1)
     parser.add_argument("cases", nargs="*", default=QUICK)
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     modules = list(pathlib.Path(arguments.program).resolve().parent.glob("libespalier_*mpi*.so"))
     if not arguments.mpirun or not modules:
         print("SKIPPED: there is no", "module for MPI beside the program" if arguments.mpirun else "mpirun here",
