@@ -7,27 +7,10 @@
 #include "host/cpu/batch_parts.hpp"
 #include "host/cpu/cpu_backend_class.hpp"
 #include "host/cpu/dense.hpp"
-<<<<<<< HEAD
 #include "host/cpu/transposed.hpp"
 
 namespace espalier {
 
-=======
-
-namespace espalier {
-
-namespace {
-
-void add_offsets(const float* offsets, Activations x, Index tile, Range rows) {
-    for (Index r = rows.begin; r < rows.end; ++r) {
-        float* row = x.row(tile, r);
-        for (Index lane = 0; lane < worked_lanes(x.used(tile)); ++lane) row[lane] += offsets[r];
-    }
-}
-
-}  // namespace
-
->>>>>>> origin/main
 void CpuBackend::wait_before_release() noexcept {
     try {
         wait();
@@ -166,7 +149,6 @@ void CpuBackend::do_transposed(const DeviceLayer& layer, const DeviceLayer& offs
     const auto* sparse_offsets = dynamic_cast<const SparseCpuLayer*>(&offsets);
     const float* offset = sparse_offsets != nullptr ? sparse_offsets->weights.data()
                                                     : dynamic_cast<const DenseCpuLayer&>(offsets).weights.data();
-<<<<<<< HEAD
     enqueue_transposed(layer, offset, y, x);
 }
 
@@ -187,35 +169,6 @@ void CpuBackend::enqueue_transposed(const DeviceLayer& layer, const float* offse
     const CpuLayer* crossed = &as_cpu(layer);
     enqueue(transposed_tiles(*crossed, y),
             [=](const TeamMember& member) { transposed_part(member, *crossed, offsets, y, x); });
-=======
-    if (const auto* dense = dynamic_cast<const DenseCpuLayer*>(&layer)) {
-        return enqueue(x.tiles(), [=](const TeamMember& member) {
-            for_tile_rows(member, x.tiles(), x.rows, dense_block, [&](Index tile, Range columns) {
-                for (Index block = columns.begin / dense_block; block < dense_blocks(columns.end); ++block) {
-                    const Range inputs = dense_block_rows(block, x.rows);
-                    dense_input_gradient(*dense, y, x, tile, inputs);
-                    add_offsets(offset, x, tile, inputs);
-                }
-            });
-        });
-    }
-    const auto* sparse = dynamic_cast<const SparseCpuLayer*>(&layer);
-    if (is_narrow(y)) {
-        return enqueue(0, [=](const TeamMember& member) {
-            if (member.tiles.first > 0) return;
-            const Range columns = share_of_edges(member, sparse->column_start.data(), x.rows);
-            narrow_transposed(*sparse, offset, pack_lanes(y, member.scratch), x, columns);
-        });
-    }
-    enqueue(x.tiles(), [=](const TeamMember& member) {
-        const auto of_tile = [&](Index tile, Range columns) {
-            transposed_rows(*sparse, input_edges(*sparse), offset, y, x, tile, columns);
-        };
-        if (has_whole_tiles(member, x.tiles())) return for_tile_rows(member, x.tiles(), x.rows, 1, of_tile);
-        const Range columns = share_of_edges(member, sparse->column_start.data(), x.rows);
-        for_tiles_of_process(member, x.tiles(), [&](Index tile) { of_tile(tile, columns); });
-    });
->>>>>>> origin/main
 }
 
 Metrics CpuBackend::metrics() {

@@ -110,10 +110,7 @@ protected:
         const Dropped dropped{dropout.mask, dy.rows, DropoutMask(dropout.rate, {}).scale()};
         backward_layer(layer, x, {saved, dropped}, dy, dx, step);
     }
-<<<<<<< HEAD
     void do_differentiate(const DeviceLayer& layer, ConstActivations saved, Activations dy, Activations dx) override;
-=======
->>>>>>> origin/main
     void do_transposed(const DeviceLayer& layer, const DeviceLayer& offsets, ConstActivations y,
                        Activations x) override;
     void do_sample(const UnitDraw& draw, ConstActivations values, Activations means, Activations states,
@@ -176,11 +173,8 @@ private:
     /// Enqueues scores, work(tile, first lane, sums), of a batch in groups of 16 lanes.
     template <class Work>
     void enqueue_scores(Index tiles, const Work& work);
-<<<<<<< HEAD
     /// x = W^T y + offsets.
     void enqueue_transposed(const DeviceLayer& layer, const float* offsets, ConstActivations y, Activations x);
-=======
->>>>>>> origin/main
     void enqueue_neurons(CpuLayer& layer, const Saved& saved, Activations dy, const StepScalars* step);
 
     Exchange exchange_;
@@ -191,10 +185,7 @@ private:
     TileBackward tile_backward_{queue_, exchange_};
     std::vector<Metrics> group_sums_;  // per group of 16 lanes of the batch, so that no sum depends on the threads
     std::uint64_t batches_ = 0;
-<<<<<<< HEAD
     AlignedVector<float> no_offsets_;  // zeros, as many as the widest layer that was differentiated has inputs
-=======
->>>>>>> origin/main
 };
 
 }  // namespace espalier

@@ -149,11 +149,7 @@ void Mlp::evaluate(const Samples& samples) {
             input = output;
         }
         if (kept_.data() != nullptr) backend().share_tiles(input);
-<<<<<<< HEAD
         backend().loss(loss_, input, pass.labels.data(), {}, nullptr, samples.targets);
-=======
-        backend().loss(loss_, input, labels_.data(), {}, nullptr, samples.targets);
->>>>>>> origin/main
     }
 }
 

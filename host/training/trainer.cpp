@@ -341,60 +341,6 @@ void Trainer::refuse_nonfinite(const std::string& when, double loss) {
                         ". A lower --learning-rate usually helps; checkpoints are as they were");
 }
 
-<<<<<<< HEAD
-=======
-bool Trainer::evolves_at(std::size_t layer, std::uint32_t step) const {
-    if (!model_->is_sparse(layer)) return false;
-    const Stream draws{experiment_.seed, Purpose::evolve, static_cast<std::uint32_t>(layer), step};
-    return due(experiment_.cadence, {false, step / steps_per_epoch_, step, draws});
-}
-
-void Trainer::evolve(std::size_t layer, double epoch_time, std::uint32_t event, EpochRecord& record) {
-    const auto start = Clock::now();
-    prune(layer, epoch_time, event, record);
-    regrow(layer, event, record);
-    compare_ranks();
-    record.evolution_seconds += seconds_since(start);
-}
-
-void Trainer::prune(std::size_t layer, double epoch_time, std::uint32_t event, EpochRecord& record) {
-    if (!model_->is_sparse(layer)) return;
-    const double share = prune_share(experiment_, layer, edges_[layer], epoch_time);
-    const Pruned pruned = backend_.prune(model_->layer(layer), {experiment_.prune, share, event_of(layer, event)});
-    pruned_[layer] = pruned;
-    record.pruned += pruned.total();
-    grow_[layer] = grow_rule(experiment_, layer, edges_[layer], pruned.total(), epoch_time);
-    edges_[layer] -= pruned.total();
-}
-
-void Trainer::regrow(std::size_t layer, std::uint32_t event, EpochRecord& record) {
-    if (!model_->is_sparse(layer)) return;
-    const EdgeIndex grown =
-        backend_.regrow(model_->layer(layer), {grow_[layer], new_weights_, experiment_.reset_state != ResetState::none,
-                                               event_of(layer, event)});
-    edges_[layer] += grown;
-    record.grown += grown;
-    const Pruned& pruned = pruned_[layer];
-    if (grown == 0) return;
-    // fewer than went: shared out between the signs
-    record.replaced_positive += std::uint64_t{pruned.positive} * grown / pruned.total();
-    record.replaced_negative += std::uint64_t{pruned.negative} * grown / pruned.total();
-}
-
-void Trainer::finish_evolution(std::uint32_t epoch) {
-    const bool last = epoch + 1 == experiment_.epochs;
-    if (last && experiment_.last_epoch == LastEpoch::zero) return;
-    for (std::size_t l = 0; l < model_->num_layers(); ++l) {
-        if (last && experiment_.last_epoch == LastEpoch::remove) {
-            if (model_->is_sparse(l)) backend_.remove(model_->layer(l));
-        } else {
-            regrow(l, epoch, progress_.record);
-        }
-        if (experiment_.reset_state == ResetState::all) backend_.reset_state(model_->layer(l));
-    }
-}
-
->>>>>>> origin/main
 std::vector<Degrees> Trainer::all_degrees() {
     std::vector<Degrees> all;
     for (std::size_t l = 0; l < model_->num_layers(); ++l) {
