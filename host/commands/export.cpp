@@ -57,7 +57,7 @@ int export_network(const ExportArguments& arguments) {
         if (fs::equivalent(files[0], source, none)) {
             throw UserError(ExitCode::usage, files[0].string() + " is the network itself; choose another --out");
         }
-        export_safetensors(network, files[0], meaning);
+        export_safetensors(network, files[0], metadata);
     } else if (arguments.format == "scipy") {
         files = export_scipy(network, given.empty() ? fs::path(stem.string() + "-scipy") : given);
     } else {

@@ -121,10 +121,12 @@ void write_description(const Network& network, const fs::path& folder, std::vect
 
 }  // namespace
 
-void export_safetensors(const Network& network, const fs::path& file, const std::string& meaning) {
-    std::map<std::string, std::string> metadata{
+void export_safetensors(const Network& network, const fs::path& file, const NetworkMetadata& said) {
+    NetworkMetadata metadata{
         {"format", "espalier-export-1"}, {"layers", std::to_string(network.layers.size())}, {"program", version()}};
-    if (!meaning.empty()) metadata["data"] = meaning;
+    for (const char* key : {"data", "experiment"}) {
+        if (const auto found = said.find(key); found != said.end() && !found->second.empty()) metadata.insert(*found);
+    }
     std::vector<Csr> indices;
     indices.reserve(network.layers.size());  // the sources point into it
     std::vector<TensorSource> wide, narrow;

@@ -6,13 +6,14 @@
 #include <vector>
 
 #include "espalier/layer.hpp"
+#include "espalier/network_file.hpp"
 
 namespace espalier {
 
 /// One safetensors file: layers.n.crow_indices, .col_indices, .values, .bias as torch.sparse_csr_tensor takes them (a
-/// dense layer: .weight [outputs][inputs]); shapes and activations in __metadata__, there also under "data" what the data mean (meaning_json()), unless that is
-/// empty. Throws UserError (io).
-void export_safetensors(const Network& network, const std::filesystem::path& file, const std::string& meaning = "");
+/// dense layer: .weight [outputs][inputs]); shapes and activations in __metadata__, there also of `said` under "data" what the
+/// data mean (meaning_json()) and under "experiment" how it was trained. load_network() reads it. Throws UserError (io).
+void export_safetensors(const Network& network, const std::filesystem::path& file, const NetworkMetadata& said = {});
 
 /// A folder with network.json (shapes, activations), and for each layer n layer<n>.npz as scipy.sparse.load_npz reads it
 /// ([outputs x inputs], CSR; of a dense layer every cell), layer<n>-bias.npy [outputs] and, where the activation trained

@@ -291,7 +291,7 @@ def test_what_is_exported_is_read_again(data, test_data, tmp_path, program):
 
 def test_an_exported_boltzmann_machine_is_read_again(tmp_path, program):
     pixels = np.random.default_rng(0).random((60, 9)).astype(np.float32)
-    run = espalier.train((pixels, np.zeros(60, int)), recipe="set-rbm", layers=[9, 5], epochs=1, batch=10, backend="cpu",
+    run = espalier.train((pixels, np.zeros(60, int)), recipe="set-rbm-mnist-500", layers=[9, 5], epochs=1, batch=10, backend="cpu",
                          threads=1)
     run.save(tmp_path / "machine.safetensors")
     program("export", tmp_path / "machine.safetensors", "--format", "safetensors", "--out", tmp_path / "export.safetensors")
