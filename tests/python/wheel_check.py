@@ -6,7 +6,7 @@ import numpy as np
 import espalier
 
 run = espalier.train("mnist" if espalier.doctor(json=True)["datasets"][0]["present"] else "synthetic", layers=[784, 100, 10],
-                     epochs=2, train_samples=2000, test_samples=500, seed=1, backend="cpu")
+                     epochs=5, train_samples=20000, test_samples=2000, seed=1, backend="cpu")
 accuracy = list(run.history["test_accuracy"])[-1]
 assert accuracy > 0.5, accuracy
 assert run.predict(np.zeros((3, 784), np.uint8)).shape == (3,)
