@@ -1,5 +1,6 @@
 #include "host/cpu/dense.hpp"
 
+#include <algorithm>
 #include <cstring>
 
 #include "host/cpu/dense_library.hpp"
@@ -34,7 +35,7 @@ void dense_input_gradient(const DenseCpuLayer& layer, ConstActivations dy, Activ
 }
 
 std::size_t dense_scratch(const DenseCpuLayer& layer, Index tiles) {
-    return blocks_of_halves(tiles) * dense_block * layer.num_inputs;
+    return blocks_of_halves(tiles) * std::min(dense_block, layer.num_outputs) * layer.num_inputs;
 }
 
 void dense_gradient(const DenseCpuLayer& layer, ConstActivations x, ConstActivations dy, Index tile, Range outputs,
