@@ -55,15 +55,15 @@ Part in_pieces(const std::vector<Part>& parts, std::size_t ranks) {
     return in_place(sums);
 }
 
-bool same_bits(const Part& a, const Part& b) { return std::memcmp(a.data(), b.data(), items * sizeof(float)) == 0; }
+bool equal_parts(const Part& a, const Part& b) { return std::memcmp(a.data(), b.data(), items * sizeof(float)) == 0; }
 
 TEST(Halves, EveryWayToTheSumHasTheSameBits) {
     for (Index count = 1; count <= 40; ++count) {
         const std::vector<Part> parts = make_parts(count, count);
         const Part sum = in_place(parts);
-        EXPECT_TRUE(same_bits(sum, as_they_come(parts))) << count;
+        EXPECT_TRUE(equal_parts(sum, as_they_come(parts))) << count;
         for (std::size_t ranks = 1; ranks <= 32; ranks *= 2) {
-            EXPECT_TRUE(same_bits(sum, in_pieces(parts, ranks))) << count << " parts, " << ranks << " processes";
+            EXPECT_TRUE(equal_parts(sum, in_pieces(parts, ranks))) << count << " parts, " << ranks << " processes";
         }
         for (Index i = 0; i < items; ++i) {
             double exact = 0;
@@ -82,8 +82,8 @@ TEST(Halves, UpToTwoPartsAreAddedInTheirOrder) {
     const std::vector<Part> parts = make_parts(2, 77);
     Part expected = parts[0];
     for (Index i = 0; i < items; ++i) expected[i] += parts[1][i];
-    EXPECT_TRUE(same_bits(in_place(parts), expected));
-    EXPECT_TRUE(same_bits(in_place({parts[0]}), parts[0]));
+    EXPECT_TRUE(equal_parts(in_place(parts), expected));
+    EXPECT_TRUE(equal_parts(in_place({parts[0]}), parts[0]));
 }
 
 TEST(Halves, WhatDoesNotExistIsNotAddedAsZero) {
