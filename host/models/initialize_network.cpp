@@ -67,13 +67,6 @@ std::string cure_of(const Experiment& experiment, std::size_t layer) {
 
 }  // namespace
 
-bool is_sparse_layer(const Experiment& experiment, std::size_t layer) {
-    if (experiment.topology == TopologyKind::dense) return false;
-    if (experiment.density == Density::by_layer) return experiment.layer_density[layer] < 1;
-    const bool last = layer + 2 == experiment.layers.size();
-    return !(last && experiment.dense_output);
-}
-
 Cell initial_edge_count(const Experiment& experiment, std::size_t layer) {
     const Index inputs = experiment.layers[layer];
     const Index outputs = experiment.layers[layer + 1];

@@ -1,5 +1,8 @@
 #include "host/options/density_options.hpp"
 
+#include <algorithm>
+#include <cmath>
+
 #include "espalier/number_text.hpp"
 #include "host/options/option_kinds.hpp"
 
@@ -32,7 +35,9 @@ void validate_schedule(const std::string& name, const Schedule& schedule, double
             if constexpr (requires { rule.begin; rule.finish; }) {
                 if (rule.begin > epochs || rule.finish > epochs) {
                     refuse(name + ": " + rule_text(rule) + " goes on beyond the run of " + number_text(epochs) +
-                           " epochs");
+                           (epochs == 1 ? " epoch" : " epochs") + "; take --epochs " +
+                           number_text(std::ceil(std::max(rule.begin, rule.finish))) +
+                           " or more, or give a schedule that ends earlier");
                 }
                 const double end = rule.finish > 0 ? rule.finish : epochs;
                 if (end < rule.begin) {
@@ -44,7 +49,23 @@ void validate_schedule(const std::string& name, const Schedule& schedule, double
         schedule);
 }
 
+/// A share that starts at 0 would remove nearly every edge at first.
+void expect_no_warmup(const std::string& name, const Schedule& schedule) {
+    std::visit(
+        [&](const auto& rule) {
+            if (rule.warmup > 0) refuse(name + ": " + rule_text(rule) + " begins at 0 with its warm-up; use begin");
+        },
+        schedule);
+}
+
 }  // namespace
+
+bool is_sparse_layer(const Experiment& experiment, std::size_t layer) {
+    if (experiment.topology == TopologyKind::dense) return false;
+    if (experiment.density == Density::by_layer) return experiment.layer_density[layer] < 1;
+    const bool last = layer + 2 == experiment.layers.size();
+    return !(last && experiment.dense_output);
+}
 
 void add_density_options(std::vector<ExperimentOption>& table) {
     const std::string group = "Topology";
@@ -99,8 +120,11 @@ void validate_density(const Experiment& experiment) {
 
 void validate_schedules(const Experiment& experiment) {
     const double epochs = experiment.epochs;
-    validate_schedule("zeta", experiment.zeta, epochs);
-    validate_schedule("edges-kept", experiment.edges_kept, epochs);
+    if (experiment.topology == TopologyKind::set) {  // else nothing evolves, and a recipe's control keeps its schedules
+        validate_schedule("zeta", experiment.zeta, epochs);
+        validate_schedule("edges-kept", experiment.edges_kept, epochs);
+        expect_no_warmup("edges-kept", experiment.edges_kept);
+    }
     validate_schedule("learning-rate", experiment.learning_rate, epochs);
     validate_schedule("weight-decay", experiment.weight_decay, epochs);
     validate_schedule("l1", experiment.l1, epochs);

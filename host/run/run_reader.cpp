@@ -130,12 +130,6 @@ std::vector<WeightRecord> read_weights(const fs::path& folder, std::size_t layer
     return records;
 }
 
-/// Whether a layer (from 0) of the experiment is sparse.
-bool is_sparse(const Experiment& experiment, std::size_t layer) {
-    const bool last = layer + 2 == experiment.layers.size();
-    return experiment.topology != TopologyKind::dense && !(last && experiment.dense_output);
-}
-
 std::vector<DegreeRecord> read_degrees(const fs::path& folder, const Experiment& experiment, std::size_t epochs) {
     const auto recorded_after = [&](std::size_t done) {
         return recorded_epochs(static_cast<std::uint32_t>(done), experiment.record_every, experiment.epochs).size();
@@ -143,7 +137,7 @@ std::vector<DegreeRecord> read_degrees(const fs::path& folder, const Experiment&
     const std::size_t expected = recorded_after(epochs);
     std::vector<DegreeRecord> records;
     for (std::size_t l = 0; l + 1 < experiment.layers.size(); ++l) {
-        if (!is_sparse(experiment, l)) continue;
+        if (!is_sparse_layer(experiment, l)) continue;
         for (const bool of_inputs : {true, false}) {
             const fs::path path = folder / run_layout::degrees(l, of_inputs);
             if (!fs::exists(path)) refuse(path, "is missing; layer " + std::to_string(l + 1) + " is sparse");

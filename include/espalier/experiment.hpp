@@ -137,4 +137,7 @@ struct Experiment {
     Spmm spmm = Spmm::automatic;
 };
 
+/// True for the layers (from 0) that the experiment makes sparse.
+bool is_sparse_layer(const Experiment& experiment, std::size_t layer);
+
 }  // namespace espalier

@@ -14,9 +14,6 @@ namespace espalier {
 /// count exceeds the cells.
 Network initialize_network(const Experiment& experiment);
 
-/// True for the layers (from 0) that the experiment makes sparse.
-bool is_sparse_layer(const Experiment& experiment, std::size_t layer);
-
 /// Edges of layer `layer` at birth (draws, where the birth law draws with replacement): all cells of a dense one.
 Cell initial_edge_count(const Experiment& experiment, std::size_t layer);
 

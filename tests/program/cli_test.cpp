@@ -180,6 +180,16 @@ TEST_F(Cli, ASignalEndsTheRunAfterSaving) {
     EXPECT_EQ(run({"evaluate", path("run") + "/network.safetensors"}).code, 0);
 }
 
+TEST_F(Cli, AnyLayerMayBeTheDenseOne) {
+    for (const std::string densities : {"0.3,1,1", "1,0.3,1", "0.3,0.3,0.5", "1,1,1"}) {
+        const Outcome trained = train({"--dataset", "synthetic", "--train-samples", "200", "--layers", "784-20-15-10",
+                                       "--epochs", "2", "--layer-density", densities, "--out", path(densities)});
+        EXPECT_EQ(trained.code, 0) << densities << ": " << trained.err;
+        EXPECT_TRUE(fs::exists(path(densities + "/report.html"))) << densities;
+        EXPECT_EQ(fs::exists(path(densities + "/degrees-layer3-inputs.npy")), densities == "0.3,0.3,0.5");
+    }
+}
+
 TEST_F(Cli, MemoryEstimateIsRight) {
     // two epochs: the first one ends with an evolution
     const std::vector<std::string> network{"--layers", "784-20000-20000-10", "--epsilon",

@@ -175,6 +175,15 @@ TEST(Schedules, ThatEndBeforeTheyBeginOrBeyondTheRunAreRefused) {
                 testing::HasSubstr("finishes at epoch 9, before it begins at epoch 12"));
     EXPECT_EQ(of("cosine(value=0.3,begin=3,finish=20)"), "");
     EXPECT_EQ(of("cosine(value=0.3,begin=20)"), "");
+    EXPECT_THAT(refusal({{"zeta", "cosine(value=0.3,finish=83.3)"}, {"epochs", "1"}}),
+                testing::HasSubstr("the run of 1 epoch; take --epochs 84 or more"));
+    EXPECT_EQ(refusal({{"zeta", "cosine(value=0.3,finish=83.3)"}, {"epochs", "2"}, {"topology", "fixed"}}), "")
+        << "nothing evolves";
+}
+
+TEST(Schedules, AWarmUpOfEdgesKeptIsRefused) {
+    EXPECT_THAT(refusal({{"edges-kept", "constant(value=1,warmup=3)"}}), testing::HasSubstr("begins at 0 with its warm-up"));
+    EXPECT_EQ(refusal({{"zeta", "constant(value=0.3,warmup=3)"}}), "");
 }
 
 TEST(EdgesKept, AGrowRulesShareThinsALayerOut) {
