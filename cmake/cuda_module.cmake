@@ -18,6 +18,13 @@ function(find_python_cuda_folders result)
   set(${result} "${folders}" PARENT_SCOPE)
 endfunction()
 
+# Sets `result` if the Thrust that nvcc takes is its toolkit's (cuda/toolkit_thrust.hpp).
+function(find_toolkit_thrust result)
+  try_compile(found SOURCE_FROM_CONTENT toolkit_thrust.cu
+    "#include \"${CMAKE_CURRENT_SOURCE_DIR}/cuda/toolkit_thrust.hpp\"\nint main() {}\n" NO_CACHE)
+  set(${result} ${found} PARENT_SCOPE)
+endfunction()
+
 # Sets espalier_cuda_fault, empty where nvcc is usable. A macro: enable_language belongs to the whole project.
 macro(find_cuda_compiler)
   set(espalier_cuda_fault "")
@@ -54,6 +61,12 @@ macro(find_cuda_compiler)
     elseif(cuda_asked)
       set(espalier_cuda_fault
         "nvcc ${CMAKE_CUDA_COMPILER_VERSION} does not compile for ${cuda_asked} of ESPALIER_CUDA_ARCHITECTURES")
+    else()
+      find_toolkit_thrust(thrust_is_toolkits)
+      if(NOT thrust_is_toolkits)
+        string(CONCAT espalier_cuda_fault "nvcc finds no Thrust of its toolkit (CCCL 2.0 or later), only an older one such "
+          "as the distribution's or none; install the toolkit's CCCL, or take the other from the include path")
+      endif()
     endif()
   elseif(DEFINED ENV{CUDACXX})
     string(CONCAT espalier_cuda_fault "$ENV{CUDACXX} was found and fails with the C++ compiler "

@@ -3,6 +3,7 @@
 // libraries. CUDA_ON_HOST sets the machine (tests/cuda_on_host/runtime/runtime.hpp).
 #include <gmock/gmock.h>
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "host/run/checkpoint_folder.hpp"
@@ -161,9 +162,44 @@ TEST_F(CudaProgram, DoctorListsEveryDeviceAndWhatItLacks) {
                       HasSubstr("not usable:")));
 }
 
+/// Of speed-ups at two sparsities: where the straight line between them, both in logarithms, is 1. NaN: nowhere.
+double crossing_between(double sparsity, double speedup, double next_sparsity, double next_speedup) {
+    if (next_speedup < 1) return std::nan("");
+    if (speedup >= 1) return 0;
+    const double along = -std::log(speedup) / (std::log(next_speedup) - std::log(speedup));
+    return 1 - std::pow(1 - sparsity, 1 - along) * std::pow(1 - next_sparsity, along);
+}
+
+/// The crossover table, in JSON and as text, of a bench at one shape and two sparsities; `row`: its first cells.
+void expect_crossover(const nlohmann::json& results, const std::string& page, const std::string& row) {
+    EXPECT_EQ(results["rival"], "cuBLAS");
+    EXPECT_FALSE(results.contains("rival_fault"));
+    ASSERT_EQ(results["crossovers"].size(), 1U);
+    ASSERT_EQ(results["points"].size(), 2U);
+    const auto& found = results["crossovers"][0];
+    const auto& dense = results["points"][0];
+    const auto& sparse = results["points"][1];
+    for (const char* key : {"width", "batch"}) {
+        for (const auto* point : {&dense, &sparse}) EXPECT_EQ((*point)[key], found[key]);
+    }
+    const double at =
+        crossing_between(dense["sparsity"], dense["step_speedup"], sparse["sparsity"], sparse["step_speedup"]);
+    std::string words = "from ";
+    if (std::isnan(at)) {
+        EXPECT_TRUE(found["sparsity"].is_null()) << found;
+        words = "not measured to win |";
+    } else {
+        ASSERT_TRUE(found["sparsity"].is_number()) << found;
+        EXPECT_NEAR(found["sparsity"].get<double>(), at, 1e-9) << found;
+        if (at == 0) words = "everywhere measured |";
+    }
+    EXPECT_THAT(page, AllOf(HasSubstr("| width | batch | a sparse training step is faster |"),
+                            HasSubstr(row + " " + words)));
+}
+
 TEST_F(CudaProgram, BenchPutsTheLibrariesBesideOurKernels) {
     const Outcome outcome = run({"bench", "--backend", "cuda", "--widths", "20", "--batches", "4", "--sparsities",
-                                 "0.9,0.95", "--seconds", "0.01", "--json", "--out", path("bench")});
+                                 "0.3,0.95", "--seconds", "0.01", "--json", "--out", path("bench")});
     ASSERT_EQ(outcome.code, 0) << outcome.err;
     const auto results = nlohmann::json::parse(outcome.out);
     EXPECT_THAT(results["backend"].get<std::string>(), HasSubstr("host-executed device"));
@@ -174,7 +210,9 @@ TEST_F(CudaProgram, BenchPutsTheLibrariesBesideOurKernels) {
         }
         EXPECT_GT(point["evolution_seconds"]["median"], 0);
     }
-    EXPECT_THAT(text_of(path("bench/bench.md")), AllOf(HasSubstr("over cuSPARSE"), Not(HasSubstr("of F"))));
+    const std::string page = text_of(path("bench/bench.md"));
+    EXPECT_THAT(page, AllOf(HasSubstr("over cuSPARSE"), Not(HasSubstr("of F"))));
+    expect_crossover(results, page, "| 20 | 4 |");
     EXPECT_EQ(results["points"][0]["cusparse_seconds"]["layout"], "tiles");
     const Outcome wide = run({"bench", "--backend", "cuda", "--widths", "20", "--batches", "130", "--sparsities", "0.9",
                               "--seconds", "0.01", "--json", "--out", path("wide")});

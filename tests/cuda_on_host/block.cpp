@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "fiber.hpp"
+#include "launch_limits.hpp"
 #include "order.hpp"
 #include "watch.hpp"
 
@@ -26,10 +27,6 @@ constexpr unsigned lanes_per_warp = 32;
 Policy policy;
 
 std::string text(const Site& site) { return std::string(site.file) + ":" + std::to_string(site.line); }
-
-std::string text(unsigned x, unsigned y, unsigned z) {
-    return "(" + std::to_string(x) + "," + std::to_string(y) + "," + std::to_string(z) + ")";
-}
 
 std::string hexadecimal(std::uint32_t word) {
     char buffer[11];
@@ -83,7 +80,7 @@ public:
 
     [[nodiscard]] std::string name_of(const Thread& thread) const {
         const uint3 at = index_of(thread.number, blockDim);
-        return "block " + text(blockIdx.x, blockIdx.y, blockIdx.z) + " thread " + text(at.x, at.y, at.z);
+        return "block " + index_text(blockIdx.x, blockIdx.y, blockIdx.z) + " thread " + index_text(at.x, at.y, at.z);
     }
     [[nodiscard]] Thread* self() { return self_; }
 
@@ -203,12 +200,12 @@ void Engine::run_block(std::uint64_t block) {
 
 void Engine::report_deadlock() const {
     constexpr int most = 40;
-    std::string report = "block " + text(blockIdx.x, blockIdx.y, blockIdx.z) + ": no thread can go on";
+    std::string report = "block " + index_text(blockIdx.x, blockIdx.y, blockIdx.z) + ": no thread can go on";
     int listed = 0;
     for (const Thread& thread : threads_) {
         if (thread.state == State::returned || ++listed > most) continue;
         const uint3 at = index_of(thread.number, blockDim);
-        report += "\n  thread " + text(at.x, at.y, at.z) + " waits at " + thread.what;
+        report += "\n  thread " + index_text(at.x, at.y, at.z) + " waits at " + thread.what;
         if (thread.state == State::in_exchange) report += " with mask " + hexadecimal(thread.mask);
         report += ", " + text(thread.site);
     }
@@ -303,7 +300,7 @@ void* Engine::shared(const void* key, std::size_t bytes, std::size_t alignment) 
              std::to_string(shared_limit_));
     }
     shared_.push_back(
-        {key, GuardedMemory(bytes, "shared memory of block " + text(blockIdx.x, blockIdx.y, blockIdx.z))});
+        {key, GuardedMemory(bytes, "shared memory of block " + index_text(blockIdx.x, blockIdx.y, blockIdx.z))});
     return shared_.back().memory.data();
 }
 
@@ -313,24 +310,6 @@ bool Engine::is_shared(const void* address) const {
         const auto* begin = static_cast<const std::byte*>(slot.memory.data());
         return byte >= begin && byte < begin + slot.memory.bytes();
     });
-}
-
-void check_limits(dim3 grid, dim3 block, std::size_t dynamic_bytes, std::size_t shared_limit) {
-    const std::uint64_t threads = std::uint64_t{block.x} * block.y * block.z;
-    const auto require = [](bool good, const std::string& what) {
-        if (!good) throw Fault("launch: " + what);
-    };
-    require(threads > 0 && std::uint64_t{grid.x} * grid.y * grid.z > 0,
-            "grid " + text(grid.x, grid.y, grid.z) + " of blocks " + text(block.x, block.y, block.z) + " is empty");
-    require(threads <= 1024, std::to_string(threads) + " threads a block; the limit is 1024");
-    require(block.z <= 64, "block depth " + std::to_string(block.z) + "; the limit is 64");
-    require(grid.x <= 0x7fffffffU, "grid width " + std::to_string(grid.x) + "; the limit is 2147483647");
-    require(grid.y <= 65535, "grid height " + std::to_string(grid.y) + "; the limit is 65535");
-    require(grid.z <= 65535, "grid depth " + std::to_string(grid.z) + "; the limit is 65535");
-    require(shared_limit <= largest_shared_limit, "shared memory limit raised to " + std::to_string(shared_limit) +
-                                                      " bytes; the most is " + std::to_string(largest_shared_limit));
-    require(dynamic_bytes <= shared_limit, "dynamic shared memory of " + std::to_string(dynamic_bytes) +
-                                               " bytes; the kernel's limit is " + std::to_string(shared_limit));
 }
 
 }  // namespace

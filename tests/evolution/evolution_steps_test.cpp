@@ -82,6 +82,32 @@ TEST(EvolutionSteps, CutsAndViewsAgreeWithThoseBySorting) {
     }));
 }
 
+/// A reduction may begin with its initial value or end with it, which no library promises.
+TEST(EvolutionSteps, ACutComesOutOfAReductionInEitherOrder) {
+    const auto fields = [](const PruneCut& cut) {
+        std::vector<std::uint32_t> all;
+        for (int group = 0; group < PruneOrder::max_groups; ++group) {
+            all.insert(all.end(), {cut.quota[group], cut.threshold[group], cut.ties[group], cut.ties_taken[group],
+                                   cut.tie_slots[group]});
+        }
+        return all;
+    };
+    const detail::EitherCut either;
+    // edges go of the negative ones, of the positive ones, of both, of none
+    for (const auto& [negative, positive] : {std::pair{8, 1}, {1, 8}, {6, 7}, {1, 1}}) {
+        std::vector<float> weights(static_cast<std::size_t>(negative), -0.5F);
+        weights.insert(weights.end(), static_cast<std::size_t>(positive), 0.25F);
+        const PruneOrder order = PruneBySign{}.order();
+        std::vector<std::uint32_t> keys(weights.size());
+        std::transform(weights.begin(), weights.end(), keys.begin(), order);
+        std::sort(keys.begin(), keys.end());
+        const PruneCut cut = detail::CutSortedKeys{keys.data(), static_cast<EdgeIndex>(keys.size()), order, 0.3}(0);
+        ASSERT_EQ(cut.total(), static_cast<EdgeIndex>(negative * 3 / 10 + positive * 3 / 10));
+        EXPECT_EQ(fields(either(PruneCut{}, cut)), fields(cut));
+        EXPECT_EQ(fields(either(cut, PruneCut{})), fields(cut));
+    }
+}
+
 TEST(EvolutionSteps, ComplementMapsRanks) {
     EXPECT_TRUE(rc::check("rank r is the r-th number left out", [] {
         const auto size = *rc::gen::inRange<std::uint32_t>(1, 2000);

@@ -198,6 +198,34 @@ TEST(GrowHashOrder, TakesTheCellsThatTheProgramTakes) {
     EXPECT_LT(strange, count / 50);  // uniform growth: 30 %
 }
 
+/// Says how much memory was asked for first, and gives none.
+struct CountingScratch {
+    template <class T>
+    T* take(std::size_t count) {
+        throw count;
+    }
+};
+
+/// Three times 1.5e9 does not fit 32 bits: the room for candidates must not become less than the edges wanted.
+TEST(GrowRanks, HasRoomForThreeTimesTheEdgesOrForAllThatCanBeCounted) {
+    CountingScratch scratch;
+    const auto room = [&](EdgeIndex count) -> std::size_t {
+        try {
+            const auto sequence = [](std::uint64_t i) { return static_cast<std::uint32_t>(i); };
+            detail::first_distinct<std::uint32_t>(thrust::seq, scratch, sequence, count, nullptr);
+        } catch (const std::size_t taken) {
+            return taken;
+        }
+        return 0;
+    };
+    EXPECT_EQ(room(1000), 3064U);
+    EXPECT_EQ(room(1'431'655'743), 4'294'967'293U);  // the last that fits
+    for (const EdgeIndex count : {1'431'655'744U, 1'431'655'765U, 1'500'000'000U, 4'294'967'292U}) {
+        EXPECT_GE(room(count), count);
+        EXPECT_EQ(room(count), 4'294'967'295U) << count;
+    }
+}
+
 TEST(GrowHashOrder, FillsALayer) {
     const PrunedLayer layer(12, 10, 100, 3);
     for (const bool allow_removed : {false, true}) {

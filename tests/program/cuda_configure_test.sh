@@ -33,6 +33,21 @@ if [ -n "$nvcc" ]; then
         fail "an architecture of long ago ended the configuration"
     says "does not compile for 20 of ESPALIER_CUDA_ARCHITECTURES"
 
+    # A Thrust that is not the toolkit's: the distribution's where it is installed, else the line of it that counts.
+    mkdir -p "$scratch/distribution"
+    if [ -e /usr/include/thrust/version.h ]; then
+        ln -s /usr/include/thrust "$scratch/distribution/"
+    else
+        mkdir "$scratch/distribution/thrust"
+        echo '#define THRUST_VERSION 101702' >"$scratch/distribution/thrust/version.h"
+    fi
+    configure "-DCMAKE_CUDA_COMPILER=$nvcc" "-DCMAKE_CUDA_FLAGS=-I$scratch/distribution" ||
+        fail "another Thrust ended the configuration"
+    says "nvcc finds no Thrust of its toolkit (CCCL 2.0 or later)"
+    ! "$nvcc" -E -x cu "-I$scratch/distribution" "$source/cuda/toolkit_thrust.hpp" -o /dev/null 2>"$scratch/log" ||
+        fail "the module's sources take another Thrust"
+    grep -q "error.*nvcc is given a Thrust older than 2.0" "$scratch/log" || fail "the sources do not say which Thrust"
+
     # Where the toolkit's folders hold no headers of its libraries (CMake is kept from looking there), those are taken that
     # Python's packages bring.
     header=$(find -L "$(dirname "$(dirname "$(readlink -f "$nvcc")")")/include" -maxdepth 1 -name cublas_v2.h | head -n 1)
