@@ -18,10 +18,10 @@ function(find_python_cuda_folders result)
   set(${result} "${folders}" PARENT_SCOPE)
 endfunction()
 
-# Sets `result` if the Thrust that nvcc takes is its toolkit's (cuda/toolkit_thrust.hpp).
+# Sets `result` if the Thrust that nvcc takes is its toolkit's (cuda/calls/toolkit_thrust.hpp).
 function(find_toolkit_thrust result)
   try_compile(found SOURCE_FROM_CONTENT toolkit_thrust.cu
-    "#include \"${CMAKE_CURRENT_SOURCE_DIR}/cuda/toolkit_thrust.hpp\"\nint main() {}\n" NO_CACHE)
+    "#include \"${CMAKE_CURRENT_SOURCE_DIR}/cuda/calls/toolkit_thrust.hpp\"\nint main() {}\n" NO_CACHE)
   set(${result} ${found} PARENT_SCOPE)
 endfunction()
 

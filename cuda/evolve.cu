@@ -1,7 +1,7 @@
 // Topology evolution on the device: the steps of espalier/common/evolve.hpp under Thrust's CUDA policy. All scratch
 // memory is borrowed; what the host reads back is the cut, a few counts and the signs of what went. New arrays are made
 // in scratch memory and copied to the layer's, whose addresses stay.
-#include "cuda/toolkit_thrust.hpp"  // first
+#include "toolkit_thrust.hpp"  // first
 
 #include <thrust/gather.h>
 #include <thrust/scatter.h>

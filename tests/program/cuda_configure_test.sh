@@ -44,7 +44,7 @@ if [ -n "$nvcc" ]; then
     configure "-DCMAKE_CUDA_COMPILER=$nvcc" "-DCMAKE_CUDA_FLAGS=-I$scratch/distribution" ||
         fail "another Thrust ended the configuration"
     says "nvcc finds no Thrust of its toolkit (CCCL 2.0 or later)"
-    ! "$nvcc" -E -x cu "-I$scratch/distribution" "$source/cuda/toolkit_thrust.hpp" -o /dev/null 2>"$scratch/log" ||
+    ! "$nvcc" -cubin -x cu "-I$scratch/distribution" "$source/cuda/calls/toolkit_thrust.hpp" -o "$scratch/cubin" 2>"$scratch/log" ||
         fail "the module's sources take another Thrust"
     grep -q "error.*nvcc is given a Thrust older than 2.0" "$scratch/log" || fail "the sources do not say which Thrust"
 

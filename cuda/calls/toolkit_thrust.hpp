@@ -5,6 +5,5 @@
 #include <thrust/version.h>
 
 // the oldest toolkit taken, CUDA 12.0, has 2.0.1; Debian 12 has 1.17.2
-#if defined(__CUDACC__) && THRUST_VERSION < 200000
-#error "nvcc is given a Thrust older than 2.0, the distribution's perhaps, instead of its toolkit's (CCCL)"
-#endif
+static_assert(THRUST_VERSION >= 200000,
+              "nvcc is given a Thrust older than 2.0, the distribution's perhaps, instead of its toolkit's (CCCL)");

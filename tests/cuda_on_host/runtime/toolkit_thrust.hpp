@@ -1,0 +1,2 @@
+// In place of cuda/calls/toolkit_thrust.hpp: on the CPU any Thrust will do.
+#pragma once
