@@ -1,7 +1,5 @@
 #include "host/commands/doctor_ranks.hpp"
 
-#include <unistd.h>
-
 #include <ostream>
 #include <string>
 
@@ -9,6 +7,7 @@
 #include "host/backends.hpp"
 #include "host/ranks/launcher.hpp"
 #include "host/ranks/open_ranks.hpp"
+#include "host/system/process_name.hpp"
 #include "host/system/processors.hpp"
 
 namespace espalier {
@@ -34,7 +33,7 @@ nlohmann::ordered_json examine_ranks(Ranks* ranks) {
     if (ranks == nullptr) return report;
     report["library"] = ranks->describe();
     RankSeat own;
-    gethostname(own.host, sizeof own.host - 1);
+    host_name().copy(own.host, sizeof own.host - 1);
     own.cpus = usable_processors();
     own.sharing = ranks->place().sharing;
     report["ranks"] = nlohmann::ordered_json::array();

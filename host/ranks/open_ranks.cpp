@@ -2,7 +2,6 @@
 
 #include <dlfcn.h>
 #include <sched.h>
-#include <unistd.h>
 
 #include <cstring>
 #include <functional>
@@ -10,6 +9,7 @@
 #include "espalier/error.hpp"
 #include "espalier/number_text.hpp"
 #include "host/ranks/launcher.hpp"
+#include "host/system/process_name.hpp"
 
 namespace espalier {
 namespace {
@@ -63,9 +63,7 @@ RankPlace placed(Ranks& ranks) {
         std::size_t host;
         cpu_set_t cpus;
     };
-    char name[256] = {};
-    gethostname(name, sizeof name - 1);
-    Seat own{std::hash<std::string>{}(name), {}};
+    Seat own{std::hash<std::string>{}(host_name()), {}};
     sched_getaffinity(0, sizeof own.cpus, &own.cpus);
     RankPlace place = ranks.place();
     place.local_rank = place.local_size = place.sharing = 0;

@@ -1,7 +1,5 @@
 #include "host/ranks/rank_job.hpp"
 
-#include <unistd.h>
-
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
@@ -11,6 +9,7 @@
 #include <thread>
 
 #include "espalier/error.hpp"
+#include "host/system/process_name.hpp"
 #include "host/system/signals.hpp"
 
 namespace espalier {
@@ -26,9 +25,7 @@ namespace {
             if (stop_signal() != 0) std::_Exit(static_cast<int>(code));
         }
     }
-    char host[256] = {};
-    gethostname(host, sizeof host - 1);
-    const std::string where = rank == 0 ? "" : "rank " + std::to_string(rank) + " on " + host + ": ";
+    const std::string where = rank == 0 ? "" : "rank " + std::to_string(rank) + " on " + host_name() + ": ";
     std::cerr << "espalier: " + where + message + "\n" << std::flush;
     ranks.abort(static_cast<int>(code));
     std::_Exit(static_cast<int>(code));  // as GCC does not see that

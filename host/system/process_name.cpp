@@ -24,14 +24,17 @@ std::string start_time(const std::string& process) {
 
 }  // namespace
 
-ProcessName this_process() {
+std::string host_name() {
     char host[256] = {};
+    return ::gethostname(host, sizeof host - 1) != 0 || host[0] == '\0' ? "?" : host;
+}
+
+ProcessName this_process() {
     char space[64] = {};
-    if (::gethostname(host, sizeof host - 1) != 0 || host[0] == '\0') host[0] = '?';
     if (::readlink("/proc/self/ns/pid", space, sizeof space - 1) < 0) space[0] = '\0';
     const std::string process = std::to_string(::getpid());
     const std::string start = start_time(process);
-    return {process, host, start.empty() ? no_start : start, space};
+    return {process, host_name(), start.empty() ? no_start : start, space};
 }
 
 std::string text_of(const ProcessName& name) {

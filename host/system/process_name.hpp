@@ -12,6 +12,8 @@ struct ProcessName {
     std::string space;  // the namespace its number belongs to (containers may share a host's name); may be missing
 };
 
+/// The machine's name; "?" where it has none.
+std::string host_name();
 ProcessName this_process();
 
 /// One line, "4711 node7 882301 pid:[4026531836]", and back; a text that names no process gives nobody.

@@ -1,7 +1,5 @@
 #include "host/training/rank_agreement.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstring>
 
@@ -10,6 +8,7 @@
 #include "espalier/version.hpp"
 #include "host/formats/sha256.hpp"
 #include "host/options/option_table.hpp"
+#include "host/system/process_name.hpp"
 
 namespace espalier {
 namespace {
@@ -23,7 +22,7 @@ struct Claimed {
 void expect_same(Ranks& ranks, const std::string& what, const std::string& own) {
     Claimed mine;
     std::memcpy(mine.digest, sha256(own).c_str(), 64);
-    gethostname(mine.host, sizeof mine.host - 1);
+    host_name().copy(mine.host, sizeof mine.host - 1);
     const std::vector<Claimed> all = ranks.gather(mine);
     for (std::size_t r = 1; r < all.size(); ++r) {
         if (std::strcmp(all[r].digest, all[0].digest) == 0) continue;

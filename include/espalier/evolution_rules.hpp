@@ -96,17 +96,7 @@ struct PruneSoftly {
         const float magnitude = fabsf(edge.weight);
         if (magnitude < 1.17549435e-38F) return 0;     // of a subnormal portable_log says nothing
         if (!(magnitude <= 3.4e38F)) return ~0U;       // no number: the loss will tell
-        // a multiple of 2^-24 within (0, 1)
-        const float uniform = (static_cast<float>(edge.random_bits() >> 9) + 0.5F) * (1.0F / 8388608.0F);
-        return ordered_bits(power * portable_log(magnitude) - portable_log(-portable_log(uniform)));
-    }
-
-private:
-    /// Integers in the order of the floats they are made of; above 0 for numbers.
-    [[nodiscard]] static ESPALIER_HOST_DEVICE std::uint32_t ordered_bits(float value) {
-        std::uint32_t bits = 0;
-        std::memcpy(&bits, &value, sizeof bits);
-        return (bits & 0x80000000U) != 0 ? ~bits : bits | 0x80000000U;
+        return gumbel_key(power * portable_log(magnitude), edge.random_bits());
     }
 };
 

@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 
 #include "espalier/host_device.hpp"
 #include "espalier/index.hpp"
@@ -102,6 +103,18 @@ constexpr bool bernoulli(std::uint32_t bits, double probability) {
 ESPALIER_HOST_DEVICE inline float symmetric_uniform(std::uint32_t bits) {
     const int top = static_cast<int>(bits >> 8);  // 24 bits
     return (static_cast<float>(top - 8388608) + 0.5F) * (1.0F / 8388608.0F);
+}
+
+/// A key whose order is that of log(weight) plus Gumbel noise by `bits`: the highest keys of several are a sample without
+/// replacement in proportion to the weights. Above 0 for every number. The noise is that of a uniform number in (0, 1),
+/// an odd multiple of 2^-24. Sources: Efraimidis & Spirakis, "Weighted random sampling with a reservoir", 2006; Kool et
+/// al., "Stochastic beams and where to find them", ICML 2019.
+ESPALIER_HOST_DEVICE inline std::uint32_t gumbel_key(float log_weight, std::uint32_t bits) {
+    const float uniform = (static_cast<float>(bits >> 9) + 0.5F) * (1.0F / 8388608.0F);
+    const float noisy = log_weight - portable_log(-portable_log(uniform));
+    std::uint32_t word = 0;
+    std::memcpy(&word, &noisy, sizeof word);
+    return (word & 0x80000000U) != 0 ? ~word : word | 0x80000000U;  // integers in the order of floats
 }
 
 /// Standard normal from 32 bits by the inverse distribution function.

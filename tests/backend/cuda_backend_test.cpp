@@ -14,42 +14,6 @@ namespace {
 
 using testing::HasSubstr;
 
-/// The backend that runs the module's sources on the CPU, and the device-side counts around it.
-class CudaOnHost : public testing::Test {
-protected:
-    void SetUp() override { cuda_on_host::set_machine({}); }
-    void TearDown() override {
-        cuda_on_host::set_machine({});
-        cuda_on_host::fail_allocation(-1);
-    }
-    static std::unique_ptr<Backend> make(bool graph = true) {
-        CudaOptions options;
-        options.graph = graph ? 1 : 0;
-        return backend_for_test("cuda_on_host", 1, options);
-    }
-};
-
-TEST_F(CudaOnHost, EpochsAreReplayed) {
-    const DataSet data = small_data();
-    for (const LastEpoch last : {LastEpoch::evolve, LastEpoch::remove}) {
-        Experiment experiment = small_experiment(data);
-        experiment.last_epoch = last;
-        const auto plain = make(false);
-        cuda_on_host::count_afresh();
-        const Trained want = train(*plain, experiment, data);
-        EXPECT_EQ(cuda_on_host::counts().captures, 0U);
-        const std::uint64_t launched = cuda_on_host::counts().launched;
-        const auto cuda = make();
-        cuda_on_host::count_afresh();
-        expect_same(train(*cuda, experiment, data), want);
-        EXPECT_EQ(cuda_on_host::counts().captures, 2U) << "one of the training steps, one of the test batches";
-        // The last test pass is of the network that is kept: with edges removed it is another program.
-        const std::uint64_t replays = last == LastEpoch::remove ? 5 : 6;
-        EXPECT_EQ(cuda_on_host::counts().graph_launches, replays) << "both in all epochs but the first";
-        EXPECT_LT(cuda_on_host::counts().launched, launched);
-    }
-}
-
 /// One layer and what a step on it needs.
 class OneLayer {
 public:
@@ -76,6 +40,58 @@ private:
     Buffer<StepScalars> now_;
     std::unique_ptr<DeviceLayer> layer_;
 };
+
+/// The backend that runs the module's sources on the CPU, and the device-side counts around it.
+class CudaOnHost : public testing::Test {
+protected:
+    void SetUp() override { cuda_on_host::set_machine({}); }
+    void TearDown() override {
+        cuda_on_host::set_machine({});
+        cuda_on_host::fail_allocation(-1);
+    }
+    static std::unique_ptr<Backend> make(bool graph = true) {
+        CudaOptions options;
+        options.graph = graph ? 1 : 0;
+        return backend_for_test("cuda_on_host", 1, options);
+    }
+
+    /// On this machine, where graphs fail, a backend that wants them gives the bits of one that does not.
+    static void expect_bits_of_plain_launches(const cuda_on_host::Machine& machine) {
+        cuda_on_host::set_machine(machine);
+        const auto cuda = make();
+        const auto plain = make(false);
+        OneLayer one(*cuda);
+        OneLayer other(*plain);
+        cuda_on_host::count_afresh();
+        for (int time = 0; time < 4; ++time) {
+            cuda->run([&] { one.step(); });
+            plain->run([&] { other.step(); });
+            expect_identical(one.stored(), other.stored());
+        }
+        EXPECT_EQ(cuda_on_host::counts().live_graphs, 0U);
+    }
+};
+
+TEST_F(CudaOnHost, EpochsAreReplayed) {
+    const DataSet data = small_data();
+    for (const LastEpoch last : {LastEpoch::evolve, LastEpoch::remove}) {
+        Experiment experiment = small_experiment(data);
+        experiment.last_epoch = last;
+        const auto plain = make(false);
+        cuda_on_host::count_afresh();
+        const Trained want = train(*plain, experiment, data);
+        EXPECT_EQ(cuda_on_host::counts().captures, 0U);
+        const std::uint64_t launched = cuda_on_host::counts().launched;
+        const auto cuda = make();
+        cuda_on_host::count_afresh();
+        expect_same(train(*cuda, experiment, data), want);
+        EXPECT_EQ(cuda_on_host::counts().captures, 2U) << "one of the training steps, one of the test batches";
+        // The last test pass is of the network that is kept: with edges removed it is another program.
+        const std::uint64_t replays = last == LastEpoch::remove ? 5 : 6;
+        EXPECT_EQ(cuda_on_host::counts().graph_launches, replays) << "both in all epochs but the first";
+        EXPECT_LT(cuda_on_host::counts().launched, launched);
+    }
+}
 
 TEST_F(CudaOnHost, VerbsOnlyEnqueue) {
     const auto cuda = make();
@@ -149,17 +165,7 @@ TEST_F(CudaOnHost, AProgramThatWaitsJustRuns) {
 TEST_F(CudaOnHost, AProgramWhoseGraphCannotBeMadeJustRuns) {
     cuda_on_host::Machine machine;
     machine.graph_error = cudaErrorMemoryAllocation;
-    cuda_on_host::set_machine(machine);
-    const auto cuda = make();
-    const auto plain = make(false);
-    OneLayer one(*cuda);
-    OneLayer other(*plain);
-    cuda_on_host::count_afresh();
-    for (int time = 0; time < 4; ++time) {
-        cuda->run([&] { one.step(); });
-        plain->run([&] { other.step(); });
-        expect_identical(one.stored(), other.stored());
-    }
+    expect_bits_of_plain_launches(machine);
     EXPECT_EQ(cuda_on_host::counts().graph_launches, 0U);
     EXPECT_EQ(cuda_on_host::counts().captures, 1U) << "and is not tried again";
 }
@@ -167,17 +173,7 @@ TEST_F(CudaOnHost, AProgramWhoseGraphCannotBeMadeJustRuns) {
 TEST_F(CudaOnHost, ACaptureThatFindsNoMemoryIsDoneWithout) {
     cuda_on_host::Machine machine;
     machine.capture_error = cudaErrorMemoryAllocation;
-    cuda_on_host::set_machine(machine);
-    const auto cuda = make();
-    const auto plain = make(false);
-    OneLayer one(*cuda);
-    OneLayer other(*plain);
-    for (int time = 0; time < 4; ++time) {
-        cuda->run([&] { one.step(); });
-        plain->run([&] { other.step(); });
-        expect_identical(one.stored(), other.stored());
-    }
-    EXPECT_EQ(cuda_on_host::counts().live_graphs, 0U);
+    expect_bits_of_plain_launches(machine);
     machine.capture_error = cudaErrorLaunchFailure;  // what no lack of memory explains is an error
     cuda_on_host::set_machine(machine);
     const auto broken = make();

@@ -8,29 +8,14 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
-#include <memory>
 #include <set>
 
-#include "espalier/topology.hpp"
+#include "grow_cases.hpp"
 
 namespace espalier {
 namespace {
 
 using testing::ElementsAreArray;
-
-/// Memory that lives as long as this.
-class TestScratch {
-public:
-    template <class T>
-    T* take(std::size_t count) {
-        const auto block = std::make_shared<std::vector<T>>(count);
-        blocks_.push_back(block);
-        return block->data();
-    }
-
-private:
-    std::vector<std::shared_ptr<void>> blocks_;
-};
 
 /// A layer that was pruned: every `step`-th edge is gone.
 struct PrunedLayer {
@@ -49,20 +34,9 @@ struct PrunedLayer {
             cells.push_back(Cell{coordinates.row[slot]} * inputs + coordinates.column[slot]);
         }
     }
-    [[nodiscard]] CsrView view() const {
-        return {topology.num_inputs, topology.num_outputs, static_cast<EdgeIndex>(cells.size()),
-                topology.row_start.data(), topology.column.data()};
-    }
+    [[nodiscard]] CsrView view() const { return csr_view(topology); }
     [[nodiscard]] std::vector<Cell> missing(bool allow_removed) const {
-        std::set<Cell> excluded(cells.begin(), cells.end());
-        if (allow_removed) {
-            for (const EdgeIndex slot : pruned) excluded.erase(cells[slot]);
-        }
-        std::vector<Cell> result;
-        for (Cell cell = 0; cell < topology.num_cells(); ++cell) {
-            if (excluded.count(cell) == 0) result.push_back(cell);
-        }
-        return result;
+        return missing_cells(topology, pruned, allow_removed);
     }
 };
 

@@ -8,8 +8,7 @@
 #include <cmath>
 #include <set>
 
-#include "espalier/topology.hpp"
-#include "test_layers.hpp"
+#include "grow_cases.hpp"
 
 namespace espalier::path_growth_test {
 namespace {
@@ -44,20 +43,9 @@ struct Case {
     std::vector<EdgeIndex> pruned;
     std::vector<Cell> cells = cells_of(topology);
 
-    [[nodiscard]] CsrView view() const {
-        return {topology.num_inputs, topology.num_outputs, static_cast<EdgeIndex>(topology.num_edges()),
-                topology.row_start.data(), topology.column.data()};
-    }
+    [[nodiscard]] CsrView view() const { return csr_view(topology); }
     [[nodiscard]] std::vector<Cell> missing(bool allow_removed) const {
-        std::set<Cell> held(cells.begin(), cells.end());
-        if (allow_removed) {
-            for (const EdgeIndex slot : pruned) held.erase(cells[slot]);
-        }
-        std::vector<Cell> result;
-        for (Cell cell = 0; cell < topology.num_cells(); ++cell) {
-            if (held.count(cell) == 0) result.push_back(cell);
-        }
-        return result;
+        return missing_cells(topology, pruned, allow_removed);
     }
     /// By cell.
     [[nodiscard]] std::vector<std::uint64_t> scores(int form) const {

@@ -10,11 +10,10 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <memory>
 #include <set>
 
 #include "espalier/common/top_gradients.hpp"
-#include "test_layers.hpp"
+#include "grow_cases.hpp"
 
 namespace espalier::top_gradients_test {
 namespace {
@@ -53,22 +52,10 @@ struct Case {
         for (EdgeIndex slot = 0; step > 0 && slot < edges; slot += step) pruned.push_back(slot);
         for (Cell cell = 0; cell < topology.num_cells(); ++cell) gradients.push_back(gradient(cell));
     }
-    [[nodiscard]] CsrView view() const {
-        return {topology.num_inputs, topology.num_outputs, static_cast<EdgeIndex>(topology.num_edges()),
-                topology.row_start.data(), topology.column.data()};
-    }
+    [[nodiscard]] CsrView view() const { return csr_view(topology); }
     [[nodiscard]] Evidence evidence() const { return {x.view(), dz.view()}; }
     [[nodiscard]] std::vector<Cell> missing(bool allow_removed) const {
-        const std::vector<Cell> cells = cells_of(topology);
-        std::set<Cell> held(cells.begin(), cells.end());
-        if (allow_removed) {
-            for (const EdgeIndex slot : pruned) held.erase(cells[slot]);
-        }
-        std::vector<Cell> result;
-        for (Cell cell = 0; cell < topology.num_cells(); ++cell) {
-            if (held.count(cell) == 0) result.push_back(cell);
-        }
-        return result;
+        return missing_cells(topology, pruned, allow_removed);
     }
 
 private:
@@ -103,19 +90,6 @@ std::vector<Cell> all_ranks(std::size_t count) {
     for (std::size_t i = 0; i < count; ++i) ranks[i] = i;
     return ranks;
 }
-
-class TestScratch {
-public:
-    template <class T>
-    T* take(std::size_t count) {
-        const auto block = std::make_shared<std::vector<T>>(count);
-        blocks_.push_back(block);
-        return block->data();
-    }
-
-private:
-    std::vector<std::shared_ptr<void>> blocks_;
-};
 
 template <class Key>
 Replacement<Key> change_of(const Case& layer, EdgeIndex count, bool allow_removed) {

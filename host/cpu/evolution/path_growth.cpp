@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <bit>
 #include <cstdint>
 #include <numeric>
 #include <vector>
@@ -131,10 +130,7 @@ private:
 /// replacement in proportion to the scores (Efraimidis and Spirakis). Above 0 as integers.
 std::uint64_t path_key(std::uint64_t score, bool soft, const Stream& noise, Cell cell) {
     if (!soft) return score;
-    const float uniform = (static_cast<float>(noise.bits(cell) >> 9) + 0.5F) * (1.0F / 8388608.0F);
-    const auto bits = std::bit_cast<std::uint32_t>(portable_log(static_cast<float>(score)) -
-                                                   portable_log(-portable_log(uniform)));
-    return (bits & 0x80000000U) != 0 ? ~bits : bits | 0x80000000U;
+    return gumbel_key(portable_log(static_cast<float>(score)), noise.bits(cell));
 }
 
 }  // namespace
