@@ -50,11 +50,14 @@ if [ -n "$nvcc" ]; then
 
     # Where the toolkit's folders hold no headers of its libraries (CMake is kept from looking there), those are taken that
     # Python's packages bring.
-    header=$(find -L "$(dirname "$(dirname "$(readlink -f "$nvcc")")")/include" -maxdepth 1 -name cublas_v2.h | head -n 1)
+    # (nvcc in the search path may be a script that calls the toolkit's own: it says itself where that lies.)
+    top=$("$nvcc" -dryrun -c -x cu /dev/null 2>&1 | sed -n 's/^#\$ _\{0,1\}TOP=//p' | head -n 1)
+    top=$(readlink -f "$top")
+    header=$(find -L "$top" -maxdepth 4 -path '*/include/cublas_v2.h' 2>/dev/null | head -n 1)
     if [ -n "$header" ]; then
-        elsewhere=$(dirname "$header")
-        blind="-DCMAKE_IGNORE_PATH=$elsewhere;$elsewhere/../targets/x86_64-linux/include;/usr/local/cuda/include"
-        blind+=";/usr/local/cuda/targets/x86_64-linux/include;/usr/local/include"
+        elsewhere=$(dirname "$(readlink -f "$header")")
+        blind="-DCMAKE_IGNORE_PATH=$elsewhere;/usr/local/include"
+        for home in "$top" /usr/local/cuda; do blind+=";$home/include;$home/targets/x86_64-linux/include"; done
         configure "-DCMAKE_CUDA_COMPILER=$nvcc" "$blind" || fail "a toolkit in part ended the configuration"
         says "the toolkit lacks cublas_v2.h of cuBLAS or cusparse.h of cuSPARSE"
         mkdir -p "$scratch/python/nvidia"/{cublas,cusparse}/include
