@@ -55,8 +55,10 @@ std::uint64_t evolution_bytes(const LayerShape& shape, const LayerUse& use, doub
 std::uint64_t step_launches(const LayerUse& use, bool by_library) {
     const std::uint64_t product = by_library ? 3 : use.spmm == Spmm::coo ? 2 : 1;
     const std::uint64_t forward = product + (by_library ? 1 : 0);  // the activation comes after a library's product
-    const std::uint64_t backward = 1 + (use.needs_input_gradient ? forward : 0);
-    const std::uint64_t update = (by_library ? 4 : 1) + 2;  // weights; biases and activation parameters
+    const std::uint64_t backward = use.needs_input_gradient ? forward : 0;
+    // A launch that differentiates, where the product of the layer above does not, or updates, which the last of them
+    // does for all layers; a library's gradients of the weights and what they change come before it.
+    const std::uint64_t update = 1 + (by_library ? 4 : 0);
     return forward + backward + update;
 }
 
@@ -67,7 +69,7 @@ LayerBytes layer_bytes(const LayerShape& shape, const LayerUse& use, double zeta
     const auto states = static_cast<std::uint64_t>(num_states(use.optimizer));
     const std::uint64_t array = word * padded_edges(shape.num_edges);
     LayerBytes bytes;
-    bytes.resident = array * (1 + states) + word * shape.num_outputs * (2 + states);
+    bytes.resident = array * (1 + states) + word * shape.num_outputs * (1 + states);
     if (!shape.sparse && has_blas && shape.num_edges > small_dense_weights) {
         bytes.resident += array;  // the gradient
         bytes.shared = blas_workspace_bytes;

@@ -1,0 +1,167 @@
+#!/usr/bin/env python3
+"""Predicts a training step's time on a GPU from what nvcc made of the kernels (cuda/costs.txt, cuda/registers.txt) and a
+machine file. Nothing is measured: each kernel takes the longest of four times, and the one that binds it is named.
+
+  chain  one warp's loads and sums, each waiting for the one before
+  issue  all warps' instructions over the device's issue slots
+  L2     all samples moved over the rate of the L2 cache
+  SM     samples moved by the fullest multiprocessor over what it takes from L2 in a clock
+
+usage: bench/gpu_model.py [--machine bench/machines/h200.json] [--layers 784-512-128-10] [--edges 14256,7040,1280]
+                          [--batch 128] [--check]
+  --check: fails where a gather kernel has fewer than 8 loads in flight or the update more than 24 instructions an edge
+Not modelled: hits in L1, bank conflicts, clocks, panels, libraries.
+"""
+import argparse
+import json
+import math
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BATCH_EDGES = 8  # whose samples are on their way at once (edges_in_flight)
+LOADED = 4 * 128 + 8  # bytes an edge and tile: samples, index, weight
+
+
+def read_costs(path):
+    """{kernel: (PTX instructions, hot loop's instructions an edge, its loads in flight)}"""
+    found = {}
+    for line in path.read_text().splitlines()[1:]:
+        name, static, _ = line.split(" | ")
+        static = static.split()
+        if len(static) == 6:
+            found[name] = int(static[0]), float(static[4]), int(static[5])
+    return found
+
+
+def find(costs, start):
+    return next(each for name, each in costs.items() if name.startswith(start))
+
+
+def longest_row(rows, edges, others):
+    """Of a random topology, about: the mean and as many deviations as so many rows reach."""
+    mean = edges / rows
+    if edges == rows * others:
+        return others
+    return min(others, round(mean + math.sqrt(mean) * math.sqrt(2 * math.log(max(rows, 2)))))
+
+
+class Machine:
+    def __init__(self, path):
+        self.__dict__.update(json.loads(Path(path).read_text()))
+        self.clocks_per_us = self.clock_ghz * 1e3
+
+    def kernel(self, name, chain_cycles, warp_instructions, l2_bytes, blocks):
+        """The row of the table: (name, {what: us})."""
+        held = math.ceil(blocks / self.multiprocessors)
+        return name, {
+            "chain": chain_cycles / self.clocks_per_us,
+            "issue": warp_instructions / (self.issue_per_clock * self.multiprocessors * self.clocks_per_us),
+            "L2": l2_bytes / self.l2_bytes_per_us,
+            "SM": l2_bytes / max(blocks, 1) * held / self.l2_bytes_per_clock_of_a_multiprocessor / self.clocks_per_us,
+        }
+
+
+def block_warps(warps, tiles, multiprocessors, most=8):
+    """As threads_for of cuda/launch.cuh."""
+    while most > 2 and math.ceil(warps / most) * tiles < multiprocessors:
+        most //= 2
+    return most
+
+
+def gathering(machine, name, rows, edges, others, tiles, an_edge):
+    longest = longest_row(rows, edges, others)
+    batches = math.ceil(longest / BATCH_EDGES)
+    chunks = math.ceil(longest / 32)
+    # order, row start, then for each 32 edges their numbers, for each 8 their samples
+    chain = (2 + chunks + batches) * machine.l2_latency_cycles
+    chain += batches * (2 * machine.shuffle_latency_cycles + BATCH_EDGES * an_edge)
+    blocks = math.ceil(rows / block_warps(rows, tiles, machine.multiprocessors)) * tiles
+    return machine.kernel(name, chain, edges * tiles * an_edge + 60 * rows * tiles, edges * tiles * LOADED, blocks)
+
+
+def updating(machine, edges, rows, tiles, instructions):
+    warps = sum(math.ceil(e / 32) for e in edges) + sum(rows)
+    search = math.ceil(math.log(max(rows), 32)) + 1
+    # the row's search and the column, then 4 batches of loads a tile and 5 levels of the transposed sum
+    chain = (search + 1 + 2) * machine.l2_latency_cycles + instructions
+    chain += tiles * 4 * (machine.l2_latency_cycles + machine.shuffle_latency_cycles) + 5 * machine.shuffle_latency_cycles
+    blocks = math.ceil(warps / block_warps(warps, 1, machine.multiprocessors))
+    moved = sum(edges) * (512 * tiles + 16)
+    return machine.kernel("update of all layers", chain, sum(edges) / 32 * instructions, moved, blocks)
+
+
+def head(machine, inputs, classes, tiles):
+    chain = 3 * machine.l2_latency_cycles + inputs * (machine.fma_latency_cycles + 1) + 2 * machine.shared_latency_cycles
+    chain += classes * 60 + 6 * 5 * 2 * machine.shuffle_latency_cycles  # exponentials; the sums of 64 bits
+    chain += math.ceil(inputs / 16) * (classes * (machine.fma_latency_cycles + 2) + 30)
+    work = 2 * inputs * classes * 4 * tiles * 3
+    return machine.kernel("head: last layer, loss, its dx", chain, work, inputs * 512 * tiles * 3, 4 * tiles)
+
+
+def step(machine, costs, layers, edges, batch):
+    tiles = math.ceil(batch / 128)
+    forward, backward, update = (find(costs, n) for n in ("forward_kernel<256, Relu>", "input_gradient_kernel<256, Relu>",
+                                                          "update_layers_kernel<256, Momentum>"))
+    rows = [machine.kernel("gather of the batch", 6 * machine.l2_latency_cycles + 6000, layers[0] * batch,
+                           layers[0] * batch * 5, math.ceil(layers[0] / 32) * 4 * tiles)]
+    last = len(edges) - 1
+    has_head = edges[last] == layers[last] * layers[last + 1] and layers[-1] <= 32
+    for i in range(last if has_head else last + 1):
+        rows.append(gathering(machine, f"forward {layers[i]}->{layers[i + 1]}", layers[i + 1], edges[i], layers[i], tiles,
+                              forward[1]))
+    if has_head:
+        rows.append(head(machine, layers[last], layers[-1], tiles))
+    else:
+        rows.append(machine.kernel("loss", 6600, 0, 0, tiles))
+    for i in range(last - 1 if has_head else last, 0, -1):
+        rows.append(gathering(machine, f"dx {layers[i + 1]}->{layers[i]}", layers[i], edges[i], layers[i + 1], tiles,
+                              backward[1]))
+    rows.append(updating(machine, edges, layers[1:], tiles, 32 * update[1] * (1 if tiles == 1 else tiles) + 380))
+    return rows
+
+
+def check(costs):
+    faults = []
+    for name in ("forward_kernel<256, Relu>", "input_gradient_kernel<256, Relu>", "update_layers_kernel<256, Momentum>"):
+        _, an_edge, in_flight = find(costs, name)
+        if in_flight < BATCH_EDGES:
+            faults.append(f"{name}: {in_flight} loads in flight, not {BATCH_EDGES}")
+        if an_edge > 24:
+            faults.append(f"{name}: {an_edge} PTX instructions an edge in its loop, more than 24")
+    return faults
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--machine", default=ROOT / "bench/machines/h200.json")
+    parser.add_argument("--layers", default="784-512-128-10")
+    parser.add_argument("--edges", default="14256,7040,1280", help="of each layer")
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--check", action="store_true")
+    options = parser.parse_args()
+    costs = read_costs(ROOT / "cuda/costs.txt")
+    if options.check:
+        faults = check(costs)
+        print("\n".join(faults))
+        return 1 if faults else 0
+    machine = Machine(options.machine)
+    layers = [int(each) for each in options.layers.split("-")]
+    edges = [int(each) for each in options.edges.split(",")]
+    if len(edges) != len(layers) - 1:
+        sys.exit(f"--edges: {len(edges)} layers, --layers has {len(layers) - 1}")
+    rows = step(machine, costs, layers, edges, options.batch)
+    print(f"{options.layers}, batch {options.batch}, on {machine.name}: predicted, not measured; microseconds")
+    total = 0
+    for name, times in rows:
+        bound = max(times, key=times.get)
+        total += times[bound]
+        print(f"  {name:32} {times[bound]:7.2f}  {bound:5}  " + ", ".join(f"{k} {v:.2f}" for k, v in times.items()))
+    gaps = len(rows) * machine.graph_node_gap_us
+    print(f"  {len(rows)} launches in a graph, {machine.graph_node_gap_us} each {gaps:10.2f}")
+    print(f"  step {total + gaps:35.1f}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
