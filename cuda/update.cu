@@ -28,12 +28,18 @@ void update_from(cudaStream_t stream, const CudaLayer& layer, const TrainedArray
         layer.optimizer);
 }
 
+/// Warps that update a layer: one for 32 edges or a bias.
+std::size_t warps_of(const CudaLayer& layer) {
+    const std::size_t edges = updates_edges(layer) ? layer.num_edges : 0;
+    return groups(edges, warp_lanes) + std::size_t{layer.num_outputs};
+}
+
 /// The first layers of [begin, end) whose rule is a Rule, at most as many as a launch takes; returns their end.
 template <class Rule>
 const LayerUpdate* update_some(cudaStream_t stream, const LayerUpdate* begin, const LayerUpdate* end) {
     UpdatedLayers<Rule> layers{};
     int count = 0;
-    Index warps = 0;
+    std::size_t warps = 0;
     for (; begin != end && count < most_updated_layers; ++begin, ++count) {
         const CudaLayer& layer = *begin->layer;
         const Rule* const rule = std::get_if<Rule>(&layer.optimizer);
@@ -48,11 +54,16 @@ const LayerUpdate* update_some(cudaStream_t stream, const LayerUpdate* begin, co
                                begin->x,
                                begin->dy,
                                begin->step};
-        warps += layers.layer[count].warps();
-        layers.end_warp[count] = warps;
+        warps += warps_of(layer);
     }
     const int threads = threads_for(warps, 1, update_threads, (begin - 1)->layer->multiprocessors);
-    launch(stream, update_layers_kernel<update_threads, Rule>, warp_grid(warps, threads), threads, layers, count);
+    Index blocks = 0;
+    for (int l = 0; l < count; ++l) {
+        const Index warps_of_block = static_cast<Index>(threads) / warp_lanes;
+        layers.edge_blocks[l] = layers.layer[l].edge_blocks(warps_of_block);
+        layers.end_block[l] = blocks += layers.layer[l].blocks(warps_of_block);
+    }
+    launch(stream, update_layers_kernel<update_threads, Rule>, dim3(blocks), threads, layers, count);
     return begin;
 }
 

@@ -146,10 +146,13 @@ struct UpdatedLayer {
     ConstActivations dy;  // by the preactivation
     const StepScalars* step;
 
-    [[nodiscard]] ESPALIER_HOST_DEVICE Index edge_warps() const {
-        return num_edges / warp_lanes + (num_edges % warp_lanes == 0 ? 0 : 1);
+    /// Blocks of so many warps for the edges, 32 a warp, and after them for the biases, one a warp.
+    [[nodiscard]] ESPALIER_HOST_DEVICE Index edge_blocks(Index warps) const {
+        return (num_edges / warp_lanes + (num_edges % warp_lanes == 0 ? 0 : 1) + warps - 1) / warps;
     }
-    [[nodiscard]] ESPALIER_HOST_DEVICE Index warps() const { return edge_warps() + num_biases; }
+    [[nodiscard]] ESPALIER_HOST_DEVICE Index blocks(Index warps) const {
+        return edge_blocks(warps) + (num_biases + warps - 1) / warps;
+    }
 };
 
 inline constexpr int most_updated_layers = 8;
@@ -158,12 +161,14 @@ inline constexpr int most_updated_layers = 8;
 template <class Rule>
 struct UpdatedLayers {
     UpdatedLayer<Rule> layer[most_updated_layers];
-    Index end_warp[most_updated_layers];  // the first warp that is no more of the layer
+    Index edge_blocks[most_updated_layers];  // of each layer
+    Index end_block[most_updated_layers];    // the first block that is no more of the layer
 };
 
 /// 32 edges from `first` on, or as many as there are: a lane updates one.
 template <class Rule>
 __device__ void update_edges(const UpdatedLayer<Rule>& layer, EdgeIndex first) {
+    if (first >= layer.num_edges) return;  // all lanes of the warp alike
     const Index lane = lane_of_warp();
     const Index count = layer.num_edges - first < warp_lanes ? layer.num_edges - first : warp_lanes;
     const EdgeIndex edge = first + (lane < count ? lane : count - 1);  // lanes past the end repeat the last edge
@@ -175,6 +180,7 @@ __device__ void update_edges(const UpdatedLayer<Rule>& layer, EdgeIndex first) {
 /// A neuron's bias, whose gradient is the sum of dy over the batch.
 template <class Rule>
 __device__ void update_bias(const UpdatedLayer<Rule>& layer, Index neuron) {
+    if (neuron >= layer.num_biases) return;  // likewise
     float sum = 0;
     for (Index tile = 0; tile < layer.dy.tiles(); ++tile) {
         const float4 g = load4(lane_samples(layer.dy, tile, neuron));
@@ -185,23 +191,22 @@ __device__ void update_bias(const UpdatedLayer<Rule>& layer, Index neuron) {
 }
 
 /// Weights, biases and their optimizer memory of up to eight layers, by gradients that never reach memory. A warp owns 32
-/// consecutive canonical edges of a layer, of however many rows, or a bias. Grid: x covers the warps of all layers.
+/// consecutive canonical edges of a layer, of however many rows, or a bias; a block's warps are of one layer, and all of
+/// edges or all of biases, so that nvcc sees what they have in common. Grid: x covers the blocks of all layers.
 template <int block_threads, class Rule>
 __global__ void __launch_bounds__(block_threads)
     update_layers_kernel(UpdatedLayers<Rule> layers, int count) {
-    const Index warp = warp_of_grid();
     int number = 0;
     Index begin = 0;
-    while (warp >= layers.end_warp[number]) {  // all lanes of the warp alike
-        begin = layers.end_warp[number];
-        if (++number == count) return;
-    }
+    while (number + 1 < count && blockIdx.x >= layers.end_block[number]) begin = layers.end_block[number++];
     const UpdatedLayer<Rule>& layer = layers.layer[number];
-    const Index own = warp - begin;
-    if (own < layer.edge_warps()) {
-        update_edges(layer, own * warp_lanes);
+    const Index block = blockIdx.x - begin;
+    const Index warps = blockDim.x / warp_lanes;
+    const Index warp = threadIdx.x / warp_lanes;
+    if (block < layers.edge_blocks[number]) {
+        update_edges(layer, (block * warps + warp) * warp_lanes);
     } else {
-        update_bias(layer, own - layer.edge_warps());
+        update_bias(layer, (block - layers.edge_blocks[number]) * warps + warp);
     }
 }
 

@@ -216,13 +216,13 @@ template <class Rule>
 void update(const Rule& rule, const std::vector<std::unique_ptr<UpdateCase<Rule>>>& cases) {
     const DeviceArray<StepScalars> now(std::vector<StepScalars>{{step, 0, 0}});
     UpdatedLayers<Rule> layers{};
-    Index warps = 0;
+    Index blocks = 0;
     for (std::size_t l = 0; l < cases.size(); ++l) {
         layers.layer[l] = cases[l]->layer(rule, now.data());
-        layers.end_warp[l] = warps += layers.layer[l].warps();
+        layers.edge_blocks[l] = layers.layer[l].edge_blocks(threads / 32);
+        layers.end_block[l] = blocks += layers.layer[l].blocks(threads / 32);
     }
-    launch(update_layers_kernel<threads, Rule>, dim3(blocks_for(warps, threads / 32)), dim3(threads), 0, layers,
-           static_cast<int>(cases.size()));
+    launch(update_layers_kernel<threads, Rule>, dim3(blocks), dim3(threads), 0, layers, static_cast<int>(cases.size()));
 }
 
 template <class Rule>
