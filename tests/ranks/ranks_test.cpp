@@ -35,7 +35,8 @@ TEST(Exchange, SumsByHalvesWhateverTravels) {
                     Exchange exchange(ranks);
                     std::vector<float> own(floats + Exchange::slack(size));
                     for (std::size_t i = 0; i < floats; ++i) own[i] = value(ranks->place().rank, i);
-                    exchange.sum(own.data(), floats, tiles);
+                    exchange.begin(own.data(), floats, tiles);
+                    exchange.finish();
                     const Index there = std::min<Index>(static_cast<Index>(size), tiles);
                     for (std::size_t i = 0; i < floats; ++i) {
                         float parts[8];
