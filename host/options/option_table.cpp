@@ -240,7 +240,7 @@ std::vector<ExperimentOption> make_table() {
     table.push_back(number("seed", "Training", "of everything random", &E::seed, 0, 1.8446744073709552e19));
     table.push_back(text_option(
         "init-from", "Training",
-        "network file to start from; recipe:NAME to train that first; data: an RBM's visible biases fit them",
+        "network file or run folder to start from; recipe:NAME to train that first; data: an RBM's visible biases fit them",
         &E::init_from));
     table.push_back(boolean("reset-optimizer", "Training", "with --init-from: start with fresh optimizer memory",
                             &E::reset_optimizer));

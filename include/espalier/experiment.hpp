@@ -125,8 +125,8 @@ struct Experiment {
     double split = 0;  // share of a data set without test samples that becomes them
     std::string targets;  // which columns are real-valued targets, for SquaredError; empty: labels are classes
     Standardize standardize = Standardize::automatic;
-    std::string init_from;        // a network file to start from, "recipe:NAME": the network that recipe ends with, or
-                                  // init_from_data
+    std::string init_from;        // a network file or run folder to start from, "recipe:NAME": the network that recipe
+                                  // ends with, or init_from_data
     bool reset_optimizer = true;  // with init_from: start with fresh optimizer memory
     // machine
     std::string backend = "auto";

@@ -160,7 +160,10 @@ TEST_F(Cli, ASavedNetworkTestsAsItDidInTraining) {
 
 TEST_F(Cli, ARunContinuesFromANetwork) {
     ASSERT_EQ(train({"--out", path("run")}).code, 0);
-    EXPECT_EQ(train({"--out", path("next"), "--init-from", path("run") + "/network.safetensors"}).code, 0);
+    const Outcome of_file =
+        train({"--out", path("next"), "--init-from", path("run") + "/network.safetensors", "--json"});
+    const Outcome of_run = train({"--out", path("of run"), "--init-from", path("run"), "--json"});
+    EXPECT_EQ(nlohmann::json::parse(of_run.out)["test_loss"], nlohmann::json::parse(of_file.out)["test_loss"]);
     const Outcome other =
         train({"--out", path("other"), "--layers", "784-30-10", "--init-from", path("run") + "/network.safetensors"});
     EXPECT_EQ(other.code, 4);
