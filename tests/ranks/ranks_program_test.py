@@ -6,6 +6,7 @@ Cases: see the functions case_*; without any, those of every change. Ends with 7
 or with 1 if ESPALIER_REQUIRE_MPI=1.
 """
 import argparse
+import contextlib
 import csv
 import os
 import pathlib
@@ -233,7 +234,8 @@ class Test:
             time.sleep(self.random.uniform(0, 0.3))
             victims = self.processes(folder)
             if i % 2 in victims:
-                os.kill(victims[i % 2], signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):  # it came to its end just now
+                    os.kill(victims[i % 2], signal.SIGKILL)
             code, _, _ = self.finish(job)
             assert code != 0 or (folder / "results.json").exists()
             self.expect_none_left(folder)
