@@ -125,13 +125,27 @@ std::vector<Case> cases() {
     srelu.activation = SRelu{};
     srelu.optimizer = Sgd{};
     all.push_back(perceptron("SReLU, SGD", srelu));
-    Experiment wide =
-        experiment_of(128, 256);  // a step's gradients fill the arena twice and more: they travel in buckets
+    Experiment wide = experiment_of(128, 256);  // its gradients fill the arena twice and more: they travel in buckets
     wide.layers = {784, 1500, 1400, 10};
     wide.density = Density::sparsity;
     wide.sparsity = 0.1;
     wide.epochs = 1;
     all.push_back(perceptron("three buckets a step", wide));
+    for (const char* grow : {"gradient", "gradient(samples=290,candidates=2)", "ch-l3"}) {
+        Experiment growing = experiment_of(256, 640);
+        growing.prune = PruneByMagnitude{};
+        growing.grow = parse_rule<GrowRule>(grow);
+        growing.dense_output = false;
+        growing.cadence = EverySteps{2};
+        growing.percolate = true;
+        all.push_back(perceptron(grow, growing));
+    }
+    Experiment shrinking = experiment_of(256, 640);
+    shrinking.prune = PruneByMagnitude{};
+    shrinking.prune_scope = PruneScope::network;
+    shrinking.edges_kept = Linear{1, 0.4};
+    shrinking.cadence = EverySteps{1};
+    all.push_back(perceptron("one cut over the network", shrinking));
     all.push_back(machine("contrastive divergence", false, 256, 300));
     all.push_back(machine("persistent chains", true, 256, 300));
     all.push_back(machine("persistent chains, an odd number of tiles", true, 320, 400));
