@@ -28,7 +28,8 @@ float value(int rank, std::size_t i) {
 bool has_the_bits(Ranks& ranks, Exchange& exchange, std::vector<float>& own, std::size_t floats) {
     const int size = ranks.place().size;
     for (std::size_t i = 0; i < floats; ++i) own[i] = value(ranks.place().rank, i);
-    exchange.sum(own.data(), floats, static_cast<Index>(size));
+    exchange.begin(own.data(), floats, static_cast<Index>(size));
+    exchange.finish();
     std::vector<float> parts(static_cast<std::size_t>(size));
     for (std::size_t i = 0; i < floats; i += 1 + floats / 5000) {
         for (int r = 0; r < size; ++r) parts[static_cast<std::size_t>(r)] = value(r, i);
@@ -71,7 +72,8 @@ int run(std::size_t floats, int rounds) {
     std::vector<double> ours;
     std::vector<double> theirs;
     for (int i = 0; i < rounds; ++i) {
-        ours.push_back(timed([&] { exchange.sum(own.data(), floats, static_cast<Index>(place.size)); }));
+        ours.push_back(timed([&] { exchange.begin(own.data(), floats, static_cast<Index>(place.size));
+        exchange.finish(); }));
         theirs.push_back(timed([&] {
             MPI_Allreduce(MPI_IN_PLACE, own.data(), static_cast<int>(floats), MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD);
         }));

@@ -5,7 +5,8 @@ Contestants alternate in one process; the lower quartile of the rounds is shown.
 contestant really keeps. sparselab takes part where it is installed.
 usage: bench/torch_layers.py [ROUNDS]        with PYTHONPATH naming the package
        bench/torch_layers.py memory          peak memory above the state before the layer was built, 4096 x 4096, 95 %, batch
-                                             128: of a step alone and of one with Adam; a process for each
+                                             128: of a step alone and of one with Adam; a process for each. What PyTorch loads
+                                             at the first step of any optimizer (6 MiB) is loaded before
 """
 import resource
 import subprocess
@@ -66,7 +67,10 @@ def memory_of(name, adam):
     """MiB; run in a process of its own."""
     n, batch = 4096, 128
     x, up = torch.randn(batch, n), torch.randn(batch, n)
-    torch.randn(64, 64).requires_grad_().sum().backward()
+    first = torch.randn(64, 64).requires_grad_()
+    first.sum().backward()
+    if adam:
+        torch.optim.Adam([first]).step()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     layer = nn.Linear(n, n) if name == "nn.Linear" else SparseLinear(n, n, 0.05, seed=0, threads=1)
     optimizer = torch.optim.Adam(layer.parameters()) if adam else None

@@ -13,14 +13,14 @@ set(same_version "(= ${PROJECT_VERSION})")
 
 set(CPACK_DEBIAN_PROGRAM_PACKAGE_NAME espalier)
 set(CPACK_DEBIAN_PROGRAM_PACKAGE_SHLIBDEPS ON)
-# Opened at run time, so it is in nothing that dpkg-shlibdeps reads.
-set(CPACK_DEBIAN_PROGRAM_PACKAGE_DEPENDS "libopenblas0-openmp | libopenblas0")
+# Opened at run time, so they are in nothing that dpkg-shlibdeps reads.
+set(opened_at_run_time "libopenblas0-openmp | libopenblas0, libarchive13 | libarchive13t64")
+set(CPACK_DEBIAN_PROGRAM_PACKAGE_DEPENDS "${opened_at_run_time}")
 
 set(CPACK_COMPONENT_DEVELOPMENT_DESCRIPTION "Headers and library of Espalier, for programs that train sparse networks themselves.")
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_NAME libespalier-dev)
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SECTION libdevel)
-set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS "zlib1g-dev, libssl-dev, libarchive-dev, libhwy-dev, libcpp-httplib-dev, pkgconf, \
-libopenblas0-openmp | libopenblas0")
+set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS "zlib1g-dev, libssl-dev, libhwy-dev, libcpp-httplib-dev, pkgconf, ${opened_at_run_time}")
 if(ESPALIER_SHARED)  # the program's own too
   list(APPEND CPACK_COMPONENTS_ALL library)
   set(CPACK_DEBIAN_LIBRARY_PACKAGE_NAME libespalier${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})

@@ -1,6 +1,8 @@
 #include "cuda/cuda_backend.hpp"
 
+#include <algorithm>
 #include <cstring>
+#include <functional>
 
 #include "cuda/check.hpp"
 #include "cuda/device.hpp"
@@ -189,6 +191,7 @@ protected:
         begin();
         return cuda::prune(stream_, memory_, as_cuda(layer), pruning);
     }
+    Pruned do_prune_ends(DeviceLayer& layer, const DeadEnds& dead, Degrees& left) override;
     std::uint32_t do_replace(DeviceLayer& layer, const Regrowth* regrowth) override {
         begin();
         return cuda::replace(stream_, memory_, as_cuda(layer), regrowth);
@@ -196,6 +199,9 @@ protected:
     [[nodiscard]] Degrees do_degrees(const DeviceLayer& layer) override;
 
 private:
+    /// What work(outputs, inputs) counts for each neuron of a layer.
+    template <class Work>
+    Degrees counted(const CudaLayer& layer, const Work& work);
     /// What a verb that no graph can hold begins with. A process may have a backend on each of several devices, and use
     /// them from threads of which each begins with device 0.
     void begin() {
@@ -251,17 +257,38 @@ private:
     std::uint64_t layers_loaded_ = 0;
 };
 
-Degrees CudaBackend::do_degrees(const DeviceLayer& layer) {
-    begin();
-    const CudaLayer& own = as_cuda(layer);
-    const std::size_t outputs = own.num_outputs;
-    const std::size_t inputs = own.num_inputs;
+template <class Work>
+Degrees CudaBackend::counted(const CudaLayer& layer, const Work& work) {
+    const std::size_t outputs = layer.num_outputs;
+    const std::size_t inputs = layer.num_inputs;
     const Borrowed counts(memory_, (outputs + inputs) * sizeof(EdgeIndex));
     auto* const found = static_cast<EdgeIndex*>(counts.data());
-    cuda::degrees(stream_, own, found, found + outputs);
+    work(found, found + outputs);
     const auto all = downloaded(stream_, found, outputs + inputs);
     const auto middle = all.begin() + static_cast<std::ptrdiff_t>(outputs);
     return {{middle, all.end()}, {all.begin(), middle}};
+}
+
+Degrees CudaBackend::do_degrees(const DeviceLayer& layer) {
+    begin();
+    const CudaLayer& own = as_cuda(layer);
+    return counted(own, [&](EdgeIndex* outputs, EdgeIndex* inputs) { cuda::degrees(stream_, own, outputs, inputs); });
+}
+
+Pruned CudaBackend::do_prune_ends(DeviceLayer& layer, const DeadEnds& dead, Degrees& left) {
+    begin();
+    CudaLayer& own = as_cuda(layer);
+    const Pruned more = cuda::prune_ends(stream_, memory_, own, dead);
+    left = do_degrees(layer);
+    const Degrees gone = counted(own, [&](EdgeIndex* outputs, EdgeIndex* inputs) {
+        cuda::pruned_degrees(stream_, memory_, own, outputs, inputs);
+    });
+    const auto take = [](std::vector<EdgeIndex>& from, const std::vector<EdgeIndex>& what) {
+        std::transform(from.begin(), from.end(), what.begin(), from.begin(), std::minus<>());
+    };
+    take(left.inputs, gone.inputs);
+    take(left.outputs, gone.outputs);
+    return more;
 }
 
 Metrics CudaBackend::metrics() {

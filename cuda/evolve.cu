@@ -5,6 +5,7 @@
 
 #include <thrust/gather.h>
 #include <thrust/scatter.h>
+#include <thrust/set_operations.h>
 #include <thrust/system/cuda/execution_policy.h>
 #include <thrust/system_error.h>
 
@@ -58,6 +59,20 @@ struct ClearAt {
     float* values;
     ESPALIER_HOST_DEVICE void operator()(EdgeIndex slot) const { values[slot] = 0; }
 };
+struct OutputOf {
+    CsrView edges;
+    ESPALIER_HOST_DEVICE Index operator()(EdgeIndex slot) const {
+        return detail::RowOfSlot{edges.row_start, edges.num_outputs}(slot);
+    }
+};
+struct IsOfDeadEnd {
+    CsrView edges;
+    const std::uint8_t* inputs;   // [num_inputs] 1: dead
+    const std::uint8_t* outputs;  // [num_outputs]
+    ESPALIER_HOST_DEVICE bool operator()(EdgeIndex slot) const {
+        return inputs[edges.column[slot]] != 0 || outputs[OutputOf{edges}(slot)] != 0;
+    }
+};
 
 }  // namespace evolution
 
@@ -88,6 +103,11 @@ public:
     void copy(T* to, const T* from, std::size_t count) {
         if (count == 0) return;
         check(cudaMemcpyAsync(to, from, count * sizeof(T), cudaMemcpyDeviceToDevice, stream_), "a copy on the device");
+    }
+    template <class T>
+    void upload(T* to, const T* from, std::size_t count) {
+        if (count == 0) return;
+        check(cudaMemcpyAsync(to, from, count * sizeof(T), cudaMemcpyHostToDevice, stream_), "an upload");
     }
 
 private:
@@ -121,6 +141,33 @@ void sort_by_length(Device& device, const EdgeIndex* start, Index count, Index* 
 
 CsrView csr_of_layer(const CudaLayer& layer) {
     return {layer.num_inputs, layer.num_outputs, layer.num_edges, layer.row_start.data(), layer.column.data()};
+}
+
+/// Sets the weights in `slots` to 0, and says of which signs they were.
+Pruned clear_weights(Device& device, CudaLayer& layer, const EdgeIndex* slots, EdgeIndex count) {
+    float* const weights = layer.weights.values.data();
+    const evolution::Signs signs = thrust::transform_reduce(
+        device.policy(), slots, slots + count, evolution::SignOf{weights}, evolution::Signs{}, evolution::AddSigns{});
+    thrust::for_each_n(device.policy(), slots, count, evolution::ClearAt{weights});
+    return {signs.positive, signs.negative, signs.zero};
+}
+
+void keep_pruned(Device& device, Memory& memory, CudaLayer& layer, const EdgeIndex* slots, EdgeIndex count) {
+    Borrowed pruned(memory, count * sizeof(EdgeIndex));
+    device.copy(static_cast<EdgeIndex*>(pruned.data()), slots, count);
+    layer.pruned = std::move(pruned);
+    layer.num_pruned = count;
+}
+
+/// Whose neurons of one side are dead, on the device; an empty list means none.
+const std::uint8_t* dead_on_device(Device& device, const std::vector<std::uint8_t>& dead, Index neurons) {
+    auto* result = device.take<std::uint8_t>(neurons);
+    if (dead.empty()) {
+        thrust::fill_n(device.policy(), result, neurons, std::uint8_t{0});
+    } else {
+        device.upload(result, dead.data(), neurons);
+    }
+    return result;
 }
 
 /// values[i] = old values[from[i]] for i < count.
@@ -221,25 +268,54 @@ void rebuild_views(cudaStream_t stream, Memory& memory, CudaLayer& layer) {
 }
 
 Pruned prune(cudaStream_t stream, Memory& memory, CudaLayer& layer, const Pruning& pruning) {
-    const evolution::Signs signs = with_device_errors([&] {
+    return with_device_errors([&] {
         Device device(stream, memory);
         const EdgeIndex num_edges = layer.num_edges;
-        float* const weights = layer.weights.values.data();
-        const auto [scores, order] = prune_scores(device.policy(), device, pruning.rule, csr_of_layer(layer), weights,
-                                                  pruning.event.stream(Purpose::prune));
+        const auto [scores, order] = prune_scores(device.policy(), device, pruning.rule, csr_of_layer(layer),
+                                                  layer.weights.values.data(), pruning.event.stream(Purpose::prune));
         const PruneCut cut = cut_by_sorting(device.policy(), device, scores, num_edges, order, pruning.zeta);
         auto* slots = device.take<EdgeIndex>(num_edges);
         const EdgeIndex count = pruned_slots(device.policy(), scores, num_edges, order, cut, slots);
-        layer.pruned = Borrowed(memory, count * sizeof(EdgeIndex));
-        device.copy(static_cast<EdgeIndex*>(layer.pruned.data()), slots, count);
-        const evolution::Signs found =
-            thrust::transform_reduce(device.policy(), slots, slots + count, evolution::SignOf{weights},
-                                     evolution::Signs{}, evolution::AddSigns{});
-        thrust::for_each_n(device.policy(), slots, count, evolution::ClearAt{weights});
-        layer.num_pruned = count;
-        return found;
+        keep_pruned(device, memory, layer, slots, count);
+        return clear_weights(device, layer, slots, count);
     });
-    return {signs.positive, signs.negative, signs.zero};
+}
+
+Pruned prune_ends(cudaStream_t stream, Memory& memory, CudaLayer& layer, const DeadEnds& dead) {
+    return with_device_errors([&] {
+        Device device(stream, memory);
+        const EdgeIndex num_edges = layer.num_edges;
+        const EdgeIndex* const before = layer.pruned_slots();
+        const EdgeIndex* const before_end = before + layer.num_pruned;
+        const evolution::IsOfDeadEnd dies{csr_of_layer(layer), dead_on_device(device, dead.inputs, layer.num_inputs),
+                                          dead_on_device(device, dead.outputs, layer.num_outputs)};
+        auto* slots = device.take<EdgeIndex>(num_edges);
+        const thrust::counting_iterator<EdgeIndex> every(0);
+        auto* const slots_end = thrust::copy_if(device.policy(), every, every + num_edges, slots, dies);
+        auto* fresh = device.take<EdgeIndex>(num_edges);
+        const auto count = static_cast<EdgeIndex>(
+            thrust::set_difference(device.policy(), slots, slots_end, before, before_end, fresh) - fresh);
+        if (count == 0) return Pruned{};
+        auto* all = device.take<EdgeIndex>(num_edges);
+        const auto total = static_cast<EdgeIndex>(
+            thrust::set_union(device.policy(), slots, slots_end, before, before_end, all) - all);
+        keep_pruned(device, memory, layer, all, total);
+        return clear_weights(device, layer, fresh, count);
+    });
+}
+
+void pruned_degrees(cudaStream_t stream, Memory& memory, const CudaLayer& layer, EdgeIndex* outputs, EdgeIndex* inputs) {
+    with_device_errors([&] {
+        Device device(stream, memory);
+        const EdgeIndex count = layer.num_pruned;
+        const EdgeIndex* const slots = layer.pruned_slots();
+        auto* columns = device.take<Index>(count);
+        auto* rows = device.take<Index>(count);
+        thrust::gather(device.policy(), slots, slots + count, layer.column.data(), columns);
+        thrust::transform(device.policy(), slots, slots + count, rows, evolution::OutputOf{csr_of_layer(layer)});
+        count_neurons(stream, rows, count, outputs, layer.num_outputs);
+        count_neurons(stream, columns, count, inputs, layer.num_inputs);
+    });
 }
 
 EdgeIndex replace(cudaStream_t stream, Memory& memory, CudaLayer& layer, const Regrowth* regrowth) {

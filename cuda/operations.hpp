@@ -78,11 +78,17 @@ void score_reconstruction(cudaStream_t stream, ConstActivations probabilities, C
 
 /// outputs [num_outputs] and inputs [num_inputs], device memory.
 void degrees(cudaStream_t stream, const CudaLayer& layer, EdgeIndex* outputs, EdgeIndex* inputs);
+/// counts[n] = how many of the edges are neuron n's.
+void count_neurons(cudaStream_t stream, const Index* of_edge, EdgeIndex num_edges, EdgeIndex* counts, Index neurons);
 
 /// Fills row_order and, if the layer has it, the view by input from row_start and column.
 void rebuild_views(cudaStream_t stream, Memory& memory, CudaLayer& layer);
 
 Pruned prune(cudaStream_t stream, Memory& memory, CudaLayer& layer, const Pruning& pruning);
+/// Backend's prune_ends(), which asks pruned_degrees() for what is left.
+Pruned prune_ends(cudaStream_t stream, Memory& memory, CudaLayer& layer, const DeadEnds& dead);
+/// How many edges of each neuron are pruned.
+void pruned_degrees(cudaStream_t stream, Memory& memory, const CudaLayer& layer, EdgeIndex* outputs, EdgeIndex* inputs);
 /// Replaces the pruned edges, or drops them where `regrowth` is null; returns how many were grown.
 EdgeIndex replace(cudaStream_t stream, Memory& memory, CudaLayer& layer, const Regrowth* regrowth);
 

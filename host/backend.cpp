@@ -147,6 +147,13 @@ Pruned Backend::prune(DeviceLayer& layer, const Pruning& pruning) {
     return pruned;
 }
 
+Pruned Backend::prune_ends(DeviceLayer& layer, const DeadEnds& dead, Degrees& left) {
+    expects(layer.is_sparse && layer.is_pruned, "a sparse layer after its prune()");
+    expects(dead.inputs.empty() || dead.inputs.size() == layer.num_inputs, "an input's fate each");
+    expects(dead.outputs.empty() || dead.outputs.size() == layer.num_outputs, "an output's fate each");
+    return do_prune_ends(layer, dead, left);
+}
+
 std::uint32_t Backend::regrow(DeviceLayer& layer, const Regrowth& regrowth) {
     expects(layer.is_sparse, "a sparse layer");
     const Evidence& evidence = regrowth.evidence;

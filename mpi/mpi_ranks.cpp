@@ -79,16 +79,19 @@ public:
         Transfer& transfer = found->second;
         const auto start = Clock::now();
         for (std::uint64_t asked = 0;; ++asked) {
-            int done = 0;
-            MPI_Testall(static_cast<int>(transfer.requests.size()), transfer.requests.data(), &done,
-                        MPI_STATUSES_IGNORE);
-            if (done != 0) break;
+            if (are_done(transfer.requests)) break;
             if (asked < 200 && place().sharing == 1) continue;
             const double waited = std::chrono::duration<double>(Clock::now() - start).count();
             if (waited > timeout_) refuse(transfer, waited);
             rest(waited);
         }
         transfers_.erase(found);
+    }
+
+    [[nodiscard]] bool is_done(Ticket ticket) override {
+        const auto found = transfers_.find(ticket);
+        expects(found != transfers_.end(), "a transfer that was begun");
+        return are_done(found->second.requests);
     }
 
     [[noreturn]] void abort(int code) noexcept override {
@@ -133,6 +136,11 @@ private:
         in_pieces(bytes, [&](std::size_t at, int count) {
             MPI_Isend(data + at, count, MPI_BYTE, peer, 0, everybody_, &request_of(transfer, peer));
         });
+    }
+    static bool are_done(std::vector<MPI_Request>& requests) {
+        int done = 0;
+        MPI_Testall(static_cast<int>(requests.size()), requests.data(), &done, MPI_STATUSES_IGNORE);
+        return done != 0;
     }
     template <class Piece>
     static void in_pieces(std::size_t bytes, const Piece& piece) {

@@ -2,6 +2,8 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <variant>
+#include <vector>
 
 #include "host/commands/validators.hpp"
 #include "host/options/config_text.hpp"
@@ -66,6 +68,24 @@ Experiment ExperimentArguments::resolve(Experiment experiment) const {
     apply(given, "command line", experiment);
     validate(experiment);
     return experiment;
+}
+
+std::string ExperimentArguments::idle_options(const Experiment& experiment) const {
+    const bool never = std::holds_alternative<NeverEvolve>(experiment.cadence);
+    if (experiment.topology == TopologyKind::set && !never) return "";
+    std::vector<std::string> names;
+    for (const auto& [name, text] : given_) {
+        const ExperimentOption* option = find_option(name);
+        if (option == nullptr || option->group != "Evolution" || option->name == "evolve") continue;
+        names.push_back("--" + option->name);
+    }
+    if (names.empty()) return "";
+    std::string text;
+    for (std::size_t i = 0; i < names.size(); ++i) text += (i == 0 ? "" : i + 1 == names.size() ? " and " : ", ") + names[i];
+    return text + (names.size() == 1 ? " does" : " do") + " nothing: " +
+           (experiment.topology == TopologyKind::fixed   ? "the topology is fixed"
+            : experiment.topology == TopologyKind::dense ? "every layer is dense"
+                                                         : "with --evolve never the topology is fixed");
 }
 
 }  // namespace espalier

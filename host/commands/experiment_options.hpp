@@ -28,6 +28,10 @@ public:
     /// Defaults (or `experiment`) < recipe < config file < command line, validated. Throws UserError (usage).
     [[nodiscard]] Experiment resolve(Experiment experiment = {}) const;
 
+    /// What of the command line says how layers evolve, in an experiment whose layers do not: "--zeta and --grow do
+    /// nothing: the topology is fixed". Empty where there is nothing to say.
+    [[nodiscard]] std::string idle_options(const Experiment& experiment) const;
+
 private:
     OptionTexts given_;
     std::string config_;

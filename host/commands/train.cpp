@@ -90,6 +90,7 @@ int train(const TrainArguments& arguments, Ranks* ranks) {
     place.tensorboard = arguments.tensorboard;
     place.ranks = ranks;
     const Experiment experiment = arguments.experiment.resolve(resumed_experiment(arguments, place));
+    if (const std::string idle = arguments.experiment.idle_options(experiment); !idle.empty()) place.notes.push_back(idle);
     if (arguments.print_config) {
         std::cout << config_text(experiment);
         return 0;

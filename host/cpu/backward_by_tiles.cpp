@@ -12,8 +12,8 @@ namespace espalier {
 
 namespace {
 
-// 4 MiB: the gradients of two tiles of half a million edges wait here. Of several processes each tile has as much, so that
-// an exchange is large beside its start.
+// 4 MiB: the gradients of two tiles of half a million edges wait here. Of several processes each tile has as much, so
+// that an exchange is large beside its start.
 constexpr std::size_t arena_floats = std::size_t{1} << 20;
 constexpr std::size_t padding = 16;
 
@@ -40,13 +40,16 @@ std::size_t TileBackward::bucket_for(const CpuLayer& layer) const {
 }
 
 bool TileBackward::has_room(const CpuLayer& layer, Index tiles) const {
-    return exchange_.alone() || (bucket_for(layer) == bucket_ && arena_.size() >= room_for(tiles));
+    return exchange_.alone() || (bucket_for(layer) == bucket_ && arenas_[0].size() >= room_for(tiles));
 }
 
 void TileBackward::reserve(const CpuLayer& layer, Index tiles) {
     if (exchange_.alone()) return;
     bucket_ = bucket_for(layer);
-    if (arena_.size() < room_for(tiles)) arena_.resize(room_for(tiles));
+    room_ = std::max(room_, room_for(tiles));
+    for (auto& arena : arenas_) {
+        if (!arena.empty() || &arena == arenas_) arena.resize(room_);
+    }
 }
 
 std::size_t TileBackward::room_for(Index tiles) const {
@@ -103,9 +106,11 @@ void TileBackward::enqueue_columns(SparseCpuLayer& layer, ConstActivations x, Co
         block = next_block(start, {block.end, layer.num_inputs}, {most_edges, most_columns});
         const Range edges{start[block.begin], start[block.end]};
         float* gradients = take(tiles, padded(edges.end - edges.begin));
-        queue_.emplace_back(exchange_.tiles().count(tiles), [=, &layer, stride = stride()](const TeamMember& member) {
+        queue_.emplace_back(exchange_.tiles().count(tiles), [=, &layer, stride = stride(),
+                                                             exchange = &exchange_](const TeamMember& member) {
             for_own_tiles(member, tiles, [&](Index tile, Index number) {
                 column_gradients(input_edges(layer), x, dy, dx, tile, block, gradients + number * stride);
+                if (member.index == 0) exchange->advance();
             });
         });
         set_aside_edges(layer, edges, gradients, step);
@@ -124,15 +129,18 @@ void TileBackward::enqueue_rows(SparseCpuLayer& layer, ConstActivations x, const
         const std::size_t sums_room = padded(sums_per_neuron(layer) * count);
         float* sums = take(tiles, sums_room + padded(edges.end - edges.begin));
         float* gradients = sums + sums_room;
-        queue_.emplace_back(exchange_.tiles().count(tiles), [=, &layer, stride = stride()](const TeamMember& member) {
+        queue_.emplace_back(exchange_.tiles().count(tiles), [=, &layer, stride = stride(),
+                                                             exchange = &exchange_](const TeamMember& member) {
             for_own_tiles(member, tiles, [&](Index tile, Index number) {
                 // a few rows at a time, whose dy then lies in the cache
                 for (Range few{block.begin, block.begin}; few.end < block.end;) {
                     few = {few.end, std::min(few.end + 64, block.end)};
-                    differentiate(layer, saved, dy, tile, few, sums + number * stride + (few.begin - block.begin), count);
+                    differentiate(layer, saved, dy, tile, few, sums + number * stride + (few.begin - block.begin),
+                                  count);
                     row_gradients(layer, x, dy, tile, few,
                                   gradients + number * stride + (layer.row_start[few.begin] - edges.begin));
                 }
+                if (member.index == 0) exchange->advance();
             });
         });
         set_aside_neurons(layer, block, sums, step);
@@ -157,13 +165,15 @@ void TileBackward::enqueue_dense(DenseCpuLayer& layer, ConstActivations x, Const
         const std::size_t first = std::size_t{outputs.begin} * layer.num_inputs;
         const Index count = (outputs.end - outputs.begin) * layer.num_inputs;
         float* gradients = take(tiles, padded(count));
-        queue_.emplace_back(exchange_.tiles().count(tiles), [=, &layer, stride = stride()](const TeamMember& member) {
-            for_own_tiles(member, tiles, [&](Index tile, Index number) {
-                dense_gradient(layer, x, dy, tile, outputs, gradients + number * stride);
-            });
-        });
-        updates_.emplace_back(Phase::disjoint,
-                              [=, &layer, stride = stride(), terms = terms()](const TeamMember& member) {
+        queue_.emplace_back(exchange_.tiles().count(tiles),
+                            [=, &layer, stride = stride(), exchange = &exchange_](const TeamMember& member) {
+                                for_own_tiles(member, tiles, [&](Index tile, Index number) {
+                                    dense_gradient(layer, x, dy, tile, outputs, gradients + number * stride);
+                                    if (member.index == 0) exchange->advance();
+                                });
+                            });
+        updates_.emplace_back(Phase::disjoint, [=, &layer, stride = stride(),
+                                                terms = terms()](const TeamMember& member) {
             const Range own = share(member, count);
             sum_in_place_by_halves(gradients, stride, terms, own);
             update_dense_weights(layer, first + own.begin, own.end - own.begin, gradients + own.begin, step->update);
@@ -192,39 +202,58 @@ void TileBackward::set_aside_edges(SparseCpuLayer& layer, Range edges, float* gr
 }
 
 float* TileBackward::take(Index tiles, std::size_t floats) {
-    if (tiles != tiles_ || taken_ + floats > capacity(tiles)) enqueue_updates();
-    if (arena_.empty()) arena_.resize(room_for(tiles));
+    if (tiles != tiles_) enqueue_updates();
+    if (taken_ + floats > capacity(tiles)) flush();
+    AlignedVector<float>& arena = arenas_[bank_];
+    if (arena.empty()) arena.resize(std::max(room_, room_for(tiles)));
     tiles_ = tiles;
     stride_ = capacity(tiles);
-    float* memory = arena_.data() + taken_;
+    float* memory = arena.data() + taken_;
     taken_ += floats;
     return memory;
 }
 
-void TileBackward::enqueue_exchange() {
-    if (exchange_.alone() || taken_ == 0) return;
-    float* own = arena_.data();
-    const Index held = exchange_.tiles().count(tiles_);
-    queue_.emplace_back(Index{0}, [=, stride = stride(), taken = taken_](const TeamMember& member) {
-        // arrays need not be cut by items for this: cache lines are what threads should not share
-        const Range lines = share(member, static_cast<Index>(taken / 16));
-        if (held > 0) sum_in_place_by_halves(own, stride, held, {lines.begin * 16, lines.end * 16});
-    });
-    queue_.emplace_back(Index{0}, [=, exchange = &exchange_, taken = taken_, tiles = tiles_](const TeamMember& member) {
-        if (member.index == 0) exchange->sum(own, taken, tiles);
-    });
+void TileBackward::flush() {
+    if (exchange_.alone()) {
+        queue_.insert(queue_.end(), updates_.begin(), updates_.end());
+    } else if (taken_ > 0) {
+        float* own = arenas_[bank_].data();
+        const Index held = exchange_.tiles().count(tiles_);
+        queue_.emplace_back(Index{0}, [=, stride = stride(), taken = taken_](const TeamMember& member) {
+            const Range lines = share(member, static_cast<Index>(taken / 16));  // threads should not share a cache line
+            if (held > 0) sum_in_place_by_halves(own, stride, held, {lines.begin * 16, lines.end * 16});
+        });
+        queue_.emplace_back(Index{0},
+                            [=, exchange = &exchange_, taken = taken_, tiles = tiles_](const TeamMember& member) {
+                                if (member.index != 0) return;
+                                exchange->finish();
+                                exchange->begin(own, taken, tiles);
+                            });
+        queue_.insert(queue_.end(), travelling_.begin(), travelling_.end());
+        travelling_ = updates_;
+        bank_ = 1 - bank_;
+    }
+    updates_.clear();
+    taken_ = 0;
 }
 
 void TileBackward::enqueue_updates() {
-    if (!updates_.empty()) enqueue_exchange();
-    queue_.insert(queue_.end(), updates_.begin(), updates_.end());
+    flush();
+    if (!travelling_.empty()) {
+        queue_.emplace_back(Index{0}, [exchange = &exchange_](const TeamMember& member) {
+            if (member.index == 0) exchange->finish();
+        });
+        queue_.insert(queue_.end(), travelling_.begin(), travelling_.end());
+    }
     clear();
 }
 
 void TileBackward::clear() {
     updates_.clear();
+    travelling_.clear();
     waiting_.clear();
     taken_ = 0;
+    bank_ = 0;
 }
 
 }  // namespace espalier

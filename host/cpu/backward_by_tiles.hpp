@@ -1,8 +1,9 @@
-// The backward pass dealt out by batch tiles, for several threads or processes: whoever computed a tile's activations turns
-// to its gradients, so that activations, by far the most of the data, hardly travel. The gradients of each tile go to an
-// array of their own, the arena: [tile of this process][floats]; their sum, with that of the other processes, and the
-// update, dealt out by edges, wait until the layers below have had their turn or the arena is full. That leaves two
-// barriers, and one exchange, to a step of a small network. The sums are by halves (halves.hpp), whoever computes what.
+// The backward pass dealt out by batch tiles, for several threads or processes: whoever computed a tile's activations
+// turns to its gradients, so that activations, by far the most of the data, hardly travel. The gradients of each tile
+// go to an array of their own, the arena: [tile of this process][floats]; their sum, with that of the other processes,
+// and the update, dealt out by edges, wait until the layers below have had their turn or the arena is full. That leaves
+// two barriers, and one exchange, to a step of a small network; of a large one an exchange travels beside the next
+// arena. The sums are by halves (halves.hpp), whoever computes what.
 #pragma once
 
 #include <vector>
@@ -19,8 +20,8 @@ public:
     /// Phases go to `queue`, which its owner runs.
     TileBackward(std::vector<Phase>& queue, Exchange& exchange) : queue_(queue), exchange_(exchange) {}
 
-    /// Whether a layer can be done this way: whole tiles for every thread, and gradients that fit the arena. Where there
-    /// are several processes every layer is.
+    /// Whether a layer can be done this way: whole tiles for every thread, and gradients that fit the arena. Where
+    /// there are several processes every layer is.
     [[nodiscard]] static bool suits(const SparseCpuLayer& layer, ConstActivations x, int threads);
 
     /// Whether a layer and a batch of so many tiles need no reserve(), before which nothing may be enqueued.
@@ -45,8 +46,9 @@ private:
                        const StepScalars* step);
     void set_aside_neurons(CpuLayer& layer, Range rows, float* sums, const StepScalars* step);
     void set_aside_edges(SparseCpuLayer& layer, Range edges, float* gradients, const StepScalars* step);
-    /// Enqueues the sum over all processes of what lies in the arena.
-    void enqueue_exchange();
+    /// Enqueues what the arena is for: alone its updates; of several processes it begins its sum over all of them,
+    /// which travels while the other arena is filled, and enqueues the updates of that one.
+    void flush();
     /// Memory in the array of this process's first tile, until the next updates; that of tile number i lies
     /// i * stride() behind.
     float* take(Index tiles, std::size_t floats);
@@ -65,8 +67,11 @@ private:
     Exchange& exchange_;
     std::vector<Phase> updates_;
     std::vector<const CpuLayer*> waiting_;  // layers whose updates are set aside
-    AlignedVector<float> arena_;
-    std::size_t bucket_ = 0;  // floats a tile, of several processes
+    std::vector<Phase> travelling_;         // updates whose sums are on their way
+    AlignedVector<float> arenas_[2];        // the second only where several processes fill the first within a step
+    std::size_t bank_ = 0;                  // the one that is filled
+    std::size_t bucket_ = 0;                // floats a tile, of several processes
+    std::size_t room_ = 0;                  // floats of an arena then
     std::size_t stride_ = 0;
     std::size_t taken_ = 0;
     Index tiles_ = 0;  // of the batch whose gradients are there

@@ -120,6 +120,9 @@ protected:
         wait();
         return espalier::prune(as_sparse(layer), pruning, team_.threads());
     }
+    Pruned do_prune_ends(DeviceLayer& layer, const DeadEnds& dead, Degrees& left) override {
+        return espalier::prune_ends(as_sparse(layer), dead, left);
+    }
     std::uint32_t do_replace(DeviceLayer& layer, const Regrowth* regrowth) override {
         wait();
         return espalier::replace(as_sparse(layer), regrowth, team_.threads());

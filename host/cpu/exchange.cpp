@@ -31,28 +31,38 @@ TileShare Exchange::tiles() const {
     return {static_cast<Index>(ranks_->place().rank), static_cast<Index>(ranks_->place().size)};
 }
 
-void Exchange::sum(float* own, std::size_t floats, Index tiles) {
+void Exchange::begin(float* own, std::size_t floats, Index tiles) {
     if (alone() || floats == 0) return;
-    const Index there = std::min(static_cast<Index>(ranks()), tiles);  // the others' arrays hold nothing
-    if (floats <= gathered_floats && ranks() <= gathering_ranks) return sum_gathered(own, floats, there);
-    sum_in_pieces(own, floats, there);
-}
-
-void Exchange::sum_gathered(float* own, std::size_t floats, Index there) {
-    const std::size_t all = floats * static_cast<std::size_t>(ranks());
-    if (received_.size() < all) received_.resize(all);
-    ranks_->all_gather(own, received_.data(), floats * sizeof(float));
-    add_ranks(received_.data(), floats, there, floats);
-    std::memcpy(own, received_.data(), floats * sizeof(float));
-}
-
-void Exchange::sum_in_pieces(float* own, std::size_t floats, Index there) {
     const auto count = static_cast<std::size_t>(ranks());
-    const std::size_t piece = ((floats + count - 1) / count + 15) / 16 * 16;
-    if (received_.size() < piece * count) received_.resize(piece * count);
-    ranks_->all_to_all(own, received_.data(), piece * sizeof(float));
-    add_ranks(received_.data(), piece, there, piece);
-    ranks_->all_gather(received_.data(), own, piece * sizeof(float));
+    own_ = own;
+    there_ = std::min(static_cast<Index>(count), tiles);  // the others' arrays hold nothing
+    const bool gathers = floats <= gathered_floats && ranks() <= gathering_ranks;
+    floats_ = gathers ? floats : ((floats + count - 1) / count + 15) / 16 * 16;
+    if (received_.size() < floats_ * count) received_.resize(floats_ * count);
+    const std::size_t bytes = floats_ * sizeof(float);
+    ticket_ = gathers ? ranks_->begin_all_gather(own, received_.data(), bytes)
+                      : ranks_->begin_all_to_all(own, received_.data(), bytes);
+    stage_ = gathers ? Stage::gathering : Stage::scattering;
+}
+
+void Exchange::advance() {
+    if (stage_ != Stage::none && ranks_->is_done(ticket_)) next();
+}
+
+void Exchange::finish() {
+    while (stage_ != Stage::none) next();
+}
+
+void Exchange::next() {
+    ranks_->wait(ticket_);
+    if (stage_ != Stage::returning) add_ranks(received_.data(), floats_, there_, floats_);
+    if (stage_ == Stage::scattering) {
+        ticket_ = ranks_->begin_all_gather(received_.data(), own_, floats_ * sizeof(float));
+        stage_ = Stage::returning;
+        return;
+    }
+    if (stage_ == Stage::gathering) std::memcpy(own_, received_.data(), floats_ * sizeof(float));
+    stage_ = Stage::none;
 }
 
 void Exchange::share_scores(std::vector<Metrics>& groups) {

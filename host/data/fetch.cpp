@@ -181,6 +181,7 @@ private:
             std::cerr << set_.name << ": already there\n";
             return;
         }
+        require_archive_library();
         PartialFile part(folder_ / set_.archive.name);
         if (all_there()) return;
         const fs::path there = folder_ / set_.archive.name;

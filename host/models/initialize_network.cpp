@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "espalier/error.hpp"
+#include "host/models/correlated_birth.hpp"
 #include "host/models/rbm.hpp"
 
 namespace espalier {
@@ -160,7 +161,7 @@ std::vector<std::string> edge_notes(const Experiment& experiment) {
     return lines;
 }
 
-Network initialize_network(const Experiment& experiment) {
+Network initialize_network(const Experiment& experiment, const Split* train) {
     expect_edges(experiment);
     Network network;
     for (std::size_t l = 0; l + 1 < experiment.layers.size(); ++l) {
@@ -177,8 +178,13 @@ Network initialize_network(const Experiment& experiment) {
             return in_layer(law, layer.num_inputs, layer.num_outputs, initial_edge_count(experiment, l));
         };
         if (sparse) {
-            layer.topology = random_topology(layer.num_inputs, layer.num_outputs, initial_edge_count(experiment, l),
-                                             experiment.birth_law, {experiment.seed, Purpose::topology, number, 0});
+            const Cell edges = initial_edge_count(experiment, l);
+            const bool correlated = l == 0 && std::holds_alternative<CorrelatedInputs>(experiment.birth_law);
+            expects(!correlated || train != nullptr, "training samples for a birth by correlations");
+            layer.topology = correlated ? correlated_topology(*train, layer.num_inputs, layer.num_outputs, edges)
+                                        : random_topology(layer.num_inputs, layer.num_outputs, edges,
+                                                          experiment.birth_law,
+                                                          {experiment.seed, Purpose::topology, number, 0});
             const std::vector<Cell> cells = cells_of(*layer.topology);
             layer.weights = drawn(of_layer(experiment.initial_weights), layer.num_inputs, weights, cells.size(), &cells);
         } else {

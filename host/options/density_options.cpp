@@ -49,6 +49,30 @@ void validate_schedule(const std::string& name, const Schedule& schedule, double
         schedule);
 }
 
+/// A share that a schedule multiplies stays one, and a schedule's stages come one after another.
+void validate_steps(const std::string& name, const Schedule& schedule, bool is_share) {
+    std::visit(
+        [&](const auto& rule) {
+            if constexpr (requires { rule.factor; }) {
+                if (is_share && rule.factor > 1) {
+                    refuse(name + ": " + rule_text(rule) + " grows beyond every share; take a factor of at most 1");
+                }
+            }
+            if constexpr (requires { rule.third; }) {
+                double before = 0;
+                for (const double stage : {rule.first, rule.second, rule.third}) {
+                    if (stage == 0) continue;
+                    if (stage <= before) {
+                        refuse(name + ": " + rule_text(rule) + " has a stage at epoch " + number_text(stage) +
+                               " after one at epoch " + number_text(before) + "; give them in order");
+                    }
+                    before = stage;
+                }
+            }
+        },
+        schedule);
+}
+
 /// A share that starts at 0 would remove nearly every edge at first.
 void expect_no_warmup(const std::string& name, const Schedule& schedule) {
     std::visit(
@@ -86,8 +110,10 @@ void add_density_options(std::vector<ExperimentOption>& table) {
     table.push_back({"distribution", group, "how sparsity is shared out between layers: uniform, erk",
                      [](Experiment& e, const std::string& text) {
                          const bool erk = option_kinds::place_of(text, {"uniform", "erk"}) == 1;
-                         if (e.density == Density::epsilon) refuse(text + " needs --sparsity, not --epsilon");
-                         if (!shares_sparsity(e)) refuse(text + " needs --sparsity, not --layer-density");
+                         if (!shares_sparsity(e)) {
+                             const bool each = e.density == Density::by_layer;
+                             refuse(text + " needs --sparsity, not " + (each ? "--layer-density" : "--epsilon"));
+                         }
                          e.density = erk ? Density::erk : Density::sparsity;
                      },
                      [](const Experiment& e) {
@@ -109,6 +135,7 @@ void expect_one_density(const OptionTexts& texts, const std::string& source) {
     exclude("epsilon", "sparsity");
     exclude("epsilon", "layer-density");
     exclude("sparsity", "layer-density");
+    exclude("distribution", "layer-density");
 }
 
 void validate_density(const Experiment& experiment) {
@@ -124,7 +151,12 @@ void validate_schedules(const Experiment& experiment) {
         validate_schedule("zeta", experiment.zeta, epochs);
         validate_schedule("edges-kept", experiment.edges_kept, epochs);
         expect_no_warmup("edges-kept", experiment.edges_kept);
+        validate_steps("zeta", experiment.zeta, true);
+        validate_steps("edges-kept", experiment.edges_kept, true);
     }
+    validate_steps("learning-rate", experiment.learning_rate, false);
+    validate_steps("weight-decay", experiment.weight_decay, false);
+    validate_steps("l1", experiment.l1, false);
     validate_schedule("learning-rate", experiment.learning_rate, epochs);
     validate_schedule("weight-decay", experiment.weight_decay, epochs);
     validate_schedule("l1", experiment.l1, epochs);

@@ -179,6 +179,10 @@ inline ExperimentOption schedule(std::string name, std::string group, std::strin
                           double low, double high) {
     return {std::move(name), std::move(group), std::move(help) + " (a number or a schedule)",
             [=](Experiment& e, const std::string& text) {
+                if (const std::size_t sign = text.size() - 1; text.ends_with('%')) {
+                    const auto percent = number_from<double>(std::string_view(text).substr(0, sign));
+                    if (percent) refuse("unknown value '" + text + "'; shares are numbers, here " + number_text(*percent / 100));
+                }
                 const Schedule parsed = read_rule<Schedule>(text);
                 std::visit(
                     [&](const auto& each) {

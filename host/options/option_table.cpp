@@ -198,7 +198,8 @@ std::vector<ExperimentOption> make_table() {
     add_density_options(table);
     table.push_back(
         boolean("dense-output", "Topology", "the last layer is dense and does not evolve", &E::dense_output));
-    table.push_back(rule("birth", "Topology", "Erdős–Rényi law of the first edges", &E::birth_law));
+    table.push_back(
+        rule("birth", "Topology", "law of the first edges: at random, or where values vary together", &E::birth_law));
     table.push_back(rule("initial-weights", "Topology", "law of sparse layers' first weights", &E::initial_weights));
     table.push_back(rule("initial-bias", "Topology", "law of sparse layers' first biases", &E::initial_bias));
     table.push_back(
@@ -208,6 +209,11 @@ std::vector<ExperimentOption> make_table() {
                              "share of the edges at birth that sparse layers keep, e.g. linear(value=1,end=0.5)",
                              &E::edges_kept, 0, 1));
     table.push_back(rule("prune", "Evolution", "which edges go", &E::prune));
+    table.push_back(choice("prune-scope", "Evolution",
+                           "which edges compete for those that edges-kept leaves: each layer's, or the network's",
+                           &E::prune_scope, {"layer", "network"}));
+    table.push_back(boolean("percolate", "Evolution", "edges of neurons that pruning leaves without inputs or outputs go too",
+                            &E::percolate));
     table.push_back(rule("grow", "Evolution", "where new edges appear", &E::grow));
     table.push_back(new_weights_option());
     table.push_back(rule("evolve", "Evolution", "when layers evolve", &E::cadence));
@@ -240,7 +246,7 @@ std::vector<ExperimentOption> make_table() {
     table.push_back(number("seed", "Training", "of everything random", &E::seed, 0, 1.8446744073709552e19));
     table.push_back(text_option(
         "init-from", "Training",
-        "network file to start from; recipe:NAME to train that first; data: an RBM's visible biases fit them",
+        "network file or run folder to start from; recipe:NAME to train that first; data: an RBM's visible biases fit them",
         &E::init_from));
     table.push_back(boolean("reset-optimizer", "Training", "with --init-from: start with fresh optimizer memory",
                             &E::reset_optimizer));

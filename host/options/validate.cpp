@@ -33,6 +33,25 @@ void validate_targets(const Experiment& experiment) {
     }
 }
 
+void validate_percolation(const Experiment& experiment) {
+    if (!experiment.percolate || !std::holds_alternative<ByChance>(experiment.cadence)) return;
+    refuse("percolate: wants all layers to evolve together, not each " + rule_text(experiment.cadence));
+}
+
+/// One cut over all layers compares what only their magnitudes tell.
+void validate_scope(const Experiment& experiment) {
+    if (experiment.prune_scope == PruneScope::layer) return;
+    if (!std::holds_alternative<PruneByMagnitude>(experiment.prune)) {
+        refuse("prune-scope: network goes with --prune magnitude, not " + rule_text(experiment.prune));
+    }
+    if (std::holds_alternative<Constant>(experiment.edges_kept) && std::get<Constant>(experiment.edges_kept).value == 1) {
+        refuse("prune-scope: network wants a schedule of edges kept, e.g. --edges-kept 'cubic(value=1,end=0.1)'");
+    }
+    if (std::holds_alternative<ByChance>(experiment.cadence)) {
+        refuse("prune-scope: network wants all layers to evolve together, not each " + rule_text(experiment.cadence));
+    }
+}
+
 }  // namespace
 
 void validate(const Experiment& experiment) {
@@ -43,6 +62,8 @@ void validate(const Experiment& experiment) {
             "init-from: only the visible biases of a restricted Boltzmann machine begin with the data (--model rbm)");
     }
     validate_targets(experiment);
+    validate_scope(experiment);
+    validate_percolation(experiment);
     validate_density(experiment);
     validate_schedules(experiment);
     validate_dropout(experiment);

@@ -45,18 +45,44 @@ std::vector<Cell> exact_cells(Cell num_cells, EdgeIndex num_edges, const Stream&
     return {cells.begin(), cells.end()};
 }
 
-std::vector<Cell> birth_cells(const ExactCount& /*law*/, Cell num_cells, Cell num_edges, const Stream& stream) {
+std::vector<Cell> birth_cells(const ExactCount& /*law*/, Index /*num_inputs*/, Cell num_cells, Cell num_edges,
+                              const Stream& stream) {
     const auto count = static_cast<EdgeIndex>(num_edges);
     return num_cells <= std::numeric_limits<std::uint32_t>::max()
                ? exact_cells<std::uint32_t>(num_cells, count, stream)
                : exact_cells<std::uint64_t>(num_cells, count, stream);
 }
 
+std::vector<Cell> birth_cells(const CorrelatedInputs& /*law*/, Index num_inputs, Cell num_cells, Cell num_edges,
+                              const Stream& stream) {
+    return birth_cells(ExactCount{}, num_inputs, num_cells, num_edges, stream);
+}
+
+std::vector<Cell> birth_cells(const ConstantFanIn& /*law*/, Index num_inputs, Cell num_cells, Cell num_edges,
+                              const Stream& stream) {
+    const Cell num_outputs = num_cells / num_inputs;
+    std::vector<Cell> more = exact_cells<Index>(num_outputs, static_cast<EdgeIndex>(num_edges % num_outputs), stream);
+    more.push_back(num_outputs);  // no output's
+    std::vector<Cell> cells;
+    cells.reserve(num_edges);
+    auto next = more.begin();
+    for (Cell output = 0; output < num_outputs; ++output) {
+        const bool one_more = *next == output;
+        next += one_more ? 1 : 0;
+        const auto fan_in = static_cast<EdgeIndex>(num_edges / num_outputs + (one_more ? 1 : 0));
+        if (fan_in == 0) continue;
+        const Stream own{stream.seed, stream.purpose, stream.layer, static_cast<std::uint32_t>(output + 1)};
+        for (const Cell input : exact_cells<Index>(num_inputs, fan_in, own)) cells.push_back(output * num_inputs + input);
+    }
+    return cells;
+}
+
 /// A coin per cell, tossed only where it falls on an edge: the empty cells before the next edge follow the geometric
 /// distribution, P(gap >= g) = q^g, whose binary digits are independent, digit d being 1 with probability
 /// q^(2^d) / (1 + q^(2^d)). So a gap costs a draw per digit, and only multiplications and divisions, which round alike
 /// everywhere. Digits of a probability below 2^-32 are 0.
-std::vector<Cell> birth_cells(const BernoulliCells& /*law*/, Cell num_cells, Cell num_edges, const Stream& stream) {
+std::vector<Cell> birth_cells(const BernoulliCells& /*law*/, Index /*num_inputs*/, Cell num_cells, Cell num_edges,
+                              const Stream& stream) {
     std::vector<double> digits;
     const double density = static_cast<double>(num_edges) / static_cast<double>(num_cells);
     for (double power = 1.0 - density; digits.size() < 63 && power / (1 + power) > 0x1p-32; power *= power) {
@@ -79,7 +105,8 @@ std::vector<Cell> birth_cells(const BernoulliCells& /*law*/, Cell num_cells, Cel
     }
 }
 
-std::vector<Cell> birth_cells(const WithReplacement& /*law*/, Cell num_cells, Cell num_edges, const Stream& stream) {
+std::vector<Cell> birth_cells(const WithReplacement& /*law*/, Index /*num_inputs*/, Cell num_cells, Cell num_edges,
+                              const Stream& stream) {
     std::vector<Cell> cells(static_cast<std::size_t>(num_edges));
     for (std::size_t draw = 0; draw < cells.size(); ++draw) {
         const RandomBlock block = stream.block(draw / 2);
@@ -191,7 +218,7 @@ Topology random_topology(Index num_inputs, Index num_outputs, Cell num_edges, co
     check_edge_count(num_inputs, num_outputs, may_repeat ? std::min(num_edges, num_cells) : num_edges);
     return std::visit(
         [&](const auto& rule) {
-            return from_cells(num_inputs, num_outputs, birth_cells(rule, num_cells, num_edges, stream));
+            return from_cells(num_inputs, num_outputs, birth_cells(rule, num_inputs, num_cells, num_edges, stream));
         },
         law);
 }

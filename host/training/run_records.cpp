@@ -68,6 +68,7 @@ RunRecords::RunRecords(const Experiment& experiment, const RunPlace& place, RunS
     if (before) provenance.seconds = before->seconds;
     write_provenance(recorder.folder(), provenance);
     say_beginning(experiment, start, progress);
+    for (const std::string& note : place.notes) progress.say("note: " + note);
     // A run that is to train more epochs is complete no longer.
     if (start.resumed && start.resumed->info.progress.epoch < experiment.epochs) {
         std::error_code absent;

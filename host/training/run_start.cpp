@@ -9,6 +9,7 @@
 #include "host/models/rbm.hpp"
 #include "host/options/option_table.hpp"
 #include "host/options/recipes.hpp"
+#include "host/run/checkpoint_folder.hpp"
 #include "host/run/run_layout.hpp"
 #include "host/training/evolution_plan.hpp"
 #include "host/training/memory_estimate.hpp"
@@ -67,10 +68,10 @@ Experiment predecessor(const Experiment& experiment) {
 Network first_network(const Experiment& experiment, const fs::path& file, const DataSet& data) {
     Network network;
     if (file.empty()) {
-        network = initialize_network(experiment);
+        network = initialize_network(experiment, &data.train);
         if (experiment.init_from == init_from_data) fit_visible_biases(data, network);
     } else {
-        network = load_network(file);
+        network = load_network(network_of(file));
         fit_network(experiment, experiment.reset_optimizer, network);
     }
     expect_edges(experiment, network);

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
+#include <vector>
 
 #include "espalier/experiment.hpp"
 #include "espalier/ranks.hpp"
@@ -29,6 +31,7 @@ struct RunPlace {
     const DataSet* data = nullptr;  // what is trained on; null: what the experiment names
     TrainingHooks hooks{};          // without `stop`, signals end the run
     Ranks* ranks = nullptr;  // with which this process trains; only rank 0 writes and tells
+    std::vector<std::string> notes = {};  // what the user is told before the first epoch
 };
 
 /// Trains and records. Ends early, saved, when a signal asks to (RunResults::stopped). A network to start from that is

@@ -142,10 +142,14 @@ void Trainer::finish_epoch() {
     };
 
     if (!experiment_.zero_before_test && !last) test_now();
-    if (evolves_now) probe(epoch, record);
+    if (evolves_now) {
+        probe(epoch, record);
+        plan_cut(epoch + 1.0);
+    }
     const auto start = Clock::now();
     if (evolves_now) {
         for (std::size_t l = 0; l < model_->num_layers(); ++l) prune(l, epoch + 1.0, epoch, record);
+        percolate(epoch + 1.0, record);
     }
     record.evolution_seconds += seconds_since(start);
     if (experiment_.zero_before_test && !last) test_now();
@@ -231,17 +235,15 @@ std::uint32_t Trainer::enqueue_slice() {
     const std::uint32_t done = progress_.step;
     const std::uint32_t before = progress_.epoch * steps_per_epoch_;
     std::uint32_t end = std::min(steps_per_epoch_, done + slice_steps);
-    const double time = progress_.epoch + static_cast<double>(done) / steps_per_epoch_;
-    bool is_probed = false;  // one probe for all layers, before any of them changes
+    std::vector<std::size_t> evolving;
     for (std::size_t l = 0; evolves() && l < model_->num_layers(); ++l) {
-        if (evolves_at(l, before + done) && prune_share(experiment_, l, edges_[l], time) > 0) {
-            if (!is_probed) probe(before + done, progress_.record);
-            is_probed = true;
-            evolve(l, time, before + done, progress_.record);
-        }
+        if (evolves_at(l, before + done)) evolving.push_back(l);
         for (std::uint32_t s = done + 1; s < end; ++s) {
             if (evolves_at(l, before + s)) end = s;
         }
+    }
+    if (!evolving.empty()) {
+        evolve(evolving, progress_.epoch + static_cast<double>(done) / steps_per_epoch_, before + done, progress_.record);
     }
     const Samples& samples = train_.samples();
     backend_.run([&, done, end] {

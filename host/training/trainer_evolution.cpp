@@ -1,4 +1,5 @@
 // How the trainer's layers evolve: when, how many edges go, what comes.
+#include <algorithm>
 #include <chrono>
 
 #include "espalier/trainer.hpp"
@@ -28,10 +29,19 @@ bool Trainer::evolves_at(std::size_t layer, std::uint32_t step) const {
     return due(experiment_.cadence, {false, step / steps_per_epoch_, step, draws});
 }
 
-void Trainer::evolve(std::size_t layer, double epoch_time, std::uint32_t event, EpochRecord& record) {
+void Trainer::evolve(std::vector<std::size_t> layers, double epoch_time, std::uint32_t event, EpochRecord& record) {
+    plan_cut(epoch_time);
+    if (!experiment_.percolate) {
+        std::erase_if(layers, [&](std::size_t l) {
+            return prune_share(experiment_, l, edges_[l], epoch_time, surplus_of(l)) == 0;
+        });
+    }
+    if (layers.empty()) return;
+    probe(event, record);  // one for all layers, before any of them changes
     const SecondsInto seconds(record.evolution_seconds);
-    prune(layer, epoch_time, event, record);
-    regrow(layer, event, record);
+    for (const std::size_t l : layers) prune(l, epoch_time, event, record);
+    percolate(epoch_time, record);
+    for (const std::size_t l : layers) regrow(l, event, record);
     compare_ranks();
 }
 
@@ -41,15 +51,68 @@ void Trainer::probe(std::uint32_t event, EpochRecord& record) {
     model_->probe(train_.samples(), probe_size_, event);
 }
 
+void Trainer::plan_cut(double epoch_time) {
+    if (experiment_.prune_scope != PruneScope::network) return;
+    const SecondsInto seconds(progress_.record.evolution_seconds);
+    std::vector<std::vector<float>> weights(model_->num_layers());
+    for (std::size_t l = 0; l < weights.size(); ++l) {
+        if (model_->is_sparse(l)) weights[l] = backend_.store(model_->layer(l)).weights;
+    }
+    surplus_ = network_surplus(experiment_, weights, epoch_time);
+}
+
+std::optional<EdgeIndex> Trainer::surplus_of(std::size_t layer) const {
+    if (experiment_.prune_scope != PruneScope::network) return std::nullopt;
+    return surplus_[layer];
+}
+
 void Trainer::prune(std::size_t layer, double epoch_time, std::uint32_t event, EpochRecord& record) {
     if (!model_->is_sparse(layer)) return;
-    const double share = prune_share(experiment_, layer, edges_[layer], epoch_time);
+    const double share = prune_share(experiment_, layer, edges_[layer], epoch_time, surplus_of(layer));
     const PruneRule rule = rule_at(experiment_.prune, epoch_time / experiment_.epochs);
     const Pruned pruned = backend_.prune(model_->layer(layer), {rule, share, event_of(layer, event)});
     pruned_[layer] = pruned;
     record.pruned += pruned.total();
-    grow_[layer] = grow_rule(experiment_, layer, edges_[layer], pruned.total(), epoch_time);
+    grow_[layer] =
+        grow_rule(experiment_, layer, edges_[layer], pruned.total(), epoch_time, surplus_of(layer));
     edges_[layer] -= pruned.total();
+}
+
+Degrees Trainer::prune_ends(std::size_t layer, const DeadEnds& dead, double epoch_time, EpochRecord& record) {
+    Degrees left;
+    const Pruned more = backend_.prune_ends(model_->layer(layer), dead, left);
+    Pruned& pruned = pruned_[layer];
+    pruned.positive += more.positive;
+    pruned.negative += more.negative;
+    pruned.zero += more.zero;
+    record.pruned += more.total();
+    const EdgeIndex before = edges_[layer] + pruned.total() - more.total();
+    edges_[layer] -= more.total();
+    grow_[layer] = grow_rule(experiment_, layer, before, pruned.total(), epoch_time, surplus_of(layer));
+    return left;
+}
+
+/// Edges into neurons without outgoing ones go from the last layer to the first, then edges out of neurons without
+/// incoming ones from the first to the last: each pass makes the neurons of the next layer dead. Dense layers end it.
+void Trainer::percolate(double epoch_time, EpochRecord& record) {
+    if (!experiment_.percolate) return;
+    const auto dead = [](const std::vector<EdgeIndex>& degrees) {
+        std::vector<std::uint8_t> none(degrees.size());
+        std::transform(degrees.begin(), degrees.end(), none.begin(),
+                       [](EdgeIndex degree) { return std::uint8_t{degree == 0}; });
+        return none;
+    };
+    const std::size_t layers = model_->num_layers();
+    for (std::size_t l = layers; l-- > 0;) {
+        if (!model_->is_sparse(l) || l + 1 == layers || !model_->is_sparse(l + 1)) continue;
+        const Degrees after = prune_ends(l + 1, {}, epoch_time, record);
+        prune_ends(l, {{}, dead(after.inputs)}, epoch_time, record);
+    }
+    for (std::size_t l = 0; l + 1 < layers; ++l) {
+        if (!model_->is_sparse(l) || !model_->is_sparse(l + 1)) continue;
+        const Degrees before = prune_ends(l, {}, epoch_time, record);
+        prune_ends(l + 1, {dead(before.outputs), {}}, epoch_time, record);
+    }
 }
 
 void Trainer::regrow(std::size_t layer, std::uint32_t event, EpochRecord& record) {

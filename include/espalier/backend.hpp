@@ -141,6 +141,13 @@ struct Pruned {
     [[nodiscard]] std::uint32_t total() const { return positive + negative + zero; }
 };
 
+/// Neurons of a layer that lead nowhere: on its inputs' side no signal comes, on its outputs' side none goes on. Empty:
+/// there are none.
+struct DeadEnds {
+    std::vector<std::uint8_t> inputs;   // [num_inputs] 1: dead
+    std::vector<std::uint8_t> outputs;  // [num_outputs]
+};
+
 /// What gradients by the weights of a layer are made of, dL/dw = dz x^T: its inputs [num_inputs] and the gradients by
 /// its preactivations [num_outputs], of the same samples. Empty for rules that look at no gradients.
 struct Evidence {
@@ -275,6 +282,9 @@ public:
     /// Chooses edges and sets their weights to 0; they keep their cells until regrow() replaces them or remove() drops
     /// them, one of which must come before the next prune().
     Pruned prune(DeviceLayer& layer, const Pruning& pruning);
+    /// After prune(): prunes the other edges of dead neurons too, and says how many edges each neuron then has left.
+    /// Returns what this call alone pruned.
+    Pruned prune_ends(DeviceLayer& layer, const DeadEnds& dead, Degrees& left);
     /// Replaces the pruned edges by round(share * pruned) new ones, share being the grow rule's. Returns how many were
     /// grown: fewer only if the layer has no empty cell left. A rule that looks at gradients needs evidence.
     std::uint32_t regrow(DeviceLayer& layer, const Regrowth& regrowth);
@@ -329,6 +339,7 @@ protected:
                            const StepScalars* step) = 0;
     virtual void do_score_reconstruction(ConstActivations probabilities, ConstActivations data) = 0;
     virtual Pruned do_prune(DeviceLayer& layer, const Pruning& pruning) = 0;
+    virtual Pruned do_prune_ends(DeviceLayer& layer, const DeadEnds& dead, Degrees& left) = 0;
     /// regrow(), and with null remove(): the pruned edges go and nothing takes their place.
     virtual std::uint32_t do_replace(DeviceLayer& layer, const Regrowth* regrowth) = 0;
     [[nodiscard]] virtual Degrees do_degrees(const DeviceLayer& layer) = 0;

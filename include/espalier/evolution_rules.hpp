@@ -37,7 +37,9 @@ struct PruneCandidate {
     Index output;
     Index num_inputs;
     Index num_outputs;
-    Stream draws;  // of this pruning
+    Stream draws;          // of this pruning
+    float input_sum = 0;   // abs(w) over all edges of the input; of rules that say needs_sums
+    float output_sum = 0;  // likewise of the output
 
     /// Random bits of the edge's own.
     [[nodiscard]] ESPALIER_HOST_DEVICE std::uint32_t random_bits() const {
@@ -45,8 +47,16 @@ struct PruneCandidate {
     }
 };
 
+/// How much an edge weighs among those of its two neurons: abs(w) / sum over the output's edges + abs(w) / sum over the
+/// input's. 0 for a weight of 0.
+/// Source: Zhang et al., "Brain network science modelling of sparse neural networks", NeurIPS 2025 (relative importance).
+ESPALIER_HOST_DEVICE inline float relative_magnitude(const PruneCandidate& edge) {
+    const float magnitude = fabsf(edge.weight);
+    return magnitude == 0 ? 0.0F : magnitude / edge.output_sum + magnitude / edge.input_sum;
+}
+
 // A prune rule has either an order() of the weights' bits or a key() of whatever it looks at: the int(zeta * edges)
-// edges of the least keys then go.
+// edges of the least keys then go. One that says needs_sums finds in its candidates what their neurons' edges add up to.
 
 /// The int(zeta * count) smallest positive weights go and as large a share of the negative ones nearest zero.
 /// Weights of exactly 0 stay. Ties fall in canonical order. Source: the SparseNet notebooks.
@@ -93,14 +103,51 @@ struct PruneSoftly {
         return {start, end, static_cast<float>(start + (end - start) * part_of_run)};
     }
     [[nodiscard]] ESPALIER_HOST_DEVICE std::uint32_t key(const PruneCandidate& edge) const {
-        const float magnitude = fabsf(edge.weight);
-        if (magnitude < 1.17549435e-38F) return 0;     // of a subnormal portable_log says nothing
-        if (!(magnitude <= 3.4e38F)) return ~0U;       // no number: the loss will tell
-        return gumbel_key(power * portable_log(magnitude), edge.random_bits());
+        return sampled_key(power, fabsf(edge.weight), edge.random_bits());
+    }
+    [[nodiscard]] ESPALIER_HOST_DEVICE static std::uint32_t sampled_key(float power, float score, std::uint32_t bits) {
+        if (score < 1.17549435e-38F) return 0;  // of a subnormal portable_log says nothing
+        if (!(score <= 3.4e38F)) return ~0U;    // no number: the loss will tell
+        return gumbel_key(power * portable_log(score), bits);
     }
 };
 
-using PruneRule = std::variant<PruneBySign, PruneByMagnitude, PruneRandom, PruneSoftly>;
+/// The int(zeta * edges) edges of least relative_magnitude() go, zeros first, ties in canonical order: an edge that is
+/// weak but its neuron's only one stays.
+struct PruneRelative {
+    static constexpr std::string_view name = "relative";
+    static constexpr bool needs_sums = true;
+    static constexpr auto fields() { return std::tuple{}; }
+    [[nodiscard]] ESPALIER_HOST_DEVICE std::uint32_t key(const PruneCandidate& edge) const {
+        const float score = relative_magnitude(edge);
+        if (!(score <= 3.4e38F)) return ~0U;
+        std::uint32_t bits = 0;
+        std::memcpy(&bits, &score, sizeof bits);
+        return bits;
+    }
+};
+
+/// `magnitude-soft` by relative_magnitude().
+struct PruneRelativeSoftly {
+    double start = 1;
+    double end = 3;
+    float power = 1;  // now, set by at()
+    static constexpr std::string_view name = "relative-soft";
+    static constexpr bool needs_sums = true;
+    static constexpr auto fields() {
+        return std::tuple{field("start", &PruneRelativeSoftly::start, 0, 100),
+                          field("end", &PruneRelativeSoftly::end, 0, 100)};
+    }
+    [[nodiscard]] PruneRelativeSoftly at(double part_of_run) const {
+        return {start, end, static_cast<float>(start + (end - start) * part_of_run)};
+    }
+    [[nodiscard]] ESPALIER_HOST_DEVICE std::uint32_t key(const PruneCandidate& edge) const {
+        return PruneSoftly::sampled_key(power, relative_magnitude(edge), edge.random_bits());
+    }
+};
+
+using PruneRule =
+    std::variant<PruneBySign, PruneByMagnitude, PruneRandom, PruneSoftly, PruneRelative, PruneRelativeSoftly>;
 
 /// The rule when so much of the run is done, in [0, 1]: its own at(), if it has one.
 inline PruneRule rule_at(const PruneRule& rule, double part_of_run) {

@@ -20,6 +20,9 @@ namespace espalier {
 /// How edges are shared out between the sparse layers.
 enum class Density { epsilon, sparsity, erk, by_layer };
 
+/// Which edges compete when the schedule of edges kept asks for fewer: those of a layer, or those of all sparse layers.
+enum class PruneScope { layer, network };
+
 /// What happens to the sparse layers after the last epoch: evolve as after any other, leave the pruned edges at 0
 /// (as the SparseNet notebooks), remove them (as the SET programs), or nothing.
 enum class LastEpoch { evolve, zero, remove, keep };
@@ -82,6 +85,8 @@ struct Experiment {
     BirthLaw birth_law = ExactCount{};
     // evolution
     PruneRule prune = PruneBySign{};
+    PruneScope prune_scope = PruneScope::layer;
+    bool percolate = false;  // edges that no path from inputs to outputs passes go with the pruned ones
     GrowRule grow = GrowRandom{};
     Schedule zeta = Constant{0.3, 0};
     Schedule edges_kept = Constant{1, 0};  // share of the edges asked for at birth; falling: sparsity rises
@@ -125,8 +130,8 @@ struct Experiment {
     double split = 0;  // share of a data set without test samples that becomes them
     std::string targets;  // which columns are real-valued targets, for SquaredError; empty: labels are classes
     Standardize standardize = Standardize::automatic;
-    std::string init_from;        // a network file to start from, "recipe:NAME": the network that recipe ends with, or
-                                  // init_from_data
+    std::string init_from;        // a network file or run folder to start from, "recipe:NAME": the network that recipe
+                                  // ends with, or init_from_data
     bool reset_optimizer = true;  // with init_from: start with fresh optimizer memory
     // machine
     std::string backend = "auto";

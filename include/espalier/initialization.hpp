@@ -104,6 +104,21 @@ struct WithReplacement {
     static constexpr auto fields() { return std::tuple{}; }
 };
 
-using BirthLaw = std::variant<ExactCount, BernoulliCells, WithReplacement>;
+/// The count exactly, in a perceptron's first layer between inputs that vary together (host/models/correlated_birth.hpp),
+/// elsewhere at random.
+struct CorrelatedInputs {
+    static constexpr std::string_view name = "correlated";
+    static constexpr auto fields() { return std::tuple{}; }
+};
+
+/// The count exactly, every output with as many inputs, or one more where they do not share out evenly: which outputs
+/// and which inputs, at random.
+/// Source: Lasby et al., "Dynamic sparse training with structured sparsity", ICLR 2024 (constant fan-in).
+struct ConstantFanIn {
+    static constexpr std::string_view name = "fan-in";
+    static constexpr auto fields() { return std::tuple{}; }
+};
+
+using BirthLaw = std::variant<ExactCount, BernoulliCells, WithReplacement, CorrelatedInputs, ConstantFanIn>;
 
 }  // namespace espalier

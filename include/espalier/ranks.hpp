@@ -45,6 +45,8 @@ public:
     /// Memory given to the transfer is its own until then. Throws UserError (ranks) naming the ranks that were waited for
     /// in vain, after the time that the ranks were opened with.
     virtual void wait(Ticket ticket) = 0;
+    /// Whether wait() would return at once. Libraries that move bytes only inside their calls do so here.
+    [[nodiscard]] virtual bool is_done(Ticket ticket) = 0;
 
     /// Ends all ranks' processes with this code, whatever they do. Says nothing.
     [[noreturn]] virtual void abort(int code) noexcept = 0;
@@ -69,7 +71,7 @@ private:
 // ---- the module that brings ranks together by MPI: a shared object, opened at run time
 
 /// Bumped whenever the seam changes.
-inline constexpr int ranks_interface = 1;
+inline constexpr int ranks_interface = 2;
 /// One for each family of MPI libraries, whose binary interfaces differ.
 inline constexpr const char* openmpi_module_name = "libespalier_openmpi.so";
 inline constexpr const char* mpich_module_name = "libespalier_mpich.so";

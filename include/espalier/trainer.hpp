@@ -108,11 +108,20 @@ private:
     [[nodiscard]] bool evolves_at(std::size_t layer, std::uint32_t step) const;
     /// Takes the gradients that the growing rule looks at, if it looks at any.
     void probe(std::uint32_t event, EpochRecord& record);
-    void evolve(std::size_t layer, double epoch_time, std::uint32_t event, EpochRecord& record);
+    /// Sparse layers, before a step; those of which no edge is to go rest.
+    void evolve(std::vector<std::size_t> layers, double epoch_time, std::uint32_t event, EpochRecord& record);
     [[nodiscard]] EvolutionEvent event_of(std::size_t layer, std::uint32_t event) const {
         return {experiment_.seed, static_cast<std::uint32_t>(layer), event};
     }
+    /// What a cut over the network takes of each layer, if the experiment wants one.
+    void plan_cut(double epoch_time);
+    /// Of a layer, by the last plan_cut(); nothing where the cut is made layer by layer.
+    [[nodiscard]] std::optional<EdgeIndex> surplus_of(std::size_t layer) const;
     void prune(std::size_t layer, double epoch_time, std::uint32_t event, EpochRecord& record);
+    /// After every layer's prune(): the edges that lead nowhere go too.
+    void percolate(double epoch_time, EpochRecord& record);
+    /// Prunes the edges of a layer's dead neurons and returns what is left.
+    Degrees prune_ends(std::size_t layer, const DeadEnds& dead, double epoch_time, EpochRecord& record);
     void regrow(std::size_t layer, std::uint32_t event, EpochRecord& record);
     void finish_evolution(std::uint32_t epoch);
     [[nodiscard]] std::vector<Degrees> all_degrees();
@@ -133,6 +142,7 @@ private:
     std::optional<std::uint32_t> scalars_epoch_;  // the epoch they are of
     Index probe_size_;                            // samples of whose gradients edges grow; 0: growth looks at none
     std::vector<EdgeIndex> edges_;                // of each layer
+    std::vector<EdgeIndex> surplus_;              // of each layer, of a cut over the network
     std::vector<GrowRule> grow_;                  // of each layer's next regrowth
     std::vector<Pruned> pruned_;                  // likewise
     TrainingProgress progress_;

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -12,6 +13,7 @@
 #include "host/data/download.hpp"
 #include "host/data/fetch.hpp"
 #include "host/formats/sha256.hpp"
+#include "program_fixture.hpp"
 #include "temporary_folder.hpp"
 #include "user_errors.hpp"
 
@@ -136,6 +138,18 @@ TEST_F(Archives, DamageIsADataError) {
     EXPECT_EQ(error_of([&] { unpack_archive(temporary_.path() / "cut.zip", into_); }).first, ExitCode::data);
     EXPECT_EQ(error_of([&] { unpack_archive(temporary_.path() / "no.zip", into_); }).first, ExitCode::data);
     EXPECT_THAT(error_of([&] { unpack_archive(temporary_.path() / "none.zip", into_); }).second, HasSubstr("none.zip"));
+}
+
+using ArchiveProgram = ProgramTest;
+
+TEST_F(ArchiveProgram, SaysThatItNeedsLibarchiveBeforeItFetches) {
+    setenv("ESPALIER_LIBARCHIVE", path("libnone.so").c_str(), 1);
+    const Outcome fetched = run({"data", "fetch", "cifar-10", "--data-dir", path("data")});
+    const Outcome listed = run({"data", "list"});  // wants none
+    unsetenv("ESPALIER_LIBARCHIVE");
+    EXPECT_EQ(fetched.code, 6) << fetched.err;
+    EXPECT_THAT(fetched.err, testing::AllOf(HasSubstr("libnone.so"), HasSubstr("ESPALIER_LIBARCHIVE")));
+    EXPECT_EQ(listed.code, 0) << listed.err;
 }
 
 }  // namespace

@@ -85,6 +85,9 @@ protected:
         right_->score_reconstruction(probabilities, data);
     }
     Pruned do_prune(DeviceLayer& layer, const Pruning& pruning) override { return right_->prune(layer, pruning); }
+    Pruned do_prune_ends(DeviceLayer& layer, const DeadEnds& dead, Degrees& left) override {
+        return right_->prune_ends(layer, dead, left);
+    }
     std::uint32_t do_replace(DeviceLayer& layer, const Regrowth* regrowth) override {
         if (regrowth != nullptr) return right_->regrow(layer, *regrowth);
         right_->remove(layer);

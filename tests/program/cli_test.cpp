@@ -69,6 +69,20 @@ TEST_F(Cli, ValuesOutOfRangeAreRefusedBeforeAnythingIsWritten) {
     }
 }
 
+TEST_F(Cli, OptionsOfEvolutionAreNotedWhereNothingEvolves) {
+    const std::vector<std::string> given{"--zeta", "0.2", "--grow", "gradient"};
+    const auto told = [&](const char* name, const char* value) {
+        std::vector<std::string> arguments = given;
+        arguments.insert(arguments.end(), {name, value, "--out", path("run"), "--overwrite"});
+        const Outcome outcome = train(arguments);
+        EXPECT_EQ(outcome.code, 0) << outcome.err;
+        return outcome.err;
+    };
+    EXPECT_THAT(told("--topology", "fixed"), HasSubstr("note: --grow and --zeta do nothing: the topology is fixed"));
+    EXPECT_THAT(told("--evolve", "never"), HasSubstr("do nothing: with --evolve never the topology is fixed"));
+    EXPECT_THAT(told("--evolve", "epoch"), testing::Not(HasSubstr("do nothing")));
+}
+
 TEST_F(Cli, MissingDataSaysHowToGetIt) {
     const Outcome outcome = run({"train", "--dataset", "mnist", "--data-dir", path("none"), "--out", path("run")});
     EXPECT_EQ(outcome.code, 3);
@@ -160,11 +174,55 @@ TEST_F(Cli, ASavedNetworkTestsAsItDidInTraining) {
 
 TEST_F(Cli, ARunContinuesFromANetwork) {
     ASSERT_EQ(train({"--out", path("run")}).code, 0);
-    EXPECT_EQ(train({"--out", path("next"), "--init-from", path("run") + "/network.safetensors"}).code, 0);
+    const Outcome of_file =
+        train({"--out", path("next"), "--init-from", path("run") + "/network.safetensors", "--json"});
+    const Outcome of_run = train({"--out", path("of run"), "--init-from", path("run"), "--json"});
+    EXPECT_EQ(nlohmann::json::parse(of_run.out)["test_loss"], nlohmann::json::parse(of_file.out)["test_loss"]);
     const Outcome other =
         train({"--out", path("other"), "--layers", "784-30-10", "--init-from", path("run") + "/network.safetensors"});
     EXPECT_EQ(other.code, 4);
     EXPECT_THAT(other.err, HasSubstr("784-50-20-10"));
+}
+
+/// From a saved network growth by gradient goes on to the same bits, whatever the threads, and elsewhere than the fresh one.
+TEST_F(Cli, GrowthByGradientGoesOnFromANetwork) {
+    const std::vector<std::string> growing{"--prune", "magnitude", "--grow", "gradient", "--new-weights", "zero", "--epochs", "2"};
+    const auto trained = [&](const std::string& out, std::vector<std::string> more) {
+        more.insert(more.end(), growing.begin(), growing.end());
+        more.insert(more.end(), {"--out", path(out)});
+        const Outcome outcome = train(more);
+        EXPECT_EQ(outcome.code, 0) << outcome.err;
+        return text_of(path(out) + "/network.safetensors");
+    };
+    const std::string first = trained("first", {});
+    const std::string from = path("first") + "/network.safetensors";
+    const std::string next = trained("next", {"--init-from", from, "--threads", "1"});
+    trained("again", {"--init-from", from, "--threads", "3"});
+    EXPECT_NE(next, first);
+    const auto edges = [&](const std::string& run_folder) { return text_of(path(run_folder) + "/edges.csv"); };
+    EXPECT_FALSE(edges("next").empty());
+    EXPECT_EQ(edges("next"), edges("again"));
+    const auto figures = [&](const std::string& run_folder) {
+        return run({"evaluate", path(run_folder) + "/network.safetensors", "--json"}).out;
+    };
+    EXPECT_EQ(nlohmann::json::parse(figures("next"))["test_loss"], nlohmann::json::parse(figures("again"))["test_loss"]);
+}
+
+TEST_F(Cli, TheProbesMemoryIsInTheEstimate) {
+    const auto estimate = [&](const std::string& grow) {
+        const Outcome dry = train({"--layers", "784-3000-2000-10", "--train-samples", "4000", "--prune", "magnitude",
+                                   "--grow", grow, "--threads", "1", "--dry-run", "--json"});
+        EXPECT_EQ(dry.code, 0) << dry.err;
+        return nlohmann::json::parse(dry.out);
+    };
+    const double without = estimate("random")["peak_bytes"], small = estimate("gradient(samples=64)")["peak_bytes"];
+    const double large = estimate("gradient(samples=4000)")["peak_bytes"];
+    EXPECT_GT(small, without);
+    // both sides of every layer's gradients: at least the widths of all sparse layers' inputs and outputs once
+    EXPECT_GT(large - small, 4.0 * (4000 - 64) * (784 + 3000 + 2000));
+    const Outcome refused = train({"--train-samples", "300", "--grow", "gradient(samples=301)", "--dry-run"});
+    EXPECT_EQ(refused.code, 2);
+    EXPECT_THAT(refused.err, HasSubstr("301 samples, the training set has 300"));
 }
 
 TEST_F(Cli, ASignalEndsTheRunAfterSaving) {

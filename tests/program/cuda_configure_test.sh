@@ -50,9 +50,7 @@ if [ -n "$nvcc" ]; then
 
     # Where the toolkit's folders hold no headers of its libraries (CMake is kept from looking there), those are taken that
     # Python's packages bring.
-    # (nvcc in the search path may be a script that calls the toolkit's own: it says itself where that lies.)
-    top=$("$nvcc" -dryrun -c -x cu /dev/null 2>&1 | sed -n 's/^#\$ _\{0,1\}TOP=//p' | head -n 1)
-    top=$(readlink -f "$top")
+    top=$("$source/scripts/toolkit_of" "$nvcc")
     header=$(find -L "$top" -maxdepth 4 -path '*/include/cublas_v2.h' 2>/dev/null | head -n 1)
     if [ -n "$header" ]; then
         elsewhere=$(dirname "$(readlink -f "$header")")

@@ -89,7 +89,8 @@ if [ -f "$build/cuda_on_host/libespalier_cuda.so" ]; then
     done
     if [ "${ESPALIER_WHOLE_SCRIPT-}" = 1 ]; then # kept, and as a page for docs/results
         cp "$scratch/host/results.tar.gz" "$build/gpu-script-host-executed.tar.gz"
-        python3 "$here/tests/program/gpu_script_table.py" "$scratch/host" >"$build/gpu-script-host-executed.md"
+        python3 "$here/tests/program/gpu_script_table.py" "$scratch/host" "$build/gpu-script-host-executed.json" \
+            >"$build/gpu-script-host-executed.md"
     fi
 fi
 echo "gpu_nightly_test: passed"

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Prints what scripts/gpu_nightly did with the module that runs the CUDA backend's sources on the CPU, as a page in
 Markdown: what ran and whether it passed. Times are left out, for they are not of a GPU.
-usage: gpu_script_table.py OUT    OUT: the script's folder; its summary must say that it was host-executed"""
+usage: gpu_script_table.py OUT [JSON]    OUT: the script's folder; its summary must say that it was host-executed;
+                                         JSON: the folder's results to the last test, likewise"""
 import json
 import pathlib
 import sys
@@ -41,6 +42,17 @@ def train():
     return "; ".join(f"{name}: {read(file)['epochs']} epochs, backend {read(file)['backend']}" for name, file in runs)
 
 
+def without_times(value):
+    """Nor with what the machine's folders and processor are called."""
+    if isinstance(value, list):
+        return [without_times(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    dropped = ("time", "timestamp", "seconds", "seconds_per_epoch", "file", "line", "run_dir", "datasets", "ranks", "runs",
+               "module", "memory", "class_figures")
+    return {key: without_times(each) for key, each in value.items() if key not in dropped}
+
+
 summary = read("summary.json")
 assert summary["on_host"] is True, "not host-executed: those results stand for themselves"
 print("# The GPU script, host-executed\n")
@@ -58,3 +70,8 @@ for stage in summary["stages"]:
         said = {"build": "the programs of ./test were used", "probe": "measures the device itself",
                 "sanitizer": "NVIDIA's, for a device"}[stage["stage"]]
     print(f"| {stage['stage']} | {stage['status']} | {said} |")
+if len(sys.argv) > 2:
+    files = ("doctor-result.json", "tests-result.json", "train-result.json", "train-rbm-10.json", "train-rbm-128.json")
+    results = {"note": "host-executed: the CUDA backend's sources run on the CPU; nothing here is of a GPU",
+               "summary": summary} | {name.removesuffix(".json"): read(name) for name in files}
+    pathlib.Path(sys.argv[2]).write_text(json.dumps(without_times(results), indent=1) + "\n")

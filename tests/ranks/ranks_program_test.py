@@ -6,6 +6,7 @@ Cases: see the functions case_*; without any, those of every change. Ends with 7
 or with 1 if ESPALIER_REQUIRE_MPI=1.
 """
 import argparse
+import contextlib
 import csv
 import os
 import pathlib
@@ -145,13 +146,16 @@ class Test:
         expect_equal(*folders)
 
     def case_matrix(self):
-        kinds = {"adam": ["--optimizer", "adam", "--dropout", "0.3"], "steps": ["--cadence", "steps(n=3)"],
+        kinds = {"adam": ["--optimizer", "adam", "--dropout", "0.3"], "steps": ["--evolve", "steps(n=3)"],
                  "dense": ["--topology", "dense", "--layers", "784-60-10"], "srelu": ["--activation", "srelu"],
                  "small": ["--batch", "128"],
-                 "large": ["--layers", "784-2000-2000-10", "--epsilon", "300", "--train-samples", "300", "--epochs", "1"], "wide": ["--batch", "512", "--train-samples", "1100"]}
+                 "large": ["--layers", "784-2000-2000-10", "--epsilon", "300", "--train-samples", "300",
+                           "--epochs", "1"],
+                 "wide": ["--batch", "512", "--train-samples", "1100"]}
         for kind, more in kinds.items():
             alone = self.place()
-            assert self.run(0, self.options(*more, "--out", str(alone)))[0] == 0
+            code, _, err = self.run(0, self.options(*more, "--out", str(alone)))
+            assert code == 0, (kind, err)
             for ranks in (1, 2, 4):
                 for threads in ("1", "2"):
                     if kind == "small" and ranks == 4:
@@ -230,7 +234,8 @@ class Test:
             time.sleep(self.random.uniform(0, 0.3))
             victims = self.processes(folder)
             if i % 2 in victims:
-                os.kill(victims[i % 2], signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):  # it came to its end just now
+                    os.kill(victims[i % 2], signal.SIGKILL)
             code, _, _ = self.finish(job)
             assert code != 0 or (folder / "results.json").exists()
             self.expect_none_left(folder)

@@ -35,7 +35,8 @@ TEST(Exchange, SumsByHalvesWhateverTravels) {
                     Exchange exchange(ranks);
                     std::vector<float> own(floats + Exchange::slack(size));
                     for (std::size_t i = 0; i < floats; ++i) own[i] = value(ranks->place().rank, i);
-                    exchange.sum(own.data(), floats, tiles);
+                    exchange.begin(own.data(), floats, tiles);
+                    exchange.finish();
                     const Index there = std::min<Index>(static_cast<Index>(size), tiles);
                     for (std::size_t i = 0; i < floats; ++i) {
                         float parts[8];
@@ -110,7 +111,8 @@ Case machine(const std::string& name, bool persistent, Index batch, std::uint32_
     return made;
 }
 
-/// Large dense layers are left to the program's test: OpenBLAS is not to be called by threads that OpenMP knows nothing of.
+/// Large dense layers are left to the program's test: OpenBLAS is not to be called by threads that OpenMP knows nothing
+/// of.
 std::vector<Case> cases() {
     std::vector<Case> all;
     all.push_back(perceptron("momentum, a last batch of one tile", experiment_of(256, 290)));
@@ -123,6 +125,27 @@ std::vector<Case> cases() {
     srelu.activation = SRelu{};
     srelu.optimizer = Sgd{};
     all.push_back(perceptron("SReLU, SGD", srelu));
+    Experiment wide = experiment_of(128, 256);  // its gradients fill the arena twice and more: they travel in buckets
+    wide.layers = {784, 1500, 1400, 10};
+    wide.density = Density::sparsity;
+    wide.sparsity = 0.1;
+    wide.epochs = 1;
+    all.push_back(perceptron("three buckets a step", wide));
+    for (const char* grow : {"gradient", "gradient(samples=290,candidates=2)", "ch-l3"}) {
+        Experiment growing = experiment_of(256, 640);
+        growing.prune = PruneByMagnitude{};
+        growing.grow = parse_rule<GrowRule>(grow);
+        growing.dense_output = false;
+        growing.cadence = EverySteps{2};
+        growing.percolate = true;
+        all.push_back(perceptron(grow, growing));
+    }
+    Experiment shrinking = experiment_of(256, 640);
+    shrinking.prune = PruneByMagnitude{};
+    shrinking.prune_scope = PruneScope::network;
+    shrinking.edges_kept = Linear{1, 0.4};
+    shrinking.cadence = EverySteps{1};
+    all.push_back(perceptron("one cut over the network", shrinking));
     all.push_back(machine("contrastive divergence", false, 256, 300));
     all.push_back(machine("persistent chains", true, 256, 300));
     all.push_back(machine("persistent chains, an odd number of tiles", true, 320, 400));

@@ -35,8 +35,9 @@ void add_rule(const fs::path& header, const std::string& kind, const std::string
     std::smatch name;
     ASSERT_TRUE(std::regex_search(code, name, std::regex("struct (\\w+) \\{")));
     std::string text = text_of(header);
-    const std::size_t list = text.find("using " + kind + " = std::variant<");
-    ASSERT_NE(list, std::string::npos) << kind;
+    std::smatch found;  // a long list begins on a line of its own
+    ASSERT_TRUE(std::regex_search(text, found, std::regex("using " + kind + " =\\s+std::variant<"))) << kind;
+    const auto list = static_cast<std::size_t>(found.position());
     const std::size_t end = text.find(">;", list);
     text.insert(end, ", " + name[1].str());
     text.insert(list, code + "\n");

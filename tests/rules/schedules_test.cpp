@@ -181,6 +181,33 @@ TEST(Schedules, ThatEndBeforeTheyBeginOrBeyondTheRunAreRefused) {
         << "nothing evolves";
 }
 
+TEST(Schedules, OfSharesThatGrowAreRefused) {
+    EXPECT_THAT(refusal({{"zeta", "step(value=0.3,every=5,factor=4)"}}),
+                testing::HasSubstr("grows beyond every share; take a factor of at most 1"));
+    EXPECT_THAT(refusal({{"edges-kept", "exponential(value=1,factor=1.01)"}}),
+                testing::AllOf(testing::StartsWith("edges-kept: "), testing::HasSubstr("grows beyond every share")));
+    EXPECT_THAT(refusal({{"zeta", "stages(value=0.3,factor=1.5,first=1)"}}), testing::HasSubstr("factor of at most 1"));
+    EXPECT_EQ(refusal({{"zeta", "step(value=0.3,every=5,factor=1)"}}), "");
+    EXPECT_EQ(refusal({{"learning-rate", "exponential(value=0.01,factor=1.1)"}}), "") << "a rate may rise";
+}
+
+TEST(Schedules, StagesOutOfOrderAreRefused) {
+    EXPECT_THAT(refusal({{"learning-rate", "stages(value=0.1,factor=0.3,first=9,second=5)"}}),
+                testing::HasSubstr("has a stage at epoch 5 after one at epoch 9; give them in order"));
+    EXPECT_THAT(refusal({{"zeta", "stages(value=0.1,factor=0.3,first=3,second=3)"}}), testing::HasSubstr("give them in order"));
+    EXPECT_EQ(refusal({{"learning-rate", "stages(value=0.1,factor=0.3,second=5,third=7)"}}), "") << "0: no such stage";
+}
+
+TEST(Schedules, SharesInPercentAreRefusedWithTheNumber) {
+    EXPECT_EQ(refusal({{"edges-kept", "90%"}}), "test: edges-kept: unknown value '90%'; shares are numbers, here 0.9");
+    EXPECT_THAT(refusal({{"edges-kept", "x%"}}), testing::HasSubstr("unknown value 'x%'; expected constant"));
+}
+
+TEST(Densities, ByLayerGoWithNoDistribution) {
+    EXPECT_EQ(refusal({{"layer-density", "0.1,0.1,1"}, {"distribution", "erk"}}),
+              "test: distribution and layer-density exclude each other; give one");
+}
+
 TEST(Schedules, AWarmUpOfEdgesKeptIsRefused) {
     EXPECT_THAT(refusal({{"edges-kept", "constant(value=1,warmup=3)"}}), testing::HasSubstr("begins at 0 with its warm-up"));
     EXPECT_EQ(refusal({{"zeta", "constant(value=0.3,warmup=3)"}}), "");

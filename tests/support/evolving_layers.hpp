@@ -43,6 +43,24 @@ inline std::uint32_t regrow(SparseCpuLayer& layer, const Regrowth& regrowth, int
     return replace(layer, &regrowth, threads);
 }
 
+/// abs(w) over the sums of its output's and its input's edges, the sums in double rounded once, the rest as the rules do.
+inline std::vector<float> relative_magnitudes(const Layer& layer) {
+    std::vector<double> of_input(layer.num_inputs, 0), of_output(layer.num_outputs, 0);
+    const CooEdges edges = coo(*layer.topology);
+    for (std::size_t e = 0; e < edges.row.size(); ++e) {
+        of_input[edges.column[e]] += std::abs(static_cast<double>(layer.weights[e]));
+        of_output[edges.row[e]] += std::abs(static_cast<double>(layer.weights[e]));
+    }
+    std::vector<float> result;
+    for (std::size_t e = 0; e < edges.row.size(); ++e) {
+        const float size = std::abs(layer.weights[e]);
+        result.push_back(size == 0 ? 0
+                                   : size / static_cast<float>(of_output[edges.row[e]]) +
+                                         size / static_cast<float>(of_input[edges.column[e]]));
+    }
+    return result;
+}
+
 /// The slots a rule takes, straight from its definition.
 inline std::vector<EdgeIndex> oracle_pruned(const Layer& layer, const PruneRule& rule, double zeta,
                                             const EvolutionEvent& event = {}) {
@@ -69,15 +87,21 @@ inline std::vector<EdgeIndex> oracle_pruned(const Layer& layer, const PruneRule&
         take_least(magnitude, all);
     } else if (std::holds_alternative<PruneRandom>(rule)) {
         take_least(drawn, all);
-    } else if (const auto* softly = std::get_if<PruneSoftly>(&rule)) {
-        // its chances are tested in soft_prune_test.cpp; here the draws of each edge, in the rule's own precision
+    } else if (std::holds_alternative<PruneRelative>(rule)) {
+        const std::vector<float> relative = relative_magnitudes(layer);
+        take_least({relative.begin(), relative.end()}, all);
+    } else if (std::holds_alternative<PruneSoftly>(rule) || std::holds_alternative<PruneRelativeSoftly>(rule)) {
+        // their chances are tested in soft_prune_test.cpp; here the draws of each edge, in the rules' own precision
+        const auto* softly = std::get_if<PruneSoftly>(&rule);
+        const float power = softly != nullptr ? softly->power : std::get<PruneRelativeSoftly>(rule).power;
+        const std::vector<float> relative = relative_magnitudes(layer);
         std::vector<double> score;
         for (EdgeIndex slot = 0; slot < layer.weights.size(); ++slot) {
             const float uniform =
                 (static_cast<float>(static_cast<std::uint32_t>(drawn[slot]) >> 9) + 0.5F) / 8388608.0F;
-            const float size = std::abs(layer.weights[slot]);
+            const float size = softly != nullptr ? std::abs(layer.weights[slot]) : relative[slot];
             score.push_back(size == 0 ? -1e30
-                                      : static_cast<double>(softly->power * portable_log(size) -
+                                      : static_cast<double>(power * portable_log(size) -
                                                             portable_log(-portable_log(uniform))));
         }
         take_least(score, all);

@@ -85,6 +85,7 @@ public:
         return 0;
     }
     void wait(Ticket /*ticket*/) override {}
+    [[nodiscard]] bool is_done(Ticket /*ticket*/) override { return true; }
     [[noreturn]] void abort(int /*code*/) noexcept override { std::abort(); }
     void leave(bool /*in_haste*/) noexcept override {}
 

@@ -138,6 +138,18 @@ TEST(Birth, CellsAreEquallyLikely) {
     }
 }
 
+TEST(Birth, ConstantFanInGivesEveryOutputAsManyInputs) {
+    for (const Cell edges : {Cell{0}, Cell{5}, Cell{42}, Cell{45}, Cell{91}}) {
+        const Degrees degree = degrees(random_topology(13, 7, edges, ConstantFanIn{}, birth(5)));
+        std::size_t more = 0;
+        for (const EdgeIndex each : degree.outputs) {
+            more += each == edges / 7 + 1 ? 1 : 0;
+            EXPECT_TRUE(each == edges / 7 || each == edges / 7 + 1) << each << " of " << edges;
+        }
+        EXPECT_EQ(more, edges % 7);
+    }
+}
+
 TEST(Birth, BernoulliCountsAreBinomial) {
     constexpr int births = 20000;
     double sum = 0;

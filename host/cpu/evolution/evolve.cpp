@@ -1,22 +1,18 @@
 #include "host/cpu/evolution/evolve.hpp"
 
-#include <omp.h>
 #include <thrust/gather.h>
-#include <thrust/system/omp/execution_policy.h>
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <limits>
 #include <memory>
 #include <numeric>
 
 #include "espalier/common/evolve.hpp"
 #include "espalier/common/grow_ranks.hpp"
+#include "host/cpu/evolution/layer_edges.hpp"
 #include "host/cpu/evolution/merge_edges.hpp"
 #include "host/cpu/evolution/path_growth.hpp"
-#include "host/cpu/evolution/prune_cut.hpp"
-#include "host/cpu/evolution/prune_scan.hpp"
 #include "host/cpu/evolution/radix_sort.hpp"
 #include "host/cpu/evolution/random_draws.hpp"
 #include "host/cpu/evolution/scatter.hpp"
@@ -28,33 +24,6 @@
 namespace espalier {
 
 namespace {
-
-/// How many threads an OpenMP region starts, while it lives.
-class OmpThreads {
-public:
-    explicit OmpThreads(int threads) : before_(omp_get_max_threads()) { omp_set_num_threads(threads); }
-    OmpThreads(const OmpThreads&) = delete;
-    OmpThreads& operator=(const OmpThreads&) = delete;
-    ~OmpThreads() { omp_set_num_threads(before_); }
-
-private:
-    int before_;
-};
-
-// Below this many edges waking a team costs more than it saves.
-constexpr EdgeIndex parallel_edges = 100000;
-
-/// Calls `body` with the execution policy for a layer of so many edges.
-template <class Body>
-auto with_policy(EdgeIndex num_edges, int threads, const Body& body) {
-    if (threads <= 1 || num_edges < parallel_edges) return body(thrust::seq, 1);
-    const OmpThreads limit(threads);
-    return body(thrust::omp::par, threads);
-}
-
-CsrView csr_of_layer(const SparseCpuLayer& layer) {
-    return {layer.num_inputs, layer.num_outputs, layer.num_edges(), layer.row_start.data(), layer.column.data()};
-}
 
 /// The new edges, in canonical order.
 template <class Key>
@@ -77,20 +46,6 @@ template <class T>
 void overwrite(AlignedVector<T>& values, const T* by, EdgeIndex count) {
     values.resize(count);
     std::copy(by, by + count, values.begin());
-}
-
-/// Where the edges of ascending canonical slots lie in update order, before the layer changes.
-void update_places(const SparseCpuLayer& layer, const EdgeIndex* slots, EdgeIndex count, EdgeIndex* places) {
-    Index row = 0;
-    for (EdgeIndex i = 0; i < count; ++i) {
-        places[i] = slots[i];
-        if (!layer.by_input()) continue;
-        while (slots[i] >= layer.row_start[row + 1]) ++row;
-        const Index input = layer.column[slots[i]];
-        const auto rows = layer.row.begin();
-        places[i] = static_cast<EdgeIndex>(
-            std::lower_bound(rows + layer.column_start[input], rows + layer.column_start[input + 1], row) - rows);
-    }
 }
 
 /// The new edges grouped by input, outputs ascending within one.
@@ -343,41 +298,6 @@ EdgeIndex replace(const Policy& policy, SparseCpuLayer& layer, const Regrowth* r
 }
 
 }  // namespace
-
-Pruned prune(SparseCpuLayer& layer, const Pruning& pruning, int threads) {
-    const EdgeIndex num_edges = layer.num_edges();
-    with_policy(num_edges, threads, [&](const auto& policy, int team) {
-        CpuScratch scratch;
-        const float* weights = layer.weights.data();
-        const auto [scores, order] = prune_scores(policy, scratch, pruning.rule, csr_of_layer(layer), weights,
-                                                  pruning.event.stream(Purpose::prune));
-        auto* slots = scratch.take<EdgeIndex>(num_edges);
-        const PruneCut cut = resolve_ties(policy, scores, num_edges, order,
-                                          cut_by_counting(scores, num_edges, order, pruning.zeta, team), slots);
-        const EdgeIndex count = cut_slots(scores, num_edges, order, cut, slots, team);
-        layer.pruned.assign(slots, slots + count);
-        if (!layer.by_input()) return;
-        if (scores == weights) {  // the copy by input holds the same bits, in which the cut can be seen again
-            clear_cut({weights, order, cut}, layer.slot.data(), num_edges, layer.input_weights.data());
-        } else {
-            auto* places = scratch.take<EdgeIndex>(count);
-            update_places(layer, slots, count, places);
-            for (EdgeIndex i = 0; i < count; ++i) layer.input_weights[places[i]] = 0;
-        }
-    });
-    Pruned result;
-    for (const EdgeIndex slot : layer.pruned) {
-        // a NaN counts by its sign bit, as the rules take it
-        const auto bits = std::bit_cast<std::uint32_t>(layer.weights[slot]);
-        const std::uint32_t zero = bits << 1 == 0 ? 1 : 0;
-        const std::uint32_t negative = (bits >> 31) & ~zero;
-        result.zero += zero;
-        result.negative += negative;
-        result.positive += 1 - zero - negative;
-        layer.weights[slot] = 0;
-    }
-    return result;
-}
 
 std::uint32_t replace(SparseCpuLayer& layer, const Regrowth* regrowth, int threads) {
     const bool narrow = Cell{layer.num_inputs} * layer.num_outputs <= std::numeric_limits<std::uint32_t>::max();

@@ -11,6 +11,9 @@ namespace espalier {
 
 Pruned prune(SparseCpuLayer& layer, const Pruning& pruning, int threads);
 
+/// Backend's prune_ends().
+Pruned prune_ends(SparseCpuLayer& layer, const DeadEnds& dead, Degrees& left);
+
 /// Backend's regrow(), or with null its remove().
 std::uint32_t replace(SparseCpuLayer& layer, const Regrowth* regrowth, int threads);
 

@@ -2,6 +2,7 @@
 // together. Integers only. Sorted lists are walked in runs: one search where a run begins, then side by side.
 #pragma once
 
+#include <cmath>
 #include <cstring>
 
 #include "espalier/evolution_rules.hpp"
@@ -345,6 +346,20 @@ struct RowOfSlot {
     }
 };
 
+/// What the magnitudes of a neuron's edges add up to, in the order of their slots.
+struct SumOfNeuron {
+    const EdgeIndex* start;  // of its edges in the list of slots
+    const EdgeIndex* slots;  // null: slot after slot
+    const float* weights;
+    ESPALIER_HOST_DEVICE float operator()(Index neuron) const {
+        double sum = 0;
+        for (EdgeIndex i = start[neuron]; i < start[neuron + 1]; ++i) {
+            sum += fabs(static_cast<double>(weights[slots == nullptr ? i : slots[i]]));
+        }
+        return static_cast<float>(sum);
+    }
+};
+
 /// A prune rule's key of the edge in a slot, as a float of just those bits, so that keys are ordered as weights are.
 template <class Rule>
 struct PruneKey {
@@ -352,10 +367,15 @@ struct PruneKey {
     CsrView edges;
     const float* weights;
     Stream draws;
+    const float* input_sums = nullptr;   // [num_inputs]
+    const float* output_sums = nullptr;  // [num_outputs]; both null for rules that ask for none
     ESPALIER_HOST_DEVICE float operator()(EdgeIndex slot) const {
         const Index output = RowOfSlot{edges.row_start, edges.num_outputs}(slot);
-        const std::uint32_t key = rule.key(
-            PruneCandidate{weights[slot], edges.column[slot], output, edges.num_inputs, edges.num_outputs, draws});
+        const Index input = edges.column[slot];
+        const float of_input = input_sums == nullptr ? 0.0F : input_sums[input];
+        const float of_output = output_sums == nullptr ? 0.0F : output_sums[output];
+        const std::uint32_t key = rule.key(PruneCandidate{weights[slot], input, output, edges.num_inputs,
+                                                          edges.num_outputs, draws, of_input, of_output});
         float bits = 0;
         std::memcpy(&bits, &key, sizeof bits);
         return bits;

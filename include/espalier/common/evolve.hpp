@@ -33,6 +33,41 @@ struct PruneScores {
     PruneOrder order;
 };
 
+/// The same edges by input: column_start [num_inputs + 1], row and slot [num_edges].
+template <class Policy, class Scratch>
+void transpose_by_sorting(const Policy& policy, Scratch& scratch, const CsrView& csr, EdgeIndex* column_start,
+                          Index* row, EdgeIndex* slot) {
+    auto* sorted = scratch.template take<Index>(csr.num_edges);
+    if (csr.num_edges == 0) {  // Thrust would hand null to memmove
+        thrust::fill_n(policy, column_start, csr.num_inputs + 1, EdgeIndex{0});
+        return;
+    }
+    thrust::copy(policy, csr.column, csr.column + csr.num_edges, sorted);
+    thrust::sequence(policy, slot, slot + csr.num_edges);
+    thrust::stable_sort_by_key(policy, sorted, sorted + csr.num_edges, slot);
+    const thrust::counting_iterator<Index> inputs(0);
+    thrust::transform(policy, inputs, inputs + csr.num_inputs + 1, column_start,
+                      detail::GroupStart<Index>{sorted, csr.num_edges, 1});
+    thrust::transform(policy, slot, slot + csr.num_edges, row, detail::RowOfSlot{csr.row_start, csr.num_outputs});
+}
+
+/// Gives a rule's keys the sums of the magnitudes of each neuron's edges.
+template <class Policy, class Scratch, class PruneKey>
+void add_sums(const Policy& policy, Scratch& scratch, const CsrView& edges, const float* weights, PruneKey& key) {
+    const thrust::counting_iterator<Index> neurons(0);
+    auto* outputs = scratch.template take<float>(edges.num_outputs);
+    thrust::transform(policy, neurons, neurons + edges.num_outputs, outputs,
+                      detail::SumOfNeuron{edges.row_start, nullptr, weights});
+    auto* column_start = scratch.template take<EdgeIndex>(edges.num_inputs + 1);
+    auto* slots = scratch.template take<EdgeIndex>(edges.num_edges);
+    transpose_by_sorting(policy, scratch, edges, column_start, scratch.template take<Index>(edges.num_edges), slots);
+    auto* inputs = scratch.template take<float>(edges.num_inputs);
+    thrust::transform(policy, neurons, neurons + edges.num_inputs, inputs,
+                      detail::SumOfNeuron{column_start, slots, weights});
+    key.input_sums = inputs;
+    key.output_sums = outputs;
+}
+
 template <class Policy, class Scratch>
 PruneScores prune_scores(const Policy& policy, Scratch& scratch, const PruneRule& rule, const CsrView& edges,
                          const float* weights, const Stream& draws) {
@@ -42,7 +77,8 @@ PruneScores prune_scores(const Policy& policy, Scratch& scratch, const PruneRule
         } else {
             auto* keys = scratch.template take<float>(edges.num_edges);
             const thrust::counting_iterator<EdgeIndex> slots(0);
-            const detail::PruneKey<std::decay_t<decltype(each)>> key{each, edges, weights, draws};
+            detail::PruneKey<std::decay_t<decltype(each)>> key{each, edges, weights, draws};
+            if constexpr (requires { each.needs_sums; }) add_sums(policy, scratch, edges, weights, key);
             thrust::transform(policy, slots, slots + edges.num_edges, keys, key);
             return {keys, {0xffffffffU, 1, {0, 0}, {0xffffffffU, 0}}};
         }
@@ -133,24 +169,6 @@ template <class Key, class Policy, class Law>
 void born_weights(const Policy& policy, const Law& law, const Stream& stream, Index num_inputs, const Key* cells,
                   EdgeIndex count, float* weights) {
     thrust::transform(policy, cells, cells + count, weights, detail::BornWeight<Key, Law>{law, stream, num_inputs});
-}
-
-/// The same edges by input: column_start [num_inputs + 1], row and slot [num_edges].
-template <class Policy, class Scratch>
-void transpose_by_sorting(const Policy& policy, Scratch& scratch, const CsrView& csr, EdgeIndex* column_start,
-                          Index* row, EdgeIndex* slot) {
-    auto* sorted = scratch.template take<Index>(csr.num_edges);
-    if (csr.num_edges == 0) {  // Thrust would hand null to memmove
-        thrust::fill_n(policy, column_start, csr.num_inputs + 1, EdgeIndex{0});
-        return;
-    }
-    thrust::copy(policy, csr.column, csr.column + csr.num_edges, sorted);
-    thrust::sequence(policy, slot, slot + csr.num_edges);
-    thrust::stable_sort_by_key(policy, sorted, sorted + csr.num_edges, slot);
-    const thrust::counting_iterator<Index> inputs(0);
-    thrust::transform(policy, inputs, inputs + csr.num_inputs + 1, column_start,
-                      detail::GroupStart<Index>{sorted, csr.num_edges, 1});
-    thrust::transform(policy, slot, slot + csr.num_edges, row, detail::RowOfSlot{csr.row_start, csr.num_outputs});
 }
 
 }  // namespace espalier
