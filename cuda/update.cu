@@ -40,6 +40,7 @@ const LayerUpdate* update_some(cudaStream_t stream, const LayerUpdate* begin, co
     UpdatedLayers<Rule> layers{};
     int count = 0;
     std::size_t warps = 0;
+    Index tiles = 1;
     for (; begin != end && count < most_updated_layers; ++begin, ++count) {
         const CudaLayer& layer = *begin->layer;
         const Rule* const rule = std::get_if<Rule>(&layer.optimizer);
@@ -55,6 +56,7 @@ const LayerUpdate* update_some(cudaStream_t stream, const LayerUpdate* begin, co
                                begin->dy,
                                begin->step};
         warps += warps_of(layer);
+        tiles = std::max(tiles, begin->x.tiles());
     }
     const int threads = threads_for(warps, 1, update_threads, (begin - 1)->layer->multiprocessors);
     Index blocks = 0;
@@ -63,7 +65,8 @@ const LayerUpdate* update_some(cudaStream_t stream, const LayerUpdate* begin, co
         layers.edge_blocks[l] = layers.layer[l].edge_blocks(warps_of_block);
         layers.end_block[l] = blocks += layers.layer[l].blocks(warps_of_block);
     }
-    launch(stream, update_layers_kernel<update_threads, Rule>, dim3(blocks), threads, layers, count);
+    launch_with_shared(stream, update_layers_kernel<update_threads, Rule>, dim3(blocks), static_cast<unsigned>(threads),
+                       halves_shared_bytes(tiles, threads), layers, count);
     return begin;
 }
 
