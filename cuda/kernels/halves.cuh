@@ -7,16 +7,14 @@
 // with an index that only the run knows has no place in registers. A single part needs none.
 #pragma once
 
-#include <bit>
-
 #include "cuda/kernels/warp.cuh"
+#include "cuda/rank_share.hpp"
 
 namespace espalier::cuda {
 
 /// Dynamic shared memory of a block whose threads each sum `values` values of so many parts.
 constexpr std::size_t halves_shared_bytes(Index parts, int threads, int values = 1) {
-    const int levels = std::bit_width(std::bit_ceil(parts)) - 1;
-    return static_cast<std::size_t>(levels) * static_cast<std::size_t>(threads * values) * sizeof(float);
+    return levels_of_halves(parts) * static_cast<std::size_t>(threads * values) * sizeof(float);
 }
 
 /// sum = the sum over the parts of what make(part, sum) leaves in it; 0 where there are no parts.

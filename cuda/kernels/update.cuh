@@ -28,19 +28,19 @@ __device__ void update_at(const Rule& rule, const TrainedArrays& arrays, std::si
                           const UpdateStep& step) {
     if constexpr (std::is_same_v<Rule, KeepGradient>) {
         arrays.value[at] = gradient;
-        return;
-    }
-    OptimizerState<Rule::num_states> state{};
-    if constexpr (Rule::num_states > 0) {
-        ESPALIER_UNROLL
-        for (int s = 0; s < Rule::num_states; ++s) state[s] = arrays.state[s][at];
-    }
-    float value = arrays.value[at];
-    update_parameter(rule, value, gradient, state, step);
-    arrays.value[at] = value;
-    if constexpr (Rule::num_states > 0) {
-        ESPALIER_UNROLL
-        for (int s = 0; s < Rule::num_states; ++s) arrays.state[s][at] = state[s];
+    } else {
+        OptimizerState<Rule::num_states> state{};
+        if constexpr (Rule::num_states > 0) {
+            ESPALIER_UNROLL
+            for (int s = 0; s < Rule::num_states; ++s) state[s] = arrays.state[s][at];
+        }
+        float value = arrays.value[at];
+        update_parameter(rule, value, gradient, state, step);
+        arrays.value[at] = value;
+        if constexpr (Rule::num_states > 0) {
+            ESPALIER_UNROLL
+            for (int s = 0; s < Rule::num_states; ++s) arrays.state[s][at] = state[s];
+        }
     }
 }
 

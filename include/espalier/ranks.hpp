@@ -19,6 +19,8 @@ struct RankPlace {
     int local_rank = 0;  // among those on this machine
     int local_size = 1;
     int sharing = 1;  // ranks that share this one's CPUs, itself included
+    double timeout_s = 600;  // for how long a rank may keep the others waiting
+    bool on_gpus = false;    // brought together by NCCL: each has a GPU
 };
 
 class Ranks {
@@ -71,11 +73,14 @@ private:
 // ---- the module that brings ranks together by MPI: a shared object, opened at run time
 
 /// Bumped whenever the seam changes.
-inline constexpr int ranks_interface = 2;
+inline constexpr int ranks_interface = 3;
 /// One for each family of MPI libraries, whose binary interfaces differ.
 inline constexpr const char* openmpi_module_name = "libespalier_openmpi.so";
 inline constexpr const char* mpich_module_name = "libespalier_mpich.so";
 inline constexpr const char* ranks_module_entry = "make_espalier_ranks";
+
+/// Of the CUDA module (module.hpp), which brings ranks together by NCCL and torchrun's variables: an entry of the same kind.
+inline constexpr const char* nccl_ranks_entry = "make_nccl_ranks";
 
 /// The entry: `extern "C" espalier::Ranks* make_espalier_ranks(int interface, double timeout_s, char* reason, std::size_t
 /// capacity)`. Joins the other ranks; whoever opened the module deletes the result. Null with why not in `reason`, one

@@ -19,6 +19,7 @@ Machine machine_of_environment() {
         if (name == "devices") machine.num_devices = static_cast<int>(value);
         if (name == "multiprocessors") machine.multiprocessors = static_cast<int>(value);
         if (name == "last_is_old") has_old_device = value != 0;
+        if (name == "shared_by_processes") machine.is_shared = value != 0;
         if (name == "shared") machine.shared_bytes = value;
         if (name == "memory") machine.memory_bytes = value;
         if (name == "context") machine.context_bytes = value;
