@@ -1,10 +1,8 @@
 #include "cuda/exchange.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <cstring>
 #include <string>
-#include <thread>
 
 #include "cuda/check.hpp"
 #include "cuda/nccl/nccl_ranks.hpp"

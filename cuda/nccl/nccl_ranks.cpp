@@ -4,6 +4,8 @@
 #include <charconv>
 #include <cstdlib>
 #include <cstring>
+#include <string>
+#include <vector>
 
 #include "cuda/check.hpp"
 #include "cuda/device.hpp"
@@ -15,18 +17,21 @@ namespace {
 // of the device's memory, at a time
 constexpr std::size_t largest_transfer = std::size_t{16} << 20;
 
-/// A number of the environment, which torchrun sets. Throws UserError (device) where there is none.
-int number_in(const char* name, int most) {
+/// A variable of the environment, which torchrun sets. Throws UserError (device) where there is none.
+const char* value_of(const char* name) {
     const char* const text = std::getenv(name);
+    if (text == nullptr) throw UserError(ExitCode::device, std::string(name) + " is not set");
+    return text;
+}
+
+/// The same as a number in [0, most].
+int number_in(const char* name, int most) {
+    const char* const text = value_of(name);
+    const char* const end = text + std::strlen(text);
     int number = -1;
-    if (text != nullptr) {
-        const char* const end = text + std::strlen(text);
-        const auto read = std::from_chars(text, end, number);
-        if (read.ec != std::errc() || read.ptr != end) number = -1;
-    }
-    if (number >= 0 && number <= most) return number;
-    throw UserError(ExitCode::device, std::string(name) + ": " + (text == nullptr ? "not set" : text) + " is outside [0, " +
-                                          std::to_string(most) + "]");
+    const auto read = std::from_chars(text, end, number);
+    if (read.ec == std::errc() && read.ptr == end && number >= 0 && number <= most) return number;
+    throw UserError(ExitCode::device, std::string(name) + ": " + text + " is outside [0, " + std::to_string(most) + "]");
 }
 
 void copy_now(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
@@ -110,8 +115,7 @@ Ranks* join_by_nccl(double timeout_s) {
     place.local_rank = number_in("LOCAL_RANK", most);
     place.timeout_s = timeout_s;
     place.on_gpus = true;
-    const char* const address = std::getenv("MASTER_ADDR");
-    if (address == nullptr) throw UserError(ExitCode::device, "MASTER_ADDR is not set");
+    const char* const address = value_of("MASTER_ADDR");
     const int port = number_in("MASTER_PORT", 65534);
     if (const std::string fault = nccl_fault(); !fault.empty()) throw UserError(ExitCode::device, fault);
     const int device = device_of_rank(place);

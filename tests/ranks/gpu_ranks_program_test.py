@@ -19,7 +19,7 @@ import time
 
 from ranks_program_test import Launcher, expect_equal
 
-QUICK = ["equal", "mpi", "refused", "alone_in_a_graph", "killed"]
+QUICK = ["equal", "mpi", "refused", "alone_in_a_graph", "stuck", "killed"]
 
 
 def free_port():
@@ -151,6 +151,12 @@ class Test:
                                        lambda rank: {"CUDA_ON_HOST": f"graph_error={2 * rank}"}))
         assert all(code != 0 for code, _ in ended), ended
         assert "rank 0 asks for" in ended[0][1] and "from a graph" in ended[0][1], ended
+
+    def case_stuck(self):
+        """Work that never comes to its end, as NCCL's where a rank stands still."""
+        ended = self.finish(self.start(2, lambda rank: self.options("--out", str(self.folder / "stuck"), "--rank-timeout", "1"),
+                                       lambda rank: {"CUDA_ON_HOST": "stuck_after=12"}))
+        self.expect_refused(ended, 8, "another rank did not answer for 1 seconds (--rank-timeout)")
 
     def case_killed(self):
         folder = self.place()

@@ -149,8 +149,9 @@ ncclResult_t ncclCommDestroy(ncclComm_t comm) {
     return ncclSuccess;
 }
 
+/// Calls that are queued still know of it, and now do nothing: it stays.
 ncclResult_t ncclCommAbort(ncclComm_t comm) {
-    delete comm;
+    comm->lose();
     return ncclSuccess;
 }
 

@@ -30,6 +30,7 @@ Machine machine_of_environment() {
         if (name == "graph_error") machine.graph_error = static_cast<cudaError_t>(value);
         if (name == "capture_error") machine.capture_error = static_cast<cudaError_t>(value);
         if (name == "launch_fails_after") machine.launch_fails_after = value;
+        if (name == "stuck_after") machine.stuck_after = value;
         if (name == "break_after") machine.break_after = value;
         if (name == "fail_after") machine.fail_after = static_cast<std::int64_t>(value);
     }
