@@ -106,13 +106,14 @@ class Test:
         alone = self.alone(*adam)
         expect_equal(alone, self.run(2, *adam, "--graph", "off"))
         expect_equal(alone, self.run(2, *adam))
+        wide = ["--batch", "900", "--train-samples", "900", "--epochs", "1"]  # of so many ranks each adds up a piece
+        expect_equal(self.alone(*wide), self.run(8, *wide))
 
     def case_matrix(self):
         kinds = {"sgd": ["--optimizer", "sgd", "--activation", "srelu"],
                  "growth": ["--grow", "gradient", "--prune", "magnitude"],
                  "dense": ["--topology", "dense", "--layers", "784-30-10", "--epochs", "2"],  # products by cuBLAS
                  "coo": ["--spmm", "coo"], "panel": ["--spmm", "panel"],
-                 "pieces": ["--layers", "784-600-10", "--epsilon", "60", "--epochs", "1"],  # more than one message holds
                  "one each": ["--batch", "256", "--train-samples", "300"]}
         for kind, more in kinds.items():
             alone = self.alone(*more)
@@ -121,6 +122,8 @@ class Test:
                     continue
                 expect_equal(alone, self.run(ranks, *more))
         expect_equal(self.run(3), self.run(3))
+        large = ["--layers", "784-600-10", "--epsilon", "60", "--train-samples", "200", "--batch", "200", "--epochs", "1"]
+        expect_equal(self.alone(*large), self.run(2, *large))  # more than one message to everybody holds
 
     def case_mpi(self):
         if self.launcher is None:
