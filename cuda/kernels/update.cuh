@@ -182,6 +182,7 @@ template <class Rule>
 __device__ void update_bias(const UpdatedLayer<Rule>& layer, Index neuron) {
     if (neuron >= layer.num_biases) return;  // likewise
     float sum = 0;
+    ESPALIER_NO_UNROLL  // a small share of the work, which nvcc would make a third of the kernel
     for (Index tile = 0; tile < layer.dy.tiles(); ++tile) {
         const float4 g = load4(lane_samples(layer.dy, tile, neuron));
         sum += (g.x + g.y) + (g.z + g.w);
