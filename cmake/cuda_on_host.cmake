@@ -47,8 +47,8 @@ add_dependencies(espalier_cuda_on_host cublas_on_host cusparse_on_host)
 
 target_link_libraries(espalier_test_options INTERFACE espalier_cuda_on_host)
 target_link_options(espalier_test_options INTERFACE -Wl,-rpath,${on_host_output})  # where the stand-ins are
-set_source_files_properties(tests/backend/cuda_backend_test.cpp tests/backend/cuda_memory_test.cpp
-  tests/backend/cuda_products_test.cpp
+set_source_files_properties(tests/backend/cuda_backend_test.cpp tests/backend/cuda_launches_test.cpp
+  tests/backend/cuda_memory_test.cpp tests/backend/cuda_products_test.cpp
   tests/cuda/cuda_devices_test.cpp tests/cuda/cuda_strictness_test.cpp PROPERTIES INCLUDE_DIRECTORIES "${on_host_folders}")
 
 add_library(espalier_cuda_on_host_module MODULE tests/cuda_on_host/no_source.cpp)

@@ -9,7 +9,7 @@
 #include <variant>
 #include <vector>
 
-#include "cuda/layer.hpp"
+#include "cuda/operations.hpp"
 #include "espalier/backend.hpp"
 
 namespace espalier::cuda {
@@ -50,6 +50,24 @@ inline void add_words(ArgumentWords& words, const Samples& samples) {
     add_members(words, bytes, floats, labels, targets, count, features, channels, factor, offset);
 }
 
+inline void add_words(ArgumentWords& words, const LayerBelow& below) {
+    const auto& [layer, saved] = below;
+    add_words(words, layer != nullptr);
+    if (layer == nullptr) return;
+    add_words(words, *layer);
+    add_words(words, saved);
+}
+
+inline void add_words(ArgumentWords& words, const LayerUpdates& updates) {
+    add_words(words, updates.size());
+    for (const auto& [layer, x, dy, step] : updates) {
+        add_words(words, *layer);
+        add_words(words, x);
+        add_words(words, dy);
+        add_words(words, step);
+    }
+}
+
 inline void add_words(ArgumentWords& words, const BatchChoice& choice) {
     const auto& [first, size, shuffled, seed, purpose] = choice;
     add_members(words, first, size, shuffled, seed, purpose);
@@ -74,6 +92,16 @@ void add_words(ArgumentWords& words, const std::variant<Rules...>& rule) {
             std::apply([&](const auto&... field) { add_members(words, each.*field.member...); }, each.fields());
         },
         rule);
+}
+
+inline void add_words(ArgumentWords& words, const HeadCall& call) {
+    const auto& [x, z, loss, labels, dz, class_weights, sums, dx] = call;
+    add_words(words, x);
+    add_words(words, z);
+    add_words(words, loss);
+    add_members(words, labels, class_weights, sums);
+    add_words(words, dz);
+    add_words(words, dx);
 }
 
 }  // namespace espalier::cuda

@@ -1,5 +1,6 @@
 #include "cuda/kernels/backward.cuh"
 
+#include <type_traits>
 #include <variant>
 
 #include "cuda/launch.cuh"
@@ -7,23 +8,48 @@
 #include "cuda/products/product_launch.cuh"
 
 namespace espalier::cuda {
-namespace {
-
-/// dy by the preactivation, in place; its sums over the batch into the layer's neuron_sums.
 void differentiate(cudaStream_t stream, const CudaLayer& layer, ConstActivations saved, Activations dy) {
     std::visit(
         [&](const auto& rule) {
             using Rule = std::decay_t<decltype(rule)>;
-            launch(stream, differentiate_kernel<backward_threads, Rule>, warp_grid(dy.rows, backward_threads),
-                   backward_threads, rule, layer.activation_parameters.values.data(), saved, dy,
-                   layer.neuron_sums.data());
+            if constexpr (!std::is_same_v<Rule, Identity>) {
+                launch(stream, differentiate_kernel<backward_threads, Rule>, warp_grid(dy.rows, backward_threads),
+                       backward_threads, rule, layer.activation_parameters.values.data(), saved, dy,
+                       layer.neuron_sums.data());
+            }
         },
         layer.activation);
 }
 
+bool fuses_derivative(const CudaLayer& layer, const CudaLayer& below) {
+    const bool gathers = layer.blas == nullptr && layer.library.backward == nullptr &&
+                         layer.input_product.choice.kernel == Spmm::gather;
+    return gathers && !below.products_alone &&
+           std::visit([](const auto& rule) { return std::decay_t<decltype(rule)>::num_parameters == 0; },
+                      below.activation);
+}
+
+namespace {
+
+void gather_input_gradient(cudaStream_t stream, const CudaLayer& layer, const InputGradientArguments& arguments,
+                           ConstActivations dy, const LayerBelow& below, Activations dx) {
+    const int threads = threads_for(dx.rows, dx.tiles(), backward_threads, layer.multiprocessors);
+    const auto by = [&]<class Rule>(const Rule& rule) {
+        if constexpr (Rule::num_parameters == 0) {
+            launch(stream, input_gradient_kernel<backward_threads, Rule>, warp_grid(dx.rows, threads, dx.tiles()),
+                   threads, arguments, rule, dy, below.saved, dx);
+        } else {
+            expects(false, "a derivative without parameters");
+        }
+    };
+    if (below.layer == nullptr) return by(Identity{});
+    std::visit(by, below.layer->activation);
+}
+
 }  // namespace
 
-void input_gradient(cudaStream_t stream, const CudaLayer& layer, ConstActivations dy, Activations dx) {
+void input_gradient(cudaStream_t stream, const CudaLayer& layer, ConstActivations dy, const LayerBelow& below,
+                    Activations dx) {
     if (layer.blas != nullptr) return layer.blas->input_gradient(layer.weights.values.data(), dy, dx);
     if (layer.library.backward != nullptr) {
         launch(stream, permute_weights_kernel<backward_threads>, thread_grid(layer.num_edges, backward_threads),
@@ -49,22 +75,8 @@ void input_gradient(cudaStream_t stream, const CudaLayer& layer, ConstActivation
                    coo_threads, arguments, edges.chunks(), product.parts.data(), to);
         });
     } else {
-        launch(stream, input_gradient_kernel<backward_threads>, warp_grid(dx.rows, backward_threads, dx.tiles()),
-               backward_threads, arguments, dy, dx);
+        gather_input_gradient(stream, layer, arguments, dy, below, dx);
     }
-}
-
-void differentiate(cudaStream_t stream, const CudaLayer& layer, ConstActivations saved, Activations dy,
-                   Activations dx) {
-    differentiate(stream, layer, saved, dy);
-    if (dx) input_gradient(stream, layer, dy, dx);
-}
-
-void backward(cudaStream_t stream, const CudaLayer& layer, ConstActivations x, ConstActivations saved, Activations dy,
-              Activations dx, const StepScalars* step) {
-    if (!layer.products_alone) differentiate(stream, layer, saved, dy);
-    if (dx) input_gradient(stream, layer, dy, dx);  // by the weights from before the update
-    update(stream, layer, x, dy, step);
 }
 
 }  // namespace espalier::cuda

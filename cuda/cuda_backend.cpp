@@ -6,6 +6,7 @@
 
 #include "cuda/check.hpp"
 #include "cuda/device.hpp"
+#include "cuda/fusion.hpp"
 #include "cuda/graph_cache.hpp"
 #include "cuda/graph_footprint.hpp"
 #include "cuda/layer_footprint.hpp"
@@ -115,7 +116,19 @@ public:
     }
     void run(const std::function<void()>& program) override {
         make_current(device_);
-        graphs_.run(program);
+        fuses_ = true;
+        try {
+            graphs_.run([&] {
+                fusion_.forget();  // of a program that was only noted down, and not to its end
+                program();
+                fusion_.release();
+            });
+        } catch (...) {
+            fuses_ = false;
+            fusion_.forget();
+            throw;
+        }
+        fuses_ = false;
     }
 
 protected:
@@ -136,22 +149,31 @@ protected:
         enqueue(cuda::gather, samples, choice, x, labels, step);
     }
     void do_forward(const DeviceLayer& layer, ConstActivations x, Activations saved, Activations y) override {
-        enqueue(cuda::forward, as_cuda(layer), x, saved, y);
+        make_current(device_);
+        fusion_.forward(as_cuda(layer), x, saved, y);
+        if (!fuses_) fusion_.release();
     }
     void do_dropout(Activations values, float rate, std::uint64_t seed, std::uint32_t layer,
                     const StepScalars* step) override {
-        enqueue(cuda::dropout, values, rate, Stream{seed, Purpose::dropout, layer, 0}, step);
+        make_current(device_);
+        fusion_.release_before(values);
+        graphs_.enqueue(cuda::dropout, values, rate, Stream{seed, Purpose::dropout, layer, 0}, step);
     }
     void do_loss(const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz,
                  const float* class_weights, const float* targets) override {
-        enqueue(cuda::loss, loss, z, labels, dz, class_weights, targets, sums());
+        make_current(device_);
+        fusion_.loss(loss, z, labels, dz, class_weights, targets, sums());
+        if (!fuses_) fusion_.release();
     }
     void do_backward(DeviceLayer& layer, ConstActivations x, ConstActivations saved, Activations dy, Activations dx,
                      const StepScalars* step) override {
-        enqueue(cuda::backward, as_cuda(layer), x, saved, dy, dx, step);
+        make_current(device_);
+        fusion_.backward(as_cuda(layer), x, saved, dy, dx, step);
+        if (!fuses_) fusion_.release();
     }
     void do_differentiate(const DeviceLayer& layer, ConstActivations saved, Activations dy, Activations dx) override {
-        graphs_.enqueue(cuda::differentiate, as_cuda(layer), saved, dy, dx);
+        enqueue(cuda::differentiate, as_cuda(layer), saved, dy);
+        if (dx) enqueue(cuda::input_gradient, as_cuda(layer), ConstActivations(dy), LayerBelow{}, dx);
     }
     void do_transposed(const DeviceLayer& layer, const DeviceLayer& offsets, ConstActivations y,
                        Activations x) override {
@@ -182,14 +204,16 @@ private:
     Degrees counted(const CudaLayer& layer, const Work& work);
     /// What a verb that no graph can hold begins with. A process may have a backend on each of several devices, and use
     /// them from threads of which each begins with device 0.
-    void begin() const {
+    void begin() {
         make_current(device_);
         graphs_.forbid();
+        fusion_.release();
     }
     /// What the other verbs do.
     template <class... Parameters, class... Arguments>
     void enqueue(void (*operation)(cudaStream_t, Parameters...), const Arguments&... arguments) {
         make_current(device_);
+        fusion_.release();
         graphs_.enqueue(operation, arguments...);
     }
     /// For a large dense layer, where there is a cuBLAS.
@@ -224,6 +248,8 @@ private:
     std::unique_ptr<Blas> blas_;
     std::unique_ptr<SparseLibrary> library_;
     GraphCache graphs_;
+    Fusion fusion_{graphs_};
+    bool fuses_ = false;  // within run()
     bool tf32_;
     bool products_alone_;
     Index lanes_;

@@ -34,8 +34,9 @@ void multiply(cudaStream_t stream, const CudaLayer& layer, const Rule& rule, Con
                    coo_threads, arguments, rule, edges.chunks(), product.parts.data(), kept, to);
         });
     } else {
-        launch(stream, forward_kernel<forward_threads, Rule>, warp_grid(y.rows, forward_threads, y.tiles()),
-               forward_threads, arguments, rule, x, saved, y);
+        const int threads = threads_for(y.rows, y.tiles(), forward_threads, layer.multiprocessors);
+        launch(stream, forward_kernel<forward_threads, Rule>, warp_grid(y.rows, threads, y.tiles()), threads, arguments,
+               rule, x, saved, y);
     }
 }
 

@@ -8,7 +8,7 @@ namespace espalier::cuda {
 
 void transposed(cudaStream_t stream, const CudaLayer& layer, const CudaLayer& offsets, ConstActivations y,
                 Activations x) {
-    input_gradient(stream, layer, y, x);
+    input_gradient(stream, layer, y, {}, x);
     launch(stream, activate_kernel<activate_threads, Identity>, warp_grid(x.rows, activate_threads, x.tiles()),
            activate_threads, Identity{}, offsets.weights.values.data(), nullptr, Activations{}, x);
 }

@@ -24,6 +24,16 @@ inline dim3 warp_grid(std::size_t warps, int threads, Index tiles = 1) {
     expects(tiles <= max_grid_rows, "at most 65,535 tiles of a batch");
     return {groups(warps, static_cast<std::size_t>(threads) / warp_lanes), tiles, 1};
 }
+/// Threads of a block of `most` or less: fewer, though not below 64, where so few warps are wanted that multiprocessors
+/// would be left without a block.
+inline int threads_for(std::size_t warps, Index tiles, int most, Index multiprocessors) {
+    constexpr int least = 64;
+    int threads = most;
+    while (threads > least && groups(warps, static_cast<std::size_t>(threads) / warp_lanes) * tiles < multiprocessors) {
+        threads /= 2;
+    }
+    return threads;
+}
 /// A thread per thing counted.
 inline dim3 thread_grid(std::size_t count, int threads) {
     return {groups(count, static_cast<std::size_t>(threads)), 1, 1};

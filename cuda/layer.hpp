@@ -28,6 +28,8 @@ struct CudaLayer final : DeviceLayer {
     std::uint64_t id = 0;        // no other layer's of this backend
     std::uint32_t versions = 0;  // grows with every change that no recorded program outlives, as of num_edges
 
+    Index multiprocessors = 0;     // of the device that holds it
+    std::size_t shared_bytes = 0;  // that a block of it may ask for
     EdgeIndex num_edges = 0;
     Blas* blas = nullptr;  // of a large dense layer, which has weights [num_outputs][num_inputs] and no topology
     Activation activation;
@@ -52,7 +54,7 @@ struct CudaLayer final : DeviceLayer {
 
     TrainedArray bias;                   // num_outputs
     TrainedArray activation_parameters;  // [num_parameters][num_outputs]
-    Array<float> neuron_sums;            // [1 + num_parameters][num_outputs]: gradients by them
+    Array<float> neuron_sums;            // likewise: gradients by them
     Array<float> weight_gradient;        // of a matrix; an edge's never reaches memory
 
     // Chosen by prune() until regrow() or remove(): canonical slots, ascending, whose weights are 0.

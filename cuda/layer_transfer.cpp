@@ -101,6 +101,9 @@ std::unique_ptr<CudaLayer> layer_in_use(cudaStream_t stream, Memory& memory, con
     expect_within_limits({layer.num_inputs, layer.num_outputs, layer.weights.size(), layer.is_sparse()}, use);
     const auto states = static_cast<std::size_t>(num_states(use.optimizer));
     auto result = std::make_unique<CudaLayer>();
+    const SpmmDevice device = spmm_device();
+    result->multiprocessors = device.multiprocessors;
+    result->shared_bytes = device.shared_bytes;
     result->num_inputs = layer.num_inputs;
     result->num_outputs = layer.num_outputs;
     result->num_edges = static_cast<EdgeIndex>(layer.weights.size());
@@ -112,7 +115,7 @@ std::unique_ptr<CudaLayer> layer_in_use(cudaStream_t stream, Memory& memory, con
     result->bias = trained(stream, memory, layer.bias, layer.bias_state, states, layer.num_outputs);
     result->activation_parameters = trained(stream, memory, layer.activation_parameters, layer.activation_state, states,
                                             layer.activation_parameters.size());
-    result->neuron_sums = Array<float>(memory, layer.num_outputs + layer.activation_parameters.size());
+    result->neuron_sums = Array<float>(memory, layer.activation_parameters.size());
     if (!result->is_sparse && blas != nullptr) {
         result->blas = blas;
         result->weight_gradient = Array<float>(memory, layer.weights.size());

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "cuda/layer.hpp"
 #include "cuda_calls.hpp"
@@ -22,15 +23,53 @@ void forward(cudaStream_t stream, const CudaLayer& layer, ConstActivations x, Ac
 void dropout(cudaStream_t stream, Activations values, float rate, const Stream& draws, const StepScalars* step);
 void loss(cudaStream_t stream, const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz,
           const float* class_weights, const float* targets, MetricSums* sums);
-void backward(cudaStream_t stream, const CudaLayer& layer, ConstActivations x, ConstActivations saved, Activations dy,
-              Activations dx, const StepScalars* step);
-/// dy by the preactivation, in place, and dx unless it is empty; no parameter changes.
-void differentiate(cudaStream_t stream, const CudaLayer& layer, ConstActivations saved, Activations dy, Activations dx);
-/// Weights, biases and activation parameters, given dy by the preactivation and the layer's neuron_sums.
-void update(cudaStream_t stream, const CudaLayer& layer, ConstActivations x, ConstActivations dy,
-            const StepScalars* step);
-/// dx = W^T dy.
-void input_gradient(cudaStream_t stream, const CudaLayer& layer, ConstActivations dy, Activations dx);
+// The parts of a layer's backward pass (fusion.hpp says which of them become one launch).
+/// A layer whose activation's derivative the product of the layer above multiplies by, and what that is made of.
+struct LayerBelow {
+    const CudaLayer* layer = nullptr;  // null: dx remains the gradient by the output
+    ConstActivations saved;
+};
+/// dy by the preactivation, in place, and the gradients by the activation's parameters. Nothing for Identity.
+void differentiate(cudaStream_t stream, const CudaLayer& layer, ConstActivations saved, Activations dy);
+/// dx = W^T dy; with a layer below (fuses_derivative()) by its preactivation.
+void input_gradient(cudaStream_t stream, const CudaLayer& layer, ConstActivations dy, const LayerBelow& below,
+                    Activations dx);
+/// Whether input_gradient() of `layer` can multiply by the derivative of `below`'s activation.
+bool fuses_derivative(const CudaLayer& layer, const CudaLayer& below);
+
+/// A head's forward pass, loss and dx, at once (kernels/head.cuh). The activation is Identity, the loss SoftmaxNll.
+struct HeadCall {
+    ConstActivations x;
+    Activations z;
+    Loss loss;
+    const std::int32_t* labels = nullptr;
+    Activations dz;
+    const float* class_weights = nullptr;
+    MetricSums* sums = nullptr;
+    Activations dx;
+};
+void head(cudaStream_t stream, const CudaLayer& layer, const HeadCall& call, const LayerBelow& below);
+/// Whether the layer is dense, small and linear, and by gathering as all it would replace.
+bool may_be_head(const CudaLayer& layer);
+
+/// A layer to be updated, given dy by the preactivation.
+struct LayerUpdate {
+    const CudaLayer* layer;
+    ConstActivations x;
+    ConstActivations dy;
+    const StepScalars* step;
+};
+using LayerUpdates = std::vector<LayerUpdate>;
+/// Biases, and weights where updates_edges().
+void update_layers(cudaStream_t stream, const LayerUpdates& updates);
+/// Whether our own kernel sums the gradients of the weights, for which they need no memory.
+inline bool updates_edges(const CudaLayer& layer) { return layer.blas == nullptr && layer.library.gradient == nullptr; }
+/// Weights where a library multiplies.
+void update_by_library(cudaStream_t stream, const CudaLayer& layer, ConstActivations x, ConstActivations dy,
+                       const StepScalars* step);
+/// Activation parameters, after differentiate().
+void update_activation(cudaStream_t stream, const CudaLayer& layer, const StepScalars* step);
+
 void transposed(cudaStream_t stream, const CudaLayer& layer, const CudaLayer& offsets, ConstActivations y,
                 Activations x);
 void sample(cudaStream_t stream, const UnitDraw& draw, ConstActivations values, Activations means, Activations states,

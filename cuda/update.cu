@@ -1,5 +1,6 @@
 #include "cuda/kernels/update.cuh"
 
+#include <algorithm>
 #include <variant>
 
 #include "cuda/launch.cuh"
@@ -14,36 +15,84 @@ TrainedArrays arrays_of(const TrainedArray& array) {
     return arrays;
 }
 
+/// `count` parameters from gradients in memory.
+void update_from(cudaStream_t stream, const CudaLayer& layer, const TrainedArray& array, const float* gradient,
+                 std::size_t size, const StepScalars* step) {
+    const auto count = static_cast<Index>(size);
+    std::visit(
+        [&](const auto& rule) {
+            using Rule = std::decay_t<decltype(rule)>;
+            launch(stream, update_parameters_kernel<update_threads, Rule>, thread_grid(count, update_threads),
+                   update_threads, rule, arrays_of(array), gradient, count, step);
+        },
+        layer.optimizer);
+}
+
+/// Warps that update a layer: one for 32 edges or a bias.
+std::size_t warps_of(const CudaLayer& layer) {
+    const std::size_t edges = updates_edges(layer) ? layer.num_edges : 0;
+    return groups(edges, warp_lanes) + std::size_t{layer.num_outputs};
+}
+
+/// The first layers of [begin, end) whose rule is a Rule, at most as many as a launch takes; returns their end.
 template <class Rule>
-void update_by(cudaStream_t stream, const Rule& rule, const CudaLayer& layer, ConstActivations x, ConstActivations dy,
-               const StepScalars* step) {
-    const auto update_from = [&](const TrainedArray& array, const float* gradient, std::size_t size) {
-        const auto count = static_cast<Index>(size);
-        launch(stream, update_parameters_kernel<update_threads, Rule>, thread_grid(count, update_threads),
-               update_threads, rule, arrays_of(array), gradient, count, step);
-    };
-    if (layer.blas != nullptr) {
-        layer.blas->weight_gradient(dy, x, layer.weight_gradient.data());
-        update_from(layer.weights, layer.weight_gradient.data(), layer.num_edges);
-    } else if (layer.library.gradient != nullptr) {
-        layer.library.gradient->sample(dy, x);
-        update_from(layer.weights, layer.library.edge_gradient.data(), layer.num_edges);
-    } else {
-        launch(stream, update_edges_kernel<update_threads, Rule>,
-               warp_grid(groups(layer.num_edges, warp_lanes), update_threads), update_threads, rule,
-               layer.row_start.data(), layer.column.data(), layer.num_edges, arrays_of(layer.weights), x, dy, step);
+const LayerUpdate* update_some(cudaStream_t stream, const LayerUpdate* begin, const LayerUpdate* end) {
+    UpdatedLayers<Rule> layers{};
+    int count = 0;
+    std::size_t warps = 0;
+    for (; begin != end && count < most_updated_layers; ++begin, ++count) {
+        const CudaLayer& layer = *begin->layer;
+        const Rule* const rule = std::get_if<Rule>(&layer.optimizer);
+        if (rule == nullptr) break;
+        layers.layer[count] = {*rule,
+                               layer.row_start.data(),
+                               layer.column.data(),
+                               updates_edges(layer) ? layer.num_edges : 0,
+                               layer.products_alone ? 0 : layer.num_outputs,
+                               arrays_of(layer.weights),
+                               arrays_of(layer.bias),
+                               begin->x,
+                               begin->dy,
+                               begin->step};
+        warps += warps_of(layer);
     }
-    if (layer.products_alone) return;
-    update_from(layer.bias, layer.neuron_sums.data(), layer.bias.values.size());
-    update_from(layer.activation_parameters, layer.neuron_sums.data() + layer.num_outputs,
-                layer.activation_parameters.values.size());
+    const int threads = threads_for(warps, 1, update_threads, (begin - 1)->layer->multiprocessors);
+    Index blocks = 0;
+    for (int l = 0; l < count; ++l) {
+        const Index warps_of_block = static_cast<Index>(threads) / warp_lanes;
+        layers.edge_blocks[l] = layers.layer[l].edge_blocks(warps_of_block);
+        layers.end_block[l] = blocks += layers.layer[l].blocks(warps_of_block);
+    }
+    launch(stream, update_layers_kernel<update_threads, Rule>, dim3(blocks), threads, layers, count);
+    return begin;
 }
 
 }  // namespace
 
-void update(cudaStream_t stream, const CudaLayer& layer, ConstActivations x, ConstActivations dy,
-            const StepScalars* step) {
-    std::visit([&](const auto& rule) { update_by(stream, rule, layer, x, dy, step); }, layer.optimizer);
+void update_layers(cudaStream_t stream, const LayerUpdates& updates) {
+    const LayerUpdate* next = updates.data();
+    const LayerUpdate* const end = next + updates.size();
+    while (next != end) {
+        std::visit([&](const auto& rule) { next = update_some<std::decay_t<decltype(rule)>>(stream, next, end); },
+                   next->layer->optimizer);
+    }
+}
+
+void update_by_library(cudaStream_t stream, const CudaLayer& layer, ConstActivations x, ConstActivations dy,
+                       const StepScalars* step) {
+    const float* gradient = layer.weight_gradient.data();
+    if (layer.blas != nullptr) {
+        layer.blas->weight_gradient(dy, x, layer.weight_gradient.data());
+    } else {
+        layer.library.gradient->sample(dy, x);
+        gradient = layer.library.edge_gradient.data();
+    }
+    update_from(stream, layer, layer.weights, gradient, layer.num_edges, step);
+}
+
+void update_activation(cudaStream_t stream, const CudaLayer& layer, const StepScalars* step) {
+    update_from(stream, layer, layer.activation_parameters, layer.neuron_sums.data(),
+                layer.activation_parameters.values.size(), step);
 }
 
 }  // namespace espalier::cuda

@@ -1,7 +1,9 @@
-// Backward, in this order: dy becomes the gradient by the preactivation and is summed per neuron; the input gradient
-// from the weights as they are; then the update (update.cuh). Tiles are [tile][neuron][128]. Every sum has one owner
+// Backward, in this order: dy becomes the gradient by the preactivation; the input gradient from the weights as they
+// are; then the update (update.cuh). Tiles are [tile][neuron][128]. Every sum has one owner
 // and a fixed order; nothing is atomic. Lanes past the batch hold gradients of 0.
 #pragma once
+
+#include <type_traits>
 
 #include "cuda/kernels/edges.cuh"
 #include "espalier/backend.hpp"
@@ -10,21 +12,16 @@ namespace espalier::cuda {
 
 inline constexpr int backward_threads = 256;
 
-/// Sums over the batch per neuron: of the gradients by its bias and by its activation's parameters.
-template <class Rule>
-inline constexpr int num_neuron_sums = 1 + Rule::num_parameters;
-
-/// dy by the preactivation in place; sums[0][neuron] its sum over the batch (the bias gradient), then
-/// sums[1 + p][neuron] the gradients by its activation's parameters. A warp owns a neuron in all tiles. Grid: x covers
-/// the neurons.
+/// dy by the preactivation in place; sums[p][neuron] the gradients by its activation's parameters, summed over the
+/// batch. A warp owns a neuron in all tiles. Grid: x covers the neurons.
 template <int block_threads, class Rule>
 __global__ void __launch_bounds__(block_threads)
     differentiate_kernel(Rule rule, const float* activation_parameters, ConstActivations saved, Activations dy,
                          float* sums) {
-    const Index neuron = warp_of_grid<block_threads>();
+    const Index neuron = warp_of_grid();
     if (neuron >= dy.rows) return;  // all lanes of the warp alike
     const Rule own = for_neuron(rule, activation_parameters, neuron, dy.rows);
-    float own_sums[num_neuron_sums<Rule>] = {};
+    float own_sums[Rule::num_parameters + 1] = {};  // an array has one element at least
     for (Index tile = 0; tile < dy.tiles(); ++tile) {
         const float4 s = load4(lane_samples(saved, tile, neuron));
         float4 g = load4(lane_samples(dy, tile, neuron));
@@ -32,7 +29,7 @@ __global__ void __launch_bounds__(block_threads)
             const auto add = [&](float z, float by_output) {
                 float d[Rule::num_parameters];
                 own.parameter_derivatives(z, d);
-                for (int p = 0; p < Rule::num_parameters; ++p) own_sums[p + 1] = fmaf(by_output, d[p], own_sums[p + 1]);
+                for (int p = 0; p < Rule::num_parameters; ++p) own_sums[p] = fmaf(by_output, d[p], own_sums[p]);
             };
             add(s.x, g.x);
             add(s.y, g.y);
@@ -42,9 +39,8 @@ __global__ void __launch_bounds__(block_threads)
         g = make_float4(g.x * own.derivative(s.x), g.y * own.derivative(s.y), g.z * own.derivative(s.z),
                         g.w * own.derivative(s.w));
         store4(lane_samples(dy, tile, neuron), g);
-        own_sums[0] += (g.x + g.y) + (g.z + g.w);
     }
-    for (int p = 0; p < num_neuron_sums<Rule>; ++p) {
+    for (int p = 0; p < Rule::num_parameters; ++p) {
         const float sum = sum_of_warp(own_sums[p]);
         if (lane_of_warp() == 0) sums[static_cast<std::size_t>(p) * dy.rows + neuron] = sum;
     }
@@ -59,28 +55,43 @@ struct InputGradientArguments {
     const Index* order;             // num_inputs: inputs, most edges first
 };
 
-/// What becomes of an input's sum over its edges: dx as it is.
+/// What becomes of an input's sum over its edges: dx, times the derivative of the activation that made the input.
+/// Identity: dx as it is, and `saved` is not looked at.
+template <class Rule = Identity>
 struct InputRows {
     Activations dx;
+    Rule rule = {};
+    ConstActivations saved = {};
 
     __device__ float first(Index /*row*/) const { return 0; }
     template <int values>
     __device__ void finish(Index tile, Index row, Index offset, const float (&sum)[values]) const {
-        store_samples(dx.row(tile, row) + offset, sum);
+        if constexpr (std::is_same_v<Rule, Identity>) {
+            store_samples(dx.row(tile, row) + offset, sum);
+        } else {
+            const float* const from = saved.row(tile, row) + offset;
+            float by_preactivation[values];
+            ESPALIER_UNROLL
+            for (int v = 0; v < values; ++v) by_preactivation[v] = sum[v] * rule.derivative(from[v]);
+            store_samples(dx.row(tile, row) + offset, by_preactivation);
+        }
     }
 };
 
-/// dx[i] = sum over the input's edges of w * dy[row]. A warp owns one input in one tile. Grid as in forward.
-template <int block_threads>
+/// dx[i] = sum over the input's edges of w * dy[row], times the derivative of `below`, the activation of the layer whose
+/// output the input is, which has no parameters; Identity for the gradient by that output itself. A warp owns one input
+/// in one tile. Grid as in forward.
+template <int block_threads, class Below>
 __global__ void __launch_bounds__(block_threads)
-    input_gradient_kernel(InputGradientArguments layer, ConstActivations dy, Activations dx) {
-    const Index warp = warp_of_grid<block_threads>();
+    input_gradient_kernel(InputGradientArguments layer, Below below, ConstActivations dy, ConstActivations saved,
+                          Activations dx) {
+    const Index warp = warp_of_grid();
     if (warp >= dx.rows) return;  // no barrier follows
     const Index input = layer.order[warp];
     const Index tile = blockIdx.y;
     const float4 sum = weighted_sum(make_float4(0, 0, 0, 0), layer.column_start[input], layer.column_start[input + 1],
                                     layer.row, PermutedWeights{layer.weight, layer.slot}, lane_samples(dy, tile, 0));
-    store4(lane_samples(dx, tile, input), sum);
+    InputRows<Below>{dx, below, saved}.finish(tile, input, lane_of_warp() * 4, {sum.x, sum.y, sum.z, sum.w});
 }
 
 /// permuted[e] = weight[slot[e]]. A thread owns an edge.

@@ -52,7 +52,7 @@ __device__ void finish_sum(const Rows& rows, Index tile, Index row, float4 sum) 
 template <int block_threads, class Weights, class Rows>
 __device__ void coo_product(const CooEdges& edges, const Weights& weights, ConstActivations x, float* parts,
                             const Rows& rows) {
-    const Index chunk = warp_of_grid<block_threads>();
+    const Index chunk = warp_of_grid();
     if (chunk >= edges.chunks()) return;  // no barrier follows
     const Index tile = blockIdx.y;
     const EdgeIndex first = chunk * coo_chunk;
@@ -95,7 +95,7 @@ __device__ void coo_product(const CooEdges& edges, const Weights& weights, Const
 template <int block_threads, class Rows>
 __device__ void join_parts(const EdgeIndex* row_start, Index num_rows, Index chunks, const float* parts,
                            const Rows& rows) {
-    const Index row = warp_of_grid<block_threads>();
+    const Index row = warp_of_grid();
     if (row >= num_rows) return;  // no barrier follows
     const Index tile = blockIdx.y;
     const EdgeIndex begin = row_start[row];
@@ -130,12 +130,12 @@ template <int block_threads>
 __global__ void __launch_bounds__(block_threads, 4)
     input_gradient_coo_kernel(CooEdges edges, InputGradientArguments layer, ConstActivations dy, float* parts,
                               Activations dx) {
-    coo_product<block_threads>(edges, PermutedWeights{layer.weight, layer.slot}, dy, parts, InputRows{dx});
+    coo_product<block_threads>(edges, PermutedWeights{layer.weight, layer.slot}, dy, parts, InputRows<>{dx});
 }
 template <int block_threads>
 __global__ void __launch_bounds__(block_threads, 4)
     input_gradient_coo_join_kernel(InputGradientArguments layer, Index chunks, const float* parts, Activations dx) {
-    join_parts<block_threads>(layer.column_start, dx.rows, chunks, parts, InputRows{dx});
+    join_parts<block_threads>(layer.column_start, dx.rows, chunks, parts, InputRows<>{dx});
 }
 
 }  // namespace espalier::cuda

@@ -13,7 +13,7 @@ template <int block_threads, class Rule>
 __global__ void __launch_bounds__(block_threads)
     activate_kernel(Rule rule, const float* biases, const float* activation_parameters, Activations saved,
                     Activations y) {
-    const Index neuron = warp_of_grid<block_threads>();
+    const Index neuron = warp_of_grid();
     if (neuron >= y.rows) return;  // no barrier follows
     const Index tile = blockIdx.y;
     const float bias = biases[neuron];

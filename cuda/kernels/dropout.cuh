@@ -15,7 +15,7 @@ inline constexpr int dropout_threads = 256;
 template <int block_threads>
 __global__ void __launch_bounds__(block_threads)
     dropout_kernel(DropoutMask mask, Activations values, const StepScalars* step) {
-    const Index neuron = warp_of_grid<block_threads>();
+    const Index neuron = warp_of_grid();
     if (neuron >= values.rows) return;  // no barrier follows
     const Index tile = blockIdx.y;
     const Index lane = lane_of_warp() * 4;

@@ -49,7 +49,7 @@ struct OutputRows {
 template <int block_threads, class Rule>
 __global__ void __launch_bounds__(block_threads)
     forward_kernel(ForwardArguments layer, Rule rule, ConstActivations x, Activations saved, Activations y) {
-    const Index warp = warp_of_grid<block_threads>();
+    const Index warp = warp_of_grid();
     if (warp >= y.rows) return;  // no barrier follows
     const Index row = layer.order[warp];
     const Index tile = blockIdx.y;

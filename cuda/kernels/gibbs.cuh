@@ -15,7 +15,7 @@ template <int block_threads>
 __global__ void __launch_bounds__(block_threads)
     sample_kernel(UnitDraw draw, ConstActivations values, Activations means, Activations states,
                   const StepScalars* step) {
-    const Index neuron = warp_of_grid<block_threads>();
+    const Index neuron = warp_of_grid();
     if (neuron >= values.rows) return;  // no barrier follows
     const Index tile = blockIdx.y;
     const Index lane = lane_of_warp() * 4;

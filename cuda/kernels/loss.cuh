@@ -48,28 +48,31 @@ __device__ inline void add_of_warp(Counter (&sum)[2], float value) {
     add_of_warp(&sum[1], to_fixed_point(value - whole));
 }
 
-/// dz may be empty (evaluation); lanes past the batch get 0. class_weights [classes] may be null: 1. Grid: x covers the
-/// tiles. Block: 128 threads.
+/// Where a lane's sample lies and what it is worth.
+struct SampleOfLane {
+    Index label;   // -1: none
+    bool used;     // within the batch
+    Index batch;   // samples of it
+    bool counts_batch;  // one lane of a launch does
+};
+
+/// Scores the calling lane's sample, of whose z and gradient neighbours lie `stride` apart; gradient may be null. The
+/// warp's lanes add to the sums together.
 template <class Rule>
-__global__ void __launch_bounds__(loss_threads)
-    loss_kernel(Rule rule, ConstActivations z, const std::int32_t* labels, Activations dz, const float* class_weights,
-                const float* targets, MetricSums* sums) {
-    const Index tile = blockIdx.x;
-    const Index lane = threadIdx.x;
-    const bool used = lane < z.used(tile);
-    const auto label = static_cast<Index>(labels[tile * tile_lanes + lane]);  // -1 is no class either
+__device__ void score_sample(const Rule& rule, const float* z, float* gradient, Index classes, std::size_t stride,
+                             const SampleOfLane& sample, const float* class_weights, const float* targets,
+                             MetricSums* sums) {
     constexpr bool regression = std::is_same_v<Rule, SquaredError>;
-    const bool labelled = used && (regression ? static_cast<std::int32_t>(label) >= 0 : label < z.rows);
-    const std::size_t at = static_cast<std::size_t>(tile) * z.rows * tile_lanes + lane;
-    float* gradient = dz.data == nullptr ? nullptr : dz.data + at;
-    const float scale = 1.0F / static_cast<float>(z.batch);
+    const Index label = sample.label;  // -1 is no class either
+    const bool labelled = sample.used && (regression ? static_cast<std::int32_t>(label) >= 0 : label < classes);
+    const float scale = 1.0F / static_cast<float>(sample.batch);
     SampleScore score;
     if (labelled) {
         const float weight = class_weights == nullptr ? 1.0F : class_weights[label];
-        score = score_one(rule, z.data + at, gradient, z.rows, tile_lanes, label, scale * weight, targets);
+        score = score_one(rule, z, gradient, classes, stride, label, scale * weight, targets);
         score.loss *= weight;
     } else if (gradient != nullptr) {
-        for (Index c = 0; c < z.rows; ++c) gradient[static_cast<std::size_t>(c) * tile_lanes] = 0;
+        for (Index c = 0; c < classes; ++c) gradient[c * stride] = 0;
     }
     // no comparison holds for NaN, and infinity less itself is NaN
     const bool finite = score.loss < max_loss && score.confidence - score.confidence == 0;
@@ -82,8 +85,23 @@ __global__ void __launch_bounds__(loss_threads)
     add_of_warp(&sums->samples, labelled ? 1 : 0);
     add_of_warp(&sums->correct, score.correct ? 1 : 0);
     add_of_warp(&sums->nonfinite, finite ? 0 : 1);
-    add_of_warp(&sums->bad_labels, used && !labelled ? 1 : 0);
-    if (tile == 0 && lane == 0) atomicAdd(&sums->batches, Counter{1});
+    add_of_warp(&sums->bad_labels, sample.used && !labelled ? 1 : 0);
+    if (sample.counts_batch) atomicAdd(&sums->batches, Counter{1});
+}
+
+/// dz may be empty (evaluation); lanes past the batch get 0. class_weights [classes] may be null: 1. Grid: x covers the
+/// tiles. Block: 128 threads.
+template <class Rule>
+__global__ void __launch_bounds__(loss_threads)
+    loss_kernel(Rule rule, ConstActivations z, const std::int32_t* labels, Activations dz, const float* class_weights,
+                const float* targets, MetricSums* sums) {
+    const Index tile = blockIdx.x;
+    const Index lane = threadIdx.x;
+    const std::size_t at = static_cast<std::size_t>(tile) * z.rows * tile_lanes + lane;
+    const SampleOfLane sample{static_cast<Index>(labels[tile * tile_lanes + lane]), lane < z.used(tile), z.batch,
+                              tile == 0 && lane == 0};
+    score_sample(rule, z.data + at, dz.data == nullptr ? nullptr : dz.data + at, z.rows, tile_lanes, sample,
+                 class_weights, targets, sums);
 }
 
 }  // namespace espalier::cuda

@@ -200,7 +200,7 @@ template <class Block>
 __global__ void __launch_bounds__(Block::size.threads, 1)
     input_gradient_panel_kernel(InputGradientArguments layer, Panels panels, ConstActivations dy, Activations dx) {
     panel_product<Block>(panels, layer.row, PermutedWeights{layer.weight, layer.slot}, layer.order, dx.rows, dy,
-                         InputRows{dx});
+                         InputRows<>{dx});
 }
 
 }  // namespace espalier::cuda

@@ -68,38 +68,147 @@ __device__ float transpose_sum(float (&partial)[warp_lanes]) {
     return partial[0];
 }
 
-/// w, state of each edge updated with its gradient, the sum over the batch of dy[row] * x[column], which never reaches
-/// memory. A warp owns 32 consecutive canonical edges, of however many rows. Grid: x covers the edges.
-template <int block_threads, class Rule>
-__global__ void __launch_bounds__(block_threads)
-    update_edges_kernel(Rule rule, const EdgeIndex* row_start, const Index* column, EdgeIndex num_edges,
-                        TrainedArrays arrays, ConstActivations x, ConstActivations dy, const StepScalars* step) {
-    const EdgeIndex first = warp_of_grid<block_threads>() * warp_lanes;
-    if (first >= num_edges) return;  // all lanes of the warp alike
+/// The same for 32 edges at once, a lane's each: `first` and, from there on, ascending `edge`. The warp searches 32 row
+/// starts at a time: two loads that depend on each other for up to 1,024 rows, where a lane alone needs ten.
+__device__ inline Index row_of_lane(const EdgeIndex* row_start, Index num_rows, EdgeIndex first, EdgeIndex edge) {
     const Index lane = lane_of_warp();
-    const Index count = num_edges - first < warp_lanes ? num_edges - first : warp_lanes;
-    const EdgeIndex edge = first + (lane < count ? lane : 0);
-    const Index own_row = row_of_edge(row_start, dy.rows, edge);
-    const Index own_column = column[edge];
+    Index low = 0;  // row_start[low] <= first, and the row lies in [low, low + span)
+    for (Index span = num_rows; span > 1;) {
+        const Index stride = (span - 1) / warp_lanes + 1;
+        const std::uint64_t offset = std::uint64_t{lane} * stride;
+        const bool passed = offset < span && row_start[low + offset] <= first;
+        const auto ahead = static_cast<Index>(__popc(__ballot_sync(full_warp, passed ? 1 : 0)) - 1) * stride;
+        low += ahead;
+        span = span - ahead < stride ? span - ahead : stride;
+    }
+    const Index next = num_rows - low > lane + 1 ? low + lane + 1 : num_rows;
+    const EdgeIndex start = row_start[next];
+    Index passed = 0;  // starts of later rows at or before the own edge
+    ESPALIER_UNROLL
+    for (Index step = warp_lanes / 2; step > 0; step /= 2) {
+        passed += __shfl_sync(full_warp, start, static_cast<int>(passed + step - 1)) <= edge ? step : 0;
+    }
+    passed += __shfl_sync(full_warp, start, static_cast<int>(passed)) <= edge ? 1 : 0;
+    // more than 32 rows, most of them empty, begin within the warp's edges
+    if (__any_sync(full_warp, passed == warp_lanes ? 1 : 0) != 0) return row_of_edge(row_start, num_rows, edge);
+    return low + passed;
+}
+
+/// Edges all of whose samples are on their way before the first is waited for.
+inline constexpr int updates_in_flight = 8;
+
+/// The gradient of the lane's edge (row, column): the sum over the batch of dy[row] * x[column]. Rows ascend.
+__device__ inline float edge_gradient(Index own_row, Index own_column, ConstActivations x, ConstActivations dy) {
+    constexpr int edges = static_cast<int>(warp_lanes);
     float partial[warp_lanes];
     ESPALIER_UNROLL
-    for (int j = 0; j < static_cast<int>(warp_lanes); ++j) partial[j] = 0;
+    for (int j = 0; j < edges; ++j) partial[j] = 0;
+    const float* from_x = lane_samples(x, 0, 0);
+    const float* from_dy = lane_samples(dy, 0, 0);
     for (Index tile = 0; tile < x.tiles(); ++tile) {
-        Index held = ~Index{0};  // the row whose gradient is in g
-        float4 g = make_float4(0, 0, 0, 0);
+        Index held = __shfl_sync(full_warp, own_row, 0);  // the row whose gradient is in g
+        float4 g = load4(from_dy + static_cast<std::size_t>(held) * tile_lanes);
         ESPALIER_UNROLL
-        for (int j = 0; j < static_cast<int>(warp_lanes); ++j) {
-            const Index row = __shfl_sync(full_warp, own_row, j);
-            const Index from = __shfl_sync(full_warp, own_column, j);
-            if (static_cast<Index>(j) >= count) continue;
-            if (row != held) g = load4(lane_samples(dy, tile, row));
-            held = row;
-            const float4 in = load4(lane_samples(x, tile, from));
-            partial[j] = fmaf(g.x, in.x, fmaf(g.y, in.y, fmaf(g.z, in.z, fmaf(g.w, in.w, partial[j]))));
+        for (int done = 0; done < edges; done += updates_in_flight) {
+            float4 in[updates_in_flight];
+            ESPALIER_UNROLL
+            for (int u = 0; u < updates_in_flight; ++u) {
+                const Index from = __shfl_sync(full_warp, own_column, done + u);
+                in[u] = load4(from_x + static_cast<std::size_t>(from) * tile_lanes);
+            }
+            __syncwarp();  // keeps the loads together, which a compiler would sink to their uses
+            ESPALIER_UNROLL
+            for (int u = 0; u < updates_in_flight; ++u) {
+                const Index row = __shfl_sync(full_warp, own_row, done + u);
+                if (row != held) g = load4(from_dy + static_cast<std::size_t>(row) * tile_lanes);
+                held = row;
+                float& sum = partial[done + u];
+                sum = fmaf(g.x, in[u].x, fmaf(g.y, in[u].y, fmaf(g.z, in[u].z, fmaf(g.w, in[u].w, sum))));
+            }
         }
+        from_x += static_cast<std::size_t>(x.rows) * tile_lanes;
+        from_dy += static_cast<std::size_t>(dy.rows) * tile_lanes;
     }
-    const float gradient = transpose_sum(partial);
-    if (lane < count) update_at(rule, arrays, first + lane, gradient, step->update);
+    return transpose_sum(partial);
+}
+
+/// A layer whose edges and biases are updated.
+template <class Rule>
+struct UpdatedLayer {
+    Rule rule;
+    const EdgeIndex* row_start;  // num_outputs + 1
+    const Index* column;         // num_edges
+    EdgeIndex num_edges;         // 0 where weights are updated otherwise
+    Index num_biases;            // num_outputs, or 0
+    TrainedArrays weights;       // num_edges, canonical order
+    TrainedArrays bias;          // num_biases
+    ConstActivations x;
+    ConstActivations dy;  // by the preactivation
+    const StepScalars* step;
+
+    /// Blocks of so many warps for the edges, 32 a warp, and after them for the biases, one a warp.
+    [[nodiscard]] ESPALIER_HOST_DEVICE Index edge_blocks(Index warps) const {
+        return (num_edges / warp_lanes + (num_edges % warp_lanes == 0 ? 0 : 1) + warps - 1) / warps;
+    }
+    [[nodiscard]] ESPALIER_HOST_DEVICE Index blocks(Index warps) const {
+        return edge_blocks(warps) + (num_biases + warps - 1) / warps;
+    }
+};
+
+inline constexpr int most_updated_layers = 8;
+
+/// What one launch updates.
+template <class Rule>
+struct UpdatedLayers {
+    UpdatedLayer<Rule> layer[most_updated_layers];
+    Index edge_blocks[most_updated_layers];  // of each layer
+    Index end_block[most_updated_layers];    // the first block that is no more of the layer
+};
+
+/// 32 edges from `first` on, or as many as there are: a lane updates one.
+template <class Rule>
+__device__ void update_edges(const UpdatedLayer<Rule>& layer, EdgeIndex first) {
+    if (first >= layer.num_edges) return;  // all lanes of the warp alike
+    const Index lane = lane_of_warp();
+    const Index count = layer.num_edges - first < warp_lanes ? layer.num_edges - first : warp_lanes;
+    const EdgeIndex edge = first + (lane < count ? lane : count - 1);  // lanes past the end repeat the last edge
+    const Index row = row_of_lane(layer.row_start, layer.dy.rows, first, edge);
+    const float gradient = edge_gradient(row, layer.column[edge], layer.x, layer.dy);
+    if (lane < count) update_at(layer.rule, layer.weights, first + lane, gradient, layer.step->update);
+}
+
+/// A neuron's bias, whose gradient is the sum of dy over the batch.
+template <class Rule>
+__device__ void update_bias(const UpdatedLayer<Rule>& layer, Index neuron) {
+    if (neuron >= layer.num_biases) return;  // likewise
+    float sum = 0;
+    ESPALIER_NO_UNROLL  // a small share of the work, which nvcc would make a third of the kernel
+    for (Index tile = 0; tile < layer.dy.tiles(); ++tile) {
+        const float4 g = load4(lane_samples(layer.dy, tile, neuron));
+        sum += (g.x + g.y) + (g.z + g.w);
+    }
+    const float gradient = sum_of_warp(sum);
+    if (lane_of_warp() == 0) update_at(layer.rule, layer.bias, neuron, gradient, layer.step->update);
+}
+
+/// Weights, biases and their optimizer memory of up to eight layers, by gradients that never reach memory. A warp owns 32
+/// consecutive canonical edges of a layer, of however many rows, or a bias; a block's warps are of one layer, and all of
+/// edges or all of biases, so that nvcc sees what they have in common. Grid: x covers the blocks of all layers.
+template <int block_threads, class Rule>
+__global__ void __launch_bounds__(block_threads)
+    update_layers_kernel(UpdatedLayers<Rule> layers, int count) {
+    int number = 0;
+    Index begin = 0;
+    while (number + 1 < count && blockIdx.x >= layers.end_block[number]) begin = layers.end_block[number++];
+    const UpdatedLayer<Rule>& layer = layers.layer[number];
+    const Index block = blockIdx.x - begin;
+    const Index warps = blockDim.x / warp_lanes;
+    const Index warp = threadIdx.x / warp_lanes;
+    if (block < layers.edge_blocks[number]) {
+        update_edges(layer, (block * warps + warp) * warp_lanes);
+    } else {
+        update_bias(layer, (block - layers.edge_blocks[number]) * warps + warp);
+    }
 }
 
 }  // namespace espalier::cuda

@@ -13,10 +13,9 @@ inline constexpr Index warp_lanes = 32;
 inline constexpr unsigned full_warp = 0xffffffffU;
 
 __device__ inline Index lane_of_warp() { return threadIdx.x % warp_lanes; }
-/// Number of this warp in the grid's x direction.
-template <int block_threads>
-__device__ Index warp_of_grid() {
-    return blockIdx.x * (block_threads / warp_lanes) + threadIdx.x / warp_lanes;
+/// Number of this warp in the grid's x direction. Blocks may be smaller than a kernel was compiled for.
+__device__ inline Index warp_of_grid() {
+    return blockIdx.x * (blockDim.x / warp_lanes) + threadIdx.x / warp_lanes;
 }
 
 /// The calling lane's four samples of a neuron.

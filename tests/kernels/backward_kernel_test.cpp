@@ -4,6 +4,7 @@
 #include "cuda/kernels/update.cuh"
 
 #include <algorithm>
+#include <memory>
 
 #include "product_cases.hpp"
 
@@ -19,7 +20,7 @@ void check_differentiate(const SparseCase& layer, const Rule& rule) {
     const Matrix dy(layer.outputs, layer.batch, 8);
     std::vector<float> parameters = random_values(5, std::size_t{4} * layer.outputs);
     for (Index n = 0; n < layer.outputs; ++n) parameters[2 * layer.outputs + n] = parameters[n] + 0.5F;
-    constexpr std::size_t num_sums = num_neuron_sums<Rule>;
+    constexpr std::size_t num_sums = Rule::num_parameters;
     const DeviceArray<float> d_parameters(parameters);
     const DeviceArray<float> d_sums(num_sums * layer.outputs);
     const TiledArray d_saved(saved, 0.25F);  // lanes past the batch hold what the forward pass made of zeros
@@ -35,12 +36,11 @@ void check_differentiate(const SparseCase& layer, const Rule& rule) {
         for (Index s = 0; s < layer.batch; ++s) {
             const float expected = dy(n, s) * own.derivative(saved(n, s));
             ASSERT_EQ(found(n, s), expected) << layer.name << " neuron " << n << " sample " << s;
-            sums[0] += static_cast<double>(expected);
-            if constexpr (num_sums > 1) {
+            if constexpr (num_sums > 0) {
                 float d[4];
                 own.parameter_derivatives(saved(n, s), d);
                 for (std::size_t p = 0; p < 4; ++p)
-                    sums[p + 1] += static_cast<double>(dy(n, s)) * static_cast<double>(d[p]);
+                    sums[p] += static_cast<double>(dy(n, s)) * static_cast<double>(d[p]);
             }
         }
         for (std::size_t p = 0; p < num_sums; ++p) {
@@ -62,6 +62,34 @@ TEST_P(BackwardKernels, GradientByThePreactivationForEveryActivation) {
 
 TEST_P(BackwardKernels, InputGradient) {
     for (const SparseCase& layer : sparse_cases()) check_input_gradient(layer, gather_input_gradient);
+}
+
+/// The product that multiplies by the derivative below has the bits of the product and the derivative one after the other.
+template <class Rule>
+void check_derivative_below(const SparseCase& layer, const Rule& rule) {
+    if constexpr (Rule::num_parameters == 0) {
+        const DeviceCase device(layer);
+        const TiledArray saved(Matrix(layer.inputs, layer.batch, 7), 0.25F);
+        const TiledArray dy(Matrix(layer.outputs, layer.batch, 8));
+        const TiledArray apart(Matrix(layer.inputs, layer.batch));
+        const TiledArray together(Matrix(layer.inputs, layer.batch));
+        gather_input_gradient(device, dy.view(), apart.view());
+        launch(differentiate_kernel<threads, Rule>, dim3(blocks_for(layer.inputs, threads / 32)), dim3(threads), 0, rule,
+               nullptr, saved.view(), apart.view(), nullptr);
+        launch(input_gradient_kernel<threads, Rule>, dim3(blocks_for(layer.inputs, threads / 32), together.view().tiles()),
+               dim3(threads), 0, device.input_gradient(), rule, dy.view(), saved.view(), together.view());
+        EXPECT_EQ(together.read().values, apart.read().values) << layer.name << ' ' << Rule::name;
+        for (const float each : together.beyond()) ASSERT_EQ(each, 0.0F) << "gradients past the batch stay 0";
+    }
+}
+
+TEST_P(BackwardKernels, InputGradientTimesTheDerivativeBelow) {
+    for (const SparseCase& layer : sparse_cases()) check_derivative_below(layer, Relu{});
+    const SparseCase layer = sparse_case("activations", 2, 133, 11, 400);
+    const auto check_all = [&]<class... Rules>(std::variant<Rules...>*) {
+        (check_derivative_below(layer, Rules{}), ...);
+    };
+    check_all(static_cast<Activation*>(nullptr));
 }
 
 TEST_P(BackwardKernels, PermutedWeights) {
@@ -133,41 +161,100 @@ void check_update(const Rule& rule, const Trained& trained, const std::vector<do
     }
 }
 
+/// A layer to be updated, and what its gradients are.
 template <class Rule>
-void check_edges(const SparseCase& layer, const Rule& rule) {
-    const Matrix x(layer.inputs, layer.batch, 3);
-    const Matrix dy(layer.outputs, layer.batch, 8);
-    const Trained trained(layer.weight, Rule::num_states);
-    const DeviceArray<EdgeIndex> start(layer.row_start);
-    const DeviceArray<Index> column(layer.column);
-    const DeviceArray<StepScalars> now(std::vector<StepScalars>{{step, 0, 0}});
-    const TiledArray d_x(x, 0.5F);  // times a gradient of 0
-    const TiledArray d_dy(dy);
-    launch(update_edges_kernel<threads, Rule>, dim3(std::max(1U, blocks_for(layer.num_edges(), threads))),
-           dim3(threads), 0, rule, start.data(), column.data(), layer.num_edges(), trained.arrays(), d_x.view(),
-           d_dy.view(), now.data());
-    std::vector<double> gradient(layer.num_edges());
-    std::vector<double> slack(layer.num_edges());
-    for (EdgeIndex e = 0; e < layer.num_edges(); ++e) {
-        double size = 0;
-        for (Index s = 0; s < layer.batch; ++s) {
-            const double term = static_cast<double>(dy(layer.row[e], s)) * static_cast<double>(x(layer.column[e], s));
-            gradient[e] += term;
-            size += std::abs(term);
-        }
-        slack[e] = allowance(size);
+struct UpdateCase {
+    const SparseCase& host;
+    Matrix x;
+    Matrix dy;
+    Trained weights;
+    Trained bias;
+    DeviceArray<EdgeIndex> start;
+    DeviceArray<Index> column;
+    TiledArray d_x;
+    TiledArray d_dy;
+
+    explicit UpdateCase(const SparseCase& layer)
+        : host(layer),
+          x(layer.inputs, layer.batch, 3),
+          dy(layer.outputs, layer.batch, 8),
+          weights(layer.weight, Rule::num_states),
+          bias(random_values(13, layer.outputs), Rule::num_states),
+          start(layer.row_start),
+          column(layer.column),
+          d_x(x, 0.5F),  // times a gradient of 0
+          d_dy(dy) {}
+
+    [[nodiscard]] UpdatedLayer<Rule> layer(const Rule& rule, const StepScalars* now) const {
+        return {rule,          start.data(),       column.data(), host.num_edges(), host.outputs,
+                weights.arrays(), bias.arrays(), d_x.view(),    d_dy.view(),      now};
     }
-    check_update(rule, trained, gradient, slack, layer.name + " " + std::string(Rule::name));
+    void check(const Rule& rule) const {
+        const std::string name = host.name + " " + std::string(Rule::name);
+        std::vector<double> gradient(host.num_edges());
+        std::vector<double> slack(host.num_edges());
+        for (EdgeIndex e = 0; e < host.num_edges(); ++e) {
+            double size = 0;
+            for (Index s = 0; s < host.batch; ++s) {
+                const double term = static_cast<double>(dy(host.row[e], s)) * static_cast<double>(x(host.column[e], s));
+                gradient[e] += term;
+                size += std::abs(term);
+            }
+            slack[e] = allowance(size);
+        }
+        check_update(rule, weights, gradient, slack, name);
+        std::vector<double> sums(host.outputs);
+        for (Index n = 0; n < host.outputs; ++n) {
+            for (Index s = 0; s < host.batch; ++s) sums[n] += static_cast<double>(dy(n, s));
+        }
+        check_update(rule, bias, sums, std::vector<double>(host.outputs, allowance(host.batch)), name + ", bias");
+    }
+};
+
+/// Updates the layers of `cases` by one launch.
+template <class Rule>
+void update(const Rule& rule, const std::vector<std::unique_ptr<UpdateCase<Rule>>>& cases) {
+    const DeviceArray<StepScalars> now(std::vector<StepScalars>{{step, 0, 0}});
+    UpdatedLayers<Rule> layers{};
+    Index blocks = 0;
+    for (std::size_t l = 0; l < cases.size(); ++l) {
+        layers.layer[l] = cases[l]->layer(rule, now.data());
+        layers.edge_blocks[l] = layers.layer[l].edge_blocks(threads / 32);
+        layers.end_block[l] = blocks += layers.layer[l].blocks(threads / 32);
+    }
+    launch(update_layers_kernel<threads, Rule>, dim3(blocks), dim3(threads), 0, layers, static_cast<int>(cases.size()));
 }
 
-TEST_P(BackwardKernels, UpdateOfEdges) {
-    for (const SparseCase& layer : sparse_cases()) check_edges(layer, Momentum{});
+template <class Rule>
+void check_layer(const SparseCase& layer, const Rule& rule) {
+    std::vector<std::unique_ptr<UpdateCase<Rule>>> one;
+    one.push_back(std::make_unique<UpdateCase<Rule>>(layer));
+    update(rule, one);
+    one[0]->check(rule);
 }
 
-TEST_P(BackwardKernels, UpdateOfEdgesByEveryOptimizer) {
+TEST_P(BackwardKernels, UpdateOfALayer) {
+    for (const SparseCase& layer : sparse_cases()) check_layer(layer, Momentum{});
+}
+
+TEST_P(BackwardKernels, UpdateOfALayerByEveryOptimizer) {
     const SparseCase layer = sparse_case("optimizers", 13, 8, 21, 300);
-    const auto check_all = [&]<class... Rules>(std::variant<Rules...>*) { (check_edges(layer, Rules{}), ...); };
+    const auto check_all = [&]<class... Rules>(std::variant<Rules...>*) { (check_layer(layer, Rules{}), ...); };
     check_all(static_cast<Optimizer*>(nullptr));
+}
+
+/// As many as a launch takes, of different shapes; of one input and many outputs 32 edges have more than 32 rows.
+TEST_P(BackwardKernels, UpdateOfManyLayersAtOnce) {
+    const Index shapes[most_updated_layers][3] = {{5, 3, 7},    {70, 40, 130}, {1, 1, 1},   {20, 1500, 3},
+                                                  {9, 33, 128}, {1, 500, 9},   {3, 65, 20}, {31, 32, 129}};
+    std::vector<SparseCase> layers;
+    for (const auto& [inputs, outputs, batch] : shapes) {
+        layers.push_back(sparse_case("layer " + std::to_string(layers.size()), inputs, outputs, batch, 150));
+    }
+    std::vector<std::unique_ptr<UpdateCase<Momentum>>> cases;
+    for (const SparseCase& each : layers) cases.push_back(std::make_unique<UpdateCase<Momentum>>(each));
+    update(Momentum{}, cases);
+    for (const auto& each : cases) each->check(Momentum{});
 }
 
 template <class Rule>

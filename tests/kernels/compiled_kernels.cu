@@ -1,5 +1,6 @@
 // Every kernel with every rule, compiled by nvcc: a kernel that does not compile, spills registers, uses local memory
 // or computes in double fails the build.
+#include <type_traits>
 #include <vector>
 
 #include "cuda/kernels/backward.cuh"
@@ -10,6 +11,7 @@
 #include "cuda/kernels/forward.cuh"
 #include "cuda/kernels/gather.cuh"
 #include "cuda/kernels/gibbs.cuh"
+#include "cuda/kernels/head.cuh"
 #include "cuda/kernels/loss.cuh"
 #include "cuda/kernels/panel.cuh"
 #include "cuda/kernels/update.cuh"
@@ -28,6 +30,10 @@ template <class... Rules>
 void add_activations(Addresses& addresses, const std::variant<Rules...>* /*type*/) {
     add(addresses, forward_kernel<forward_threads, Rules>..., activate_kernel<activate_threads, Rules>...,
         differentiate_kernel<backward_threads, Rules>...);
+    // SReLU's derivative has parameters: those layers differentiate by themselves
+    add(addresses,
+        input_gradient_kernel<backward_threads, std::conditional_t<Rules::num_parameters == 0, Rules, Identity>>...,
+        head_kernel<head_threads, SoftmaxNll, std::conditional_t<Rules::num_parameters == 0, Rules, Identity>>...);
     add(addresses, forward_coo_kernel<coo_threads, Rules>..., forward_coo_join_kernel<coo_threads, Rules>...);
     add(addresses, forward_panel_kernel<PanelNumber<0>, Rules>..., forward_panel_kernel<PanelNumber<1>, Rules>...,
         forward_panel_kernel<PanelNumber<2>, Rules>..., forward_panel_kernel<PanelNumber<3>, Rules>...);
@@ -35,7 +41,7 @@ void add_activations(Addresses& addresses, const std::variant<Rules...>* /*type*
 
 template <class... Rules>
 void add_optimizers(Addresses& addresses, const std::variant<Rules...>* /*type*/) {
-    add(addresses, update_edges_kernel<update_threads, Rules>..., update_parameters_kernel<update_threads, Rules>...);
+    add(addresses, update_layers_kernel<update_threads, Rules>..., update_parameters_kernel<update_threads, Rules>...);
 }
 
 template <class... Rules>
@@ -45,9 +51,8 @@ void add_losses(Addresses& addresses, const std::variant<Rules...>* /*type*/) {
 
 Addresses compiled_kernels() {
     Addresses addresses;
-    add(addresses, input_gradient_kernel<backward_threads>, gather_kernel<gather_threads, std::uint8_t>,
-        gather_kernel<gather_threads, float>, dropout_kernel<dropout_threads>, output_degrees_kernel<degrees_threads>,
-        input_degrees_kernel<degrees_threads>);
+    add(addresses, gather_kernel<gather_threads, std::uint8_t>, gather_kernel<gather_threads, float>,
+        dropout_kernel<dropout_threads>, output_degrees_kernel<degrees_threads>, input_degrees_kernel<degrees_threads>);
     add(addresses, panel_starts_kernel<panel_starts_threads>, input_gradient_panel_kernel<PanelNumber<0>>,
         input_gradient_panel_kernel<PanelNumber<1>>, input_gradient_panel_kernel<PanelNumber<2>>,
         input_gradient_panel_kernel<PanelNumber<3>>);

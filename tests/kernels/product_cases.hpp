@@ -159,8 +159,9 @@ inline constexpr auto gather_forward = [](const DeviceCase& layer, const auto& r
            rule, x, saved, y);
 };
 inline constexpr auto gather_input_gradient = [](const DeviceCase& layer, ConstActivations dy, Activations dx) {
-    launch(input_gradient_kernel<gather_test_threads>, dim3(blocks_for(dx.rows, gather_test_threads / 32), dx.tiles()),
-           dim3(gather_test_threads), 0, layer.input_gradient(), dy, dx);
+    launch(input_gradient_kernel<gather_test_threads, Identity>,
+           dim3(blocks_for(dx.rows, gather_test_threads / 32), dx.tiles()), dim3(gather_test_threads), 0,
+           layer.input_gradient(), Identity{}, dy, ConstActivations{}, dx);
 };
 
 }  // namespace espalier::cuda

@@ -119,6 +119,7 @@ void count_afresh() {
     counts.live_graphs = before.live_graphs;
     counts.live_nodes = counts.peak_nodes = before.live_nodes;
 }
+void count_algorithm() { ++runtime().counts.algorithms; }
 void fail_allocation(std::int64_t succeeding) {
     runtime().fail_after = succeeding;
     runtime().keep_failing = false;
@@ -216,6 +217,8 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaM
     if (to_device != from_device && cuda_on_host::capturing()) {  // the host's memory would be read at each replay
         return cuda_on_host::failed(cudaErrorStreamCaptureUnsupported);
     }
+    auto& counts = runtime().counts;
+    ++(to_device && from_device ? counts.copies : counts.transfers);
     cuda_on_host::put_copy(stream, [=] {
         const cuda_on_host::BlockAccess write(cuda_on_host::block_of(to, bytes));
         const cuda_on_host::BlockAccess read(cuda_on_host::block_of(from, bytes));
@@ -227,6 +230,7 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaM
 cudaError_t cudaMemsetAsync(void* memory, int value, std::size_t bytes, cudaStream_t stream) {
     if (cuda_on_host::is_broken()) return cuda_on_host::failed(broken);
     cuda_on_host::require_device_memory(memory, bytes);
+    ++runtime().counts.memsets;
     cuda_on_host::put_copy(stream, [=] {
         const cuda_on_host::BlockAccess access(cuda_on_host::block_of(memory, bytes));
         std::memset(memory, value, bytes);

@@ -56,10 +56,15 @@ struct Counts {
     std::uint64_t launched = 0;     // enqueued one by one
     std::uint64_t captures = 0;
     std::uint64_t graph_launches = 0;
-    std::uint64_t waits = 0;  // for a stream
+    std::uint64_t waits = 0;       // for a stream
+    std::uint64_t memsets = 0;     // of device memory
+    std::uint64_t copies = 0;      // within device memory
+    std::uint64_t transfers = 0;   // from or to the host
+    std::uint64_t algorithms = 0;  // of Thrust's, each of which is one kernel or more on a device
 };
 Counts counts();
 void count_afresh();
+void count_algorithm();
 
 /// Lets the allocation after `succeeding` further ones fail, once; negative: none fails.
 void fail_allocation(std::int64_t succeeding);

@@ -12,6 +12,7 @@
 namespace cuda_on_host {
 /// Runs what the stream has queued.
 void flush(cudaStream_t stream);
+void count_algorithm();
 bool device_is_broken();
 }  // namespace cuda_on_host
 
@@ -28,6 +29,7 @@ template <class Allocator>
 struct HostPolicyFor {
     Allocator& allocator;
     auto on(cudaStream_t stream) const {
+        ::cuda_on_host::count_algorithm();
         ::cuda_on_host::flush(stream);
         if (::cuda_on_host::device_is_broken()) {
             throw THRUST_NS_QUALIFIER::system_error(

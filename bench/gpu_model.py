@@ -1,0 +1,232 @@
+#!/usr/bin/env python3
+"""Predicts a training step's time on a GPU from what nvcc made of the kernels (cuda/costs.txt, cuda/registers.txt) and a
+machine file. Nothing is measured: each kernel takes the longest of four times, and the one that binds it is named.
+
+  chain  one warp's loads and sums, each waiting for the one before
+  issue  all warps' instructions over the device's issue slots
+  L2     all samples moved over the rate of the L2 cache
+  SM     samples moved by the fullest multiprocessor over what it takes from L2 in a clock
+
+usage: bench/gpu_model.py [--machine bench/machines/h200.json] [--layers 784-512-128-10] [--edges 14256,7040,1280]
+                          [--batch 128] [--before kernels,launches] [--check]
+  --before: what a change gains. kernels: those that waited for each sample by itself; launches: each verb its own
+  --check: fails where a gather kernel has fewer than 8 loads in flight or the update more than 24 instructions an edge
+Not modelled: hits in L1, bank conflicts, clocks, panels, libraries.
+"""
+import argparse
+import json
+import math
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BATCH_EDGES = 8  # whose samples are on their way at once (edges_in_flight)
+LOADED = 4 * 128 + 8  # bytes an edge and tile: samples, index, weight
+# The kernels of commit 8c8648e, in machine code for sm_90: instructions an edge; of the update those depend on each other
+BEFORE = {"forward": 13.8, "dx": 17.5, "update": 156, "cycles of a dependent instruction": 2.5}
+
+
+def read_costs(path):
+    """{kernel: (PTX instructions, hot loop's instructions an edge, its loads in flight)}"""
+    found = {}
+    for line in path.read_text().splitlines()[1:]:
+        name, static, _ = line.split(" | ")
+        static = static.split()
+        if len(static) == 6:
+            found[name] = int(static[0]), float(static[4]), int(static[5])
+    return found
+
+
+def find(costs, start):
+    return next(each for name, each in costs.items() if name.startswith(start))
+
+
+def longest_row(rows, edges, others):
+    """Of a random topology, about: the mean and as many deviations as so many rows reach."""
+    mean = edges / rows
+    if edges == rows * others:
+        return others
+    return min(others, round(mean + math.sqrt(mean) * math.sqrt(2 * math.log(max(rows, 2)))))
+
+
+class Machine:
+    def __init__(self, path):
+        self.__dict__.update(json.loads(Path(path).read_text()))
+        self.clocks_per_us = self.clock_ghz * 1e3
+
+    def kernel(self, name, chain_cycles, warp_instructions, l2_bytes, blocks):
+        """The row of the table: (name, {what: us})."""
+        held = math.ceil(blocks / self.multiprocessors)
+        return name, {
+            "chain": chain_cycles / self.clocks_per_us,
+            "issue": warp_instructions / (self.issue_per_clock * self.multiprocessors * self.clocks_per_us),
+            "L2": l2_bytes / self.l2_bytes_per_us,
+            "SM": l2_bytes / max(blocks, 1) * held / self.l2_bytes_per_clock_of_a_multiprocessor / self.clocks_per_us,
+        }
+
+
+def block_warps(warps, tiles, multiprocessors, most=8):
+    """As threads_for of cuda/launch.cuh."""
+    while most > 2 and math.ceil(warps / most) * tiles < multiprocessors:
+        most //= 2
+    return most
+
+
+def gathering(machine, name, rows, edges, others, tiles, an_edge, waits=False):
+    """waits: for an index, a first and three more samples of every four edges, one after the other."""
+    longest = longest_row(rows, edges, others)
+    batches = math.ceil(longest / BATCH_EDGES)
+    chunks = math.ceil(longest / 32)
+    # order, row start, then for each 32 edges their numbers, for each 8 their samples
+    chain = (2 + chunks + batches) * machine.l2_latency_cycles
+    chain += batches * (2 * machine.shuffle_latency_cycles + BATCH_EDGES * an_edge)
+    blocks = math.ceil(rows / block_warps(rows, tiles, machine.multiprocessors)) * tiles
+    if waits:
+        chain = (2 + 3 * math.ceil(longest / 4)) * machine.l2_latency_cycles + longest * an_edge
+        blocks = math.ceil(rows / 8) * tiles
+    return machine.kernel(name, chain, edges * tiles * an_edge + 60 * rows * tiles, edges * tiles * LOADED, blocks)
+
+
+def updating(machine, name, edges, rows, tiles, instructions):
+    """edges, rows: of each layer that the launch updates; instructions: for 32 edges."""
+    warps = sum(math.ceil(e / 32) for e in edges) + sum(rows)
+    search = math.ceil(math.log(max(rows), 32)) + 1
+    # the row's search and the column, then 4 batches of loads a tile and 5 levels of the transposed sum
+    chain = (search + 1 + 2) * machine.l2_latency_cycles + instructions
+    chain += tiles * 4 * (machine.l2_latency_cycles + machine.shuffle_latency_cycles) + 5 * machine.shuffle_latency_cycles
+    blocks = math.ceil(warps / block_warps(warps, 1, machine.multiprocessors))
+    moved = sum(edges) * (512 * tiles + 16)
+    return machine.kernel(name, chain, sum(edges) / 32 * instructions, moved, blocks)
+
+
+def updating_before(machine, name, edges, rows, tiles):
+    """An edge's samples after the other's, and sums in an array that an index chose from."""
+    instructions = BEFORE["update"] * 32
+    chain = (math.ceil(math.log2(rows)) + 2 + 32 * tiles) * machine.l2_latency_cycles
+    chain += instructions * BEFORE["cycles of a dependent instruction"]
+    blocks = math.ceil(edges / 32 / 8)
+    return machine.kernel(name, chain, edges / 32 * instructions, edges * (512 * tiles + 16), blocks)
+
+
+def head(machine, inputs, classes, tiles):
+    chain = 3 * machine.l2_latency_cycles + inputs * (machine.fma_latency_cycles + 1) + 2 * machine.shared_latency_cycles
+    chain += classes * 60 + 6 * 5 * 2 * machine.shuffle_latency_cycles  # exponentials; the sums of 64 bits
+    chain += math.ceil(inputs / 16) * (classes * (machine.fma_latency_cycles + 2) + 30)
+    work = 2 * inputs * classes * 4 * tiles * 3
+    return machine.kernel("head: last layer, loss, its dx", chain, work, inputs * 512 * tiles * 3, 4 * tiles)
+
+
+def small_kernel(machine, name, cycles, moved, blocks):
+    """One that does little for each of its samples."""
+    return machine.kernel(name, cycles, moved / 16, moved, blocks)
+
+
+def forward_and_loss(machine, layers, edges, tiles, cost, before, has_head):
+    rows = []
+    last = len(edges) - 1
+    for i in range(last if has_head else last + 1):
+        rows.append(gathering(machine, f"forward {layers[i]}->{layers[i + 1]}", layers[i + 1], edges[i], layers[i], tiles,
+                              cost, "kernels" in before))
+    if has_head:
+        rows.append(head(machine, layers[last], layers[-1], tiles))
+    else:
+        rows.append(machine.kernel("loss", 6600, 0, 0, tiles))
+    return rows
+
+
+def gradients_of_samples(machine, layers, edges, tiles, cost, before, has_head):
+    def derivative(neurons):
+        """And sums for their biases."""
+        return small_kernel(machine, f"derivative of {neurons}", 4 * machine.l2_latency_cycles, neurons * tiles * 512 * 3,
+                            math.ceil(neurons / 8))
+
+    apart = "launches" in before
+    rows = [derivative(layers[-1])] if apart else []
+    for i in range(len(edges) - (2 if has_head else 1), 0, -1):
+        rows.append(gathering(machine, f"dx {layers[i + 1]}->{layers[i]}", layers[i], edges[i], layers[i + 1], tiles, cost,
+                              "kernels" in before))
+        if apart:
+            rows.append(derivative(layers[i]))
+    return rows
+
+
+def updates(machine, layers, edges, tiles, cost, before):
+    # what the kernel does an edge and tile, and an edge once
+    instructions = 32 * cost * tiles + 380
+    if "launches" not in before and "kernels" not in before:
+        return [updating(machine, "update of all layers", edges, layers[1:], tiles, instructions)]
+    rows = []
+    for i, count in enumerate(edges):
+        name = f"update {layers[i]}->{layers[i + 1]}"
+        if "kernels" in before:
+            rows.append(updating_before(machine, name, count, layers[i + 1], tiles))
+        else:
+            rows.append(updating(machine, name, [count], [layers[i + 1]], tiles, instructions))
+        rows.append(small_kernel(machine, f"biases of {layers[i + 1]}", 3 * machine.l2_latency_cycles,
+                                 layers[i + 1] * tiles * 512, math.ceil(layers[i + 1] / 8)))
+    return rows
+
+
+def step(machine, costs, layers, edges, batch, before=()):
+    """The rows of the table. Kernels of before the change were launched apart, so that `before` names both or launches."""
+    tiles = math.ceil(batch / 128)
+    forward, dx, update = (find(costs, n)[1] for n in ("forward_kernel<256, Relu>", "input_gradient_kernel<256, Relu>",
+                                                       "update_layers_kernel<256, Momentum>"))
+    if "kernels" in before:
+        forward, dx = BEFORE["forward"], BEFORE["dx"]
+    has_head = "launches" not in before and edges[-1] == layers[-2] * layers[-1] and layers[-1] <= 32
+    rows = [machine.kernel("gather of the batch", 6 * machine.l2_latency_cycles + 6000, layers[0] * batch,
+                           layers[0] * batch * 5, math.ceil(layers[0] / 32) * 4 * tiles)]
+    rows += forward_and_loss(machine, layers, edges, tiles, forward, before, has_head)
+    rows += gradients_of_samples(machine, layers, edges, tiles, dx, before, has_head)
+    return rows + updates(machine, layers, edges, tiles, update, before)
+
+
+def check(costs):
+    faults = []
+    for name in ("forward_kernel<256, Relu>", "input_gradient_kernel<256, Relu>", "update_layers_kernel<256, Momentum>"):
+        _, an_edge, in_flight = find(costs, name)
+        if in_flight < BATCH_EDGES:
+            faults.append(f"{name}: {in_flight} loads in flight, not {BATCH_EDGES}")
+        if an_edge > 24:
+            faults.append(f"{name}: {an_edge} PTX instructions an edge in its loop, more than 24")
+    return faults
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--machine", default=ROOT / "bench/machines/h200.json")
+    parser.add_argument("--layers", default="784-512-128-10")
+    parser.add_argument("--edges", default="14256,7040,1280", help="of each layer")
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--before", default="", help="launches, or kernels,launches")
+    parser.add_argument("--check", action="store_true")
+    options = parser.parse_args()
+    costs = read_costs(ROOT / "cuda/costs.txt")
+    if options.check:
+        faults = check(costs)
+        print("\n".join(faults))
+        return 1 if faults else 0
+    machine = Machine(options.machine)
+    layers = [int(each) for each in options.layers.split("-")]
+    edges = [int(each) for each in options.edges.split(",")]
+    if len(edges) != len(layers) - 1:
+        sys.exit(f"--edges: {len(edges)} layers, --layers has {len(layers) - 1}")
+    before = [each for each in options.before.split(",") if each]
+    if before not in ([], ["launches"], ["kernels", "launches"]):
+        sys.exit(f"--before: '{options.before}'; expected launches or kernels,launches")
+    rows = step(machine, costs, layers, edges, options.batch, before)
+    print(f"{options.layers}, batch {options.batch}, on {machine.name}: predicted, not measured; microseconds")
+    total = 0
+    for name, times in rows:
+        bound = max(times, key=times.get)
+        total += times[bound]
+        print(f"  {name:32} {times[bound]:7.2f}  {bound:5}  " + ", ".join(f"{k} {v:.2f}" for k, v in times.items()))
+    gaps = len(rows) * machine.graph_node_gap_us
+    print(f"  {len(rows)} launches in a graph, {machine.graph_node_gap_us} each {gaps:10.2f}")
+    print(f"  step {total + gaps:35.1f}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,124 @@
+// What the device is asked to do, counted by the runtime that stands in for CUDA's, beside the table cuda/launches.txt.
+// ESPALIER_UPDATE=1 rewrites the table. Kernels of Thrust's are not counted, the algorithms that launch them are.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+
+#include "cuda_on_host/runtime/runtime.hpp"
+#include "cuda_training.hpp"
+
+namespace espalier {
+namespace {
+
+using cuda_on_host::Counts;
+using Count = std::uint64_t Counts::*;
+
+struct NamedCount {
+    const char* name;
+    Count count;
+};
+const NamedCount named_counts[] = {
+    {"kernels", &Counts::kernels},       {"launched one by one", &Counts::launched}, {"graphs", &Counts::graph_launches},
+    {"memsets", &Counts::memsets},       {"copies", &Counts::copies},                {"transfers", &Counts::transfers},
+    {"algorithms", &Counts::algorithms}, {"waits", &Counts::waits},
+};
+
+/// more - fewer, by name; counts of 0 are left out.
+std::string difference(const Counts& more, const Counts& fewer) {
+    std::ostringstream text;
+    for (const auto& [name, count] : named_counts) {
+        const std::uint64_t each = more.*count - fewer.*count;
+        if (each > 0) text << (text.tellp() > 0 ? ", " : "") << name << ' ' << each;
+    }
+    return text.str();
+}
+
+struct CountedNetwork {
+    const char* name;
+    std::vector<Index> layers;
+    double dropout;
+    Activation activation;
+};
+const CountedNetwork counted_networks[] = {
+    {"784-512-128-10", {784, 512, 128, 10}, 0, Relu{}},
+    {"784-80-60-90-10", {784, 80, 60, 90, 10}, 0, Relu{}},
+    {"784-80-60-90-10, dropout", {784, 80, 60, 90, 10}, 0.3, Relu{}},
+    {"784-80-60-90-10, srelu", {784, 80, 60, 90, 10}, 0, SRelu{}},
+};
+
+/// Of a whole run with batches of 16.
+Counts counts_of_run(const CountedNetwork& counted, std::uint32_t samples, std::uint32_t epochs) {
+    cuda_on_host::set_machine({});
+    const DataSet data = load_dataset("synthetic", "", samples, 16);
+    Experiment experiment = small_experiment(data);
+    experiment.layers = counted.layers;
+    experiment.batch = 16;
+    experiment.epochs = epochs;
+    experiment.dropout = counted.dropout;
+    experiment.activation = counted.activation;
+    const auto backend = backend_for_test("cuda_on_host", 1, {});
+    cuda_on_host::count_afresh();
+    Trainer trainer(experiment, *backend, data, initialize_network(experiment));
+    trainer.run();
+    return cuda_on_host::counts();
+}
+
+/// Of pruning and regrowing a layer once; Thrust's temporaries and what is allocated once are there already.
+std::string evolution_of_a_layer(bool by_input) {
+    cuda_on_host::set_machine({});
+    const auto backend = backend_for_test("cuda_on_host", 1, {});
+    TestRandom random(5);
+    const auto layer = backend->load(test_layer({200, 150, 0.1, 16}, Relu{}, 1, random), {by_input, Momentum{}});
+    const auto evolve = [&](std::uint32_t event) {
+        static_cast<void>(backend->prune(*layer, {PruneRule{}, 0.3, {7, 0, event}}));
+        static_cast<void>(backend->regrow(*layer, {GrowRandom{}, WeightLaw{}, true, {7, 0, event}}));
+    };
+    evolve(0);
+    const Counts before = cuda_on_host::counts();
+    evolve(1);
+    return difference(cuda_on_host::counts(), before);
+}
+
+std::string table() {
+    std::ostringstream text;
+    text << "# by the tests of the CUDA backend (cuda_launches_test.cpp): what is asked of the device\n";
+    for (const CountedNetwork& each : counted_networks) {
+        text << each.name << ", a step: " << difference(counts_of_run(each, 32, 1), counts_of_run(each, 16, 1)) << '\n';
+    }
+    const CountedNetwork& small = counted_networks[1];
+    text << small.name << ", an epoch of two steps: "
+         << difference(counts_of_run(small, 32, 3), counts_of_run(small, 32, 2)) << '\n';
+    text << "an evolution of a layer: " << evolution_of_a_layer(false) << '\n';
+    text << "an evolution of a layer with the view by input: " << evolution_of_a_layer(true) << '\n';
+    return text.str();
+}
+
+TEST(CudaLaunches, AreThoseOfTheTable) {
+    const std::string path = std::string(ESPALIER_SOURCE_DIR) + "/cuda/launches.txt";
+    const std::string counted = table();
+    if (std::getenv("ESPALIER_UPDATE") != nullptr) {
+        std::ofstream(path) << counted;
+        return;
+    }
+    std::ifstream file(path);
+    std::ostringstream kept;
+    kept << file.rdbuf();
+    EXPECT_EQ(counted, kept.str()) << "If that is meant: ESPALIER_UPDATE=1 rewrites " << path;
+}
+
+TEST(CudaLaunches, EveryKindOfGrowthShows) {
+    Counts more;
+    EXPECT_EQ(difference(more, {}), "");
+    std::string before;
+    for (const auto& [name, count] : named_counts) {
+        ++(more.*count);
+        const std::string found = difference(more, {});
+        EXPECT_NE(found, before) << name;
+        before = found;
+    }
+}
+
+}  // namespace
+}  // namespace espalier
