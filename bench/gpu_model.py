@@ -8,7 +8,8 @@ machine file. Nothing is measured: each kernel takes the longest of four times, 
   SM     samples moved by the fullest multiprocessor over what it takes from L2 in a clock
 
 usage: bench/gpu_model.py [--machine bench/machines/h200.json] [--layers 784-512-128-10] [--edges 14256,7040,1280]
-                          [--batch 128] [--check]
+                          [--batch 128] [--before kernels,launches] [--check]
+  --before: what a change gains. kernels: those that waited for each sample by itself; launches: each verb its own
   --check: fails where a gather kernel has fewer than 8 loads in flight or the update more than 24 instructions an edge
 Not modelled: hits in L1, bank conflicts, clocks, panels, libraries.
 """
@@ -21,6 +22,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BATCH_EDGES = 8  # whose samples are on their way at once (edges_in_flight)
 LOADED = 4 * 128 + 8  # bytes an edge and tile: samples, index, weight
+# The kernels of commit 8c8648e, in machine code for sm_90: instructions an edge; of the update those depend on each other
+BEFORE = {"forward": 13.8, "dx": 17.5, "update": 156, "cycles of a dependent instruction": 2.5}
 
 
 def read_costs(path):
@@ -69,7 +72,8 @@ def block_warps(warps, tiles, multiprocessors, most=8):
     return most
 
 
-def gathering(machine, name, rows, edges, others, tiles, an_edge):
+def gathering(machine, name, rows, edges, others, tiles, an_edge, waits=False):
+    """waits: for an index, a first and three more samples of every four edges, one after the other."""
     longest = longest_row(rows, edges, others)
     batches = math.ceil(longest / BATCH_EDGES)
     chunks = math.ceil(longest / 32)
@@ -77,10 +81,14 @@ def gathering(machine, name, rows, edges, others, tiles, an_edge):
     chain = (2 + chunks + batches) * machine.l2_latency_cycles
     chain += batches * (2 * machine.shuffle_latency_cycles + BATCH_EDGES * an_edge)
     blocks = math.ceil(rows / block_warps(rows, tiles, machine.multiprocessors)) * tiles
+    if waits:
+        chain = (2 + 3 * math.ceil(longest / 4)) * machine.l2_latency_cycles + longest * an_edge
+        blocks = math.ceil(rows / 8) * tiles
     return machine.kernel(name, chain, edges * tiles * an_edge + 60 * rows * tiles, edges * tiles * LOADED, blocks)
 
 
-def updating(machine, edges, rows, tiles, instructions):
+def updating(machine, name, edges, rows, tiles, instructions):
+    """edges, rows: of each layer that the launch updates; instructions: for 32 edges."""
     warps = sum(math.ceil(e / 32) for e in edges) + sum(rows)
     search = math.ceil(math.log(max(rows), 32)) + 1
     # the row's search and the column, then 4 batches of loads a tile and 5 levels of the transposed sum
@@ -88,7 +96,16 @@ def updating(machine, edges, rows, tiles, instructions):
     chain += tiles * 4 * (machine.l2_latency_cycles + machine.shuffle_latency_cycles) + 5 * machine.shuffle_latency_cycles
     blocks = math.ceil(warps / block_warps(warps, 1, machine.multiprocessors))
     moved = sum(edges) * (512 * tiles + 16)
-    return machine.kernel("update of all layers", chain, sum(edges) / 32 * instructions, moved, blocks)
+    return machine.kernel(name, chain, sum(edges) / 32 * instructions, moved, blocks)
+
+
+def updating_before(machine, name, edges, rows, tiles):
+    """An edge's samples after the other's, and sums in an array that an index chose from."""
+    instructions = BEFORE["update"] * 32
+    chain = (math.ceil(math.log2(rows)) + 2 + 32 * tiles) * machine.l2_latency_cycles
+    chain += instructions * BEFORE["cycles of a dependent instruction"]
+    blocks = math.ceil(edges / 32 / 8)
+    return machine.kernel(name, chain, edges / 32 * instructions, edges * (512 * tiles + 16), blocks)
 
 
 def head(machine, inputs, classes, tiles):
@@ -99,26 +116,70 @@ def head(machine, inputs, classes, tiles):
     return machine.kernel("head: last layer, loss, its dx", chain, work, inputs * 512 * tiles * 3, 4 * tiles)
 
 
-def step(machine, costs, layers, edges, batch):
-    tiles = math.ceil(batch / 128)
-    forward, backward, update = (find(costs, n) for n in ("forward_kernel<256, Relu>", "input_gradient_kernel<256, Relu>",
-                                                          "update_layers_kernel<256, Momentum>"))
-    rows = [machine.kernel("gather of the batch", 6 * machine.l2_latency_cycles + 6000, layers[0] * batch,
-                           layers[0] * batch * 5, math.ceil(layers[0] / 32) * 4 * tiles)]
+def small_kernel(machine, name, cycles, moved, blocks):
+    """One that does little for each of its samples."""
+    return machine.kernel(name, cycles, moved / 16, moved, blocks)
+
+
+def forward_and_loss(machine, layers, edges, tiles, cost, before, has_head):
+    rows = []
     last = len(edges) - 1
-    has_head = edges[last] == layers[last] * layers[last + 1] and layers[-1] <= 32
     for i in range(last if has_head else last + 1):
         rows.append(gathering(machine, f"forward {layers[i]}->{layers[i + 1]}", layers[i + 1], edges[i], layers[i], tiles,
-                              forward[1]))
+                              cost, "kernels" in before))
     if has_head:
         rows.append(head(machine, layers[last], layers[-1], tiles))
     else:
         rows.append(machine.kernel("loss", 6600, 0, 0, tiles))
-    for i in range(last - 1 if has_head else last, 0, -1):
-        rows.append(gathering(machine, f"dx {layers[i + 1]}->{layers[i]}", layers[i], edges[i], layers[i + 1], tiles,
-                              backward[1]))
-    rows.append(updating(machine, edges, layers[1:], tiles, 32 * update[1] * (1 if tiles == 1 else tiles) + 380))
     return rows
+
+
+def gradients_of_samples(machine, layers, edges, tiles, cost, before, has_head):
+    def derivative(neurons):
+        """And sums for their biases."""
+        return small_kernel(machine, f"derivative of {neurons}", 4 * machine.l2_latency_cycles, neurons * tiles * 512 * 3,
+                            math.ceil(neurons / 8))
+
+    apart = "launches" in before
+    rows = [derivative(layers[-1])] if apart else []
+    for i in range(len(edges) - (2 if has_head else 1), 0, -1):
+        rows.append(gathering(machine, f"dx {layers[i + 1]}->{layers[i]}", layers[i], edges[i], layers[i + 1], tiles, cost,
+                              "kernels" in before))
+        if apart:
+            rows.append(derivative(layers[i]))
+    return rows
+
+
+def updates(machine, layers, edges, tiles, cost, before):
+    # what the kernel does an edge and tile, and an edge once
+    instructions = 32 * cost * tiles + 380
+    if "launches" not in before and "kernels" not in before:
+        return [updating(machine, "update of all layers", edges, layers[1:], tiles, instructions)]
+    rows = []
+    for i, count in enumerate(edges):
+        name = f"update {layers[i]}->{layers[i + 1]}"
+        if "kernels" in before:
+            rows.append(updating_before(machine, name, count, layers[i + 1], tiles))
+        else:
+            rows.append(updating(machine, name, [count], [layers[i + 1]], tiles, instructions))
+        rows.append(small_kernel(machine, f"biases of {layers[i + 1]}", 3 * machine.l2_latency_cycles,
+                                 layers[i + 1] * tiles * 512, math.ceil(layers[i + 1] / 8)))
+    return rows
+
+
+def step(machine, costs, layers, edges, batch, before=()):
+    """The rows of the table. Kernels of before the change were launched apart, so that `before` names both or launches."""
+    tiles = math.ceil(batch / 128)
+    forward, dx, update = (find(costs, n)[1] for n in ("forward_kernel<256, Relu>", "input_gradient_kernel<256, Relu>",
+                                                       "update_layers_kernel<256, Momentum>"))
+    if "kernels" in before:
+        forward, dx = BEFORE["forward"], BEFORE["dx"]
+    has_head = "launches" not in before and edges[-1] == layers[-2] * layers[-1] and layers[-1] <= 32
+    rows = [machine.kernel("gather of the batch", 6 * machine.l2_latency_cycles + 6000, layers[0] * batch,
+                           layers[0] * batch * 5, math.ceil(layers[0] / 32) * 4 * tiles)]
+    rows += forward_and_loss(machine, layers, edges, tiles, forward, before, has_head)
+    rows += gradients_of_samples(machine, layers, edges, tiles, dx, before, has_head)
+    return rows + updates(machine, layers, edges, tiles, update, before)
 
 
 def check(costs):
@@ -138,6 +199,7 @@ def main():
     parser.add_argument("--layers", default="784-512-128-10")
     parser.add_argument("--edges", default="14256,7040,1280", help="of each layer")
     parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--before", default="", help="launches, or kernels,launches")
     parser.add_argument("--check", action="store_true")
     options = parser.parse_args()
     costs = read_costs(ROOT / "cuda/costs.txt")
@@ -150,7 +212,10 @@ def main():
     edges = [int(each) for each in options.edges.split(",")]
     if len(edges) != len(layers) - 1:
         sys.exit(f"--edges: {len(edges)} layers, --layers has {len(layers) - 1}")
-    rows = step(machine, costs, layers, edges, options.batch)
+    before = [each for each in options.before.split(",") if each]
+    if before not in ([], ["launches"], ["kernels", "launches"]):
+        sys.exit(f"--before: '{options.before}'; expected launches or kernels,launches")
+    rows = step(machine, costs, layers, edges, options.batch, before)
     print(f"{options.layers}, batch {options.batch}, on {machine.name}: predicted, not measured; microseconds")
     total = 0
     for name, times in rows:

@@ -68,6 +68,22 @@ Spread seconds_of(cudaStream_t stream, const Enqueue& enqueue, int repeats = 15)
     return {seconds.front(), seconds[seconds.size() / 2]};
 }
 
+/// Seconds of a graph of what `enqueue` enqueues.
+template <class Enqueue>
+Spread seconds_of_replay(cudaStream_t stream, const Enqueue& enqueue) {
+    cudaGraph_t graph = nullptr;
+    cudaGraphExec_t ready = nullptr;
+    check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture");
+    enqueue(stream);
+    check(cudaStreamEndCapture(stream, &graph), "cudaStreamEndCapture");
+    check(cudaGraphInstantiate(&ready, graph, 0), "cudaGraphInstantiate");
+    const Spread replay =
+        seconds_of(stream, [&](cudaStream_t s) { check(cudaGraphLaunch(ready, s), "cudaGraphLaunch"); });
+    check(cudaGraphExecDestroy(ready), "cudaGraphExecDestroy");
+    check(cudaGraphDestroy(graph), "cudaGraphDestroy");
+    return replay;
+}
+
 /// "name": {"value": ..., "best": ..., "unit": ...}, `value` from the median. Smaller times give larger rates.
 class Report {
 public:
@@ -96,6 +112,7 @@ private:
 };
 
 void probe_memory(cudaStream_t stream, const cudaDeviceProp& device, Report& report);
+void probe_latencies(cudaStream_t stream, const cudaDeviceProp& device, Report& report);
 void probe_launches(cudaStream_t stream, const cudaDeviceProp& device, Report& report);
 void probe_sorting(cudaStream_t stream, Report& report);
 void probe_libraries(cudaStream_t stream, Report& report);

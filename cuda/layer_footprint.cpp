@@ -14,10 +14,14 @@ namespace {
 
 constexpr std::uint64_t word = 4;  // indices, slots, floats
 
-/// One direction's tables. The longest row is not known before the layer is born: taken as the mean.
-std::uint64_t product_bytes(Spmm asked, SpmmShape shape, const SpmmDevice& device) {
+/// How one direction is multiplied. The longest row is not known before the layer is born: taken as the mean.
+SpmmChoice expected_choice(Spmm asked, SpmmShape shape, const SpmmDevice& device) {
     shape.longest_row = static_cast<EdgeIndex>(shape.num_edges / std::max<Index>(1, shape.num_rows));
-    const SpmmChoice choice = choose_spmm(asked, shape, device);
+    return choose_spmm(asked, shape, device);
+}
+
+/// One direction's tables.
+std::uint64_t product_bytes(const SpmmChoice& choice, const SpmmShape& shape, const SpmmDevice& device) {
     switch (choice.kernel) {
         case Spmm::panel:
             return word * panel_layout(choice.block, shape.num_rows, shape.num_others, device.shared_bytes).size();
@@ -52,15 +56,17 @@ std::uint64_t evolution_bytes(const LayerShape& shape, const LayerUse& use, doub
            candidate_bytes(use.grow, key, grown);
 }
 
-/// Kernels of a training step, at most; a library's product may be several.
-std::uint64_t step_launches(const LayerUse& use, bool by_library) {
-    const std::uint64_t product = by_library ? 3 : use.spmm == Spmm::coo ? 2 : 1;
-    const std::uint64_t forward = product + (by_library ? 1 : 0);  // the activation comes after a library's product
-    const std::uint64_t backward = use.needs_input_gradient ? forward : 0;
-    // A launch that differentiates, where the product of the layer above does not, or updates, which the last of them
-    // does for all layers; a library's gradients of the weights and what they change come before it.
-    const std::uint64_t update = 1 + (by_library ? 4 : 0);
-    return forward + backward + update;
+/// Kernels of a training step, at most, beside the update of all layers at once. A library's product, cuBLAS's as well,
+/// may be several; its gradient of the weights and what that changes come on top. A product that gathers dx multiplies
+/// by the derivative of the layer below; others leave that to a kernel of its own.
+std::uint64_t step_launches(Spmm forward, Spmm backward, bool needs_input_gradient) {
+    const auto of_product = [](Spmm kernel) -> std::uint64_t {
+        return kernel == Spmm::cusparse ? 3 : kernel == Spmm::coo ? 2 : 1;
+    };
+    const bool by_library = forward == Spmm::cusparse;
+    std::uint64_t count = of_product(forward) + (by_library ? 1 + 4 : 0);  // the activation; the weights
+    if (needs_input_gradient) count += of_product(backward) + (backward == Spmm::gather ? 0 : 1);
+    return count;
 }
 
 }  // namespace
@@ -74,17 +80,21 @@ LayerBytes layer_bytes(const LayerShape& shape, const LayerUse& use, double zeta
     if (!shape.sparse && has_blas && shape.num_edges > small_dense_weights) {
         bytes.resident += array * (levels_of_halves((use.batch + 127) / 128) + 1);  // the gradient
         bytes.shared = blas_workspace_bytes;
-        bytes.launches = step_launches(use, true);
+        bytes.launches = step_launches(Spmm::cusparse, Spmm::cusparse, use.needs_input_gradient);
         return bytes;
     }
     bytes.resident += array + 2 * word * shape.num_outputs;
     const auto edges = static_cast<EdgeIndex>(std::min(shape.num_edges, max_edges));
-    bytes.resident += product_bytes(use.spmm, {shape.num_outputs, shape.num_inputs, edges, 0, use.batch}, device);
+    const SpmmShape by_output{shape.num_outputs, shape.num_inputs, edges, 0, use.batch};
+    const SpmmShape by_input{shape.num_inputs, shape.num_outputs, edges, 0, use.batch};
+    const SpmmChoice forward = expected_choice(use.spmm, by_output, device);
+    const SpmmChoice backward = expected_choice(use.spmm, by_input, device);
+    bytes.resident += product_bytes(forward, by_output, device);
     if (use.needs_input_gradient) {
         bytes.resident += 2 * array + 2 * word * shape.num_inputs;
-        bytes.resident += product_bytes(use.spmm, {shape.num_inputs, shape.num_outputs, edges, 0, use.batch}, device);
+        bytes.resident += product_bytes(backward, by_input, device);
     }
-    bytes.launches = step_launches(use, use.spmm == Spmm::cusparse);
+    bytes.launches = step_launches(forward.kernel, backward.kernel, use.needs_input_gradient);
     if (shape.sparse) bytes.evolving = evolution_bytes(shape, use, zeta);
     return bytes;
 }

@@ -83,10 +83,12 @@ std::uint64_t recorded_launches(const Experiment& experiment, const DataSet& dat
     const auto batches = [&](std::uint64_t samples, std::uint64_t batch) { return (samples + batch - 1) / batch; };
     const std::uint64_t steps = batches(data.train.count(), experiment.batch);
     const std::uint64_t tests = batches(data.test.count(), std::max<Index>(experiment.batch, min_test_batch));
-    // gather and loss; of an RBM the draws, the products back and the second half of the update
+    // gather, loss and update; of an RBM the draws, the products back and the second half of the update
     const bool is_rbm = experiment.model == ModelKind::rbm;
-    const std::uint64_t dropped = experiment.dropout > 0 ? 2 * experiment.layers.size() : 0;
-    const std::uint64_t others = is_rbm ? 10 + 4 * std::uint64_t{experiment.cd_steps} : 2 + dropped;
+    const std::uint64_t hidden = experiment.layers.size() - 2;
+    const std::uint64_t dropped = experiment.dropout > 0 ? 3 * hidden : 0;  // twice, and the derivative by itself
+    const std::uint64_t trained = num_parameters(experiment.activation) > 0 ? 2 * hidden : 0;  // derivative and update
+    const std::uint64_t others = is_rbm ? 10 + 4 * std::uint64_t{experiment.cd_steps} : 3 + dropped + trained;
     constexpr std::uint64_t most = 65536;  // steps, which a backend keeps graphs of
     return std::min(steps + tests, most) * (layers + others);
 }

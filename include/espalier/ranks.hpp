@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <string>
 #include <vector>
 
@@ -38,9 +39,11 @@ public:
     /// "Open MPI 4.1.4", say.
     [[nodiscard]] virtual std::string describe() const = 0;
 
-    /// `own`: `bytes` for everybody; `all`: as many from each rank, in rank order. `own` may be its place in `all`.
+    /// `own`: `bytes` for everybody; `all`: as many from each other rank, in rank order. Its own place there is left alone,
+    /// and `own` may be that.
     [[nodiscard]] virtual Ticket begin_all_gather(const void* own, void* all, std::size_t bytes) = 0;
-    /// `to`: `bytes` for each rank, in rank order; `from`: as many from each. The two do not overlap.
+    /// `to`: `bytes` for each rank, in rank order; `from`: as many from each other rank. The two do not overlap, and what
+    /// is its own stays where it is.
     [[nodiscard]] virtual Ticket begin_all_to_all(const void* to, void* from, std::size_t bytes) = 0;
     /// From rank 0 to all others.
     [[nodiscard]] virtual Ticket begin_broadcast(void* data, std::size_t bytes) = 0;
@@ -55,8 +58,12 @@ public:
     /// The last call. In haste nothing is waited for: the launcher is about to kill everybody.
     virtual void leave(bool in_haste) noexcept = 0;
 
-    void all_gather(const void* own, void* all, std::size_t bytes) { wait(begin_all_gather(own, all, bytes)); }
-    void all_to_all(const void* to, void* from, std::size_t bytes) { wait(begin_all_to_all(to, from, bytes)); }
+    /// Its own place in `all` included.
+    void all_gather(const void* own, void* all, std::size_t bytes) {
+        void* const place = static_cast<char*>(all) + static_cast<std::size_t>(place_.rank) * bytes;
+        if (place != own) std::memcpy(place, own, bytes);
+        wait(begin_all_gather(place, all, bytes));
+    }
     void broadcast(void* data, std::size_t bytes) { wait(begin_broadcast(data, bytes)); }
     /// A trivially copyable value of every rank, in rank order.
     template <class T>
