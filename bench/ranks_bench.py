@@ -6,7 +6,7 @@ usage: ranks_bench.py BUILD_FOLDER OUT.json [--rounds 5] [--mpirun mpirun] [--ca
 First that the bits are the same: the network of two ranks beside that of one process, byte for byte; a study's table by
 four processes beside that of one. Then the cases, one way after the other in every round:
   exchange      our sum over two ranks / MPI_Allreduce of as many floats, by ranks_exchange (medians of 300 in turn)
-  large-mnist   its recipe at batch 256: two ranks of one thread, one process of one thread, one process of two
+  large-mnist   its recipe at batch 256, and without dropout: two ranks of one thread, one process of one thread, of two
   sparsenet     its recipe: two ranks of one thread, one process of one thread
   study         eight short runs: four processes of one job, one process of four jobs
 An epoch's seconds are those that the program says (best of its epochs but the first, then of the rounds). Ratios hold on
@@ -28,6 +28,8 @@ import tempfile
 
 TRAINED = {
     "large-mnist": ["--recipe", "large-mnist", "--batch", "256", "--train-samples", "12800", "--test-samples", "1280"],
+    "large-mnist without dropout": ["--recipe", "large-mnist", "--dropout", "0", "--batch", "256", "--train-samples", "12800",
+                                    "--test-samples", "1280"],
     "sparsenet": ["--recipe", "sparsenet", "--train-samples", "12800", "--test-samples", "1280"],
 }
 EPOCHS = 4
@@ -63,7 +65,7 @@ class Bench:
 
     def train(self, launcher, case, threads, name):
         """Seconds of an epoch, and the network that came of it."""
-        out = self.scratch / f"{case}-{name}"
+        out = self.scratch / f"{case}-{name}".replace(" ", "-")
         output_of([*launcher, self.program, "train", *TRAINED[case], "--epochs", str(EPOCHS), "--threads", str(threads),
                    "--seed", "1", "--progress", "none", "--overwrite", "--out", out])
         epochs = list(csv.DictReader((out / "history.csv").open()))
@@ -127,7 +129,7 @@ def main():
     parser.add_argument("out", type=pathlib.Path)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--mpirun", default="mpirun")
-    cases = ["exchange", "large-mnist", "sparsenet", "study"]
+    cases = ["exchange", *TRAINED, "study"]
     parser.add_argument("--case", action="append", choices=cases)
     arguments = parser.parse_args()
     if not (arguments.build / "ranks_exchange").exists():
@@ -142,10 +144,9 @@ def main():
               "real time": os.sched_getscheduler(0) == os.SCHED_FIFO, "cases": {}}
     with tempfile.TemporaryDirectory() as scratch:
         bench = Bench(arguments.build.resolve(), arguments.mpirun, arguments.rounds, pathlib.Path(scratch))
-        work = {"exchange": bench.exchanged, "large-mnist": lambda: bench.trained("large-mnist"),
-                "sparsenet": lambda: bench.trained("sparsenet"), "study": bench.study}
         for name in arguments.case or cases:
-            report["cases"][name] = work[name]()
+            others = {"exchange": bench.exchanged, "study": bench.study}
+            report["cases"][name] = others[name]() if name in others else bench.trained(name)
             print(json.dumps({name: report["cases"][name]}), flush=True)
             arguments.out.write_text(json.dumps(report, indent=1) + "\n")
 
