@@ -120,15 +120,13 @@ __device__ inline Index row_of_lane(const EdgeIndex* row_start, Index num_rows, 
 /// Edges all of whose samples are on their way before the first is waited for.
 inline constexpr int updates_in_flight = 8;
 
-/// The gradient of the lane's edge (row, column) by the samples of one tile: the sum of dy[row] * x[column]. Rows ascend.
-__device__ inline float edge_gradient_of_tile(Index own_row, Index own_column, ConstActivations x, ConstActivations dy,
-                                              Index tile) {
+/// The gradient of the lane's edge (row, column) by the samples of one tile, of which the lane's of neuron 0 are given: the
+/// sum of dy[row] * x[column]. Rows ascend.
+__device__ inline float edge_gradient_of_tile(Index own_row, Index own_column, const float* from_x, const float* from_dy) {
     constexpr int edges = static_cast<int>(warp_lanes);
     float partial[warp_lanes];
     ESPALIER_UNROLL
     for (int j = 0; j < edges; ++j) partial[j] = 0;
-    const float* const from_x = lane_samples(x, tile, 0);
-    const float* const from_dy = lane_samples(dy, tile, 0);
     Index held = __shfl_sync(full_warp, own_row, 0);  // the row whose gradient is in g
     float4 g = load4(from_dy + static_cast<std::size_t>(held) * tile_lanes);
     ESPALIER_UNROLL
@@ -156,7 +154,8 @@ __device__ inline float edge_gradient_of_tile(Index own_row, Index own_column, C
 __device__ inline float edge_gradient(Index own_row, Index own_column, ConstActivations x, ConstActivations dy) {
     float gradient[1];
     sum_by_halves(x.tiles(), gradient, [&](Index tile, float (&sum)[1]) {
-        sum[0] = edge_gradient_of_tile(own_row, own_column, x, dy, tile);
+        sum[0] = edge_gradient_of_tile(own_row, own_column, opaque(lane_samples(x, tile, 0)),
+                                       opaque(lane_samples(dy, tile, 0)));
     });
     return gradient[0];
 }
