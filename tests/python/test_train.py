@@ -111,7 +111,7 @@ except KeyboardInterrupt as stop:
 
 
 def test_ctrl_c_stops_and_saves(program, tmp_path):
-    done = subprocess.run([sys.executable, "-c", INTERRUPTED, tmp_path / "run"], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED, tmp_path / "run"], capture_output=True, text=True, timeout=300)
     assert done.stdout.startswith("stopped"), done.stderr
     assert list((tmp_path / "run" / "checkpoints").iterdir())
     assert program("evaluate", tmp_path / "run").strip()
