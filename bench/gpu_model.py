@@ -10,7 +10,7 @@ machine file. Nothing is measured: each kernel takes the longest of four times, 
 usage: bench/gpu_model.py [--machine bench/machines/h200.json] [--layers 784-512-128-10] [--edges 14256,7040,1280]
                           [--batch 128] [--before kernels,launches] [--check]
   --before: what a change gains. kernels: those that waited for each sample by itself; launches: each verb its own
-  --check: fails where a gather kernel has fewer than 8 loads in flight or the update more than 24 instructions an edge
+  --check: fails where a gather kernel has fewer than 8 loads in flight or the update more than 30 instructions an edge
 Not modelled: hits in L1, bank conflicts, clocks, panels, libraries.
 """
 import argparse
@@ -188,8 +188,9 @@ def check(costs):
         _, an_edge, in_flight = find(costs, name)
         if in_flight < BATCH_EDGES:
             faults.append(f"{name}: {in_flight} loads in flight, not {BATCH_EDGES}")
-        if an_edge > 24:
-            faults.append(f"{name}: {an_edge} PTX instructions an edge in its loop, more than 24")
+        most = 30 if name.startswith("update") else 24  # its loop ends with the sum over a tile's lanes
+        if an_edge > most:
+            faults.append(f"{name}: {an_edge} PTX instructions an edge in its loop, more than {most}")
     return faults
 
 

@@ -14,11 +14,11 @@ set(on_host_folders ${CMAKE_CURRENT_SOURCE_DIR}/tests/cuda_on_host/runtime
   ${CMAKE_CURRENT_SOURCE_DIR}/tests/cuda_on_host/libraries ${CMAKE_CURRENT_SOURCE_DIR}/tests/cuda_on_host)
 
 # Stand-ins of CUDA's libraries, opened by name as those are, of a major number that no real one has.
-foreach(library cublas cusparse)
+foreach(library cublas cusparse nccl)
   add_library(${library}_on_host SHARED tests/cuda_on_host/libraries/${library}.cpp)
   set_target_properties(${library}_on_host PROPERTIES OUTPUT_NAME ${library} SOVERSION 0
     LIBRARY_OUTPUT_DIRECTORY ${on_host_output})
-  target_include_directories(${library}_on_host PRIVATE ${on_host_folders})
+  target_include_directories(${library}_on_host PRIVATE ${on_host_folders} .)
   target_link_libraries(${library}_on_host PRIVATE espalier_options)
 endforeach()
 
@@ -43,7 +43,7 @@ if(ESPALIER_SANITIZE MATCHES undefined)
   set_source_files_properties(${on_host_output}/evolve.cpp PROPERTIES COMPILE_OPTIONS -fno-sanitize=object-size)
 endif()
 target_link_libraries(espalier_cuda_on_host PRIVATE espalier_options espalier_thrust ${CMAKE_DL_LIBS})
-add_dependencies(espalier_cuda_on_host cublas_on_host cusparse_on_host)
+add_dependencies(espalier_cuda_on_host cublas_on_host cusparse_on_host nccl_on_host)
 
 target_link_libraries(espalier_test_options INTERFACE espalier_cuda_on_host)
 target_link_options(espalier_test_options INTERFACE -Wl,-rpath,${on_host_output})  # where the stand-ins are
@@ -62,6 +62,12 @@ add_dependencies(espalier_tests espalier_cuda_on_host_module)
 add_dependencies(test_cuda espalier_cuda_on_host_module)
 set_source_files_properties(tests/cuda/cuda_program_test.cpp PROPERTIES
   COMPILE_DEFINITIONS "ESPALIER_ON_HOST_MODULE_FOLDER=\"${on_host_output}\"")
+
+if(NOT ESPALIER_SANITIZE)
+  add_test(NAME gpu_ranks COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/tests/ranks/gpu_ranks_program_test.py
+    $<TARGET_FILE:espalier_program> ${on_host_output})
+  set_tests_properties(gpu_ranks PROPERTIES LABELS ranks TIMEOUT 600 RUN_SERIAL ON)
+endif()
 
 # Its little kernels are those of self_test.cpp, compiled otherwise.
 set_source_files_properties(tests/cuda_on_host/watch_test.cpp PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)

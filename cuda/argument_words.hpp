@@ -58,13 +58,19 @@ inline void add_words(ArgumentWords& words, const LayerBelow& below) {
     add_words(words, saved);
 }
 
+inline void add_words(ArgumentWords& words, const RankShare& share) {
+    const auto& [first, stride, batch] = share;
+    add_members(words, first, stride, batch);
+}
+
 inline void add_words(ArgumentWords& words, const LayerUpdates& updates) {
     add_words(words, updates.size());
-    for (const auto& [layer, x, dy, step] : updates) {
+    for (const auto& [layer, x, dy, step, share] : updates) {
         add_words(words, *layer);
         add_words(words, x);
         add_words(words, dy);
         add_words(words, step);
+        add_words(words, share);
     }
 }
 
@@ -95,13 +101,14 @@ void add_words(ArgumentWords& words, const std::variant<Rules...>& rule) {
 }
 
 inline void add_words(ArgumentWords& words, const HeadCall& call) {
-    const auto& [x, z, loss, labels, dz, class_weights, sums, dx] = call;
+    const auto& [x, z, loss, labels, dz, class_weights, sums, dx, share] = call;
     add_words(words, x);
     add_words(words, z);
     add_words(words, loss);
     add_members(words, labels, class_weights, sums);
     add_words(words, dz);
     add_words(words, dx);
+    add_words(words, share);
 }
 
 }  // namespace espalier::cuda

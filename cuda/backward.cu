@@ -13,9 +13,13 @@ void differentiate(cudaStream_t stream, const CudaLayer& layer, ConstActivations
         [&](const auto& rule) {
             using Rule = std::decay_t<decltype(rule)>;
             if constexpr (!std::is_same_v<Rule, Identity>) {
-                launch(stream, differentiate_kernel<backward_threads, Rule>, warp_grid(dy.rows, backward_threads),
-                       backward_threads, rule, layer.activation_parameters.values.data(), saved, dy,
-                       layer.neuron_sums.data());
+                const std::size_t shared =
+                    Rule::num_parameters == 0
+                        ? 0
+                        : halves_shared_bytes(dy.tiles(), backward_threads, Rule::num_parameters + 1);
+                launch_with_shared(stream, differentiate_kernel<backward_threads, Rule>,
+                                   warp_grid(dy.rows, backward_threads), backward_threads, shared, rule,
+                                   layer.activation_parameters.values.data(), saved, dy, layer.neuron_sums.data());
             }
         },
         layer.activation);

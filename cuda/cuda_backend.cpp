@@ -2,10 +2,13 @@
 
 #include <algorithm>
 #include <cstring>
+#include <exception>
 #include <functional>
 
 #include "cuda/check.hpp"
 #include "cuda/device.hpp"
+#include "cuda/exchange.hpp"
+#include "cuda/fingerprint.hpp"
 #include "cuda/fusion.hpp"
 #include "cuda/graph_cache.hpp"
 #include "cuda/graph_footprint.hpp"
@@ -15,6 +18,7 @@
 #include "cuda/memory.hpp"
 #include "cuda/operations.hpp"
 #include "cuda/products/blas.hpp"
+#include "cuda/stream.hpp"
 #include "cuda_calls.hpp"
 #include "espalier/error.hpp"
 
@@ -22,18 +26,6 @@ namespace espalier::cuda {
 namespace {
 
 constexpr Index cuda_lanes = 128;
-
-class OwnStream {
-public:
-    OwnStream() { check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream"); }
-    OwnStream(const OwnStream&) = delete;
-    OwnStream& operator=(const OwnStream&) = delete;
-    ~OwnStream() { static_cast<void>(cudaStreamDestroy(stream_)); }
-    operator cudaStream_t() const { return stream_; }  // NOLINT(google-explicit-constructor)
-
-private:
-    cudaStream_t stream_ = nullptr;
-};
 
 const CudaLayer& as_cuda(const DeviceLayer& layer) { return dynamic_cast<const CudaLayer&>(layer); }
 CudaLayer& as_cuda(DeviceLayer& layer) { return dynamic_cast<CudaLayer&>(layer); }
@@ -43,6 +35,7 @@ public:
     explicit CudaBackend(const CudaOptions& options)
         : device_(options.device),
           memory_(stream_),
+          exchange_(options.ranks == nullptr ? nullptr : std::make_unique<Exchange>(*options.ranks, memory_, stream_)),
           graphs_(stream_, options.graph != 0),
           tf32_(options.tf32 != 0),
           products_alone_(options.samples_in_a_row > 0),
@@ -54,6 +47,7 @@ public:
     }
     ~CudaBackend() override {
         static_cast<void>(cudaSetDevice(device_));
+        if (exchange_ != nullptr && std::uncaught_exceptions() > 0) exchange_->abort();
         static_cast<void>(cudaStreamSynchronize(stream_));
     }
 
@@ -97,7 +91,9 @@ public:
         make_current(device_);
         const bool large_dense = !shape.sparse && shape.num_edges > small_dense_weights;
         // asked only then, for the question opens the library
-        return cuda::layer_bytes(shape, use, zeta, large_dense && blas_fault().empty(), spmm_device());
+        LayerBytes bytes = cuda::layer_bytes(shape, use, zeta, large_dense && blas_fault().empty(), spmm_device());
+        if (exchange_ != nullptr) bytes.resident += bytes_of_exchange(shape);
+        return bytes;
     }
 
     [[nodiscard]] Layer store(const DeviceLayer& layer) override {
@@ -112,7 +108,19 @@ public:
     [[nodiscard]] Metrics metrics() override;
     void wait() override {
         begin();
+        if (exchange_ != nullptr) return exchange_->wait();
         check(cudaStreamSynchronize(stream_), "work on the device");
+    }
+    [[nodiscard]] Index ranks() const override { return share(0).stride; }
+    void share_tiles(Activations values) override {
+        if (exchange_ == nullptr) return;
+        begin();
+        exchange_->share_tiles(values);
+    }
+    [[nodiscard]] std::vector<std::uint64_t> fingerprints(const DeviceLayer& layer) override {
+        if (exchange_ == nullptr) return {};
+        wait();
+        return exchange_->gather(fingerprint(stream_, as_cuda(layer)));
     }
     void run(const std::function<void()>& program) override {
         make_current(device_);
@@ -142,48 +150,55 @@ protected:
         auto result = layer_in_use(stream_, memory_, layer, use, blas, library);
         result->products_alone = products_alone_;
         result->id = ++layers_loaded_;
+        if (exchange_ != nullptr) exchange_->expect(*result);
         return result;
     }
     void do_gather(const Samples& samples, const BatchChoice& choice, Activations x, std::int32_t* labels,
                    const StepScalars* step) override {
-        enqueue(cuda::gather, samples, choice, x, labels, step);
+        enqueue(cuda::gather, samples, choice, own(x), labels, step, share(choice.size));
     }
     void do_forward(const DeviceLayer& layer, ConstActivations x, Activations saved, Activations y) override {
         make_current(device_);
-        fusion_.forward(as_cuda(layer), x, saved, y);
+        fusion_.forward(as_cuda(layer), own(x), own(saved), own(y));
         if (!fuses_) fusion_.release();
     }
     void do_dropout(Activations values, float rate, std::uint64_t seed, std::uint32_t layer,
                     const StepScalars* step) override {
         make_current(device_);
         fusion_.release_before(values);
-        graphs_.enqueue(cuda::dropout, values, rate, Stream{seed, Purpose::dropout, layer, 0}, step);
+        graphs_.enqueue(cuda::dropout, own(values), rate, Stream{seed, Purpose::dropout, layer, 0}, step,
+                        share(values.batch));
     }
     void do_loss(const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz,
                  const float* class_weights, const float* targets) override {
         make_current(device_);
-        fusion_.loss(loss, z, labels, dz, class_weights, targets, sums());
+        fusion_.loss(loss, own(z), labels, own(dz), class_weights, targets, sums(), share(z.batch));
         if (!fuses_) fusion_.release();
     }
     void do_backward(DeviceLayer& layer, ConstActivations x, ConstActivations saved, Activations dy, Activations dx,
                      const StepScalars* step) override {
         make_current(device_);
-        fusion_.backward(as_cuda(layer), x, saved, dy, dx, step);
+        if (exchange_ != nullptr) exchange_->make_room();
+        make_room_for_tiles(memory_, as_cuda(layer), own(x).tiles());
+        fusion_.backward(as_cuda(layer), own(x), own(saved), own(dy), own(dx), step, share(x.batch));
         if (!fuses_) fusion_.release();
     }
     void do_differentiate(const DeviceLayer& layer, ConstActivations saved, Activations dy, Activations dx) override {
-        enqueue(cuda::differentiate, as_cuda(layer), saved, dy);
-        if (dx) enqueue(cuda::input_gradient, as_cuda(layer), ConstActivations(dy), LayerBelow{}, dx);
+        enqueue(cuda::differentiate, as_cuda(layer), own(saved), own(dy));
+        if (dx) enqueue(cuda::input_gradient, as_cuda(layer), ConstActivations(own(dy)), LayerBelow{}, own(dx));
     }
     void do_transposed(const DeviceLayer& layer, const DeviceLayer& offsets, ConstActivations y,
                        Activations x) override {
+        expect_alone();
         enqueue(cuda::transposed, as_cuda(layer), as_cuda(offsets), y, x);
     }
     void do_sample(const UnitDraw& draw, ConstActivations values, Activations means, Activations states,
                    const StepScalars* step) override {
-        enqueue(cuda::sample, draw, values, means, states, step);
+        if (states) expect_alone();
+        enqueue(cuda::sample, draw, own(values), own(means), own(states), step);
     }
     void do_score_reconstruction(ConstActivations probabilities, ConstActivations data) override {
+        expect_alone();
         enqueue(cuda::score_reconstruction, probabilities, data, sums());
     }
 
@@ -202,6 +217,16 @@ private:
     /// What work(outputs, inputs) counts for each neuron of a layer.
     template <class Work>
     Degrees counted(const CudaLayer& layer, const Work& work);
+    /// This rank's part of a batch, and of a view of it; all of it alone.
+    [[nodiscard]] RankShare share(Index batch) const {
+        return exchange_ == nullptr ? RankShare{0, 1, batch} : exchange_->share(batch);
+    }
+    template <class T>
+    [[nodiscard]] TiledView<T> own(const TiledView<T>& view) const {
+        return share(view.batch).of(view);
+    }
+    /// Verbs of Boltzmann machines, whose arrays hold several batches, know nothing of ranks.
+    void expect_alone() const { expects(exchange_ == nullptr, "one process, for a Boltzmann machine on a GPU"); }
     /// What a verb that no graph can hold begins with. A process may have a backend on each of several devices, and use
     /// them from threads of which each begins with device 0.
     void begin() {
@@ -245,10 +270,11 @@ private:
     // in this order: graphs and memory go before their stream
     OwnStream stream_;
     Memory memory_;
+    std::unique_ptr<Exchange> exchange_;  // null alone; after the graphs that hold its calls
     std::unique_ptr<Blas> blas_;
     std::unique_ptr<SparseLibrary> library_;
     GraphCache graphs_;
-    Fusion fusion_{graphs_};
+    Fusion fusion_{graphs_, exchange_.get()};
     bool fuses_ = false;  // within run()
     bool tf32_;
     bool products_alone_;
@@ -297,6 +323,11 @@ Metrics CudaBackend::metrics() {
     check(cudaMemcpyAsync(sums.data(), sums_.data(), sums.size(), cudaMemcpyDeviceToHost, stream_), "a download");
     clear_sums();
     wait();
+    if (exchange_ != nullptr) {
+        const std::vector<std::byte> all = exchange_->gather(sums);
+        std::fill(sums.begin(), sums.end(), std::byte{0});
+        for (std::size_t at = 0; at < all.size(); at += sums.size()) add_metrics(sums.data(), all.data() + at);
+    }
     return metrics_of(sums.data());
 }
 

@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "cuda/check.hpp"
+#include "cuda/nccl/communicator.hpp"
 #include "cuda/operations.hpp"
 #include "cuda/products/blas.hpp"
 #include "cuda/products/cusparse.hpp"
@@ -115,6 +116,12 @@ std::string take_device(int number) {
     return {};
 }
 
+int device_of_rank(const RankPlace& place) {
+    int count = 0;
+    if (!no_device(count).empty()) return 0;  // take_device() says it
+    return place.local_rank % count;
+}
+
 void make_current(int number) { check(cudaSetDevice(number), "choosing the device"); }
 
 SpmmDevice spmm_device() {
@@ -150,7 +157,7 @@ std::string describe_module(bool try_devices) {
                        ", \"fault\": " + quoted(fault);
     if (try_devices) {
         json += ", \"libraries\": {\"cublas\": " + quoted(blas_fault()) +
-                ", \"cusparse\": " + quoted(sparse_library_fault()) + "}";
+                ", \"cusparse\": " + quoted(sparse_library_fault()) + ", \"nccl\": " + quoted(nccl_fault()) + "}";
     }
     json += ", \"devices\": [";
     for (int number = 0; fault.empty() && number < count; ++number) {

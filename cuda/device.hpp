@@ -4,12 +4,16 @@
 #include <string>
 
 #include "cuda/products/spmm_choice.hpp"
+#include "espalier/ranks.hpp"
 
 namespace espalier::cuda {
 
 /// Makes device `number` the current one. Returns why that cannot be, one sentence (no driver, too old a driver, no
 /// such device, no code for its architecture, or CUDA's own words); empty if it can.
 std::string take_device(int number);
+
+/// The number of the GPU of one of several processes: that of its place on its machine, modulo the GPUs it sees.
+int device_of_rank(const RankPlace& place);
 
 /// Makes a device that was taken the calling thread's own again. Cheap where it is.
 void make_current(int number);

@@ -16,18 +16,19 @@ void Fusion::forward(const CudaLayer& layer, ConstActivations x, Activations sav
 }
 
 void Fusion::loss(const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz,
-                  const float* class_weights, const float* targets, MetricSums* sums) {
+                  const float* class_weights, const float* targets, MetricSums* sums, const RankShare& share) {
     const bool is_of_head = head_.layer != nullptr && !head_.has_loss && z.data == head_.call.z.data && dz &&
                             std::holds_alternative<SoftmaxNll>(loss);
     if (!is_of_head) {
         release();
-        return graphs_.enqueue(cuda::loss, loss, z, labels, dz, class_weights, targets, sums);
+        return graphs_.enqueue(cuda::loss, loss, z, labels, dz, class_weights, targets, sums, share);
     }
     head_.call.loss = loss;
     head_.call.labels = labels;
     head_.call.dz = dz;
     head_.call.class_weights = class_weights;
     head_.call.sums = sums;
+    head_.call.share = share;
     head_.has_loss = true;
 }
 
@@ -39,15 +40,15 @@ void Fusion::release_head() {
     if (!held.has_loss) return;
     const float* const no_targets = nullptr;
     graphs_.enqueue(cuda::loss, call.loss, ConstActivations(call.z), call.labels, call.dz, call.class_weights, no_targets,
-                    call.sums);
+                    call.sums, call.share);
 }
 
 void Fusion::backward(const CudaLayer& layer, ConstActivations x, ConstActivations saved, Activations dy,
-                      Activations dx, const StepScalars* step) {
+                      Activations dx, const StepScalars* step, const RankShare& share) {
     if (head_.has_loss && head_.layer == &layer && product_.layer == nullptr && dx && head_.call.dz.data == dy.data &&
         head_.call.x.data == x.data) {
         product_ = {&layer, dy, dx, true};  // the derivative of Identity is 1
-        updates_.push_back({&layer, x, dy, step});
+        updates_.push_back({&layer, x, dy, step, share});
         return;
     }
     if (!product_.with_head) release_head();
@@ -59,7 +60,7 @@ void Fusion::backward(const CudaLayer& layer, ConstActivations x, ConstActivatio
         release_before(dy);
         if (!layer.products_alone) graphs_.enqueue(differentiate, layer, saved, dy);
     }
-    if (layer.activation_parameters.values.size() > 0 && !layer.products_alone) {
+    if (layer.activation_parameters.values.size() > 0 && !layer.products_alone && exchange_ == nullptr) {
         graphs_.enqueue(update_activation, layer, step);
     }
     if (dx) {
@@ -67,8 +68,10 @@ void Fusion::backward(const CudaLayer& layer, ConstActivations x, ConstActivatio
         product_ = {&layer, dy, dx, false};
         if (!updates_edges(layer)) release_product({});  // by the weights from before the update
     }
-    if (!updates_edges(layer)) graphs_.enqueue(update_by_library, layer, x, ConstActivations(dy), step);
-    updates_.push_back({&layer, x, dy, step});
+    if (!updates_edges(layer) && exchange_ == nullptr) {
+        graphs_.enqueue(update_by_library, layer, x, ConstActivations(dy), step);
+    }
+    updates_.push_back({&layer, x, dy, step, share});
 }
 
 void Fusion::release_product(const LayerBelow& below) {
@@ -96,7 +99,9 @@ void Fusion::release() {
     if (!product_.with_head) release_head();
     release_product({});
     const LayerUpdates updates = std::exchange(updates_, {});
-    if (!updates.empty()) graphs_.enqueue(update_layers, updates);
+    if (updates.empty()) return;
+    if (exchange_ == nullptr) return graphs_.enqueue(update_layers, updates);
+    graphs_.enqueue(update_over_ranks, exchange_, exchange_->memory_version(), updates);
 }
 
 void Fusion::forget() {

@@ -5,6 +5,7 @@
 // whatever would read or write what is held back must come after release().
 #pragma once
 
+#include "cuda/exchange.hpp"
 #include "cuda/graph_cache.hpp"
 #include "cuda/operations.hpp"
 
@@ -12,14 +13,15 @@ namespace espalier::cuda {
 
 class Fusion {
 public:
-    explicit Fusion(GraphCache& graphs) : graphs_(graphs) {}
+    /// `exchange`: where several processes train one network; null alone.
+    Fusion(GraphCache& graphs, const Exchange* exchange) : graphs_(graphs), exchange_(exchange) {}
 
     void forward(const CudaLayer& layer, ConstActivations x, Activations saved, Activations y);
     void loss(const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz,
-              const float* class_weights, const float* targets, MetricSums* sums);
+              const float* class_weights, const float* targets, MetricSums* sums, const RankShare& share);
     /// Backend::backward, held back at least in part.
     void backward(const CudaLayer& layer, ConstActivations x, ConstActivations saved, Activations dy, Activations dx,
-                  const StepScalars* step);
+                  const StepScalars* step, const RankShare& share);
     /// Enqueues what is held back but for updates that `written` does not concern: `written` is about to change.
     void release_before(ConstActivations written);
     /// Enqueues all that is held back.
@@ -46,6 +48,7 @@ private:
     [[nodiscard]] bool is_read_by_updates(ConstActivations written) const;
 
     GraphCache& graphs_;
+    const Exchange* exchange_;
     HeldHead head_;        // before all others
     HeldProduct product_;  // of the layer whose backward pass came last; before the updates
     LayerUpdates updates_;

@@ -22,7 +22,7 @@ cudaGraph_t captured(cudaStream_t stream, Activations values) {
     check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "the beginning of a capture");
     cudaGraph_t graph = nullptr;
     try {
-        for (int i = 0; i < launches; ++i) dropout(stream, values, 0.5F, Stream{}, nullptr);
+        for (int i = 0; i < launches; ++i) dropout(stream, values, 0.5F, Stream{}, nullptr, {0, 1, values.batch});
     } catch (...) {
         if (cudaStreamEndCapture(stream, &graph) == cudaSuccess) static_cast<void>(cudaGraphDestroy(graph));
         static_cast<void>(cudaGetLastError());

@@ -17,7 +17,7 @@ bool may_be_head(const CudaLayer& layer) {
 
 void head(cudaStream_t stream, const CudaLayer& layer, const HeadCall& call, const LayerBelow& below) {
     const HeadArguments arguments{layer.weights.values.data(), layer.bias.values.data(), call.x,    call.z, call.dz,
-                                  call.dx, call.labels, call.class_weights, call.sums};
+                                  call.dx, call.labels, call.class_weights, call.sums, call.share};
     const SoftmaxNll rule = std::get<SoftmaxNll>(call.loss);
     const auto by = [&]<class Rule>(const Rule& activation) {
         if constexpr (Rule::num_parameters == 0) {

@@ -55,7 +55,8 @@ struct CudaLayer final : DeviceLayer {
     TrainedArray bias;                   // num_outputs
     TrainedArray activation_parameters;  // [num_parameters][num_outputs]
     Array<float> neuron_sums;            // likewise: gradients by them
-    Array<float> weight_gradient;        // of a matrix; an edge's never reaches memory
+    // of a matrix; an edge's never reaches memory. An array for each level of the sum over tiles (kernels/halves.cuh)
+    Array<float> weight_gradient;
 
     // Chosen by prune() until regrow() or remove(): canonical slots, ascending, whose weights are 0.
     Borrowed pruned;

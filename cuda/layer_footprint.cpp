@@ -7,6 +7,7 @@
 #include "cuda/limits.hpp"
 #include "cuda/memory.hpp"
 #include "cuda/products/blas.hpp"
+#include "cuda/rank_share.hpp"
 
 namespace espalier::cuda {
 namespace {
@@ -77,7 +78,7 @@ LayerBytes layer_bytes(const LayerShape& shape, const LayerUse& use, double zeta
     LayerBytes bytes;
     bytes.resident = array * (1 + states) + word * shape.num_outputs * (1 + states);
     if (!shape.sparse && has_blas && shape.num_edges > small_dense_weights) {
-        bytes.resident += array;  // the gradient
+        bytes.resident += array * (levels_of_halves((use.batch + 127) / 128) + 1);  // the gradient
         bytes.shared = blas_workspace_bytes;
         bytes.launches = step_launches(Spmm::cusparse, Spmm::cusparse, use.needs_input_gradient);
         return bytes;

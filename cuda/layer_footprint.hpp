@@ -10,4 +10,9 @@ namespace espalier::cuda {
 LayerBytes layer_bytes(const LayerShape& shape, const LayerUse& use, double zeta, bool has_blas,
                        const SpmmDevice& device);
 
+/// What a layer takes of the memory in which ranks add their gradients, and have them.
+constexpr std::uint64_t bytes_of_exchange(const LayerShape& shape) {
+    return 2 * sizeof(float) * (shape.num_edges + shape.num_outputs);
+}
+
 }  // namespace espalier::cuda

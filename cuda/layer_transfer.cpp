@@ -6,6 +6,7 @@
 #include "cuda/device.hpp"
 #include "cuda/limits.hpp"
 #include "cuda/operations.hpp"
+#include "cuda/rank_share.hpp"
 #include "espalier/error.hpp"
 
 namespace espalier::cuda {
@@ -118,7 +119,7 @@ std::unique_ptr<CudaLayer> layer_in_use(cudaStream_t stream, Memory& memory, con
     result->neuron_sums = Array<float>(memory, layer.activation_parameters.size());
     if (!result->is_sparse && blas != nullptr) {
         result->blas = blas;
-        result->weight_gradient = Array<float>(memory, layer.weights.size());
+        make_room_for_tiles(memory, *result, (use.batch + 127) / 128);
     } else if (!result->is_sparse) {
         add_topology(stream, memory, full_topology(layer.num_inputs, layer.num_outputs), use, library, *result);
     } else {
@@ -126,6 +127,15 @@ std::unique_ptr<CudaLayer> layer_in_use(cudaStream_t stream, Memory& memory, con
     }
     wait(stream);
     return result;
+}
+
+void make_room_for_tiles(Memory& memory, CudaLayer& layer, Index tiles) {
+    if (layer.blas == nullptr) return;
+    const std::size_t floats = layer.num_edges * (levels_of_halves(tiles) + 1);
+    if (layer.weight_gradient.size() >= floats) return;
+    layer.weight_gradient = Array<float>();
+    layer.weight_gradient = Array<float>(memory, floats);
+    ++layer.versions;
 }
 
 Layer layer_at_rest(cudaStream_t stream, const CudaLayer& layer) {

@@ -11,17 +11,27 @@
 namespace espalier::cuda {
 
 void loss(cudaStream_t stream, const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz,
-          const float* class_weights, const float* targets, MetricSums* sums) {
+          const float* class_weights, const float* targets, MetricSums* sums, const RankShare& share) {
     std::visit(
         [&](const auto& rule) {
             using Rule = std::decay_t<decltype(rule)>;
             launch(stream, loss_kernel<Rule>, dim3(z.tiles()), loss_threads, rule, z, labels, dz, class_weights,
-                   targets, sums);
+                   targets, sums, share);
         },
         loss);
 }
 
 std::size_t metric_bytes() { return sizeof(MetricSums); }
+
+void add_metrics(void* sums, const void* more) {
+    constexpr std::size_t count = sizeof(MetricSums) / sizeof(Counter);
+    Counter all[count];
+    Counter other[count];
+    std::memcpy(all, sums, sizeof all);
+    std::memcpy(other, more, sizeof other);
+    for (std::size_t i = 0; i < count; ++i) all[i] += other[i];
+    std::memcpy(sums, all, sizeof all);
+}
 
 Metrics metrics_of(const void* sums) {
     MetricSums found;

@@ -8,6 +8,7 @@
 
 #include "cuda/cuda_backend.hpp"
 #include "cuda/device.hpp"
+#include "cuda/nccl/nccl_ranks.hpp"
 
 namespace {
 
@@ -17,6 +18,13 @@ void hand_over(const std::string& text, char* to, std::size_t capacity) {
     const std::size_t length = std::min(text.size(), capacity - 1);
     std::memcpy(to, text.data(), length);
     to[length] = '\0';
+}
+
+/// The GPU that the options name, or that is this rank's.
+int device_for(const espalier::CudaOptions& options) {
+    if (options.ranks == nullptr) return options.device;
+    if (const auto* ranks = dynamic_cast<const espalier::cuda::NcclRanks*>(options.ranks)) return ranks->device();
+    return options.device >= 0 ? options.device : espalier::cuda::device_of_rank(options.ranks->place());
 }
 
 }  // namespace
@@ -32,9 +40,11 @@ extern "C" __attribute__((visibility("default"))) espalier::Backend* make_cuda_b
                       " and the program for " + std::to_string(interface) + "; build both from the same sources");
     }
     try {
-        const std::string fault = espalier::cuda::take_device(options->device);
+        espalier::CudaOptions own = *options;
+        own.device = device_for(*options);
+        const std::string fault = espalier::cuda::take_device(own.device);
         if (!fault.empty()) return refuse(fault);
-        return espalier::cuda::make_backend_on_device(*options).release();
+        return espalier::cuda::make_backend_on_device(own).release();
     } catch (const std::exception& error) {
         return refuse(error.what());
     } catch (...) {
@@ -54,4 +64,20 @@ extern "C" __attribute__((visibility("default"))) std::size_t describe_cuda_modu
     }
     hand_over(text, json, capacity);
     return text.size() + 1;
+}
+
+extern "C" __attribute__((visibility("default"))) espalier::Ranks* make_nccl_ranks(int interface, double timeout_s,
+                                                                                  char* reason, std::size_t capacity) {
+    const auto refuse = [&](const std::string& why) -> espalier::Ranks* {
+        hand_over(why, reason, capacity);
+        return nullptr;
+    };
+    if (interface != espalier::ranks_interface) return refuse("the CUDA module was built for another version of the program");
+    try {
+        return espalier::cuda::join_by_nccl(timeout_s);
+    } catch (const std::exception& error) {
+        return refuse(error.what());
+    } catch (...) {
+        return refuse("NCCL failed for an unknown reason");
+    }
 }

@@ -1,11 +1,13 @@
 // What the backend asks of the device, one function per operation; each enqueues on the stream and returns, but for
-// those of evolution, which wait for a few integers. Shapes are as in Backend's verbs; the backend has checked them.
+// those of evolution, which wait for a few integers. Shapes are as in Backend's verbs; the backend has checked them. Of several processes each
+// gives the tiles of its share.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
 #include "cuda/layer.hpp"
+#include "cuda/rank_share.hpp"
 #include "cuda_calls.hpp"
 #include "espalier/backend.hpp"
 
@@ -15,14 +17,17 @@ struct MetricSums;  // cuda/kernels/loss.cuh
 std::size_t metric_bytes();
 /// From device sums copied to the host. Throws std::logic_error when a label was no class.
 Metrics metrics_of(const void* sums);
+/// Adds those of another process, both on the host.
+void add_metrics(void* sums, const void* more);
 
 void gather(cudaStream_t stream, const Samples& samples, const BatchChoice& choice, Activations x, std::int32_t* labels,
-            const StepScalars* step);
+            const StepScalars* step, const RankShare& share);
 void forward(cudaStream_t stream, const CudaLayer& layer, ConstActivations x, Activations saved, Activations y);
 /// `draws`: their event is the step's.
-void dropout(cudaStream_t stream, Activations values, float rate, const Stream& draws, const StepScalars* step);
+void dropout(cudaStream_t stream, Activations values, float rate, const Stream& draws, const StepScalars* step,
+             const RankShare& share);
 void loss(cudaStream_t stream, const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz,
-          const float* class_weights, const float* targets, MetricSums* sums);
+          const float* class_weights, const float* targets, MetricSums* sums, const RankShare& share);
 // The parts of a layer's backward pass (fusion.hpp says which of them become one launch).
 /// A layer whose activation's derivative the product of the layer above multiplies by, and what that is made of.
 struct LayerBelow {
@@ -47,6 +52,7 @@ struct HeadCall {
     const float* class_weights = nullptr;
     MetricSums* sums = nullptr;
     Activations dx;
+    RankShare share;
 };
 void head(cudaStream_t stream, const CudaLayer& layer, const HeadCall& call, const LayerBelow& below);
 /// Whether the layer is dense, small and linear, and by gathering as all it would replace.
@@ -58,10 +64,16 @@ struct LayerUpdate {
     ConstActivations x;
     ConstActivations dy;
     const StepScalars* step;
+    RankShare share;
 };
 using LayerUpdates = std::vector<LayerUpdate>;
 /// Biases, and weights where updates_edges().
 void update_layers(cudaStream_t stream, const LayerUpdates& updates);
+class Exchange;  // exchange.hpp
+/// The same by the gradients of all ranks together, activation parameters included. `memory`: of the exchange's memory.
+void update_over_ranks(cudaStream_t stream, const Exchange* exchange, std::uint64_t memory, const LayerUpdates& updates);
+/// sum [count] = the sum by halves of the first `parts` of the arrays [parts][stride]; may be the first of them.
+void sum_arrays(cudaStream_t stream, const float* arrays, std::size_t stride, Index parts, std::size_t count, float* sum);
 /// Whether our own kernel sums the gradients of the weights, for which they need no memory.
 inline bool updates_edges(const CudaLayer& layer) { return layer.blas == nullptr && layer.library.gradient == nullptr; }
 /// Weights where a library multiplies.

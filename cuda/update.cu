@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <variant>
 
+#include "cuda/exchange.hpp"
 #include "cuda/launch.cuh"
 #include "cuda/operations.hpp"
 
@@ -34,27 +35,28 @@ std::size_t warps_of(const CudaLayer& layer) {
     return groups(edges, warp_lanes) + std::size_t{layer.num_outputs};
 }
 
-/// The first layers of [begin, end) whose rule is a Rule, at most as many as a launch takes; returns their end.
-template <class Rule>
-const LayerUpdate* update_some(cudaStream_t stream, const LayerUpdate* begin, const LayerUpdate* end) {
+/// The first layers of [begin, end), at most as many as a launch takes, up to the first for which target(update, layer)
+/// has no rule and arrays to give; returns their end.
+template <class Rule, class Target>
+const LayerUpdate* update_some(cudaStream_t stream, const LayerUpdate* begin, const LayerUpdate* end,
+                               const Target& target) {
     UpdatedLayers<Rule> layers{};
     int count = 0;
     std::size_t warps = 0;
+    Index tiles = 1;
     for (; begin != end && count < most_updated_layers; ++begin, ++count) {
         const CudaLayer& layer = *begin->layer;
-        const Rule* const rule = std::get_if<Rule>(&layer.optimizer);
-        if (rule == nullptr) break;
-        layers.layer[count] = {*rule,
-                               layer.row_start.data(),
-                               layer.column.data(),
-                               updates_edges(layer) ? layer.num_edges : 0,
-                               layer.products_alone ? 0 : layer.num_outputs,
-                               arrays_of(layer.weights),
-                               arrays_of(layer.bias),
-                               begin->x,
-                               begin->dy,
-                               begin->step};
+        UpdatedLayer<Rule>& updated = layers.layer[count];
+        if (!target(*begin, updated)) break;
+        updated.row_start = layer.row_start.data();
+        updated.column = layer.column.data();
+        updated.num_edges = updates_edges(layer) ? layer.num_edges : 0;
+        updated.num_biases = layer.products_alone ? 0 : layer.num_outputs;
+        updated.x = begin->x;
+        updated.dy = begin->dy;
+        updated.step = begin->step;
         warps += warps_of(layer);
+        tiles = std::max(tiles, begin->x.tiles());
     }
     const int threads = threads_for(warps, 1, update_threads, (begin - 1)->layer->multiprocessors);
     Index blocks = 0;
@@ -63,8 +65,40 @@ const LayerUpdate* update_some(cudaStream_t stream, const LayerUpdate* begin, co
         layers.edge_blocks[l] = layers.layer[l].edge_blocks(warps_of_block);
         layers.end_block[l] = blocks += layers.layer[l].blocks(warps_of_block);
     }
-    launch(stream, update_layers_kernel<update_threads, Rule>, dim3(blocks), threads, layers, count);
+    launch_with_shared(stream, update_layers_kernel<update_threads, Rule>, dim3(blocks), static_cast<unsigned>(threads),
+                       halves_shared_bytes(tiles, threads), layers, count);
     return begin;
+}
+
+/// Those whose rule is a Rule, in place.
+template <class Rule>
+const LayerUpdate* update_some(cudaStream_t stream, const LayerUpdate* begin, const LayerUpdate* end) {
+    return update_some<Rule>(stream, begin, end, [](const LayerUpdate& update, UpdatedLayer<Rule>& to) {
+        const Rule* const rule = std::get_if<Rule>(&update.layer->optimizer);
+        if (rule == nullptr) return false;
+        to.rule = *rule;
+        to.weights = arrays_of(update.layer->weights);
+        to.bias = arrays_of(update.layer->bias);
+        return true;
+    });
+}
+
+/// sum = the gradient of a matrix by the tiles first, first + step .. of a batch, by halves; sums that wait lie behind it.
+void sum_tile_gradients(cudaStream_t stream, const CudaLayer& layer, ConstActivations x, ConstActivations dy, Index first,
+                        Index step, float* sum) {
+    if (first + step >= x.tiles()) {
+        if (first < x.tiles()) layer.blas->weight_gradient(dy, x, first, sum);
+        return;
+    }
+    const std::size_t count = layer.num_edges;
+    sum_tile_gradients(stream, layer, x, dy, first, 2 * step, sum);
+    sum_tile_gradients(stream, layer, x, dy, first + step, 2 * step, sum + count);
+    sum_arrays(stream, sum, count, 2, count, sum);
+}
+
+void copy_floats(cudaStream_t stream, float* to, const float* from, std::size_t count) {
+    if (count == 0) return;
+    check(cudaMemcpyAsync(to, from, count * sizeof(float), cudaMemcpyDeviceToDevice, stream), "a copy");
 }
 
 }  // namespace
@@ -78,11 +112,54 @@ void update_layers(cudaStream_t stream, const LayerUpdates& updates) {
     }
 }
 
+void update_over_ranks(cudaStream_t stream, const Exchange* exchange, std::uint64_t /*memory*/,
+                       const LayerUpdates& updates) {
+    float* const bucket = exchange->bucket();
+    std::vector<GradientPlace> places;
+    std::size_t floats = 0;
+    for (const LayerUpdate& each : updates) {
+        places.push_back({*each.layer, floats});
+        floats = places.back().end;
+    }
+    const LayerUpdate* next = updates.data();
+    const LayerUpdate* const end = next + updates.size();
+    while (next != end) {
+        next = update_some<KeepGradient>(stream, next, end, [&](const LayerUpdate& update, UpdatedLayer<KeepGradient>& to) {
+            const GradientPlace& place = places[static_cast<std::size_t>(&update - updates.data())];
+            to.weights = {bucket + place.weights, {}};
+            to.bias = {bucket + place.bias, {}};
+            return true;
+        });
+    }
+    for (std::size_t i = 0; i < updates.size(); ++i) {
+        const CudaLayer& layer = *updates[i].layer;
+        copy_floats(stream, bucket + places[i].activation, layer.neuron_sums.data(), layer.neuron_sums.size());
+        if (layer.blas == nullptr) continue;
+        sum_tile_gradients(stream, layer, updates[i].x, updates[i].dy, 0, 1, layer.weight_gradient.data());
+        copy_floats(stream, bucket + places[i].weights, layer.weight_gradient.data(), layer.num_edges);
+    }
+    exchange->add(stream, floats, updates.front().share.batch);
+    for (std::size_t i = 0; i < updates.size(); ++i) {
+        const auto& [layer, x, dy, step, share] = updates[i];
+        update_from(stream, *layer, layer->weights, bucket + places[i].weights, layer->num_edges, step);
+        update_from(stream, *layer, layer->bias, bucket + places[i].bias, layer->num_outputs, step);
+        update_from(stream, *layer, layer->activation_parameters, bucket + places[i].activation,
+                    layer->activation_parameters.values.size(), step);
+    }
+}
+
+void sum_arrays(cudaStream_t stream, const float* arrays, std::size_t stride, Index parts, std::size_t count,
+                float* sum) {
+    launch_with_shared(stream, sum_arrays_kernel<update_threads>, thread_grid(count, update_threads),
+                       static_cast<unsigned>(update_threads), halves_shared_bytes(parts, update_threads), arrays, stride,
+                       parts, count, sum);
+}
+
 void update_by_library(cudaStream_t stream, const CudaLayer& layer, ConstActivations x, ConstActivations dy,
                        const StepScalars* step) {
     const float* gradient = layer.weight_gradient.data();
     if (layer.blas != nullptr) {
-        layer.blas->weight_gradient(dy, x, layer.weight_gradient.data());
+        sum_tile_gradients(stream, layer, x, dy, 0, 1, layer.weight_gradient.data());
     } else {
         layer.library.gradient->sample(dy, x);
         gradient = layer.library.edge_gradient.data();

@@ -76,6 +76,7 @@ CudaModule find_cuda_module(const std::vector<fs::path>& folders) {
     }
     module.entry = reinterpret_cast<MakeCudaBackend>(dlsym(handle, cuda_module_entry));
     module.describe = reinterpret_cast<DescribeCudaModule>(dlsym(handle, cuda_module_report));
+    module.join = reinterpret_cast<MakeRanks>(dlsym(handle, nccl_ranks_entry));
     if (module.entry == nullptr) {
         dlclose(handle);
         module.describe = nullptr;
@@ -134,17 +135,32 @@ std::unique_ptr<Backend> make_backend(const std::string& name, int threads, std:
     return make_cpu_backend(threads);
 }
 
-std::unique_ptr<Backend> make_backend(const Experiment& experiment, std::string* remark, Ranks* ranks) {
-    if (ranks != nullptr) {
-        if (remark != nullptr) remark->clear();
-        if (experiment.backend != "cuda") return make_cpu_backend(experiment.threads, ranks);
-        throw UserError(ExitCode::device, "several processes train one network on CPUs only; give --backend cpu, or "
-                                          "--ranks off and one process for each GPU");
+namespace {
+/// Throws UserError (usage) for what several processes do not train on GPUs.
+void expect_of_gpus(const Experiment& experiment) {
+    if (experiment.model == ModelKind::rbm) {
+        throw UserError(ExitCode::usage, "model: several processes train a restricted Boltzmann machine on CPUs only; give "
+                                         "--backend cpu, or --ranks off");
     }
+    if (experiment.spmm == Spmm::cusparse) {
+        throw UserError(ExitCode::usage, "spmm: several processes multiply by Espalier's own kernels only, of which sums keep "
+                                         "their order; choose auto, gather, panel or coo");
+    }
+}
+}  // namespace
+
+std::unique_ptr<Backend> make_backend(const Experiment& experiment, std::string* remark, Ranks* ranks) {
     CudaOptions cuda;
     cuda.graph = experiment.graph == GraphUse::on ? 1 : 0;
     cuda.device = std::max(0, experiment.device);
-    return make_backend(experiment.backend, experiment.threads, remark, cuda);
+    if (ranks == nullptr) return make_backend(experiment.backend, experiment.threads, remark, cuda);
+    if (remark != nullptr) remark->clear();
+    const bool by_cuda = experiment.backend == "cuda" || (experiment.backend == "auto" && ranks->place().on_gpus);
+    if (!by_cuda) return make_cpu_backend(experiment.threads, ranks);
+    expect_of_gpus(experiment);
+    cuda.device = experiment.device;
+    cuda.ranks = ranks;
+    return make_backend("cuda", experiment.threads, remark, cuda);
 }
 
 }  // namespace espalier

@@ -17,6 +17,7 @@ struct CudaModule {
     std::string fault;                // why it cannot be used, one sentence; empty if it opened
     MakeCudaBackend entry = nullptr;  // null with a fault
     DescribeCudaModule describe = nullptr;
+    MakeRanks join = nullptr;  // of ranks, by NCCL
 };
 
 /// Where the module is looked for, in this order: $ESPALIER_MODULE_PATH (folders, ':' between), the program's own

@@ -6,6 +6,9 @@
 
 #include <cstddef>
 
+/// The library of NCCL's; the tests' header names their stand-in.
+inline constexpr const char* nccl_file_name = "libnccl.so.2";
+
 /// Scratch memory is given back and may have another borrower. The tests' header fills it, so that nobody counts on
 /// what it held.
 inline void note_scratch_returned(void* /*memory*/, std::size_t /*bytes*/, cudaStream_t /*stream*/) {}

@@ -6,14 +6,38 @@
 #include <type_traits>
 
 #include "cuda/kernels/edges.cuh"
+#include "cuda/kernels/halves.cuh"
 #include "espalier/backend.hpp"
 
 namespace espalier::cuda {
 
 inline constexpr int backward_threads = 256;
 
+/// dy of a lane's samples by the preactivation, in place; adds to sums[p] the gradients by the activation's parameters.
+template <class Rule>
+__device__ void differentiate_samples(const Rule& rule, const float* saved, float* dy,
+                                      float (&sums)[Rule::num_parameters + 1]) {
+    const float4 s = load4(saved);
+    float4 g = load4(dy);
+    if constexpr (Rule::num_parameters > 0) {
+        const auto add = [&](float z, float by_output) {
+            float d[Rule::num_parameters];
+            rule.parameter_derivatives(z, d);
+            for (int p = 0; p < Rule::num_parameters; ++p) sums[p] = fmaf(by_output, d[p], sums[p]);
+        };
+        add(s.x, g.x);
+        add(s.y, g.y);
+        add(s.z, g.z);
+        add(s.w, g.w);
+    }
+    g = make_float4(g.x * rule.derivative(s.x), g.y * rule.derivative(s.y), g.z * rule.derivative(s.z),
+                    g.w * rule.derivative(s.w));
+    store4(dy, g);
+}
+
 /// dy by the preactivation in place; sums[p][neuron] the gradients by its activation's parameters, summed over the
-/// batch. A warp owns a neuron in all tiles. Grid: x covers the neurons.
+/// batch. A warp owns a neuron in all tiles. Grid: x covers the neurons. Dynamic shared memory: halves_shared_bytes of the
+/// tiles, one more value than parameters; none where there are no parameters.
 template <int block_threads, class Rule>
 __global__ void __launch_bounds__(block_threads)
     differentiate_kernel(Rule rule, const float* activation_parameters, ConstActivations saved, Activations dy,
@@ -21,28 +45,20 @@ __global__ void __launch_bounds__(block_threads)
     const Index neuron = warp_of_grid();
     if (neuron >= dy.rows) return;  // all lanes of the warp alike
     const Rule own = for_neuron(rule, activation_parameters, neuron, dy.rows);
-    float own_sums[Rule::num_parameters + 1] = {};  // an array has one element at least
-    for (Index tile = 0; tile < dy.tiles(); ++tile) {
-        const float4 s = load4(lane_samples(saved, tile, neuron));
-        float4 g = load4(lane_samples(dy, tile, neuron));
-        if constexpr (Rule::num_parameters > 0) {
-            const auto add = [&](float z, float by_output) {
-                float d[Rule::num_parameters];
-                own.parameter_derivatives(z, d);
-                for (int p = 0; p < Rule::num_parameters; ++p) own_sums[p] = fmaf(by_output, d[p], own_sums[p]);
-            };
-            add(s.x, g.x);
-            add(s.y, g.y);
-            add(s.z, g.z);
-            add(s.w, g.w);
+    float all[Rule::num_parameters + 1] = {};  // an array has one element at least
+    if constexpr (Rule::num_parameters == 0) {
+        for (Index tile = 0; tile < dy.tiles(); ++tile) {
+            differentiate_samples(own, lane_samples(saved, tile, neuron), lane_samples(dy, tile, neuron), all);
         }
-        g = make_float4(g.x * own.derivative(s.x), g.y * own.derivative(s.y), g.z * own.derivative(s.z),
-                        g.w * own.derivative(s.w));
-        store4(lane_samples(dy, tile, neuron), g);
+    } else {
+        sum_by_halves(dy.tiles(), all, [&](Index tile, float (&of_tile)[Rule::num_parameters + 1]) {
+            for (int p = 0; p <= Rule::num_parameters; ++p) of_tile[p] = 0;
+            differentiate_samples(own, lane_samples(saved, tile, neuron), lane_samples(dy, tile, neuron), of_tile);
+            for (int p = 0; p < Rule::num_parameters; ++p) of_tile[p] = sum_of_warp(of_tile[p]);
+        });
     }
     for (int p = 0; p < Rule::num_parameters; ++p) {
-        const float sum = sum_of_warp(own_sums[p]);
-        if (lane_of_warp() == 0) sums[static_cast<std::size_t>(p) * dy.rows + neuron] = sum;
+        if (lane_of_warp() == 0) sums[static_cast<std::size_t>(p) * dy.rows + neuron] = all[p];
     }
 }
 

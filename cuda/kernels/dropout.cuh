@@ -3,6 +3,7 @@
 #pragma once
 
 #include "cuda/kernels/warp.cuh"
+#include "cuda/rank_share.hpp"
 #include "espalier/backend.hpp"
 #include "espalier/common/dropout_mask.hpp"
 
@@ -10,18 +11,19 @@ namespace espalier::cuda {
 
 inline constexpr int dropout_threads = 256;
 
-/// `mask`: the layer's, its event replaced by step->step. Lanes past the batch keep what they hold.
+/// `mask`: the layer's, its event replaced by step->step. Lanes past the batch keep what they hold. `share`: of the batch,
+/// whose tiles `values` has.
 /// Grid: x covers the neurons, y the tiles.
 template <int block_threads>
 __global__ void __launch_bounds__(block_threads)
-    dropout_kernel(DropoutMask mask, Activations values, const StepScalars* step) {
+    dropout_kernel(DropoutMask mask, Activations values, const StepScalars* step, RankShare share) {
     const Index neuron = warp_of_grid();
     if (neuron >= values.rows) return;  // no barrier follows
     const Index tile = blockIdx.y;
     const Index lane = lane_of_warp() * 4;
     const Index used = values.used(tile);
     float factor[4];
-    mask.of_event(step->step).factors(neuron, tile * tile_lanes + lane, factor);
+    mask.of_event(step->step).factors(neuron, share.tile(tile) * tile_lanes + lane, factor);
     float* own = lane_samples(values, tile, neuron);
     const float4 v = load4(own);
     store4(own, make_float4(lane < used ? v.x * factor[0] : v.x, lane + 1 < used ? v.y * factor[1] : v.y,

@@ -6,6 +6,7 @@
 #include <new>
 
 #include "cuda/kernels/warp.cuh"
+#include "cuda/rank_share.hpp"
 #include "espalier/backend.hpp"
 
 namespace espalier::cuda {
@@ -25,28 +26,29 @@ __device__ inline float of_channel(const float (&values)[4], Index channel) {
 }
 
 /// Lanes past the batch become 0 and their labels -1. `step` gives the epoch of a shuffled order, else may be null.
-/// Grid: x covers the features, y the groups of 32 lanes of all tiles. Value: std::uint8_t or float.
+/// `share`: of the batch, whose tiles x has. Grid: x covers the features, y the groups of 32 lanes of all tiles of x. Value: std::uint8_t or float.
 template <int block_threads, class Value>
 __global__ void __launch_bounds__(block_threads)
     gather_kernel(Samples samples, const Value* values, BatchChoice choice, Activations x, std::int32_t* labels,
-                  const StepScalars* step) {
+                  const StepScalars* step, RankShare share) {
     auto& shared = block_shared<GatherShared>();
     const Index lane = lane_of_warp();
     const Index warp = threadIdx.x / warp_lanes;
     constexpr Index warps = block_threads / warp_lanes;
     const Index first_sample = blockIdx.y * gather_block;
     const Index first_feature = blockIdx.x * gather_block;
+    const Index first_of_batch = share.tile(first_sample / tile_lanes) * tile_lanes + first_sample % tile_lanes;
     if (choice.shuffled && threadIdx.x == 0) {
         new (shared.order) Permutation(samples.count, Stream{choice.seed, choice.purpose, 0, step->epoch});
     }
     __syncthreads();
     if (threadIdx.x < gather_block) {
-        const Index sample = first_sample + threadIdx.x;
+        const Index sample = first_of_batch + threadIdx.x;
         const bool used = sample < choice.size;
         std::uint64_t place = choice.first + sample;
         if (used && choice.shuffled) place = (*reinterpret_cast<const Permutation*>(shared.order))(place);
         shared.place[threadIdx.x] = static_cast<std::uint32_t>(place);
-        if (blockIdx.x == 0) labels[sample] = used ? samples.labels[place] : -1;
+        if (blockIdx.x == 0) labels[first_sample + threadIdx.x] = used ? samples.labels[place] : -1;
     }
     __syncthreads();
     const Index feature = first_feature + lane;
@@ -55,7 +57,7 @@ __global__ void __launch_bounds__(block_threads)
         const float factor = of_channel(samples.factor, channel);
         const float offset = of_channel(samples.offset, channel);
         for (Index s = warp; s < gather_block; s += warps) {
-            const bool used = first_sample + s < choice.size;
+            const bool used = first_of_batch + s < choice.size;
             const std::size_t at = static_cast<std::size_t>(shared.place[s]) * samples.features + feature;
             shared.value[lane][s] = used ? fmaf(static_cast<float>(values[at]), factor, offset) : 0.0F;
         }

@@ -25,6 +25,7 @@ struct HeadArguments {
     const std::int32_t* labels;
     const float* class_weights;  // may be null
     MetricSums* sums;
+    RankShare share;  // of the batch, whose tiles the views have
 };
 
 /// Floats of a block's dynamic shared memory: h and W; z and dz.
@@ -90,8 +91,8 @@ __global__ void __launch_bounds__(block_threads)
     __syncthreads();
     if (threadIdx.x < warp_lanes) {
         const SampleOfLane sample{static_cast<Index>(layer.labels[tile * tile_lanes + offset + lane]),
-                                  offset + lane < layer.z.used(tile), layer.z.batch,
-                                  blockIdx.x == 0 && threadIdx.x == 0};
+                                  offset + lane < layer.z.used(tile), layer.share.batch,
+                                  layer.share.tile(tile) == 0 && offset + lane == 0};
         score_sample(rule, z + lane, dz + lane, classes, head_samples, sample, layer.class_weights, nullptr,
                      layer.sums);
     }

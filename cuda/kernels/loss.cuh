@@ -6,6 +6,7 @@
 #include <type_traits>
 
 #include "cuda/kernels/warp.cuh"
+#include "cuda/rank_share.hpp"
 #include "espalier/loss.hpp"
 
 namespace espalier::cuda {
@@ -89,17 +90,17 @@ __device__ void score_sample(const Rule& rule, const float* z, float* gradient, 
     if (sample.counts_batch) atomicAdd(&sums->batches, Counter{1});
 }
 
-/// dz may be empty (evaluation); lanes past the batch get 0. class_weights [classes] may be null: 1. Grid: x covers the
-/// tiles. Block: 128 threads.
+/// dz may be empty (evaluation); lanes past the batch get 0. class_weights [classes] may be null: 1. `share`: of the batch,
+/// whose tiles z has. Grid: x covers the tiles of z. Block: 128 threads.
 template <class Rule>
 __global__ void __launch_bounds__(loss_threads)
     loss_kernel(Rule rule, ConstActivations z, const std::int32_t* labels, Activations dz, const float* class_weights,
-                const float* targets, MetricSums* sums) {
+                const float* targets, MetricSums* sums, RankShare share) {
     const Index tile = blockIdx.x;
     const Index lane = threadIdx.x;
     const std::size_t at = static_cast<std::size_t>(tile) * z.rows * tile_lanes + lane;
-    const SampleOfLane sample{static_cast<Index>(labels[tile * tile_lanes + lane]), lane < z.used(tile), z.batch,
-                              tile == 0 && lane == 0};
+    const SampleOfLane sample{static_cast<Index>(labels[tile * tile_lanes + lane]), lane < z.used(tile), share.batch,
+                              share.tile(tile) == 0 && lane == 0};
     score_sample(rule, z.data + at, dz.data == nullptr ? nullptr : dz.data + at, z.rows, tile_lanes, sample,
                  class_weights, targets, sums);
 }

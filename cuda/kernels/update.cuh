@@ -1,8 +1,10 @@
 // The update of edges and neurons. An edge's gradient is summed and used in one go and never reaches memory. Tiles are
-// [tile][neuron][128]; every sum has one owner and a fixed order; nothing is atomic.
+// [tile][neuron][128]; every sum has one owner and a fixed order, over tiles by halves (halves.cuh); nothing is atomic.
 #pragma once
 
-#include "cuda/kernels/warp.cuh"
+#include <type_traits>
+
+#include "cuda/kernels/halves.cuh"
 #include "espalier/backend.hpp"
 #include "espalier/optimizer.hpp"
 
@@ -16,20 +18,29 @@ struct TrainedArrays {
     float* state[max_states];
 };
 
+/// In the place of an optimizer: the gradient is what is wanted, for the ranks to add.
+struct KeepGradient {
+    static constexpr int num_states = 0;
+};
+
 template <class Rule>
 __device__ void update_at(const Rule& rule, const TrainedArrays& arrays, std::size_t at, float gradient,
                           const UpdateStep& step) {
-    OptimizerState<Rule::num_states> state{};
-    if constexpr (Rule::num_states > 0) {
-        ESPALIER_UNROLL
-        for (int s = 0; s < Rule::num_states; ++s) state[s] = arrays.state[s][at];
-    }
-    float value = arrays.value[at];
-    update_parameter(rule, value, gradient, state, step);
-    arrays.value[at] = value;
-    if constexpr (Rule::num_states > 0) {
-        ESPALIER_UNROLL
-        for (int s = 0; s < Rule::num_states; ++s) arrays.state[s][at] = state[s];
+    if constexpr (std::is_same_v<Rule, KeepGradient>) {
+        arrays.value[at] = gradient;
+    } else {
+        OptimizerState<Rule::num_states> state{};
+        if constexpr (Rule::num_states > 0) {
+            ESPALIER_UNROLL
+            for (int s = 0; s < Rule::num_states; ++s) state[s] = arrays.state[s][at];
+        }
+        float value = arrays.value[at];
+        update_parameter(rule, value, gradient, state, step);
+        arrays.value[at] = value;
+        if constexpr (Rule::num_states > 0) {
+            ESPALIER_UNROLL
+            for (int s = 0; s < Rule::num_states; ++s) arrays.state[s][at] = state[s];
+        }
     }
 }
 
@@ -40,6 +51,18 @@ __global__ void __launch_bounds__(block_threads)
                              const StepScalars* step) {
     const Index at = blockIdx.x * block_threads + threadIdx.x;
     if (at < count) update_at(rule, arrays, at, gradient[at], step->update);
+}
+
+/// sum [count] = the sum by halves of arrays [parts][stride]; may be the first of them. A thread owns an item. Dynamic shared
+/// memory: halves_shared_bytes of the parts.
+template <int block_threads>
+__global__ void __launch_bounds__(block_threads)
+    sum_arrays_kernel(const float* arrays, std::size_t stride, Index parts, std::size_t count, float* sum) {
+    const std::size_t at = std::size_t{blockIdx.x} * block_threads + threadIdx.x;
+    if (at >= count) return;
+    float all[1];
+    sum_by_halves(parts, all, [&](Index part, float (&own)[1]) { own[0] = arrays[part * stride + at]; });
+    sum[at] = all[0];
 }
 
 /// The row that holds canonical edge `edge`: row_start[row] <= edge < row_start[row + 1].
@@ -97,39 +120,44 @@ __device__ inline Index row_of_lane(const EdgeIndex* row_start, Index num_rows, 
 /// Edges all of whose samples are on their way before the first is waited for.
 inline constexpr int updates_in_flight = 8;
 
-/// The gradient of the lane's edge (row, column): the sum over the batch of dy[row] * x[column]. Rows ascend.
-__device__ inline float edge_gradient(Index own_row, Index own_column, ConstActivations x, ConstActivations dy) {
+/// The gradient of the lane's edge (row, column) by the samples of one tile, of which the lane's of neuron 0 are given: the
+/// sum of dy[row] * x[column]. Rows ascend.
+__device__ inline float edge_gradient_of_tile(Index own_row, Index own_column, const float* from_x, const float* from_dy) {
     constexpr int edges = static_cast<int>(warp_lanes);
     float partial[warp_lanes];
     ESPALIER_UNROLL
     for (int j = 0; j < edges; ++j) partial[j] = 0;
-    const float* from_x = lane_samples(x, 0, 0);
-    const float* from_dy = lane_samples(dy, 0, 0);
-    for (Index tile = 0; tile < x.tiles(); ++tile) {
-        Index held = __shfl_sync(full_warp, own_row, 0);  // the row whose gradient is in g
-        float4 g = load4(from_dy + static_cast<std::size_t>(held) * tile_lanes);
+    Index held = __shfl_sync(full_warp, own_row, 0);  // the row whose gradient is in g
+    float4 g = load4(from_dy + static_cast<std::size_t>(held) * tile_lanes);
+    ESPALIER_UNROLL
+    for (int done = 0; done < edges; done += updates_in_flight) {
+        float4 in[updates_in_flight];
         ESPALIER_UNROLL
-        for (int done = 0; done < edges; done += updates_in_flight) {
-            float4 in[updates_in_flight];
-            ESPALIER_UNROLL
-            for (int u = 0; u < updates_in_flight; ++u) {
-                const Index from = __shfl_sync(full_warp, own_column, done + u);
-                in[u] = load4(from_x + static_cast<std::size_t>(from) * tile_lanes);
-            }
-            __syncwarp();  // keeps the loads together, which a compiler would sink to their uses
-            ESPALIER_UNROLL
-            for (int u = 0; u < updates_in_flight; ++u) {
-                const Index row = __shfl_sync(full_warp, own_row, done + u);
-                if (row != held) g = load4(from_dy + static_cast<std::size_t>(row) * tile_lanes);
-                held = row;
-                float& sum = partial[done + u];
-                sum = fmaf(g.x, in[u].x, fmaf(g.y, in[u].y, fmaf(g.z, in[u].z, fmaf(g.w, in[u].w, sum))));
-            }
+        for (int u = 0; u < updates_in_flight; ++u) {
+            const Index from = __shfl_sync(full_warp, own_column, done + u);
+            in[u] = load4(from_x + static_cast<std::size_t>(from) * tile_lanes);
         }
-        from_x += static_cast<std::size_t>(x.rows) * tile_lanes;
-        from_dy += static_cast<std::size_t>(dy.rows) * tile_lanes;
+        __syncwarp();  // keeps the loads together, which a compiler would sink to their uses
+        ESPALIER_UNROLL
+        for (int u = 0; u < updates_in_flight; ++u) {
+            const Index row = __shfl_sync(full_warp, own_row, done + u);
+            if (row != held) g = load4(from_dy + static_cast<std::size_t>(row) * tile_lanes);
+            held = row;
+            float& sum = partial[done + u];
+            sum = fmaf(g.x, in[u].x, fmaf(g.y, in[u].y, fmaf(g.z, in[u].z, fmaf(g.w, in[u].w, sum))));
+        }
     }
     return transpose_sum(partial);
+}
+
+/// The same by the whole batch.
+__device__ inline float edge_gradient(Index own_row, Index own_column, ConstActivations x, ConstActivations dy) {
+    float gradient[1];
+    sum_by_halves(x.tiles(), gradient, [&](Index tile, float (&sum)[1]) {
+        sum[0] = edge_gradient_of_tile(own_row, own_column, opaque(lane_samples(x, tile, 0)),
+                                       opaque(lane_samples(dy, tile, 0)));
+    });
+    return gradient[0];
 }
 
 /// A layer whose edges and biases are updated.
@@ -181,19 +209,18 @@ __device__ void update_edges(const UpdatedLayer<Rule>& layer, EdgeIndex first) {
 template <class Rule>
 __device__ void update_bias(const UpdatedLayer<Rule>& layer, Index neuron) {
     if (neuron >= layer.num_biases) return;  // likewise
-    float sum = 0;
-    ESPALIER_NO_UNROLL  // a small share of the work, which nvcc would make a third of the kernel
-    for (Index tile = 0; tile < layer.dy.tiles(); ++tile) {
+    float gradient[1];
+    sum_by_halves(layer.dy.tiles(), gradient, [&](Index tile, float (&sum)[1]) {
         const float4 g = load4(lane_samples(layer.dy, tile, neuron));
-        sum += (g.x + g.y) + (g.z + g.w);
-    }
-    const float gradient = sum_of_warp(sum);
-    if (lane_of_warp() == 0) update_at(layer.rule, layer.bias, neuron, gradient, layer.step->update);
+        sum[0] = sum_of_warp(0 + ((g.x + g.y) + (g.z + g.w)));
+    });
+    if (lane_of_warp() == 0) update_at(layer.rule, layer.bias, neuron, gradient[0], layer.step->update);
 }
 
 /// Weights, biases and their optimizer memory of up to eight layers, by gradients that never reach memory. A warp owns 32
 /// consecutive canonical edges of a layer, of however many rows, or a bias; a block's warps are of one layer, and all of
-/// edges or all of biases, so that nvcc sees what they have in common. Grid: x covers the blocks of all layers.
+/// edges or all of biases, so that nvcc sees what they have in common. Grid: x covers the blocks of all layers. Dynamic
+/// shared memory: halves_shared_bytes of the most tiles.
 template <int block_threads, class Rule>
 __global__ void __launch_bounds__(block_threads)
     update_layers_kernel(UpdatedLayers<Rule> layers, int count) {

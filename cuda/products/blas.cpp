@@ -52,16 +52,14 @@ public:
     void input_gradient(const float* w, ConstActivations dy, Activations dx) override {
         multiply_tiles(CUBLAS_OP_T, dy, w, dx.rows, dx);
     }
-    void weight_gradient(ConstActivations dy, ConstActivations x, float* gradient) override {
+    void weight_gradient(ConstActivations dy, ConstActivations x, Index tile, float* gradient) override {
         const int inputs = static_cast<int>(x.rows);
         const int lanes = static_cast<int>(x.lanes);
         const float one = 1;
-        for (Index tile = 0; tile < x.tiles(); ++tile) {
-            const float kept = tile == 0 ? 0 : 1;
-            check_blas(multiply_(handle_, CUBLAS_OP_T, CUBLAS_OP_N, inputs, static_cast<int>(dy.rows), lanes, &one,
-                                 x.row(tile, 0), lanes, dy.row(tile, 0), lanes, &kept, gradient, inputs),
-                       "a product");
-        }
+        const float zero = 0;
+        check_blas(multiply_(handle_, CUBLAS_OP_T, CUBLAS_OP_N, inputs, static_cast<int>(dy.rows), lanes, &one,
+                             x.row(tile, 0), lanes, dy.row(tile, 0), lanes, &zero, gradient, inputs),
+                   "a product");
     }
 
 private:

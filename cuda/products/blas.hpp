@@ -27,8 +27,8 @@ public:
     virtual void forward(const float* w, ConstActivations x, Activations y) = 0;
     /// dx = transposed w * dy
     virtual void input_gradient(const float* w, ConstActivations dy, Activations dx) = 0;
-    /// gradient [num_outputs][num_inputs] = dy * transposed x, summed over all samples
-    virtual void weight_gradient(ConstActivations dy, ConstActivations x, float* gradient) = 0;
+    /// gradient [num_outputs][num_inputs] = dy * transposed x, summed over the samples of one tile
+    virtual void weight_gradient(ConstActivations dy, ConstActivations x, Index tile, float* gradient) = 0;
 };
 
 /// Why there is no cuBLAS to open, one sentence; empty if there is.

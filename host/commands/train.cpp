@@ -160,7 +160,7 @@ void add_train_command(CLI::App& app, Action& action) {
     add_progress_option(*command, arguments->progress, "Run");
     command
         ->add_option("--ranks", arguments->ranks,
-                     "processes that train the network together: auto (as many as mpirun or srun started), off (this one "
+                     "processes that train the network together: auto (as many as mpirun, srun or torchrun started), off (this one "
                      "alone, whoever started it), or the number that there must be")
         ->type_name("")
         ->capture_default_str()

@@ -25,7 +25,8 @@ std::size_t padded(std::size_t count) { return (count + padding + 15) / 16 * 16;
 std::size_t longest_block(const CpuLayer& layer) {
     const std::size_t neurons = std::max(layer.num_inputs, layer.num_outputs);
     const bool dense = dynamic_cast<const DenseCpuLayer*>(&layer) != nullptr;
-    return std::max(sums_per_neuron(layer) * neurons, dense ? std::size_t{dense_block} * layer.num_inputs : 0);
+    const std::size_t block = dense ? std::size_t{std::min(dense_block, layer.num_outputs)} * layer.num_inputs : 0;
+    return std::max(sums_per_neuron(layer) * neurons, block);
 }
 
 }  // namespace

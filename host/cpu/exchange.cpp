@@ -1,9 +1,9 @@
 #include "host/cpu/exchange.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
-#include "host/cpu/halves.hpp"
 #include "host/cpu/operations.hpp"
 
 namespace espalier {
@@ -16,11 +16,21 @@ constexpr int gathering_ranks = 4;
 // Of each rank so many floats at a time: they stay in the first-level cache.
 constexpr std::size_t summed_floats = 2048;
 
-/// Adds the ranks' arrays, `stride` apart, into the first.
-void add_ranks(float* arrays, std::size_t stride, Index there, std::size_t floats) {
+/// `mine`, this rank's array, becomes the sum by halves of the first `there` ranks'; the others' lie `stride` floats apart
+/// in `arrays`, where the place of its own is not used.
+void add_ranks(float* mine, Index rank, float* arrays, std::size_t stride, Index there, std::size_t floats) {
     for (std::size_t at = 0; at < floats; at += summed_floats) {
         const std::size_t count = std::min(summed_floats, floats - at);
-        sum_in_place_by_halves(arrays + at, stride, there, {0, static_cast<Index>(count)});
+        const auto part = [&](Index r) { return (r == rank ? mine : arrays + r * stride) + at; };
+        for (Index half = std::bit_ceil(there) / 2; half > 1; half /= 2) {
+            for (Index r = 0; r < half && r + half < there; ++r) add_floats(part(r), part(r + half), count);
+        }
+        if (rank == 1 && there > 1) {
+            add_floats(part(1), part(0), count);  // the same bits as the other way round
+            continue;
+        }
+        if (there > 1) add_floats(part(0), part(1), count);
+        if (rank > 1 || rank >= there) std::memcpy(mine + at, part(0), count * sizeof(float));
     }
 }
 
@@ -55,13 +65,14 @@ void Exchange::finish() {
 
 void Exchange::next() {
     ranks_->wait(ticket_);
-    if (stage_ != Stage::returning) add_ranks(received_.data(), floats_, there_, floats_);
+    const auto rank = static_cast<Index>(ranks_->place().rank);
+    float* const mine = stage_ == Stage::gathering ? own_ : own_ + std::size_t{rank} * floats_;
+    if (stage_ != Stage::returning) add_ranks(mine, rank, received_.data(), floats_, there_, floats_);
     if (stage_ == Stage::scattering) {
-        ticket_ = ranks_->begin_all_gather(received_.data(), own_, floats_ * sizeof(float));
+        ticket_ = ranks_->begin_all_gather(mine, own_, floats_ * sizeof(float));
         stage_ = Stage::returning;
         return;
     }
-    if (stage_ == Stage::gathering) std::memcpy(own_, received_.data(), floats_ * sizeof(float));
     stage_ = Stage::none;
 }
 

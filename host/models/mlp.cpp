@@ -148,8 +148,8 @@ void Mlp::evaluate(const Samples& samples) {
             if (l > 0 && test_scale_ != 1) scale(backend(), output, test_scale_);
             input = output;
         }
-        if (kept_.data() != nullptr) backend().share_tiles(input);
         backend().loss(loss_, input, pass.labels.data(), {}, nullptr, samples.targets);
+        if (kept_.data() != nullptr) backend().share_tiles(input);
     }
 }
 

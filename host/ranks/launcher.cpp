@@ -37,7 +37,7 @@ Launch find_launch() {
         return {tasks, "srun", {}, "it was told nothing of MPI; give srun --mpi=pmix (srun --mpi=list says what there is)"};
     }
     if (const int size = count_in("WORLD_SIZE"); size > 1 && is_set("RANK") && is_set("LOCAL_RANK") && is_set("MASTER_ADDR")) {
-        return {size, "torchrun", {}, "which brings no MPI; start them with mpirun or srun"};
+        return {size, "torchrun", {}, "", true};
     }
     return {};
 }

@@ -8,6 +8,7 @@
 
 #include "espalier/error.hpp"
 #include "espalier/number_text.hpp"
+#include "host/backends.hpp"
 #include "host/ranks/launcher.hpp"
 #include "host/system/process_name.hpp"
 
@@ -37,8 +38,26 @@ Module open_module(const std::string& name, const std::vector<fs::path>& folders
     return module;
 }
 
+std::unique_ptr<Ranks> join_by_cuda_module(const RanksWanted& wanted, const std::vector<fs::path>& folders,
+                                           std::string& fault) {
+    const CudaModule module = find_cuda_module(folders);
+    fault = module.fault;
+    if (module.entry == nullptr) return nullptr;
+    if (module.join == nullptr) {
+        fault = module.path.string() + " does not export " + nccl_ranks_entry;
+        return nullptr;
+    }
+    char reason[1024] = {};
+    std::unique_ptr<Ranks> ranks(module.join(ranks_interface, wanted.timeout_s, reason, sizeof reason));
+    if (ranks == nullptr) fault = reason;
+    return ranks;
+}
+
 std::unique_ptr<Ranks> join(const Launch& launch, const RanksWanted& wanted, const std::vector<fs::path>& folders) {
     std::string faults = launch.fault;
+    if (launch.by_nccl) {
+        if (auto ranks = join_by_cuda_module(wanted, folders, faults)) return ranks;
+    }
     for (const std::string& name : launch.modules) {
         const Module module = open_module(name, folders);
         std::string fault = module.path.empty() ? "there is no " + name + ", which is built where MPI is installed"
@@ -114,7 +133,9 @@ std::unique_ptr<Ranks> open_ranks(const RanksWanted& wanted, const std::vector<f
                                               ": they are of two MPI libraries; use that library's own mpirun, or --ranks "
                                               "off");
     }
-    ranks->set_place(placed(*ranks));
+    RankPlace place = placed(*ranks);
+    place.timeout_s = wanted.timeout_s;
+    ranks->set_place(place);
     return ranks;
 }
 

@@ -33,8 +33,10 @@ std::string made_text(const std::string& kind, const StudyResults& results) {
     if (kind == "figures") return figures_text(results);
     if (kind == "confidence") return markdown(confidence_table(results));
     if (kind == "topology") return markdown(topology_table(results));
+    if (kind == "evolution") return markdown(evolution_table(results));
     if (kind == "changes") return markdown(changes_table(results));
-    throw UserError(ExitCode::usage, "'" + kind + "' is no table; there are figures, confidence, topology and changes");
+    throw UserError(ExitCode::usage,
+                    "'" + kind + "' is no table; there are figures, confidence, topology, evolution and changes");
 }
 
 }  // namespace
@@ -64,7 +66,8 @@ std::string markdown(const Table& table) {
 }
 
 std::string study_text(const StudyResults& results) {
-    return results.summary + "\n\n" + figures_text(results) + "\n" + markdown(confidence_table(results));
+    return results.summary + "\n\n" + figures_text(results) + "\n" + markdown(confidence_table(results)) + "\n" +
+           markdown(evolution_table(results));
 }
 
 std::string with_tables(const std::string& text, const fs::path& folder) {

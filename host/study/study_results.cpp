@@ -8,6 +8,7 @@
 #include "espalier/version.hpp"
 #include "host/options/recipes.hpp"
 #include "host/run/run_reader.hpp"
+#include "host/run/training_operations.hpp"
 #include "host/study/study_parts.hpp"
 #include "host/system/utf8.hpp"
 
@@ -23,6 +24,40 @@ std::vector<double> RowResult::values(const std::string& figure) const {
     return all;
 }
 
+namespace {
+
+/// The share of the sparse layers' cells that ever held an edge.
+std::optional<double> ever_active(const RunFolder& run) {
+    const auto shares = run.edges.find("ever_active");
+    if (shares == run.edges.end() || shares->second.empty()) return std::nullopt;
+    const auto& epochs = run.edges.at("epoch");
+    double active = 0, all = 0;
+    for (std::size_t i = 0; i < epochs.size(); ++i) {
+        if (epochs[i] != epochs.back()) continue;
+        const auto layer = static_cast<std::size_t>(run.edges.at("layer")[i]);
+        const double cells = static_cast<double>(run.experiment.layers[layer - 1]) * run.experiment.layers[layer];
+        active += cells * shares->second[i];
+        all += cells;
+    }
+    return active / all;
+}
+
+/// What the run cost and which cells and inputs it came to use.
+void add_evolution_figures(const RunFolder& run, Figures& figures) {
+    if (const auto operations = training_operations(run)) {
+        figures["operations"] = operations->total();
+        figures["operations_of_evolution"] = operations->birth + operations->evolution;
+    }
+    if (const auto share = ever_active(run)) figures["ever_active"] = *share;
+    if (run.connections() == nullptr) return;
+    const auto degrees = run.connections()->at(run.connections()->moments() - 1);
+    const auto unused = std::count(degrees.begin(), degrees.end(), EdgeIndex{0});
+    figures["inputs_used"] = static_cast<double>(degrees.size()) - static_cast<double>(unused);
+    figures["largest_input_degree"] = *std::max_element(degrees.begin(), degrees.end());
+}
+
+}  // namespace
+
 Figures run_figures(const fs::path& folder) {
     const RunFolder run = read_run_folder(folder);
     Figures figures;
@@ -35,6 +70,7 @@ Figures run_figures(const fs::path& folder) {
     figures["lowest_test_loss"] = *lowest;
     figures["lowest_test_loss_epoch"] = run.history.at("epoch")[static_cast<std::size_t>(lowest - losses.begin())];
     figures["loss_gap"] = figures["test_loss"] - figures["train_loss"];
+    add_evolution_figures(run, figures);
     if (run.connections() == nullptr) return figures;
     const PixelMap born = run.map_at(0);
     figures["contrast_first"] = contrast(born);

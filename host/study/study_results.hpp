@@ -14,7 +14,9 @@ namespace espalier {
 
 /// Figures by name: the history's columns at the last epoch, and best_test_accuracy, lowest_test_loss,
 /// lowest_test_loss_epoch, loss_gap (test minus train), contrast, contrast_p_value, margin (margin_contrast),
-/// correlation_with_variance; contrast_first and margin_first before the first evolution.
+/// correlation_with_variance; contrast_first and margin_first before the first evolution; operations of training
+/// (training_operations()), operations_of_evolution among them, ever_active (the share of the sparse layers' cells that
+/// ever held an edge), inputs_used (that have an edge in the end) and largest_input_degree.
 using Figures = std::map<std::string, double>;
 
 struct CellResult {
@@ -63,6 +65,9 @@ Table confidence_table(const StudyResults& results);
 /// end, correlation with the data's variance.
 Table topology_table(const StudyResults& results);
 
+/// What evolution cost and where it led: accuracy, edges, operations, the cells and inputs used.
+Table evolution_table(const StudyResults& results);
+
 /// Every row's figures minus the first row's, with 95 % Welch intervals; ** where an interval leaves out 0.
 Table changes_table(const StudyResults& results);
 
@@ -76,12 +81,12 @@ Table cells_table(const StudyResults& results);
 /// Markdown, its columns padded so that it reads well as plain text.
 std::string markdown(const Table& table);
 
-/// The study's results as Markdown: table of figures, table of confidence, trend.
+/// The study's results as Markdown: table of figures, trend, tables of confidence and evolution.
 std::string study_text(const StudyResults& results);
 
 /// `text` with everything between `<!-- study TABLE FILE -->` and `<!-- end -->` made anew from the results in FILE
-/// (relative to `folder`); blocks of code stay as they are. TABLE is figures, confidence, topology or changes. Throws
-/// UserError (usage) naming the line at fault.
+/// (relative to `folder`); blocks of code stay as they are. TABLE is figures, confidence, topology, evolution or changes.
+/// Throws UserError (usage) naming the line at fault.
 std::string with_tables(const std::string& text, const std::filesystem::path& folder);
 
 }  // namespace espalier

@@ -63,6 +63,16 @@ constexpr Column topology_columns[] = {{"contrast_first", "centre at first", 3, 
                                        {"margin", "margin", 3, 1, true},
                                        {"correlation_with_variance", "correlation with variance", 3, 1, true}};
 
+constexpr Column evolution_columns[] = {{"test_accuracy", "acc. %", 2, 100, false},
+                                        {"best_test_accuracy", "best acc. %", 2, 100, false},
+                                        {"edges", "sparse edges", 0, 1, false},
+                                        {"operations", "10⁹ operations", 1, 1e-9, false},
+                                        {"operations_of_evolution", "of evolution", 1, 1e-9, false},
+                                        {"ever_active", "cells ever active %", 1, 100, false},
+                                        {"inputs_used", "inputs used", 0, 1, false},
+                                        {"largest_input_degree", "largest degree", 0, 1, false},
+                                        {"contrast", "contrast", 3, 1, true}};
+
 std::string figure_text(double value, const Column& column) {
     char text[64];
     std::snprintf(text, sizeof text, column.with_sign ? "%+.*f" : "%.*f", column.digits, column.factor * value);
@@ -186,6 +196,8 @@ Table study_table(const StudyResults& results) {
 Table confidence_table(const StudyResults& results) { return table_of("confidence", confidence_columns, results); }
 
 Table topology_table(const StudyResults& results) { return table_of("topology", topology_columns, results); }
+
+Table evolution_table(const StudyResults& results) { return table_of("evolution", evolution_columns, results); }
 
 Table changes_table(const StudyResults& results) {
     Table table{"changes", results.summary};

@@ -209,7 +209,7 @@ RunResults follow(const Experiment& experiment, const RunPlace& place, RunStart&
 void part_from_others(const Experiment& experiment, const RunPlace& place, RunStart& start) {
     if (place.ranks == nullptr) return;
     Experiment alone = experiment;
-    alone.backend = "cpu";
+    alone.backend = start.backend->name();
     start.backend = make_backend(alone);
 }
 

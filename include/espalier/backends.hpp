@@ -15,8 +15,8 @@ namespace espalier {
 /// Throws UserError: usage for an unknown name, device with the reason when "cuda" cannot be used.
 std::unique_ptr<Backend> make_backend(const std::string& name, int threads = 0, std::string* remark = nullptr,
                                       const CudaOptions& cuda = {});
-/// The backend that an experiment asks for. With `ranks`, which must outlive it, several processes train one network: on
-/// their CPUs, and "auto" is the CPU then. Throws UserError (device) also for "cuda" with several ranks.
+/// The backend that an experiment asks for. With `ranks`, which must outlive it, several processes train one network, and
+/// "auto" is the CPU unless NCCL brought them together. Throws UserError (usage) for what several GPUs do not train.
 std::unique_ptr<Backend> make_backend(const Experiment& experiment, std::string* remark = nullptr,
                                       Ranks* ranks = nullptr);
 

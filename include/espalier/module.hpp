@@ -9,6 +9,8 @@
 
 namespace espalier {
 
+class Ranks;
+
 /// File name of the module and names of its exported functions.
 inline constexpr const char* cuda_module_name = "libespalier_cuda.so";
 inline constexpr const char* cuda_module_entry = "make_cuda_backend";
@@ -22,6 +24,9 @@ struct CudaOptions {
     // For comparisons of speed too: so many samples lie side by side, [neuron][samples], which libraries like best. Such a
     // backend takes only layers that a library multiplies, and leaves biases and activations out. 0: tiles
     int samples_in_a_row = 0;
+    // The processes that train one network with this one, all of which make their backends at once; null: none. It outlives
+    // the backend. `device` below 0 then is the rank's among those of its machine, modulo the GPUs there are.
+    Ranks* ranks = nullptr;
 };
 
 /// The entry: `extern "C" espalier::Backend* make_cuda_backend(int interface, const espalier::CudaOptions* options,

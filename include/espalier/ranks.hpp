@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,8 @@ struct RankPlace {
     int local_rank = 0;  // among those on this machine
     int local_size = 1;
     int sharing = 1;  // ranks that share this one's CPUs, itself included
+    double timeout_s = 600;  // for how long a rank may keep the others waiting
+    bool on_gpus = false;    // brought together by NCCL: each has a GPU
 };
 
 class Ranks {
@@ -36,9 +39,11 @@ public:
     /// "Open MPI 4.1.4", say.
     [[nodiscard]] virtual std::string describe() const = 0;
 
-    /// `own`: `bytes` for everybody; `all`: as many from each rank, in rank order. `own` may be its place in `all`.
+    /// `own`: `bytes` for everybody; `all`: as many from each other rank, in rank order. Its own place there is left alone,
+    /// and `own` may be that.
     [[nodiscard]] virtual Ticket begin_all_gather(const void* own, void* all, std::size_t bytes) = 0;
-    /// `to`: `bytes` for each rank, in rank order; `from`: as many from each. The two do not overlap.
+    /// `to`: `bytes` for each rank, in rank order; `from`: as many from each other rank. The two do not overlap, and what
+    /// is its own stays where it is.
     [[nodiscard]] virtual Ticket begin_all_to_all(const void* to, void* from, std::size_t bytes) = 0;
     /// From rank 0 to all others.
     [[nodiscard]] virtual Ticket begin_broadcast(void* data, std::size_t bytes) = 0;
@@ -53,8 +58,12 @@ public:
     /// The last call. In haste nothing is waited for: the launcher is about to kill everybody.
     virtual void leave(bool in_haste) noexcept = 0;
 
-    void all_gather(const void* own, void* all, std::size_t bytes) { wait(begin_all_gather(own, all, bytes)); }
-    void all_to_all(const void* to, void* from, std::size_t bytes) { wait(begin_all_to_all(to, from, bytes)); }
+    /// Its own place in `all` included.
+    void all_gather(const void* own, void* all, std::size_t bytes) {
+        void* const place = static_cast<char*>(all) + static_cast<std::size_t>(place_.rank) * bytes;
+        if (place != own) std::memcpy(place, own, bytes);
+        wait(begin_all_gather(place, all, bytes));
+    }
     void broadcast(void* data, std::size_t bytes) { wait(begin_broadcast(data, bytes)); }
     /// A trivially copyable value of every rank, in rank order.
     template <class T>
@@ -71,11 +80,14 @@ private:
 // ---- the module that brings ranks together by MPI: a shared object, opened at run time
 
 /// Bumped whenever the seam changes.
-inline constexpr int ranks_interface = 2;
+inline constexpr int ranks_interface = 4;
 /// One for each family of MPI libraries, whose binary interfaces differ.
 inline constexpr const char* openmpi_module_name = "libespalier_openmpi.so";
 inline constexpr const char* mpich_module_name = "libespalier_mpich.so";
 inline constexpr const char* ranks_module_entry = "make_espalier_ranks";
+
+/// Of the CUDA module (module.hpp), which brings ranks together by NCCL and torchrun's variables: an entry of the same kind.
+inline constexpr const char* nccl_ranks_entry = "make_nccl_ranks";
 
 /// The entry: `extern "C" espalier::Ranks* make_espalier_ranks(int interface, double timeout_s, char* reason, std::size_t
 /// capacity)`. Joins the other ranks; whoever opened the module deletes the result. Null with why not in `reason`, one

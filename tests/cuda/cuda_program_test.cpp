@@ -153,6 +153,7 @@ TEST_F(CudaProgram, DoctorListsEveryDeviceAndWhatItLacks) {
     EXPECT_EQ(report["cuda"]["usable"], true);
     EXPECT_EQ(report["cuda"]["libraries"]["cublas"], "");
     EXPECT_EQ(report["cuda"]["libraries"]["cusparse"], "");
+    EXPECT_EQ(report["cuda"]["libraries"]["nccl"], "");
     EXPECT_EQ(report["cuda"]["devices"][1]["fault"], "");
     EXPECT_EQ(report["cuda"]["devices"][1]["code"], "9.0");
     EXPECT_EQ(report["cuda"]["driver"], "13.0");

@@ -25,7 +25,8 @@ void check_differentiate(const SparseCase& layer, const Rule& rule) {
     const DeviceArray<float> d_sums(num_sums * layer.outputs);
     const TiledArray d_saved(saved, 0.25F);  // lanes past the batch hold what the forward pass made of zeros
     const TiledArray d_dy(dy);
-    launch(differentiate_kernel<threads, Rule>, dim3(blocks_for(layer.outputs, threads / 32)), dim3(threads), 0, rule,
+    const std::size_t shared = num_sums == 0 ? 0 : halves_shared_bytes(d_dy.view().tiles(), threads, num_sums + 1);
+    launch(differentiate_kernel<threads, Rule>, dim3(blocks_for(layer.outputs, threads / 32)), dim3(threads), shared, rule,
            d_parameters.data(), d_saved.view(), d_dy.view(), d_sums.data());
     const Matrix found = d_dy.read();
     const auto found_sums = d_sums.read();
@@ -217,12 +218,15 @@ void update(const Rule& rule, const std::vector<std::unique_ptr<UpdateCase<Rule>
     const DeviceArray<StepScalars> now(std::vector<StepScalars>{{step, 0, 0}});
     UpdatedLayers<Rule> layers{};
     Index blocks = 0;
+    Index tiles = 1;
     for (std::size_t l = 0; l < cases.size(); ++l) {
+        tiles = std::max(tiles, cases[l]->d_x.view().tiles());
         layers.layer[l] = cases[l]->layer(rule, now.data());
         layers.edge_blocks[l] = layers.layer[l].edge_blocks(threads / 32);
         layers.end_block[l] = blocks += layers.layer[l].blocks(threads / 32);
     }
-    launch(update_layers_kernel<threads, Rule>, dim3(blocks), dim3(threads), 0, layers, static_cast<int>(cases.size()));
+    launch(update_layers_kernel<threads, Rule>, dim3(blocks), dim3(threads), halves_shared_bytes(tiles, threads), layers,
+           static_cast<int>(cases.size()));
 }
 
 template <class Rule>

@@ -59,6 +59,7 @@ Addresses compiled_kernels() {
     add(addresses, permute_weights_kernel<backward_threads>, edge_rows_kernel<coo_threads>,
         input_gradient_coo_kernel<coo_threads>, input_gradient_coo_join_kernel<coo_threads>);
     add(addresses, sample_kernel<units_threads>, reconstruction_kernel<loss_threads>);
+    add(addresses, update_layers_kernel<update_threads, KeepGradient>, sum_arrays_kernel<update_threads>);
     add_activations(addresses, static_cast<const Activation*>(nullptr));
     add_optimizers(addresses, static_cast<const Optimizer*>(nullptr));
     add_losses(addresses, static_cast<const Loss*>(nullptr));

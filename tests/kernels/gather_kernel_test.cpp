@@ -44,7 +44,8 @@ void check_gather(Index features, Index channels, std::uint32_t first, Index siz
     const DeviceArray<StepScalars> now(std::vector<StepScalars>{{{}, epoch, 0}});
     launch(gather_kernel<gather_threads, Value>,
            dim3(blocks_for(features, gather_block), tiles * tile_lanes / gather_block), dim3(gather_threads), 0,
-           samples, d_values.data(), choice, x.view(), found_labels.data(), shuffled ? now.data() : nullptr);
+           samples, d_values.data(), choice, x.view(), found_labels.data(), shuffled ? now.data() : nullptr,
+           RankShare{0, 1, size});
     const Matrix found = x.read();
     const auto label = found_labels.read();
     const Permutation order(count, Stream{17, Purpose::shuffle, 0, epoch});
@@ -89,7 +90,7 @@ TEST_P(DataKernels, Dropout) {
         const DropoutMask at_birth(0.3F, Stream{9, Purpose::dropout, 2, 0});
         const DropoutMask at_step(0.3F, Stream{9, Purpose::dropout, 2, 6});
         launch(dropout_kernel<64>, dim3(blocks_for(11, 2), d_values.view().tiles()), dim3(64), 0, at_birth,
-               d_values.view(), now.data());
+               d_values.view(), now.data(), RankShare{0, 1, batch});
         const Matrix found = d_values.read();
         for (Index n = 0; n < 11; ++n) {
             for (Index s = 0; s < batch; ++s) {
@@ -97,6 +98,45 @@ TEST_P(DataKernels, Dropout) {
             }
         }
         for (const float each : d_values.beyond()) ASSERT_EQ(each, 3.0F) << "lanes past the batch stay as they are";
+    }
+}
+
+/// Every rank's tiles, one after the other, are those of the whole batch: samples, labels, masks.
+TEST_P(DataKernels, TilesOfRanksAreTilesOfTheBatch) {
+    constexpr Index size = 4 * tile_lanes + 9;
+    constexpr Index features = 6;
+    const std::vector<float> values = random_values(3, std::size_t{700} * features);
+    std::vector<std::int32_t> labels(700);
+    for (std::size_t i = 0; i < labels.size(); ++i) labels[i] = static_cast<std::int32_t>(i);
+    const DeviceArray<float> d_values(values);
+    const DeviceArray<std::int32_t> d_labels(labels);
+    Samples samples;
+    samples.labels = d_labels.data();
+    samples.count = 700;
+    samples.features = features;
+    const DeviceArray<StepScalars> now(std::vector<StepScalars>{{{}, 5, 6}});
+    const auto read = [&](const RankShare& share) {
+        const TiledArray x(Matrix(features, size), 9);
+        const Activations own = share.of(x.view());
+        const DeviceArray<std::int32_t> found(std::vector<std::int32_t>(std::size_t{5} * tile_lanes, 7));
+        launch(gather_kernel<gather_threads, float>, dim3(1, own.tiles() * tile_lanes / gather_block),
+               dim3(gather_threads), 0, samples, d_values.data(), BatchChoice{60, size, true, 17}, own, found.data(),
+               now.data(), share);
+        launch(dropout_kernel<64>, dim3(blocks_for(features, 2), own.tiles()), dim3(64), 0,
+               DropoutMask(0.3F, Stream{9, Purpose::dropout, 2, 0}), own, now.data(), share);
+        return std::pair(x.tiles(), found.read());
+    };
+    const auto [whole, whole_labels] = read({0, 1, size});
+    const std::size_t tile = std::size_t{features} * tile_lanes;
+    for (const Index ranks : {2U, 4U, 5U}) {
+        for (Index rank = 0; rank < ranks; ++rank) {
+            const auto [own, own_labels] = read({rank, ranks, size});
+            for (Index t = rank, i = 0; t < 5; t += ranks, ++i) {
+                ASSERT_TRUE(std::equal(own.begin() + i * tile, own.begin() + (i + 1) * tile, whole.begin() + t * tile));
+                ASSERT_TRUE(std::equal(own_labels.begin() + i * tile_lanes, own_labels.begin() + (i + 1) * tile_lanes,
+                                       whole_labels.begin() + t * tile_lanes));
+            }
+        }
     }
 }
 

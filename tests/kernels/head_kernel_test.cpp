@@ -50,7 +50,8 @@ HeadResult one_after_the_other(const HeadCase& head, const Below& below, bool we
     const DeviceArray<MetricSums> sums(std::vector<MetricSums>(1));
     gather_forward(head.layer, Identity{}, head.h.view(), Activations{}, z.view());
     launch(loss_kernel<SoftmaxNll>, dim3(z.view().tiles()), dim3(loss_threads), 0, SoftmaxNll{}, z.view(),
-           head.labels.data(), dz.view(), weighted ? head.class_weights.data() : nullptr, nullptr, sums.data());
+           head.labels.data(), dz.view(), weighted ? head.class_weights.data() : nullptr, nullptr, sums.data(),
+           RankShare{0, 1, host.batch});
     launch(input_gradient_kernel<threads, Below>, dim3(blocks_for(host.inputs, threads / 32), dh.view().tiles()),
            dim3(threads), 0, head.layer.input_gradient(), below, dz.view(), head.saved.view(), dh.view());
     return {z.read(), dz.read(), dh.read(), dh.beyond(), sums.read()[0]};
@@ -72,7 +73,8 @@ HeadResult together(const HeadCase& head, const Below& below, bool weighted) {
                                   dh.view(),
                                   head.labels.data(),
                                   weighted ? head.class_weights.data() : nullptr,
-                                  sums.data()};
+                                  sums.data(),
+                                  RankShare{0, 1, host.batch}};
     cuda_on_host::allow_shared(head_kernel<block, SoftmaxNll, Below>, std::size_t{227} << 10);
     launch(head_kernel<block, SoftmaxNll, Below>, dim3(z.view().tiles() * (tile_lanes / head_samples)), dim3(block),
            head_shared_bytes(host.inputs, host.outputs), arguments, SoftmaxNll{}, below, head.saved.view());

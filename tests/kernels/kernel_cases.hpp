@@ -76,6 +76,8 @@ public:
         }
         return matrix;
     }
+    /// All of it as it lies: [tile][row][lane].
+    [[nodiscard]] std::vector<float> tiles() const { return memory_.read(); }
     /// The values of the lanes past the batch.
     [[nodiscard]] std::vector<float> beyond() const {
         const auto values = memory_.read();

@@ -35,7 +35,7 @@ LossResult run_loss(const Rule& rule, const Matrix& z, const std::vector<std::in
     const DeviceArray<float> d_targets(targets.empty() ? std::vector<float>(1) : targets);
     launch(loss_kernel<Rule>, dim3(d_z.view().tiles()), dim3(loss_threads), 0, rule, d_z.view(), d_labels.data(),
            with_gradient ? dz.view() : Activations{}, class_weights, targets.empty() ? nullptr : d_targets.data(),
-           sums.data());
+           sums.data(), RankShare{0, 1, z.batch});
     return {dz.read(), dz.beyond(), sums.read()[0]};
 }
 

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# The CUDA module shows its two entries and no other symbol, and needs no library of CUDA's to be opened.
+# The CUDA module shows its three entries and no other symbol, and needs no library of CUDA's to be opened.
 # usage: tests/program/module_exports_test.sh MODULE
 set -euo pipefail
 exported=$(nm -D --defined-only "$1" | awk '{print $NF}' | LC_ALL=C sort | tr '\n' ' ')
-if [ "$exported" != 'describe_cuda_module make_cuda_backend ' ]; then
-    printf 'exported instead of describe_cuda_module and make_cuda_backend alone:\n%s\n' "$exported" >&2
+if [ "$exported" != 'describe_cuda_module make_cuda_backend make_nccl_ranks ' ]; then
+    printf 'exported instead of describe_cuda_module, make_cuda_backend and make_nccl_ranks alone:\n%s\n' "$exported" >&2
     exit 1
 fi
 needed=$(readelf -d "$1" | sed -n 's/.*NEEDED.*\[\(.*\)\]/\1/p')

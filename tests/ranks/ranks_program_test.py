@@ -189,7 +189,7 @@ class Test:
         self.expect(self.run(2, self.options(*out, "--batch", "64")), 2, "batch 64 is 1 tile of 64 samples")
         self.expect(self.run(2, self.options(*out, "--ranks", "3")), 2, "ranks: 3 are asked for")
         self.expect(self.run(2, self.options("--out", "/proc/nowhere")), 7)
-        self.expect(self.run(2, self.options(*out, "--backend", "cuda")), 6, "several processes train one network on CPUs")
+        self.expect(self.run(2, self.options(*out, "--backend", "cuda")), 6, "the CUDA backend cannot be used")
         self.expect(self.run(2, self.options(*out, "--learning-rate", "1e6")), 5, "the loss is")
         assert not pathlib.Path(out[1], "results.json").exists()
 

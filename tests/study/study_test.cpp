@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -302,6 +303,29 @@ TEST(StudyResults, FiguresOfARunAreThoseOfItsFolder) {
     EXPECT_GT(drifted.at("contrast"), drifted.at("contrast_first") + 0.1);
     EXPECT_GT(away.at("margin"), away.at("margin_first") + 0.1);
     EXPECT_LE(drifted.at("lowest_test_loss"), drifted.at("test_loss"));
+    EXPECT_FALSE(drifted.contains("operations")) << "nobody knows how many samples an epoch had";
+}
+
+TEST(StudyResults, FiguresOfEvolutionSayWhatItCostAndWhatItUsed) {
+    const TemporaryFolder folder;
+    RecordedRunOptions options;
+    options.samples_an_epoch = 1003;
+    options.lifetimes = true;
+    options.more_config = "batch = 100\ndense-output = true\noptimizer = \"sgd\"\nevolve = \"never\"\n";
+    const Figures figures = run_figures(record_run(folder.path() / "run", options));
+    // outputs of equal degrees, rounded down; 11 steps an epoch, 6 epochs; layer 2 is dense and passes its gradient back
+    const double first = 40 * (900 / 40), second = 40 * 10;
+    EXPECT_DOUBLE_EQ(figures.at("operations"), 6 * (1003 * 2 * (2 * first + 3 * second) + 11 * 2 * (first + second)));
+    EXPECT_EQ(figures.at("operations_of_evolution"), 0);
+    const std::vector<EdgeIndex> degrees = recorded_degrees(options, options.epochs);
+    EXPECT_EQ(figures.at("largest_input_degree"), *std::max_element(degrees.begin(), degrees.end()));
+    EXPECT_EQ(figures.at("inputs_used"), 144 - std::count(degrees.begin(), degrees.end(), 0U));
+    EXPECT_GT(figures.at("ever_active"), 900.0 / (144 * 40));
+    EXPECT_LT(figures.at("ever_active"), 1);
+
+    StudyResults results = two_rows();
+    for (CellResult& cell : results.rows[0].cells) cell.figures["operations"] = 2.5e9;
+    EXPECT_THAT(markdown(evolution_table(results)), HasSubstr("| 2.5 ± 0.0 "));
 }
 
 }  // namespace

@@ -65,6 +65,10 @@ EpochRecord epoch_record(std::uint32_t epoch, const RecordedRunOptions& options)
     record.edges = options.num_edges;
     record.replaced_positive = 100 + epoch % 7;
     record.replaced_negative = 90 + epoch % 5;
+    if (options.samples_an_epoch > 0) {
+        record.train_seconds = 0.7;
+        record.images_per_second = options.samples_an_epoch / record.train_seconds;
+    }
     return record;
 }
 

@@ -20,7 +20,8 @@ struct RecordedRunOptions {
     bool pixels = true;
     bool network = true;
     bool lifetimes = false;       // with records of edges and weights
-    std::uint32_t every = 1;  // epochs between records
+    std::uint32_t every = 1;      // epochs between records
+    double samples_an_epoch = 0;  // that its speed tells
 };
 
 /// Writes the folder; returns its path.

@@ -65,7 +65,9 @@ public:
     [[nodiscard]] Ticket begin_all_gather(const void* own, void* all, std::size_t bytes) override {
         const std::vector<char> mine(static_cast<const char*>(own), static_cast<const char*>(own) + bytes);
         meeting_.meet(place().rank, mine.data(), [&](const std::vector<const void*>& given) {
-            for (std::size_t r = 0; r < given.size(); ++r) copy(static_cast<char*>(all) + r * bytes, given[r], bytes);
+            for (std::size_t r = 0; r < given.size(); ++r) {
+                if (is_other(r)) copy(static_cast<char*>(all) + r * bytes, given[r], bytes);
+            }
         });
         return 0;
     }
@@ -73,7 +75,7 @@ public:
         const std::size_t mine = static_cast<std::size_t>(place().rank) * bytes;
         meeting_.meet(place().rank, to, [&](const std::vector<const void*>& given) {
             for (std::size_t r = 0; r < given.size(); ++r) {
-                copy(static_cast<char*>(from) + r * bytes, static_cast<const char*>(given[r]) + mine, bytes);
+                if (is_other(r)) copy(static_cast<char*>(from) + r * bytes, static_cast<const char*>(given[r]) + mine, bytes);
             }
         });
         return 0;
@@ -90,6 +92,7 @@ public:
     void leave(bool /*in_haste*/) noexcept override {}
 
 private:
+    [[nodiscard]] bool is_other(std::size_t rank) const { return rank != static_cast<std::size_t>(place().rank); }
     static void copy(void* to, const void* from, std::size_t bytes) {
         if (bytes > 0) std::memcpy(to, from, bytes);
     }

@@ -1,5 +1,8 @@
 // The machine's devices: how many, which is the thread's, what they are like.
+#include <unistd.h>
+
 #include <algorithm>
+#include <cstdio>
 #include <cstring>
 #include <utility>
 
@@ -96,6 +99,13 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
     properties->minor = of.minor;
     properties->multiProcessorCount = of.multiprocessors;
     properties->sharedMemPerBlockOptin = of.shared_bytes;
+    return cudaSuccess;
+}
+
+cudaError_t cudaDeviceGetPCIBusId(char* id, int length, int device) {
+    if (device < 0 || device >= cuda_on_host::num_devices() || length < 13) return failed(cudaErrorInvalidValue);
+    const int machine = runtime().machine.is_shared ? 0 : static_cast<int>(getpid());
+    std::snprintf(id, static_cast<std::size_t>(length), "%08x:%02x", static_cast<unsigned>(machine), static_cast<unsigned>(device));
     return cudaSuccess;
 }
 

@@ -19,6 +19,7 @@ Machine machine_of_environment() {
         if (name == "devices") machine.num_devices = static_cast<int>(value);
         if (name == "multiprocessors") machine.multiprocessors = static_cast<int>(value);
         if (name == "last_is_old") has_old_device = value != 0;
+        if (name == "shared_by_processes") machine.is_shared = value != 0;
         if (name == "shared") machine.shared_bytes = value;
         if (name == "memory") machine.memory_bytes = value;
         if (name == "context") machine.context_bytes = value;
@@ -29,6 +30,7 @@ Machine machine_of_environment() {
         if (name == "graph_error") machine.graph_error = static_cast<cudaError_t>(value);
         if (name == "capture_error") machine.capture_error = static_cast<cudaError_t>(value);
         if (name == "launch_fails_after") machine.launch_fails_after = value;
+        if (name == "stuck_after") machine.stuck_after = value;
         if (name == "break_after") machine.break_after = value;
         if (name == "fail_after") machine.fail_after = static_cast<std::int64_t>(value);
     }

@@ -273,6 +273,13 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
     return cuda_on_host::is_broken() ? cuda_on_host::failed(broken) : cudaSuccess;
 }
 
+/// Work is done when somebody asks for it.
+cudaError_t cudaStreamQuery(cudaStream_t stream) {
+    const std::uint64_t most = runtime().machine.stuck_after;
+    if (most > 0 && ++runtime().questions > most) return cudaErrorNotReady;
+    return cudaStreamSynchronize(stream);
+}
+
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode /*mode*/) {
     if (cuda_on_host::is_broken()) return cuda_on_host::failed(broken);
     if (stream->capturing != nullptr) return cuda_on_host::failed(cudaErrorStreamCaptureUnsupported);

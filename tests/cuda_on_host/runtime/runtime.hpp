@@ -3,7 +3,10 @@
 // back as scratch, and is out of the host's reach. Programs that are not tests set the machine by the environment:
 // CUDA_ON_HOST="devices=2 multiprocessors=20 shared=65536 memory=1000000 context=1000 driver=12020
 // device_count_error=35 kernel_error=209 graph_error=2 capture_error=2 launch_fails_after=9 graph_node=512
-// break_after=17 fail_after=5 last_is_old=1", any of them; the last: the last of several devices is of a compute capability from before all that is built for.
+// break_after=17 fail_after=5 last_is_old=1 shared_by_processes=1
+// stuck_after=4", any of them; last_is_old: the last of several devices is
+// of a compute capability from before all that is built for; shared_by_processes: other processes see these devices, not
+// their own.
 #pragma once
 
 #include <cstddef>
@@ -29,12 +32,14 @@ struct Device {
 struct Machine : Device {
     cudaError_t device_count_error = cudaSuccess;  // of cudaGetDeviceCount
     int num_devices = 1;                           // 0: none at all
+    bool is_shared = false;                        // with other processes
     std::vector<Device> more;
     int driver_version = 13000;  // 0: no driver
     int runtime_version = 13000;
     cudaError_t graph_error = cudaSuccess;    // of cudaGraphInstantiate
     cudaError_t capture_error = cudaSuccess;  // of cudaStreamEndCapture
     std::uint64_t launch_fails_after = 0;     // launches, after which one finds no memory for its kernel's code; 0: never
+    std::uint64_t stuck_after = 0;            // questions whether a stream is done, after which none ever is; 0: never
     std::uint64_t break_after = 0;            // kernels, after which every call fails; 0: never
     std::int64_t fail_after = -1;           // of the environment: allocations, after which none succeeds
 };

@@ -17,6 +17,7 @@ struct Runtime {
     std::int64_t fail_after = machine.fail_after;
     bool keep_failing = true;
     std::uint64_t launches_asked_for = 0;
+    std::uint64_t questions = 0;  // by cudaStreamQuery
     std::map<void*, ProtectedMemory> memory;
     std::set<CUstream_st*> streams;
     std::map<std::pair<int, const void*>, std::size_t> shared_limits;  // by device and kernel
