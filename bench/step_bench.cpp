@@ -10,62 +10,13 @@
 #include <cmath>
 #include <vector>
 
+#include "bench/plain_network.hpp"
 #include "bench/training_setup.hpp"
 #include "host/bench/ceiling.hpp"
 #include "host/cpu/cpu_backend.hpp"
 
 namespace espalier {
 namespace {
-
-Split first_of(const Split& split, std::uint32_t count) {
-    Split few;
-    few.bytes.assign(split.bytes.begin(), split.bytes.begin() + static_cast<std::ptrdiff_t>(count) * 784);
-    few.labels.assign(split.labels.begin(), split.labels.begin() + count);
-    return few;
-}
-
-/// A layer's sums before its activation, in double.
-std::vector<double> sums_of(const Layer& layer, const std::vector<double>& x) {
-    std::vector<double> z(layer.bias.begin(), layer.bias.end());
-    for (Index row = 0; row < layer.num_outputs; ++row) {
-        if (layer.topology) {
-            for (EdgeIndex slot = layer.topology->row_start[row]; slot < layer.topology->row_start[row + 1]; ++slot) {
-                z[row] += static_cast<double>(layer.weights[slot]) * x[layer.topology->column[slot]];
-            }
-        } else {
-            for (Index input = 0; input < layer.num_inputs; ++input) {
-                z[row] += static_cast<double>(layer.weights[std::size_t{row} * layer.num_inputs + input]) * x[input];
-            }
-        }
-    }
-    return z;
-}
-
-/// Mean loss of a network of ReLU layers and softmax.
-double plain_loss(const Network& network, const DataSet& data, const Split& samples) {
-    double loss = 0;
-    for (std::size_t s = 0; s < samples.labels.size(); ++s) {
-        std::vector<double> x(784);
-        for (std::size_t i = 0; i < 784; ++i) {
-            x[i] = (samples.bytes[s * 784 + i] * data.scale - data.mean[0]) / data.deviation[0];
-        }
-        for (std::size_t l = 0; l < network.layers.size(); ++l) {
-            x = sums_of(network.layers[l], x);
-            if (l + 1 == network.layers.size()) break;
-            for (double& value : x) value = std::max(value, 0.0);
-        }
-        const double top = *std::max_element(x.begin(), x.end());
-        double sum = 0;
-        for (const double value : x) sum += std::exp(value - top);
-        loss += std::log(sum) + top - x[static_cast<std::size_t>(samples.labels[s])];
-    }
-    return loss / static_cast<double>(samples.labels.size());
-}
-
-double loss_of(TrainingSetup& setup, const UploadedSplit& samples) {
-    setup.perceptron.evaluate(samples.samples());
-    return setup.backend->metrics().sample_loss_sum / samples.samples().count;
-}
 
 double peak_mib() {
     rusage usage{};
@@ -81,17 +32,14 @@ void step(benchmark::State& state) {
 
     const Split few = first_of(images().test, 64);
     const UploadedSplit uploaded(*setup.backend, images(), few);
-    const auto agrees = [&](double loss, const Network& network) {
-        return std::abs(loss - plain_loss(network, images(), few)) <= 1e-4 * std::abs(loss);
-    };
     const double at_birth = loss_of(setup, uploaded);
-    if (!agrees(at_birth, setup.network)) return state.SkipWithError("the loss at birth is not that of plain loops");
+    if (!is_loss_of(at_birth, setup.network, few)) return state.SkipWithError("not the loss at birth of plain loops");
     setup.begin_epoch();
     const std::uint32_t warm_up = std::max(8U, 1024 / experiment.batch);
     for (std::uint32_t s = 0; s < warm_up; ++s) setup.train_step(s);
     static_cast<void>(setup.backend->metrics());
     const double trained = loss_of(setup, uploaded);
-    if (!agrees(trained, setup.perceptron.store())) return state.SkipWithError("the loss is not that of plain loops");
+    if (!is_loss_of(trained, setup.perceptron.store(), few)) return state.SkipWithError("not the loss of plain loops");
     if (!(trained < at_birth)) return state.SkipWithError("training does not lower the loss");
 
     double edges = 0;
