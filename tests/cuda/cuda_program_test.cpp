@@ -86,7 +86,7 @@ TEST_F(CudaProgram, CuSparseRepeatsItsBitsAndTakesALayerWithoutEdges) {
 TEST_F(CudaProgram, AnInterruptedRunGoesOnToTheSameBits) {
     ASSERT_EQ(train_small({"--backend", "cuda", "--out", path("whole")}).code, 0);
     // A device that breaks in the middle leaves the checkpoints from before.
-    set_machine("break_after=90");
+    set_machine("break_after=60");
     const Outcome broken = train_small({"--backend", "cuda", "--checkpoint-every", "1", "--out", path("run")});
     expect_refusal(broken, "cudaErrorLaunchFailure");
     ASSERT_FALSE(list_checkpoints(path("run")).empty()) << "kernels enough for an epoch";

@@ -1,5 +1,5 @@
 // The order of sums over batch tiles: the tree of halves, of which the tiles of each of R processes are a whole branch.
-#include "cuda/kernels/halves.cuh"
+#include "cuda/kernels/update.cuh"
 
 #include <algorithm>
 #include <bit>
@@ -62,6 +62,23 @@ TEST_P(Halves, SumsAreThoseOfTheDefinitionWhoeverHasTheParts) {
             }
             ASSERT_EQ(sum_on_device(of_ranks, 0, 1, there), whole) << count << " parts of " << ranks << " ranks";
         }
+    }
+}
+
+/// What ranks do with each other's sums, into the first of them.
+TEST_P(Halves, ArraysAreAddedInPlace) {
+    constexpr Index width = values * threads;
+    for (const Index count : {1U, 2U, 5U, 8U}) {
+        const std::vector<float> parts = random_values(count, std::size_t{count} * width);
+        const DeviceArray<float> arrays(parts);
+        launch(sum_arrays_kernel<threads>, dim3(values), dim3(threads), halves_shared_bytes(count, threads), arrays.data(),
+               std::size_t{width}, count, std::size_t{width - 3}, arrays.data());
+        std::vector<float> found = arrays.read();
+        ASSERT_TRUE(std::equal(found.begin() + width - 3, found.end(), parts.begin() + width - 3)) << "past its items";
+        std::vector<float> want = sum_by_definition(parts, count);
+        found.resize(width - 3);
+        want.resize(width - 3);
+        ASSERT_EQ(found, want) << count << " arrays";
     }
 }
 
