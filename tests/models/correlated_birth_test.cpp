@@ -91,6 +91,7 @@ TEST(CorrelatedBirth, RefusesMoreThanItCanHold) {
     const Split split = made_split(true);
     EXPECT_THAT(refusal(ExitCode::usage, [&] { correlated_topology(split, 8193, 2, 5); }),
                 testing::HasSubstr("up to 8192 inputs, layer 1 has 8193"));
+    EXPECT_THAT(refusal(ExitCode::usage, [&] { correlated_birth_bytes(8193, 2, 5); }), testing::HasSubstr("layer 1 has 8193"));
     EXPECT_THAT(refusal(ExitCode::usage, [&] { correlated_topology(split, 7, 2, 15); }), testing::HasSubstr("cannot hold 15 edges"));
 }
 

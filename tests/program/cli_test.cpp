@@ -225,6 +225,21 @@ TEST_F(Cli, TheProbesMemoryIsInTheEstimate) {
     EXPECT_THAT(refused.err, HasSubstr("301 samples, the training set has 300"));
 }
 
+TEST_F(Cli, TheMemoryOfABirthByCorrelationsIsInTheEstimate) {
+    const auto estimate = [&](const std::string& birth) {
+        const Outcome dry = train({"--train-samples", "200", "--test-samples", "50", "--layers", "784-300-10", "--birth",
+                                   birth, "--threads", "1", "--dry-run", "--json"});
+        EXPECT_EQ(dry.code, 0) << dry.err;
+        return nlohmann::json::parse(dry.out);
+    };
+    const auto without = estimate("exact"), with = estimate("correlated");
+    EXPECT_EQ(without["birth_bytes"], 0);
+    // sums of products and correlations of every pair
+    EXPECT_GE(with["birth_bytes"].get<double>(), 784.0 * 784 * 16);
+    EXPECT_GE(with["peak_bytes"].get<double>(),
+              with["program_bytes"].get<double>() + with["data_bytes"].get<double>() + 784.0 * 784 * 16);
+}
+
 TEST_F(Cli, ASignalEndsTheRunAfterSaving) {
     const pid_t child = start({"train", "--dataset", "synthetic", "--train-samples", "600", "--layers", "784-50-20-10",
                                "--epochs", "100000", "--out", path("run")});
