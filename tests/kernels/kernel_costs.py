@@ -51,9 +51,9 @@ def instructions_of_ptx(lines):
 
 
 def hot_loop(code, back_edges, is_fma, is_load):
-    """The innermost loop with the most fused multiply-adds; loads in flight: the most of 16 bytes in a row, or asked for
-    before a fused multiply-add needs one of them."""
-    loops = sorted(set(back_edges))
+    """The innermost of the loops with fused multiply-adds, that with the most of them; loads in flight: the most of 16 bytes
+    in a row, or asked for before a fused multiply-add needs one of them."""
+    loops = sorted((begin, end) for begin, end in set(back_edges) if any(map(is_fma, code[begin:end + 1])))
     inner = [(a, b) for a, b in loops if not any((c, d) != (a, b) and a <= c and d <= b for c, d in loops)]
     found = None
     for begin, end in inner:
