@@ -7,6 +7,7 @@
 #include <atomic>
 #include <bit>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <numeric>
@@ -14,6 +15,8 @@
 
 #include "espalier/common/top_gradients.hpp"
 #include "host/cpu/evolution/best_cells.hpp"
+#include "host/cpu/evolution/radix_sort.hpp"
+#include "host/cpu/evolution/random_draws.hpp"
 #include "host/cpu/kernels/gradient_block.hpp"
 
 namespace espalier {
@@ -35,11 +38,18 @@ struct Blocks {
 };
 
 double norm_of(ConstActivations values, Index row) {
-    double sum = 0;
+    constexpr Index chains = 8;  // of additions, side by side
+    double sums[chains] = {};
     for (Index tile = 0; tile < values.tiles(); ++tile) {
         const float* lanes = values.row(tile, row);
-        for (Index lane = 0; lane < values.used(tile); ++lane) sum += double{lanes[lane]} * lanes[lane];
+        const Index used = values.used(tile);
+        Index lane = 0;
+        for (; lane + chains <= used; lane += chains) {
+            for (Index c = 0; c < chains; ++c) sums[c] += double{lanes[lane + c]} * lanes[lane + c];
+        }
+        for (; lane < used; ++lane) sums[0] += double{lanes[lane]} * lanes[lane];
     }
+    const double sum = std::accumulate(std::begin(sums), std::end(sums), 0.0);
     // what is no number may be anything
     return std::isnan(sum) ? std::numeric_limits<double>::infinity() : std::sqrt(sum);
 }
@@ -211,6 +221,73 @@ void keys_of_cells(const detail::PackedEvidence& gradient, const Key* cells, Edg
     }
 }
 
+/// The cells of ascending ranks among the missing ones: one walk along the edges.
+template <class Key>
+void cells_of_ascending(const CsrView& edges, const Replacement<Key>& change, const Key* ranks, EdgeIndex count,
+                        Key* cells) {
+    EdgeIndex at = 0;
+    EdgeIndex taken = 0;  // cells so far that can hold no new edge
+    EdgeIndex gone_before = 0;
+    for (Index output = 0; output < edges.num_outputs; ++output) {
+        const Key row = static_cast<Key>(output) * edges.num_inputs;
+        for (EdgeIndex slot = edges.row_start[output]; slot < edges.row_start[output + 1]; ++slot) {
+            const bool removed = gone_before < change.num_pruned && change.pruned[gone_before] == slot;
+            gone_before += removed ? 1 : 0;
+            if (removed && change.allow_removed) continue;
+            const Key cell = row + edges.column[slot];
+            for (; at < count && ranks[at] + taken < cell; ++at) cells[at] = ranks[at] + taken;
+            ++taken;
+        }
+    }
+    for (; at < count; ++at) cells[at] = ranks[at] + taken;
+}
+
+/// Keeps the ranks of the `wanted` largest keys above 0, of equal ones the first, in their order; returns how many.
+/// `spare` has room for all keys.
+template <class Key>
+EdgeIndex keep_largest(const std::uint32_t* keys, EdgeIndex count, EdgeIndex wanted, std::uint32_t* spare, Key* ranks) {
+    std::uint32_t least = 1;  // that is kept
+    EdgeIndex ties = count;   // of the least that are
+    if (wanted == 0) return 0;
+    if (wanted < count) {
+        std::copy_n(keys, count, spare);
+        std::nth_element(spare, spare + (wanted - 1), spare + count, std::greater<>());
+        const std::uint32_t last = spare[wanted - 1];
+        if (last > 0) {
+            least = last;
+            ties = wanted - static_cast<EdgeIndex>(std::count_if(keys, keys + count, [=](auto key) { return key > last; }));
+        }
+    }
+    EdgeIndex kept = 0;
+    for (EdgeIndex i = 0; i < count; ++i) {
+        const bool tie = keys[i] == least && ties > 0;
+        ties -= tie ? 1 : 0;
+        ranks[kept] = ranks[i];
+        kept += keys[i] > least || tie ? 1 : 0;
+    }
+    return kept;
+}
+
+/// As detail::top_candidates, in one walk each along the edges and the candidates.
+template <class Key>
+EdgeIndex fast_top_candidates(const Evidence& evidence, const CsrView& edges, const Replacement<Key>& change,
+                              Cell missing, EdgeIndex candidates, const Stream& stream, int threads,
+                              CpuScratch& scratch, Key* ranks) {
+    const detail::PackedEvidence gradient = detail::pack(thrust::cpp::par, scratch, evidence);
+    auto* drawn = scratch.take<Key>(candidates);
+    permute(Permutation(missing, candidate_stream(stream)), 0, candidates, drawn);
+    drawn = radix_sort(drawn, candidates, missing - 1, scratch.take<Key>(candidates));
+    auto* cells = scratch.take<Key>(candidates);
+    cells_of_ascending(edges, change, drawn, candidates, cells);
+    auto* keys = scratch.take<std::uint32_t>(candidates);
+    const double products = static_cast<double>(gradient.samples) * candidates;
+    keys_of_cells(gradient, cells, candidates, useful_threads(products, threads), keys);
+    const EdgeIndex found =
+        keep_largest(keys, candidates, change.num_grown, scratch.take<std::uint32_t>(candidates), drawn);
+    std::copy_n(drawn, found, ranks);
+    return found;
+}
+
 }  // namespace
 
 template <class Key>
@@ -230,7 +307,8 @@ EdgeIndex fast_top_gradients(const Evidence& evidence, const CsrView& edges, con
         walk->hand_over();
     }
     EdgeIndex found = 0;
-    const auto* const cells = best.result(found);
+    const Cell last_cell = Cell{edges.num_inputs} * edges.num_outputs - 1;
+    const auto* const cells = best.result(found, static_cast<Key>(last_cell));
     ranks_of_cells(cells, found, edges, change, ranks);
     return found;
 }
@@ -239,18 +317,12 @@ template <class Key>
 void fast_draw_by_gradient(const GrowGradient& rule, const Evidence& evidence, const CsrView& edges,
                            const Replacement<Key>& change, Cell missing, const Stream& stream, int threads,
                            CpuScratch& scratch, Key* ranks) {
-    const double samples = evidence.x.batch;
     EdgeIndex found = 0;
     if (rule.candidates > 0) {
         const EdgeIndex looked_at = num_candidates(rule, edges.num_edges, change.num_grown, missing);
-        const detail::PackedEvidence gradient = detail::pack(thrust::cpp::par, scratch, evidence);
-        const auto keys_of = [&](const Key* cells, EdgeIndex count, std::uint32_t* keys) {
-            keys_of_cells(gradient, cells, count, useful_threads(samples * count, threads), keys);
-        };
-        found = top_candidates(thrust::cpp::par, scratch, edges, change, missing, looked_at, candidate_stream(stream),
-                               keys_of, ranks);
+        found = fast_top_candidates(evidence, edges, change, missing, looked_at, stream, threads, scratch, ranks);
     } else {
-        const double products = samples * edges.num_inputs * edges.num_outputs;
+        const double products = static_cast<double>(evidence.x.batch) * edges.num_inputs * edges.num_outputs;
         found = fast_top_gradients(evidence, edges, change, {useful_threads(products, threads)}, scratch, ranks);
     }
     detail::add_uniform_ranks(thrust::cpp::par, scratch, found, change.num_grown, missing, stream, ranks);

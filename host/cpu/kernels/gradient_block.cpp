@@ -94,23 +94,44 @@ void GradientBlock(const float* dz, const float* x, Index samples, std::uint32_t
     }
 }
 
-/// Several chains side by side: each waits for its own last addition.
+/// A vector of cells at a time, and several of those: each chain waits for its own last addition.
 void GradientKeys(const float* dz, Index num_outputs, const float* x, Index num_inputs, Index samples,
                   const Index* outputs, const Index* inputs, EdgeIndex count, std::uint32_t* keys) {
-    constexpr EdgeIndex chains = 8;
+    constexpr int vectors = 4;
+    constexpr EdgeIndex chains = EdgeIndex{vectors} * vector_lanes;
+    const LaneTag d;
+    const KeyLanes words;
     for (EdgeIndex i = 0; i < count; i += chains) {
-        Index output[chains];
-        Index input[chains];
-        float sum[chains] = {};
+        alignas(64) std::int32_t output[chains];
+        alignas(64) std::int32_t input[chains];
+        alignas(64) float sum[chains] = {};
         for (EdgeIndex c = 0; c < chains; ++c) {  // the last ones again where fewer are left
-            output[c] = outputs[i + c < count ? i + c : count - 1];
-            input[c] = inputs[i + c < count ? i + c : count - 1];
+            output[c] = static_cast<std::int32_t>(outputs[i + c < count ? i + c : count - 1]);
+            input[c] = static_cast<std::int32_t>(inputs[i + c < count ? i + c : count - 1]);
         }
-        for (Index s = 0; s < samples; ++s) {
-            const float* const dz_row = dz + std::size_t{s} * num_outputs;
-            const float* const x_row = x + std::size_t{s} * num_inputs;
-#pragma GCC unroll 8
-            for (EdgeIndex c = 0; c < chains; ++c) sum[c] = std::fmaf(dz_row[output[c]], x_row[input[c]], sum[c]);
+        if constexpr (fuses) {
+            Vector sums[vectors];
+#pragma GCC unroll 4
+            for (Vector& each : sums) each = hn::Zero(d);
+            for (Index s = 0; s < samples; ++s) {
+                const float* const dz_row = dz + std::size_t{s} * num_outputs;
+                const float* const x_row = x + std::size_t{s} * num_inputs;
+#pragma GCC unroll 4
+                for (int v = 0; v < vectors; ++v) {
+                    const Index at = static_cast<Index>(v) * vector_lanes;
+                    sums[v] = hn::MulAdd(hn::GatherIndex(d, dz_row, hn::Load(words, output + at)),
+                                         hn::GatherIndex(d, x_row, hn::Load(words, input + at)), sums[v]);
+                }
+            }
+#pragma GCC unroll 4
+            for (int v = 0; v < vectors; ++v) hn::Store(sums[v], d, sum + static_cast<Index>(v) * vector_lanes);
+        } else {
+            for (Index s = 0; s < samples; ++s) {
+                for (EdgeIndex c = 0; c < chains; ++c) {
+                    sum[c] = std::fmaf(dz[std::size_t{s} * num_outputs + static_cast<Index>(output[c])],
+                                       x[std::size_t{s} * num_inputs + static_cast<Index>(input[c])], sum[c]);
+                }
+            }
         }
         for (EdgeIndex c = 0; c < chains && i + c < count; ++c) {
             std::uint32_t key = 0;
