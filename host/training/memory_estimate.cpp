@@ -123,6 +123,14 @@ LayerUse use_of(const Experiment& experiment, std::size_t layer) {
             experiment.grow};
 }
 
+/// What a device holds; `loaded`: bytes of layers and workspaces.
+void add_device(MemoryEstimate& estimate, const DeviceMemory& device, std::uint64_t recorded, std::uint64_t loaded) {
+    estimate.gpu_in_use_bytes = device.in_use;
+    estimate.gpu_graph_bytes = device.graph_node * recorded;
+    estimate.gpu_bytes = estimate.gpu_in_use_bytes + estimate.gpu_graph_bytes + loaded + estimate.activation_bytes +
+                         estimate.data_bytes + estimate.evolution_bytes;
+}
+
 }  // namespace
 
 void expect_within_limits(const Experiment& experiment, const Backend& backend) {
@@ -176,16 +184,11 @@ MemoryEstimate estimate_memory(const Experiment& experiment, Backend& backend, i
     const std::uint64_t saved_bytes = estimate.network_bytes + sizeof(float) * states * estimate.parameters;
     const bool has_gpu = backend.name() != "cpu";
     if (has_gpu) {
-        const DeviceMemory device = backend.device_memory();
-        estimate.gpu_in_use_bytes = device.in_use;
-        estimate.gpu_graph_bytes = device.graph_node * recorded_launches(experiment, data, launches);
-        estimate.gpu_bytes = estimate.gpu_in_use_bytes + estimate.gpu_graph_bytes + resident + shared +
-                             estimate.activation_bytes + estimate.data_bytes + estimate.evolution_bytes;
+        add_device(estimate, backend.device_memory(), recorded_launches(experiment, data, launches), resident + shared);
     }
     // Drawn and loaded beside each other, trained and evolved, or read back to be saved: whichever is most.
     const std::uint64_t in_use = following + (has_gpu ? 0 : resident + estimate.activation_bytes);
-    const std::uint64_t uploaded = has_gpu ? 0 : estimate.data_bytes;
-    const std::uint64_t evolving = has_gpu ? 0 : estimate.evolution_bytes;
+    const std::uint64_t uploaded = has_gpu ? 0 : estimate.data_bytes, evolving = has_gpu ? 0 : estimate.evolution_bytes;
     // The network last tested is kept while evolution and training go on; its optimizer state fits into what the drawn
     // network left in the heap (measured).
     const bool goes_on = experiment.epochs > 1 && experiment.topology == TopologyKind::set &&
