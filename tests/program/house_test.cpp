@@ -109,7 +109,7 @@ const RoomTable host_rooms{
     {"topology", {}},
     {"formats", {}},
     {"cpu", {}},
-    {"ranks", {}},
+    {"ranks", {"backends"}},
     {"system", {}},
 };
 
