@@ -97,7 +97,7 @@ browse 1300,900 "file://$folder/page.html"
 found=$(title)
 echo "$found, $bytes bytes"
 case $found in PASSED*) ;; *) fail "on the desktop" ;; esac
-ready_in() { sed -n 's|.*ready after \([0-9]*\) ms.*|\1|p' <<<"$found"; }
+ready_in() { echo "$found" | sed -n 's|.*ready after \([0-9]*\) ms.*|\1|p'; }
 # another process may have begun meanwhile: the quickest of three times counts
 for again in 1 2; do
     [ "$(ready_in)" -ge "$allowed" ] || break
