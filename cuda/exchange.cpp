@@ -7,19 +7,11 @@
 #include "cuda/check.hpp"
 #include "cuda/nccl/nccl_ranks.hpp"
 #include "cuda/operations.hpp"
+#include "espalier/common/sum_exchange.hpp"
 #include "espalier/error.hpp"
 
 namespace espalier::cuda {
 namespace {
-
-// Up to here, and for few ranks, one message to everybody is quicker than a piece to everybody and the sums back (as on
-// the CPU, where it was measured; on no GPU).
-constexpr std::size_t gathered_floats = std::size_t{1} << 16;
-constexpr int gathering_ranks = 4;
-constexpr Index tile_samples = 128;
-
-/// Floats of one rank's piece of a bucket.
-std::size_t piece_of(std::size_t floats, std::size_t ranks) { return ((floats + ranks - 1) / ranks + 15) / 16 * 16; }
 
 /// What tells one GPU of one machine from all others.
 struct Seat {
@@ -69,7 +61,7 @@ Exchange::Exchange(Ranks& ranks, Memory& memory, cudaStream_t stream) : ranks_(r
 
 void Exchange::make_room() {
     const auto ranks = static_cast<std::size_t>(place().size);
-    const std::size_t most = piece_of(wanted_, ranks) * ranks;
+    const std::size_t most = piece_floats(wanted_, place().size) * ranks;
     if (own_.size() >= most) return;
     ++memory_version_;
     own_ = Array<float>();
@@ -79,15 +71,15 @@ void Exchange::make_room() {
     received_ = Array<float>(memory_, std::max(most, gathers ? std::min(wanted_, gathered_floats) * ranks : 0));
 }
 
-void Exchange::add(cudaStream_t stream, std::size_t floats, Index batch) const {
+void Exchange::add(cudaStream_t stream, std::size_t floats, Index tiles) const {
     const auto ranks = static_cast<Index>(place().size);
-    const Index there = std::min(ranks, (batch + tile_samples - 1) / tile_samples);  // the others' arrays hold nothing
-    if (floats <= gathered_floats && place().size <= gathering_ranks) {
+    const Index there = std::min(ranks, tiles);  // the others' arrays hold nothing
+    if (go_whole(floats, place().size)) {
         communicator_->all_gather(own_.data(), received_.data(), floats * sizeof(float), stream);
         sum_arrays(stream, received_.data(), floats, there, floats, own_.data());
         return;
     }
-    const std::size_t piece = piece_of(floats, ranks);
+    const std::size_t piece = piece_floats(floats, place().size);
     communicator_->all_to_all(own_.data(), received_.data(), piece * sizeof(float), stream);
     sum_arrays(stream, received_.data(), piece, there, piece, received_.data());
     communicator_->all_gather(received_.data(), own_.data(), piece * sizeof(float), stream);

@@ -48,9 +48,9 @@ public:
 
     /// This rank's gradients of a step.
     [[nodiscard]] float* bucket() const { return own_.data(); }
-    /// Enqueues that the first `floats` of the bucket become the sums over all ranks that have tiles of a batch of so many
-    /// samples. May be recorded.
-    void add(cudaStream_t stream, std::size_t floats, Index batch) const;
+    /// Enqueues that the first `floats` of the bucket become the sums over all ranks that have some of a batch's `tiles`. May
+    /// be recorded.
+    void add(cudaStream_t stream, std::size_t floats, Index tiles) const;
     /// Enqueues that `values`, of which this rank's tiles lie one after the other, become the whole batch's.
     void share_tiles(Activations values);
 

@@ -160,8 +160,8 @@ void add_train_command(CLI::App& app, Action& action) {
     add_progress_option(*command, arguments->progress, "Run");
     command
         ->add_option("--ranks", arguments->ranks,
-                     "processes that train the network together: auto (as many as mpirun, srun or torchrun started), off (this one "
-                     "alone, whoever started it), or the number that there must be")
+                     "processes that train the network together: auto (as many as mpirun, srun or torchrun started), off "
+                     "(this one alone, whoever started it), or the number that there must be")
         ->type_name("")
         ->capture_default_str()
         ->group("Machine");

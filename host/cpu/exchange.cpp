@@ -4,15 +4,12 @@
 #include <bit>
 #include <cstring>
 
+#include "espalier/common/sum_exchange.hpp"
 #include "host/cpu/operations.hpp"
 
 namespace espalier {
 namespace {
 
-// Up to here, and for few ranks, one message to everybody is quicker than a piece to everybody and the sums back: what
-// counts is how often, not how much.
-constexpr std::size_t gathered_floats = std::size_t{1} << 16;
-constexpr int gathering_ranks = 4;
 // Of each rank so many floats at a time: they stay in the first-level cache.
 constexpr std::size_t summed_floats = 2048;
 
@@ -46,8 +43,8 @@ void Exchange::begin(float* own, std::size_t floats, Index tiles) {
     const auto count = static_cast<std::size_t>(ranks());
     own_ = own;
     there_ = std::min(static_cast<Index>(count), tiles);  // the others' arrays hold nothing
-    const bool gathers = floats <= gathered_floats && ranks() <= gathering_ranks;
-    floats_ = gathers ? floats : ((floats + count - 1) / count + 15) / 16 * 16;
+    const bool gathers = go_whole(floats, ranks());
+    floats_ = gathers ? floats : piece_floats(floats, ranks());
     if (received_.size() < floats_ * count) received_.resize(floats_ * count);
     const std::size_t bytes = floats_ * sizeof(float);
     ticket_ = gathers ? ranks_->begin_all_gather(own, received_.data(), bytes)

@@ -75,20 +75,23 @@ double smallest_taken(const std::vector<double>& values, Index num_inputs, Index
     return all.back();
 }
 
+void expect_few_inputs(Index num_inputs) {
+    if (num_inputs <= most_correlated) return;
+    throw UserError(ExitCode::usage, "birth: correlated is for layers of up to " + std::to_string(most_correlated) +
+                                         " inputs, layer 1 has " + std::to_string(num_inputs));
+}
+
 }  // namespace
 
 std::uint64_t correlated_birth_bytes(Index num_inputs, Index num_outputs, Cell num_edges) {
-    if (num_inputs > most_correlated) {
-        throw UserError(ExitCode::usage, "birth: correlated is for layers of up to " + std::to_string(most_correlated) +
-                                             " inputs, layer 1 has " + std::to_string(num_inputs));
-    }
+    expect_few_inputs(num_inputs);
     static_assert(sizeof(std::int64_t) == sizeof(double));
     const std::uint64_t matrix = sizeof(double) * std::uint64_t{num_inputs} * num_inputs;
     return matrix + std::max(matrix, sizeof(double) * most_listed(num_inputs, num_outputs, num_edges));
 }
 
 Topology correlated_topology(const Split& train, Index num_inputs, Index num_outputs, Cell num_edges) {
-    (void)correlated_birth_bytes(num_inputs, num_outputs, num_edges);  // refuses what does not fit
+    expect_few_inputs(num_inputs);
     const Cell num_cells = Cell{num_inputs} * num_outputs;
     std::vector<Cell> cells;
     if (num_edges == 0 || num_edges > num_cells) return random_topology(num_inputs, num_outputs, num_edges, {}, {});

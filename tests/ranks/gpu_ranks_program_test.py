@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 
-from ranks_program_test import Launcher, expect_equal
+from ranks_program_test import Launcher, expect_equal, run_cases
 
 QUICK = ["equal", "mpi", "refused", "alone_in_a_graph", "stuck", "killed"]
 
@@ -190,13 +190,7 @@ def main():
         print("there is no mpirun, or no module for MPI")
         return 1
     test = Test(os.path.abspath(arguments.program), os.path.abspath(arguments.modules), mpirun)
-    try:
-        for name in arguments.cases:
-            start = time.monotonic()
-            getattr(test, "case_" + name)()
-            print(f"{name}: passed, {time.monotonic() - start:.1f} s", flush=True)
-    finally:
-        shutil.rmtree(test.folder, ignore_errors=True)
+    run_cases(test, arguments.cases)
     return 0
 
 

@@ -266,6 +266,17 @@ def expect_equal(one, other):
         assert path.read_bytes() == (other / path.name).read_bytes(), f"{other / path.name} differs"
 
 
+def run_cases(test, names):
+    """Runs `test`'s functions case_NAME in turn, then removes its folder."""
+    try:
+        for name in names:
+            start = time.monotonic()
+            getattr(test, "case_" + name)()
+            print(f"{name}: passed, {time.monotonic() - start:.1f} s", flush=True)
+    finally:
+        shutil.rmtree(test.folder, ignore_errors=True)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("program")
@@ -280,13 +291,7 @@ def main():
         return 1 if os.environ.get("ESPALIER_REQUIRE_MPI") == "1" else 77
     test = Test(os.path.abspath(arguments.program), Launcher(arguments.mpirun), arguments.kills)
     print(test.launcher.version)
-    try:
-        for name in arguments.cases:
-            start = time.monotonic()
-            getattr(test, "case_" + name)()
-            print(f"{name}: passed, {time.monotonic() - start:.1f} s", flush=True)
-    finally:
-        shutil.rmtree(test.folder, ignore_errors=True)
+    run_cases(test, arguments.cases)
     return 0
 
 
