@@ -19,13 +19,12 @@
 #include "cuda/operations.hpp"
 #include "cuda/products/blas.hpp"
 #include "cuda/stream.hpp"
+#include "cuda/tile.hpp"
 #include "cuda_calls.hpp"
 #include "espalier/error.hpp"
 
 namespace espalier::cuda {
 namespace {
-
-constexpr Index cuda_lanes = 128;
 
 const CudaLayer& as_cuda(const DeviceLayer& layer) { return dynamic_cast<const CudaLayer&>(layer); }
 CudaLayer& as_cuda(DeviceLayer& layer) { return dynamic_cast<CudaLayer&>(layer); }
@@ -39,8 +38,7 @@ public:
           graphs_(stream_, options.graph != 0),
           tf32_(options.tf32 != 0),
           products_alone_(options.samples_in_a_row > 0),
-          lanes_(products_alone_ ? (static_cast<Index>(options.samples_in_a_row) + cuda_lanes - 1) / cuda_lanes * cuda_lanes
-                                 : cuda_lanes),
+          lanes_(products_alone_ ? tiles_of(static_cast<Index>(options.samples_in_a_row)) * tile_lanes : tile_lanes),
           sums_(memory_, metric_bytes()) {
         clear_sums();
         wait();

@@ -2,6 +2,7 @@
 
 #include "cuda/check.hpp"
 #include "cuda/operations.hpp"
+#include "cuda/tile.hpp"
 
 namespace espalier::cuda {
 namespace {
@@ -35,9 +36,8 @@ cudaGraph_t captured(cudaStream_t stream, Activations values) {
 }  // namespace
 
 std::uint64_t bytes_of_graph_node(cudaStream_t stream, Memory& memory) {
-    constexpr Index lanes = 128;
-    const Array<float> values(memory, lanes);
-    const Activations neuron{values.data(), 1, lanes, lanes};
+    const Array<float> values(memory, tile_lanes);
+    const Activations neuron{values.data(), 1, tile_lanes, tile_lanes};
     const cudaGraph_t graph = captured(stream, neuron);
     const std::size_t before = free_memory(stream);
     cudaGraphExec_t executable = nullptr;

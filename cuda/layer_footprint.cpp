@@ -8,6 +8,7 @@
 #include "cuda/memory.hpp"
 #include "cuda/products/blas.hpp"
 #include "cuda/rank_share.hpp"
+#include "cuda/tile.hpp"
 
 namespace espalier::cuda {
 namespace {
@@ -26,7 +27,7 @@ std::uint64_t product_bytes(const SpmmChoice& choice, const SpmmShape& shape, co
         case Spmm::panel:
             return word * panel_layout(choice.block, shape.num_rows, shape.num_others, device.shared_bytes).size();
         case Spmm::coo: {
-            const std::uint64_t tiles = std::max<Index>(1, (shape.batch + 127) / 128);
+            const std::uint64_t tiles = std::max<Index>(1, tiles_of(shape.batch));
             return word * padded_edges(shape.num_edges) +
                    tiles * word * shape.num_edges;  // 2 x 128 floats a chunk of 256
         }
@@ -78,7 +79,7 @@ LayerBytes layer_bytes(const LayerShape& shape, const LayerUse& use, double zeta
     LayerBytes bytes;
     bytes.resident = array * (1 + states) + word * shape.num_outputs * (1 + states);
     if (!shape.sparse && has_blas && shape.num_edges > small_dense_weights) {
-        bytes.resident += array * (levels_of_halves((use.batch + 127) / 128) + 1);  // the gradient
+        bytes.resident += array * (levels_of_halves(tiles_of(use.batch)) + 1);  // the gradient
         bytes.shared = blas_workspace_bytes;
         bytes.launches = step_launches(Spmm::cusparse, Spmm::cusparse, use.needs_input_gradient);
         return bytes;

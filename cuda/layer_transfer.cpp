@@ -7,6 +7,7 @@
 #include "cuda/limits.hpp"
 #include "cuda/operations.hpp"
 #include "cuda/rank_share.hpp"
+#include "cuda/tile.hpp"
 #include "espalier/error.hpp"
 
 namespace espalier::cuda {
@@ -119,7 +120,7 @@ std::unique_ptr<CudaLayer> layer_in_use(cudaStream_t stream, Memory& memory, con
     result->neuron_sums = Array<float>(memory, layer.activation_parameters.size());
     if (!result->is_sparse && blas != nullptr) {
         result->blas = blas;
-        make_room_for_tiles(memory, *result, (use.batch + 127) / 128);
+        make_room_for_tiles(memory, *result, tiles_of(use.batch));
     } else if (!result->is_sparse) {
         add_topology(stream, memory, full_topology(layer.num_inputs, layer.num_outputs), use, library, *result);
     } else {

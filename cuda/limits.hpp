@@ -3,13 +3,14 @@
 
 #include <cstdint>
 
+#include "cuda/tile.hpp"
 #include "espalier/backend.hpp"
 
 namespace espalier::cuda {
 
 inline constexpr unsigned max_grid_rows = 65535;  // of a grid's y and z
 /// Samples of a step. Some grids have four rows for each 128: gathering, and panels of 32 samples.
-inline constexpr Index max_batch = max_grid_rows / 4 * 128;
+inline constexpr Index max_batch = max_grid_rows / 4 * tile_lanes;
 /// Edges of a layer: padded to a multiple of four their count still is an EdgeIndex.
 inline constexpr std::uint64_t max_edges = 0xfffffffcU;
 

@@ -138,8 +138,7 @@ void update_over_ranks(cudaStream_t stream, const Exchange* exchange, std::uint6
         sum_tile_gradients(stream, layer, updates[i].x, updates[i].dy, 0, 1, layer.weight_gradient.data());
         copy_floats(stream, bucket + places[i].weights, layer.weight_gradient.data(), layer.num_edges);
     }
-    const Index batch = updates.front().share.batch;
-    exchange->add(stream, floats, (batch + tile_lanes - 1) / tile_lanes);
+    exchange->add(stream, floats, tiles_of(updates.front().share.batch));
     for (std::size_t i = 0; i < updates.size(); ++i) {
         const auto& [layer, x, dy, step, share] = updates[i];
         update_from(stream, *layer, layer->weights, bucket + places[i].weights, layer->num_edges, step);

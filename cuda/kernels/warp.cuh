@@ -1,14 +1,14 @@
-// What the kernels share: a tile of activations is 128 samples wide, so that each lane of a warp owns four of them.
+// What the kernels share of a warp and of a tile.
 #pragma once
 
 #include "cuda/portable.cuh"
+#include "cuda/tile.hpp"
 #include "espalier/activation.hpp"
 #include "espalier/index.hpp"
 #include "espalier/tiled_view.hpp"
 
 namespace espalier::cuda {
 
-inline constexpr Index tile_lanes = 128;
 inline constexpr Index warp_lanes = 32;
 inline constexpr unsigned full_warp = 0xffffffffU;
 

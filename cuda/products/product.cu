@@ -50,7 +50,7 @@ Product plan_product(Memory& memory, Spmm asked, const SpmmShape& shape, const S
             break;
         case Spmm::coo: {
             const CooEdges edges{nullptr, nullptr, shape.num_edges};
-            product.parts_tiles = std::max<Index>(1, (shape.batch + tile_lanes - 1) / tile_lanes);
+            product.parts_tiles = std::max<Index>(1, tiles_of(shape.batch));
             product.edge_row = Array<Index>(memory, padded_edges(shape.num_edges));
             product.parts = Array<float>(memory, std::size_t{product.parts_tiles} * edges.chunks() * 2 * tile_lanes);
             break;

@@ -5,6 +5,7 @@
 #include <iterator>
 
 #include "cuda/products/panel_layout.hpp"
+#include "cuda/tile.hpp"
 #include "espalier/spmm.hpp"
 
 namespace espalier::cuda {
@@ -50,7 +51,7 @@ constexpr const PanelBlock* panel_block_for(const SpmmShape& shape, const SpmmDe
     const double density = shape.num_edges / cells;
     for (const PanelBlock& block : panel_blocks) {
         const double blocks = static_cast<double>(shape.num_rows) / block.rows() *  // those in part by that part
-                              ((shape.batch + 127) / 128 * (128 / block.columns));
+                              (tiles_of(shape.batch) * (tile_lanes / block.columns));
         const bool fits = panel_layout(block, shape.num_rows, shape.num_others, device.shared_bytes).num_panels > 0;
         if (fits && block.rows() * density >= limits.panel_reuse &&
             blocks >= limits.panel_fill * device.multiprocessors) {
@@ -62,7 +63,7 @@ constexpr const PanelBlock* panel_block_for(const SpmmShape& shape, const SpmmDe
 
 /// Whether one row would keep its warp busy when the rest of the product is done.
 constexpr bool is_uneven(const SpmmShape& shape, const SpmmDevice& device, const SpmmThresholds& limits = {}) {
-    const double tiles = (shape.batch + 127) / 128;
+    const double tiles = tiles_of(shape.batch);
     return shape.longest_row >= limits.coo_least_row &&
            shape.longest_row > limits.coo_share * shape.num_edges * tiles / device.multiprocessors;
 }
