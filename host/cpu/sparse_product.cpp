@@ -15,10 +15,11 @@
 namespace espalier {
 namespace {
 
-/// Edges whose gradients are made together, tile after tile: what is added up stays in the first-level cache.
-constexpr EdgeIndex edges_together = 4096;
+/// Edges whose gradients are made together, tile after tile: many enough to meet each row of a tile several times before
+/// the next tile displaces it, few enough for what is added up to stay in the second-level cache.
+constexpr EdgeIndex edges_together = 16384;
 /// Neurons whose values go into the caller's memory together, before they leave that cache.
-constexpr Index rows_together = 64;
+constexpr Index rows_together = 256;
 /// Blocks begin at multiples of so many neurons: a cache line of a sample.
 constexpr Index granule = 16;
 /// The kernels write a few floats behind the last gradient.
@@ -106,7 +107,7 @@ void PackedBatch::Release::operator()(float* memory) const noexcept { release_ba
 struct SparseProduct::State {
     SparseCpuLayer layer;  // without slot and input_weights: these are the caller's
     Team team;
-    std::vector<EdgeIndex> next_slot;  // num_outputs
+    std::vector<EdgeIndex> next_edge;  // num_inputs
     std::vector<float> zeros;  // offsets of a product without any
 
     explicit State(int threads) : team(threads) { team.reserve_scratch(2 * rows_together * cpu_lanes); }
@@ -116,14 +117,19 @@ struct SparseProduct::State {
     }
     /// By input: column_start and row.
     void build_input_view();
-    /// The weights in the order in which the forward pass reads them: inputs ascend in both, so that an output's next weight
-    /// goes into its next slot.
+    /// The weights in the order in which the forward pass reads them: outputs ascend in both, so that an input's next edge
+    /// has its next weight. (Reading here and there costs less than writing here and there, and can be begun early.)
     void take(const float* weights) {
-        std::copy_n(layer.row_start.data(), layer.num_outputs, next_slot.data());
-        const Index* output = layer.row.data();
-        EdgeIndex* next = next_slot.data();
+        constexpr EdgeIndex ahead = 48;
+        const EdgeIndex count = layer.num_edges();
+        std::copy_n(layer.column_start.data(), layer.num_inputs, next_edge.data());
+        const Index* input = layer.column.data();
+        EdgeIndex* next = next_edge.data();
         float* canonical = layer.weights.data();
-        for (EdgeIndex e = 0; e < layer.num_edges(); ++e) canonical[next[output[e]]++] = weights[e];
+        for (EdgeIndex e = 0; e < count; ++e) {
+            __builtin_prefetch(weights + next[input[std::min(e + ahead, count - 1)]]);
+            canonical[e] = weights[next[input[e]]++];
+        }
     }
 
     [[nodiscard]] Phase packing(BatchView<const float> from, const PackedBatch& to) const;
@@ -259,7 +265,7 @@ SparseProduct::SparseProduct(const Topology& topology, int threads) : state_(std
     layer.column.assign(topology.column.begin(), topology.column.end());
     layer.weights.resize(topology.column.size());
     layer.neurons.bias.resize(topology.num_outputs);
-    state_->next_slot.resize(topology.num_outputs);
+    state_->next_edge.resize(topology.num_inputs);
     state_->build_input_view();
     state_->zeros.resize(topology.num_inputs);
 }
