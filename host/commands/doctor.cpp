@@ -102,7 +102,8 @@ nlohmann::ordered_json examine(Ranks* ranks) {
     report["cpu"] = {{"model", model.empty() ? "unknown" : model},
                      {"backend", make_backend("cpu", 0)->describe()},
                      {"cores", std::max<std::size_t>(1, allowed_cpus().size())},
-                     {"threads", default_threads()}};
+                     {"threads", default_threads()},
+                     {"cache_kib", {caches().first >> 10, caches().second >> 10}}};
     report["dense"] = examine_dense_library();
     report["memory"] = {{"total_gib", static_cast<double>(memory_kib("MemTotal")) / (1 << 20)},
                         {"available_gib", static_cast<double>(memory_kib("MemAvailable")) / (1 << 20)}};
@@ -144,7 +145,8 @@ void print_report(const nlohmann::ordered_json& report, std::ostream& out) {
     };
     out << text(report["version"]) << '\n';
     out << "CPU      " << text(report["cpu"]["model"]) << ", " << report["cpu"]["cores"] << " cores allowed\n";
-    out << "         " << text(report["cpu"]["backend"]) << '\n';
+    out << "         " << text(report["cpu"]["backend"]) << "; a core's caches: " << report["cpu"]["cache_kib"][0] << " + "
+        << report["cpu"]["cache_kib"][1] << " KiB\n";
     out << "dense    " << text(report["dense"]["description"]) << '\n';
     out << "memory   " << gib(report["memory"]["available_gib"]) << " of " << gib(report["memory"]["total_gib"])
               << " available\n";

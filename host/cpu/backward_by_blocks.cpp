@@ -5,23 +5,23 @@
 #include "host/cpu/evolution/scatter.hpp"
 #include "host/cpu/halves.hpp"
 #include "host/cpu/operations.hpp"
+#include "host/system/processors.hpp"
 
 namespace espalier {
 
 namespace {
 
-// As a rule the gradients of a block stay in the first-level cache. Where the tiles do not fit the second level
-// together, a block should meet each row of a tile several times before the next tile displaces it.
+// As a rule the gradients of a block stay in the first-level cache. Where the tiles do not fit half of the second level
+// together, a block should meet each row of a tile many times before the next tile displaces it.
 constexpr EdgeIndex min_block_edges = 4096;
 constexpr EdgeIndex largest_block_edges = 65536;
-constexpr EdgeIndex meetings = 16;
-constexpr std::size_t cached_bytes = std::size_t{1} << 20;
+constexpr EdgeIndex meetings = 32;
 constexpr Index block_rows = 512;
 constexpr std::size_t padding = 16;
 
 /// `across`: the activations that the edges of a block meet in no order.
 BlockLimits block_limits(ConstActivations across) {
-    if (across.tiles() == 1 || across.size() * sizeof(float) <= cached_bytes) return {min_block_edges, block_rows};
+    if (across.tiles() == 1 || across.size() * sizeof(float) <= caches().second / 2) return {min_block_edges, block_rows};
     return {std::clamp(meetings * across.rows, min_block_edges, largest_block_edges), block_rows};
 }
 

@@ -1,6 +1,7 @@
 #include "host/system/processors.hpp"
 
 #include <sched.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
@@ -112,6 +113,18 @@ int default_threads(const fs::path& root) {
     const int asked = asked_of_openmp();
     const int usable = std::min(usable_processors(root), 1024);
     return asked > 0 ? std::min(asked, usable) : usable;
+}
+
+const Caches& caches() {
+    static const Caches found = [] {
+        Caches said{std::size_t{32} << 10, std::size_t{1} << 20};
+#ifdef _SC_LEVEL2_CACHE_SIZE  // glibc's
+        if (const long bytes = ::sysconf(_SC_LEVEL1_DCACHE_SIZE); bytes > 0) said.first = static_cast<std::size_t>(bytes);
+        if (const long bytes = ::sysconf(_SC_LEVEL2_CACHE_SIZE); bytes > 0) said.second = static_cast<std::size_t>(bytes);
+#endif
+        return said;
+    }();
+    return found;
 }
 
 }  // namespace espalier

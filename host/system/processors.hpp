@@ -1,6 +1,7 @@
 // How many processors this process may use, which is not always how many there are.
 #pragma once
 
+#include <cstddef>
 #include <filesystem>
 #include <vector>
 
@@ -20,5 +21,13 @@ int usable_processors(const std::filesystem::path& root = "/");
 /// Threads for who does not say how many: usable_processors(), at most $OMP_NUM_THREADS where it is set (by which pools
 /// of processes share out a machine), at most 1024.
 int default_threads(const std::filesystem::path& root = "/");
+
+/// Bytes of a core's first and second level of cache for data, as the system says; 32 KiB and 1 MiB where it does not.
+/// Nothing that is computed may depend on them, only in which pieces.
+struct Caches {
+    std::size_t first;
+    std::size_t second;
+};
+const Caches& caches();
 
 }  // namespace espalier

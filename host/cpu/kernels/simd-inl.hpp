@@ -9,6 +9,7 @@
 #include "espalier/index.hpp"
 #include "hwy/cache_control.h"
 #include "hwy/highway.h"
+#include "host/system/processors.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace espalier::HWY_NAMESPACE {
@@ -24,7 +25,7 @@ constexpr Index pass_lanes = 4 * vector_lanes;
 
 /// Whether the rows of a tile that edges meet in no order are better fetched ahead: those of a wide layer lie beyond
 /// the second-level cache. (Within it fetching ahead only costs.)
-HWY_INLINE bool fetches_ahead(std::size_t rows) { return rows * tile_lanes * sizeof(float) > (std::size_t{1} << 19); }
+HWY_INLINE bool fetches_ahead(std::size_t rows) { return rows * tile_lanes * sizeof(float) > caches().second; }
 
 /// Fetches what a pass of V vectors will read of the row that the edge some places behind `edge` meets; `last`: the
 /// last edge there is.
