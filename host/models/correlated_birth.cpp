@@ -54,9 +54,15 @@ struct Moments {
     }
 };
 
+/// Values that are held at most while the largest are looked for.
+std::uint64_t most_listed(Index num_inputs, Index num_outputs, Cell num_edges) {
+    return std::min<std::uint64_t>(4 * num_edges + num_inputs, std::uint64_t{num_inputs} * num_outputs);
+}
+
 /// The smallest of the `num_edges` largest values, of which each in row r counts for as many outputs as row r stands for.
 double smallest_taken(const std::vector<double>& values, Index num_inputs, Index num_outputs, Cell num_edges) {
     std::vector<double> all;
+    all.reserve(most_listed(num_inputs, num_outputs, num_edges));
     const auto row = [&](Index r) { return values.begin() + static_cast<std::ptrdiff_t>(std::size_t{r} * num_inputs); };
     for (Index output = 0; output < num_outputs; ++output) {
         all.insert(all.end(), row(output % num_inputs), row(output % num_inputs) + num_inputs);
@@ -71,11 +77,18 @@ double smallest_taken(const std::vector<double>& values, Index num_inputs, Index
 
 }  // namespace
 
-Topology correlated_topology(const Split& train, Index num_inputs, Index num_outputs, Cell num_edges) {
+std::uint64_t correlated_birth_bytes(Index num_inputs, Index num_outputs, Cell num_edges) {
     if (num_inputs > most_correlated) {
         throw UserError(ExitCode::usage, "birth: correlated is for layers of up to " + std::to_string(most_correlated) +
                                              " inputs, layer 1 has " + std::to_string(num_inputs));
     }
+    static_assert(sizeof(std::int64_t) == sizeof(double));
+    const std::uint64_t matrix = sizeof(double) * std::uint64_t{num_inputs} * num_inputs;
+    return matrix + std::max(matrix, sizeof(double) * most_listed(num_inputs, num_outputs, num_edges));
+}
+
+Topology correlated_topology(const Split& train, Index num_inputs, Index num_outputs, Cell num_edges) {
+    (void)correlated_birth_bytes(num_inputs, num_outputs, num_edges);  // refuses what does not fit
     const Cell num_cells = Cell{num_inputs} * num_outputs;
     std::vector<Cell> cells;
     if (num_edges == 0 || num_edges > num_cells) return random_topology(num_inputs, num_outputs, num_edges, {}, {});

@@ -13,4 +13,8 @@ namespace espalier {
 /// Source: Zhang et al., "Brain network science modelling of sparse neural networks", NeurIPS 2025 (CHTs: CSTI).
 Topology correlated_topology(const Split& train, Index num_inputs, Index num_outputs, Cell num_edges);
 
+/// Bytes that it holds at its peak, beside the samples: the sums and the correlations of all pairs, or the correlations and
+/// the best of them. Throws as correlated_topology() for too many inputs.
+std::uint64_t correlated_birth_bytes(Index num_inputs, Index num_outputs, Cell num_edges);
+
 }  // namespace espalier

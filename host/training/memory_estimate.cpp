@@ -14,7 +14,9 @@
 #include "espalier/model.hpp"
 #include "espalier/number_text.hpp"
 #include "host/data/validation.hpp"
+#include "host/models/correlated_birth.hpp"
 #include "host/models/mlp.hpp"
+#include "host/models/sensitive_birth.hpp"
 #include "host/run/topology_records.hpp"
 #include "host/training/evolution_plan.hpp"
 #include "host/training/run_training.hpp"
@@ -144,6 +146,12 @@ MemoryEstimate estimate_memory(const Experiment& experiment, Backend& backend, i
     const bool evolves = experiment.topology == TopologyKind::set;
     const Index probe = evolves ? probe_size(experiment, data.train.count()) : 0;
     estimate.activation_bytes = activation_bytes(experiment, backend, probe);
+    if (std::holds_alternative<CorrelatedInputs>(experiment.birth_law) && is_sparse_layer(experiment, 0)) {
+        estimate.birth_bytes = correlated_birth_bytes(experiment.layers[0], experiment.layers[1], initial_edge_count(experiment, 0));
+    }
+    if (std::holds_alternative<ConnectionSensitivity>(experiment.birth_law)) {
+        estimate.birth_bytes = sensitive_birth_bytes(experiment, data.train.count());
+    }
     const bool is_rbm = experiment.model == ModelKind::rbm;
     if (is_rbm) estimate.parameters += experiment.layers.front();  // the visible biases
     std::uint64_t resident = 0, shared = 0, launches = 0, following = 0;
@@ -187,6 +195,8 @@ MemoryEstimate estimate_memory(const Experiment& experiment, Backend& backend, i
     const std::uint64_t tested = goes_on ? estimate.network_bytes : 0;
     estimate.peak_bytes = estimate.program_bytes + in_use + estimate.data_bytes +
                           std::max({uploaded + estimate.network_bytes, tested + evolving, tested + saved_bytes});
+    // Before any layer is loaded.
+    estimate.peak_bytes = std::max(estimate.peak_bytes, estimate.program_bytes + estimate.data_bytes + estimate.birth_bytes);
     // The network and its next version; checkpoints: those kept, the best, and the one being written.
     const std::uint64_t copies = keep > 0 ? static_cast<std::uint64_t>(keep) + 3 : 2;
     estimate.disk_bytes = copies * (saved_bytes + following) + recorded_bytes(experiment);
@@ -206,6 +216,7 @@ std::string estimate_table(const MemoryEstimate& estimate) {
     const std::pair<const char*, std::uint64_t> rows[] = {
         {"data", estimate.data_bytes},
         {"activations", estimate.activation_bytes},
+        {"the birth", estimate.birth_bytes},
         {"an evolution", estimate.evolution_bytes},
         {"the network at rest", estimate.network_bytes},
         {"program", estimate.program_bytes},
@@ -239,6 +250,7 @@ std::string estimate_json(const MemoryEstimate& estimate) {
                                   {"parameters", estimate.parameters},
                                   {"data_bytes", estimate.data_bytes},
                                   {"activation_bytes", estimate.activation_bytes},
+                                  {"birth_bytes", estimate.birth_bytes},
                                   {"evolution_bytes", estimate.evolution_bytes},
                                   {"network_bytes", estimate.network_bytes},
                                   {"program_bytes", estimate.program_bytes},

@@ -23,6 +23,7 @@ struct MemoryEstimate {
     std::uint64_t parameters = 0;
     std::uint64_t data_bytes = 0;
     std::uint64_t activation_bytes = 0;
+    std::uint64_t birth_bytes = 0;      // of a birth that looks at the data, before anything is trained
     std::uint64_t evolution_bytes = 0;  // at the peak of an evolution
     std::uint64_t network_bytes = 0;    // one copy at rest: while loading and saving
     std::uint64_t disk_bytes = 0;       // the run folder at its largest

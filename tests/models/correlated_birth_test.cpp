@@ -80,7 +80,7 @@ TEST(CorrelatedBirth, IsTheFirstLayersAlone) {
     Experiment experiment = small_experiment(data);
     const Network exact = initialize_network(experiment);
     experiment.birth_law = CorrelatedInputs{};
-    const Network network = initialize_network(experiment, &data.train);
+    const Network network = initialize_network(experiment, &data);
     EXPECT_EQ(cells_of(*network.layers[0].topology),
               cells_of(correlated_topology(data.train, data.features(), 30, initial_edge_count(experiment, 0))));
     EXPECT_EQ(cells_of(*network.layers[1].topology), cells_of(*exact.layers[1].topology));
@@ -91,6 +91,7 @@ TEST(CorrelatedBirth, RefusesMoreThanItCanHold) {
     const Split split = made_split(true);
     EXPECT_THAT(refusal(ExitCode::usage, [&] { correlated_topology(split, 8193, 2, 5); }),
                 testing::HasSubstr("up to 8192 inputs, layer 1 has 8193"));
+    EXPECT_THAT(refusal(ExitCode::usage, [&] { correlated_birth_bytes(8193, 2, 5); }), testing::HasSubstr("layer 1 has 8193"));
     EXPECT_THAT(refusal(ExitCode::usage, [&] { correlated_topology(split, 7, 2, 15); }), testing::HasSubstr("cannot hold 15 edges"));
 }
 

@@ -225,6 +225,26 @@ TEST_F(Cli, TheProbesMemoryIsInTheEstimate) {
     EXPECT_THAT(refused.err, HasSubstr("301 samples, the training set has 300"));
 }
 
+TEST_F(Cli, TheMemoryOfABirthByCorrelationsIsInTheEstimate) {
+    const std::vector<std::string> network{"--train-samples", "200", "--test-samples", "50", "--layers", "784-3000-10",
+                                           "--sparsity",      "0.5", "--epochs",       "1",  "--birth",  "correlated"};
+    auto arguments = network;
+    arguments.insert(arguments.end(), {"--dry-run", "--json"});
+    const Outcome dry = train(arguments);
+    ASSERT_EQ(dry.code, 0) << dry.err;
+    const auto estimate = nlohmann::json::parse(dry.out);
+    EXPECT_GT(estimate["birth_bytes"], 784.0 * 784 * 16);
+    arguments = network;
+    arguments.insert(arguments.end(), {"--out", path("run")});
+    const Outcome real = train(arguments);
+    ASSERT_EQ(real.code, 0) << real.err;
+    const double measured = 1024.0 * static_cast<double>(real.peak_kib);
+    EXPECT_NEAR(estimate["peak_bytes"].get<double>() / measured, 1.0, 0.3) << measured << " measured";
+    arguments[arguments.size() - 3] = "exact";
+    arguments.insert(arguments.end(), {"--dry-run", "--json", "--overwrite"});
+    EXPECT_EQ(nlohmann::json::parse(train(arguments).out)["birth_bytes"], 0);
+}
+
 TEST_F(Cli, ASignalEndsTheRunAfterSaving) {
     const pid_t child = start({"train", "--dataset", "synthetic", "--train-samples", "600", "--layers", "784-50-20-10",
                                "--epochs", "100000", "--out", path("run")});

@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 
 #include "espalier/index.hpp"
+#include "host/cpu/evolution/radix_sort.hpp"
 #include "host/cpu/evolution/scratch.hpp"
 
 namespace espalier {
@@ -17,6 +19,10 @@ struct RankedCell {
     Rank key;
     Key cell;
     [[nodiscard]] bool before(const RankedCell& other) const {
+        if constexpr (sizeof(Rank) == 4 && sizeof(Key) == 4) {  // one comparison, which no branch has to guess
+            const auto both = [](const RankedCell& each) { return std::uint64_t{each.key} << 32 | ~each.cell; };
+            return both(*this) > both(other);
+        }
         return key != other.key ? key > other.key : cell < other.cell;
     }
 };
@@ -27,7 +33,10 @@ template <class Rank, class Key>
 class BestSoFar {
 public:
     BestSoFar(EdgeIndex wanted, std::size_t spare, CpuScratch& scratch)
-        : wanted_(wanted), room_(wanted + spare), cells_(scratch.take<RankedCell<Rank, Key>>(room_)) {}
+        : wanted_(wanted),
+          room_(wanted + spare),
+          scratch_(scratch),
+          cells_(scratch.take<RankedCell<Rank, Key>>(room_)) {}
 
     [[nodiscard]] Rank threshold() const { return threshold_.load(std::memory_order_relaxed); }
     /// One thread at a time; no more than the spare room.
@@ -36,12 +45,13 @@ public:
         std::copy_n(some, count, cells_ + held_);
         held_ += count;
     }
-    /// The best cells, by cell; whoever calls this is alone.
-    const RankedCell<Rank, Key>* result(EdgeIndex& count) {
+    /// The best cells, ascending; whoever calls this is alone. `last`: none lies behind it.
+    const Key* result(EdgeIndex& count, Key last) {
         drop_worst();
         count = static_cast<EdgeIndex>(held_);
-        std::sort(cells_, cells_ + held_, [](const auto& a, const auto& b) { return a.cell < b.cell; });
-        return cells_;
+        Key* const cells = scratch_.take<Key>(held_);
+        for (std::size_t i = 0; i < held_; ++i) cells[i] = cells_[i].cell;
+        return radix_sort(cells, count, last, scratch_.take<Key>(held_));
     }
 
 private:
@@ -55,23 +65,24 @@ private:
 
     EdgeIndex wanted_;
     std::size_t room_;
+    CpuScratch& scratch_;
     RankedCell<Rank, Key>* cells_;
     std::size_t held_ = 0;
     std::atomic<Rank> threshold_{1};
 };
 
 /// The ranks of ascending cells among the missing ones.
-template <class Ranked, class Change, class Edges, class Key>
-void ranks_of_cells(const Ranked* cells, EdgeIndex count, const Edges& edges, const Change& change, Key* ranks) {
+template <class Change, class Edges, class Key>
+void ranks_of_cells(const Key* cells, EdgeIndex count, const Edges& edges, const Change& change, Key* ranks) {
     EdgeIndex slot = 0;
     EdgeIndex gone_before = 0;
     for (EdgeIndex i = 0; i < count; ++i) {
-        const auto output = static_cast<Index>(cells[i].cell / edges.num_inputs);
-        const auto input = static_cast<Index>(cells[i].cell % edges.num_inputs);
+        const auto output = static_cast<Index>(cells[i] / edges.num_inputs);
+        const auto input = static_cast<Index>(cells[i] % edges.num_inputs);
         slot = std::max(slot, edges.row_start[output]);
         while (slot < edges.row_start[output + 1] && edges.column[slot] < input) ++slot;
         while (gone_before < change.num_pruned && change.pruned[gone_before] < slot) ++gone_before;
-        ranks[i] = static_cast<Key>(cells[i].cell - (change.allow_removed ? slot - gone_before : slot));
+        ranks[i] = static_cast<Key>(cells[i] - (change.allow_removed ? slot - gone_before : slot));
     }
 }
 

@@ -173,7 +173,8 @@ void draw_by_paths(const GrowByPaths& rule, const CsrView& edges, const Replacem
         }
     }
     EdgeIndex count = 0;
-    const auto* const cells = best.result(count);
+    const Cell last_cell = Cell{edges.num_inputs} * edges.num_outputs - 1;
+    const auto* const cells = best.result(count, static_cast<Key>(last_cell));
     ranks_of_cells(cells, count, edges, change, ranks);
     detail::add_uniform_ranks(thrust::cpp::par, scratch, count, change.num_grown, missing, stream, ranks);
 }
