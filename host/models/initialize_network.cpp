@@ -2,10 +2,13 @@
 
 #include <cmath>
 #include <numeric>
+#include <optional>
 
 #include "espalier/error.hpp"
+#include "host/models/birth_laws.hpp"
 #include "host/models/correlated_birth.hpp"
 #include "host/models/rbm.hpp"
+#include "host/models/sensitive_birth.hpp"
 
 namespace espalier {
 namespace {
@@ -32,11 +35,6 @@ std::vector<Cell> cells_of(const Topology& topology) {
         }
     }
     return cells;
-}
-
-Activation activation_of(const Experiment& experiment, std::size_t layer) {
-    const bool last = layer + 2 == experiment.layers.size();
-    return last ? Activation{Identity{}} : in_layer(experiment.activation, static_cast<Index>(layer));
 }
 
 std::string layer_name(const Experiment& experiment, std::size_t layer) {
@@ -67,6 +65,20 @@ std::string cure_of(const Experiment& experiment, std::size_t layer) {
 }
 
 }  // namespace
+
+Activation activation_of(const Experiment& experiment, std::size_t layer) {
+    const bool last = layer + 2 == experiment.layers.size();
+    return last ? Activation{Identity{}} : in_layer(experiment.activation, static_cast<Index>(layer));
+}
+
+BirthWeights birth_weights(const Experiment& experiment, std::size_t layer) {
+    const Index inputs = experiment.layers[layer], outputs = experiment.layers[layer + 1];
+    const bool full = std::holds_alternative<ConnectionSensitivity>(experiment.birth_law);
+    const Cell edges = full ? Cell{inputs} * outputs : initial_edge_count(experiment, layer);
+    const bool sparse = is_sparse_layer(experiment, layer);
+    return {in_layer(sparse ? experiment.initial_weights : experiment.dense_weights, inputs, outputs, edges),
+            in_layer(sparse ? experiment.initial_bias : experiment.dense_weights, inputs, outputs, edges)};
+}
 
 Cell initial_edge_count(const Experiment& experiment, std::size_t layer) {
     const Index inputs = experiment.layers[layer];
@@ -161,9 +173,30 @@ std::vector<std::string> edge_notes(const Experiment& experiment) {
     return lines;
 }
 
-Network initialize_network(const Experiment& experiment, const Split* train) {
+namespace {
+
+/// The first topologies of layers whose birth looks at data; nothing of the others.
+std::vector<std::optional<Topology>> topologies_by_data(const Experiment& experiment, const DataSet* data) {
+    std::vector<std::optional<Topology>> topologies(experiment.layers.size() - 1);
+    if (std::holds_alternative<ConnectionSensitivity>(experiment.birth_law)) {
+        expects(data != nullptr, "training samples for a birth by sensitivity");
+        return sensitive_topologies(experiment, *data);
+    }
+    if (!std::holds_alternative<CorrelatedInputs>(experiment.birth_law) || !is_sparse_layer(experiment, 0)) {
+        return topologies;
+    }
+    expects(data != nullptr, "training samples for a birth by correlations");
+    topologies[0] = correlated_topology(data->train, experiment.layers[0], experiment.layers[1],
+                                        initial_edge_count(experiment, 0));
+    return topologies;
+}
+
+}  // namespace
+
+Network initialize_network(const Experiment& experiment, const DataSet* data) {
     expect_edges(experiment);
     Network network;
+    std::vector<std::optional<Topology>> chosen = topologies_by_data(experiment, data);
     for (std::size_t l = 0; l + 1 < experiment.layers.size(); ++l) {
         const auto number = static_cast<std::uint32_t>(l);
         Layer layer;
@@ -173,26 +206,20 @@ Network initialize_network(const Experiment& experiment, const Split* train) {
         layer.activation_parameters = initial_parameters(layer.activation, layer.num_outputs);
         const Stream weights{experiment.seed, Purpose::initial_weight, number, 0};
         const Stream biases{experiment.seed, Purpose::initial_bias, number, 0};
-        const bool sparse = is_sparse_layer(experiment, l);
-        const auto of_layer = [&](const WeightLaw& law) {
-            return in_layer(law, layer.num_inputs, layer.num_outputs, initial_edge_count(experiment, l));
-        };
-        if (sparse) {
-            const Cell edges = initial_edge_count(experiment, l);
-            const bool correlated = l == 0 && std::holds_alternative<CorrelatedInputs>(experiment.birth_law);
-            expects(!correlated || train != nullptr, "training samples for a birth by correlations");
-            layer.topology = correlated ? correlated_topology(*train, layer.num_inputs, layer.num_outputs, edges)
-                                        : random_topology(layer.num_inputs, layer.num_outputs, edges,
-                                                          experiment.birth_law,
-                                                          {experiment.seed, Purpose::topology, number, 0});
+        const BirthWeights laws = birth_weights(experiment, l);
+        if (is_sparse_layer(experiment, l)) {
+            layer.topology = chosen[l].has_value()
+                                 ? std::move(*chosen[l])
+                                 : random_topology(layer.num_inputs, layer.num_outputs,
+                                                   initial_edge_count(experiment, l), experiment.birth_law,
+                                                   {experiment.seed, Purpose::topology, number, 0});
             const std::vector<Cell> cells = cells_of(*layer.topology);
-            layer.weights = drawn(of_layer(experiment.initial_weights), layer.num_inputs, weights, cells.size(), &cells);
+            layer.weights = drawn(laws.weights, layer.num_inputs, weights, cells.size(), &cells);
         } else {
-            layer.weights = drawn(of_layer(experiment.dense_weights), layer.num_inputs, weights,
+            layer.weights = drawn(laws.weights, layer.num_inputs, weights,
                                   static_cast<std::size_t>(layer.num_inputs) * layer.num_outputs);
         }
-        layer.bias = drawn(of_layer(sparse ? experiment.initial_bias : experiment.dense_weights), layer.num_inputs,
-                           biases, layer.num_outputs);
+        layer.bias = drawn(laws.bias, layer.num_inputs, biases, layer.num_outputs);
         network.layers.push_back(std::move(layer));
     }
     if (experiment.model == ModelKind::rbm) add_rbm_arrays(experiment, network);

@@ -199,7 +199,7 @@ std::vector<ExperimentOption> make_table() {
     table.push_back(
         boolean("dense-output", "Topology", "the last layer is dense and does not evolve", &E::dense_output));
     table.push_back(
-        rule("birth", "Topology", "law of the first edges: at random, or where values vary together", &E::birth_law));
+        rule("birth", "Topology", "law of the first edges: at random, or where the data say", &E::birth_law));
     table.push_back(rule("initial-weights", "Topology", "law of sparse layers' first weights", &E::initial_weights));
     table.push_back(rule("initial-bias", "Topology", "law of sparse layers' first biases", &E::initial_bias));
     table.push_back(

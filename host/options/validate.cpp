@@ -21,6 +21,9 @@ void validate_rbm(const Experiment& experiment) {
     if (probe_samples(experiment.grow).has_value()) {
         refuse("grow: " + rule_text(experiment.grow) + " is not yet for restricted Boltzmann machines");
     }
+    if (std::holds_alternative<ConnectionSensitivity>(experiment.birth_law)) {
+        refuse("birth: " + rule_text(experiment.birth_law) + " is not yet for restricted Boltzmann machines");
+    }
     if (!experiment.class_weights.empty()) refuse("class-weights: a restricted Boltzmann machine knows no classes");
 }
 

@@ -24,11 +24,25 @@ public:
         const double first = experiment_.layers.front();
         const bool correlated = std::holds_alternative<CorrelatedInputs>(experiment_.birth_law);
         if (correlated && is_sparse_layer(experiment_, 0)) count_.birth = samples_ * first * (first + 1);
+        if (const auto* law = std::get_if<ConnectionSensitivity>(&experiment_.birth_law)) count_.birth = sensitivity(*law);
         for (std::size_t epoch = 0; epoch < edges.size(); ++epoch) add_epoch(static_cast<std::uint32_t>(epoch), edges[epoch]);
         return count_;
     }
 
 private:
+    [[nodiscard]] double sensitivity(const ConnectionSensitivity& law) const {
+        double forward = 0, sparse = 0;
+        for (std::size_t l = 0; l + 1 < experiment_.layers.size(); ++l) {
+            const double cells = static_cast<double>(experiment_.layers[l]) * experiment_.layers[l + 1];
+            forward += cells;
+            sparse += is_sparse_layer(experiment_, l) ? cells : 0;
+        }
+        if (sparse == 0) return 0;
+        const double back = forward - static_cast<double>(experiment_.layers[0]) * experiment_.layers[1];
+        return 2 * (law.samples > 0 ? law.samples : std::min<double>(experiment_.batch, samples_)) *
+               (forward + back + sparse);
+    }
+
     void add_epoch(std::uint32_t epoch, const std::vector<double>& edges) {
         const double written = 1.0 + num_states(experiment_.optimizer);
         double forward = 0;

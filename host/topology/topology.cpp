@@ -58,6 +58,11 @@ std::vector<Cell> birth_cells(const CorrelatedInputs& /*law*/, Index num_inputs,
     return birth_cells(ExactCount{}, num_inputs, num_cells, num_edges, stream);
 }
 
+std::vector<Cell> birth_cells(const ConnectionSensitivity& /*law*/, Index num_inputs, Cell num_cells, Cell num_edges,
+                              const Stream& stream) {
+    return birth_cells(ExactCount{}, num_inputs, num_cells, num_edges, stream);
+}
+
 std::vector<Cell> birth_cells(const ConstantFanIn& /*law*/, Index num_inputs, Cell num_cells, Cell num_edges,
                               const Stream& stream) {
     const Cell num_outputs = num_cells / num_inputs;

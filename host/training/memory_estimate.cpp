@@ -16,6 +16,7 @@
 #include "host/data/validation.hpp"
 #include "host/models/correlated_birth.hpp"
 #include "host/models/mlp.hpp"
+#include "host/models/sensitive_birth.hpp"
 #include "host/run/topology_records.hpp"
 #include "host/training/evolution_plan.hpp"
 #include "host/training/run_training.hpp"
@@ -131,6 +132,15 @@ void add_device(MemoryEstimate& estimate, const DeviceMemory& device, std::uint6
                          estimate.data_bytes + estimate.evolution_bytes;
 }
 
+/// Of a birth that looks at the data, before anything is trained.
+std::uint64_t birth_bytes(const Experiment& experiment, std::uint32_t train_samples) {
+    if (std::holds_alternative<ConnectionSensitivity>(experiment.birth_law)) {
+        return sensitive_birth_bytes(experiment, train_samples);
+    }
+    if (!std::holds_alternative<CorrelatedInputs>(experiment.birth_law) || !is_sparse_layer(experiment, 0)) return 0;
+    return correlated_birth_bytes(experiment.layers[0], experiment.layers[1], initial_edge_count(experiment, 0));
+}
+
 }  // namespace
 
 void expect_within_limits(const Experiment& experiment, const Backend& backend) {
@@ -155,9 +165,7 @@ MemoryEstimate estimate_memory(const Experiment& experiment, Backend& backend, i
     const bool evolves = experiment.topology == TopologyKind::set;
     const Index probe = evolves ? probe_size(experiment, data.train.count()) : 0;
     estimate.activation_bytes = activation_bytes(experiment, backend, probe);
-    if (std::holds_alternative<CorrelatedInputs>(experiment.birth_law) && is_sparse_layer(experiment, 0)) {
-        estimate.birth_bytes = correlated_birth_bytes(experiment.layers[0], experiment.layers[1], initial_edge_count(experiment, 0));
-    }
+    estimate.birth_bytes = birth_bytes(experiment, data.train.count());
     const bool is_rbm = experiment.model == ModelKind::rbm;
     if (is_rbm) estimate.parameters += experiment.layers.front();  // the visible biases
     std::uint64_t resident = 0, shared = 0, launches = 0, following = 0;

@@ -68,7 +68,7 @@ Experiment predecessor(const Experiment& experiment) {
 Network first_network(const Experiment& experiment, const fs::path& file, const DataSet& data) {
     Network network;
     if (file.empty()) {
-        network = initialize_network(experiment, &data.train);
+        network = initialize_network(experiment, &data);
         if (experiment.init_from == init_from_data) fit_visible_biases(data, network);
     } else {
         network = load_network(network_of(file));

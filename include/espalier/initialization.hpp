@@ -119,6 +119,14 @@ struct ConstantFanIn {
     static constexpr auto fields() { return std::tuple{}; }
 };
 
-using BirthLaw = std::variant<ExactCount, BernoulliCells, WithReplacement, CorrelatedInputs, ConstantFanIn>;
+/// The count exactly, in a perceptron the cells that its loss is most sensitive to (host/models/sensitive_birth.hpp).
+struct ConnectionSensitivity {
+    int samples = 0;  // whose loss it is; 0: as many as a batch has
+    static constexpr std::string_view name = "snip";
+    static constexpr auto fields() { return std::tuple{field("samples", &ConnectionSensitivity::samples, 0, 1e9)}; }
+};
+
+using BirthLaw =
+    std::variant<ExactCount, BernoulliCells, WithReplacement, CorrelatedInputs, ConstantFanIn, ConnectionSensitivity>;
 
 }  // namespace espalier

@@ -10,11 +10,11 @@
 
 namespace espalier {
 
-struct Split;
+struct DataSet;
 
-/// A fresh network; its optimizer memory is absent, which backends read as 0. `train`: the samples that a birth by
-/// correlations looks at. Throws UserError (usage) when an edge count exceeds the cells.
-Network initialize_network(const Experiment& experiment, const Split* train = nullptr);
+/// A fresh network; its optimizer memory is absent, which backends read as 0. `data`: what a birth by
+/// correlations or by sensitivity looks at. Throws UserError (usage) when an edge count exceeds the cells.
+Network initialize_network(const Experiment& experiment, const DataSet* data = nullptr);
 
 /// Edges of layer `layer` at birth (draws, where the birth law draws with replacement): all cells of a dense one.
 Cell initial_edge_count(const Experiment& experiment, std::size_t layer);

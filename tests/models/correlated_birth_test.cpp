@@ -80,7 +80,7 @@ TEST(CorrelatedBirth, IsTheFirstLayersAlone) {
     Experiment experiment = small_experiment(data);
     const Network exact = initialize_network(experiment);
     experiment.birth_law = CorrelatedInputs{};
-    const Network network = initialize_network(experiment, &data.train);
+    const Network network = initialize_network(experiment, &data);
     EXPECT_EQ(cells_of(*network.layers[0].topology),
               cells_of(correlated_topology(data.train, data.features(), 30, initial_edge_count(experiment, 0))));
     EXPECT_EQ(cells_of(*network.layers[1].topology), cells_of(*exact.layers[1].topology));

@@ -130,7 +130,14 @@ TEST(TrainingOperations, OfCandidatesPathsAndCorrelations) {
     EXPECT_EQ(evolution(), 0);
     experiment.birth_law = CorrelatedInputs{};
     EXPECT_DOUBLE_EQ(training_operations(experiment, 70, edges).birth, 70.0 * 30 * 31);
+    // layers of 360, 96 and 80 cells, the last of them dense
+    experiment.birth_law = ConnectionSensitivity{20};
+    EXPECT_DOUBLE_EQ(training_operations(experiment, 70, edges).birth, 2.0 * 20 * (360 + 96 + 80 + 96 + 80 + 360 + 96));
+    experiment.birth_law = ConnectionSensitivity{};
+    EXPECT_DOUBLE_EQ(training_operations(experiment, 70, edges).birth, 2.0 * 7 * (360 + 96 + 80 + 96 + 80 + 360 + 96));
     experiment.topology = TopologyKind::dense;
+    EXPECT_EQ(training_operations(experiment, 70, edges).birth, 0);
+    experiment.birth_law = CorrelatedInputs{};
     EXPECT_EQ(training_operations(experiment, 70, edges).birth, 0);
 }
 
