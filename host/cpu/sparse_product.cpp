@@ -10,6 +10,7 @@
 #include "host/cpu/batch_parts.hpp"
 #include "host/cpu/layer.hpp"
 #include "host/cpu/operations.hpp"
+#include "host/cpu/product_scratch.hpp"
 #include "host/cpu/team.hpp"
 
 namespace espalier {
@@ -70,6 +71,8 @@ void unpack_tile(ConstActivations from, BatchView<float> to, Index tile, Range f
     }
 }
 
+Index packed_lanes(Index samples) { return samples <= max_narrow_lanes ? std::max(narrow_lanes(samples), 1U) : cpu_lanes; }
+
 bool is_narrow(const PackedBatch& batch) { return batch.samples() <= max_narrow_lanes; }
 
 void pack_narrow(BatchView<const float> from, const PackedBatch& to, Range features) {
@@ -89,24 +92,30 @@ void widen(const PackedBatch& from, Range features, float* memory) {
     }
 }
 
-std::size_t batch_bytes(Index features, Index samples, Index lanes) {
-    return TiledView<float>{nullptr, features, samples, lanes}.size() * sizeof(float);
-}
-
 }  // namespace
 
 PackedBatch::PackedBatch(Index features, Index samples) : features_(features), samples_(samples) {
-    const std::size_t bytes = batch_bytes(features, samples, lanes());
+    const std::size_t bytes = floats(features, samples) * sizeof(float);
     memory_ = {allocate_batch(bytes), Release{bytes}};
 }
 
-Index PackedBatch::lanes() const { return samples_ <= max_narrow_lanes ? std::max(narrow_lanes(samples_), 1U) : cpu_lanes; }
+PackedBatch::PackedBatch(Index features, Index samples, float* memory)
+    : memory_(memory, Release{0}), features_(features), samples_(samples) {}
 
-void PackedBatch::Release::operator()(float* memory) const noexcept { release_batch(memory, bytes); }
+std::size_t PackedBatch::floats(Index features, Index samples) {
+    return TiledView<float>{nullptr, features, samples, packed_lanes(samples)}.size();
+}
+
+Index PackedBatch::lanes() const { return packed_lanes(samples_); }
+
+void PackedBatch::Release::operator()(float* memory) const noexcept {
+    if (bytes > 0) release_batch(memory, bytes);
+}
 
 struct SparseProduct::State {
-    SparseCpuLayer layer;  // without slot and input_weights: these are the caller's
+    SparseCpuLayer layer;  // without slot and input_weights: these are the caller's; weights only while a pass runs
     Team team;
+    std::shared_ptr<ProductScratch> pass_memory = ProductScratch::shared();
     std::vector<EdgeIndex> next_edge;  // num_inputs
     std::vector<float> zeros;  // offsets of a product without any
 
@@ -263,7 +272,6 @@ SparseProduct::SparseProduct(const Topology& topology, int threads) : state_(std
     layer.activation = Identity{};
     layer.row_start.assign(topology.row_start.begin(), topology.row_start.end());
     layer.column.assign(topology.column.begin(), topology.column.end());
-    layer.weights.resize(topology.column.size());
     layer.neurons.bias.resize(topology.num_outputs);
     state_->next_edge.resize(topology.num_inputs);
     state_->build_input_view();
@@ -289,6 +297,7 @@ void SparseProduct::forward(const PackedBatch& x, const float* weights, const fl
     expects(x.features() == num_inputs() && y.features == num_outputs() && y.samples == x.samples(),
             "x [samples, inputs] and y [samples, outputs]");
     if (x.samples() == 0) return;
+    const BorrowedScratch borrowed(*state_->pass_memory, state_->layer.weights, num_edges());
     state_->take(weights);
     SparseCpuLayer& layer = state_->layer;
     if (bias != nullptr) {
@@ -310,7 +319,9 @@ void SparseProduct::backward(const PackedBatch& x, const float* weights, BatchVi
         if (to.bias != nullptr) std::fill_n(to.bias, num_outputs(), 0.0F);
         return;
     }
-    const PackedBatch packed(num_outputs(), x.samples());
+    AlignedVector<float> memory;
+    const BorrowedScratch borrowed(*state_->pass_memory, memory, PackedBatch::floats(num_outputs(), x.samples()));
+    const PackedBatch packed(num_outputs(), x.samples(), memory.data());
     std::vector<Phase> phases{state_->packing(dy, packed)};
     if (to.bias != nullptr) phases.push_back(state_->bias_gradient(packed, to.bias));
     if (to.weights != nullptr || (to.x.data != nullptr && is_narrow(x))) {

@@ -29,6 +29,9 @@ public:
     PackedBatch() = default;
     /// Uninitialised. Throws UserError (device) when memory runs out.
     PackedBatch(Index features, Index samples);
+    /// In memory of the caller's for floats(), aligned to 64 bytes, which stays as long as this.
+    PackedBatch(Index features, Index samples, float* memory);
+    [[nodiscard]] static std::size_t floats(Index features, Index samples);
     [[nodiscard]] Index samples() const { return samples_; }
     [[nodiscard]] Index features() const { return features_; }
     /// Samples side by side in memory.
@@ -39,7 +42,7 @@ public:
 
 private:
     struct Release {
-        std::size_t bytes;
+        std::size_t bytes;  // 0: the memory is the caller's
         void operator()(float* memory) const noexcept;
     };
     std::unique_ptr<float, Release> memory_;
