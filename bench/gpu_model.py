@@ -8,8 +8,9 @@ machine file. Nothing is measured: each kernel takes the longest of four times, 
   SM     samples moved by the fullest multiprocessor over what it takes from L2 in a clock
 
 usage: bench/gpu_model.py [--machine bench/machines/h200.json] [--layers 784-512-128-10] [--edges 14256,7040,1280]
-                          [--batch 128] [--before kernels,launches] [--check]
+                          [--batch 128] [--before kernels,launches] [--check] [--evolution]
   --before: what a change gains. kernels: those that waited for each sample by itself; launches: each verb its own
+  --evolution: of one layer, pruned by sign and grown at random, with both views, instead of a step
   --check: fails where a gather kernel has fewer than 8 loads in flight or the update more than 30 instructions an edge
 Not modelled: hits in L1, bank conflicts, clocks, panels, libraries.
 """
@@ -20,7 +21,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-BATCH_EDGES = 8  # whose samples are on their way at once (edges_in_flight)
+BATCH_EDGES = 8  # whose samples are on their way at once (loads_in_flight)
 LOADED = 4 * 128 + 8  # bytes an edge and tile: samples, index, weight
 # The kernels of commit 8c8648e, in machine code for sm_90: instructions an edge; of the update those depend on each other
 BEFORE = {"forward": 13.8, "dx": 17.5, "update": 156, "cycles of a dependent instruction": 2.5}
@@ -182,6 +183,71 @@ def step(machine, costs, layers, edges, batch, before=()):
     return rows + updates(machine, layers, edges, tiles, update, before)
 
 
+def chunk_blocks(count):
+    """As chunks_of() of cuda/chunks.hpp: at most 1,024 chunks of 256, 512, .. elements."""
+    size = 256
+    while count >= size * 1024:
+        size *= 2
+    return math.ceil(count / size), size
+
+
+def evolution(machine, inputs, outputs, edges, zeta=0.3):
+    """The kernels of cuda/evolution.cu for a layer whose cells are sorted as sets of bits, by their dependent loads."""
+    grown, words = round(zeta * edges), inputs * outputs // 32 + 1
+    log = lambda count: math.ceil(math.log2(max(count, 2)))
+    block_sum = 5 * machine.shuffle_latency_cycles + 10 * machine.shared_latency_cycles
+
+    def row(name, loads, cycles, instructions, moved, blocks):
+        return machine.kernel(name, loads * machine.l2_latency_cycles + cycles, instructions, moved, blocks)
+
+    chunks, size = chunk_blocks(edges)
+    sweep = size // 256  # slots of a thread, one after the other
+    bins = 32 * machine.shared_latency_cycles  # set to 0 and added to those of all
+    rows = []
+    for number in (1, 2, 3):
+        found = 0 if number == 1 else 2 + 8  # bins, the cut before, then bin by bin
+        rows.append(row(f"prune: digit {number}", found + sweep + 1, bins + block_sum, edges + 800 * chunks, edges * 4 + chunks * 16384,
+                        chunks))
+    rows.append(row("prune: counts", 10 + sweep, block_sum + bins / 4, edges + 500 * chunks, edges * 4 + chunks * 16384, chunks))
+    rows.append(row("prune: slots", 2 + sweep + 2, 3 * block_sum / 2 + sweep * block_sum, edges * 4, edges * 12, chunks))
+    rows.append(row("grow: cells drawn", 2, 2000, grown * 8, grown * 64, math.ceil(grown / 256)))
+    chunks, size = chunk_blocks(words)
+    sweep = size // 256
+    per_word = grown / words
+    rows.append(row("grow: ranks listed", 1 + sweep, sweep * (block_sum + 10 * per_word), words * 2, words * 4 + grown * 4, chunks))
+    search = log(grown) + log(outputs) + 2 + log(grown)
+    rows.append(row("edges merged", search + 3, 300, edges / 32 * search * 10, edges * 32, math.ceil(edges / 255)))
+    rows.append(row("edges put back", 2 + log(outputs), 100, edges / 32 * log(outputs) * 10, edges * 32, math.ceil(edges / 256)))
+    per_word = edges / words
+    in_row = log(edges / outputs)
+    rows.append(row("view by input listed", 1 + sweep + math.ceil(per_word) * (2 + in_row), sweep * block_sum, edges / 8 * in_row,
+                    words * 4 + edges * 32 * in_row / 4, chunks))
+    most = max(inputs, outputs)
+    rows.append(row("neurons ordered", 3, most / 8 * 12, (inputs**2 + outputs**2) / 32 * 8, 0, math.ceil((inputs + outputs) / 32)))
+    return rows
+
+
+def print_evolution(machine, inputs, outputs, edges):
+    rows = evolution(machine, inputs, outputs, edges)
+    print(f"an evolution of {inputs}-{outputs} with {edges} edges, on {machine.name}: predicted, not measured; microseconds")
+    total = print_rows(rows)
+    launches = len(rows) * machine.stream_launch_us
+    memsets = 3 * machine.stream_launch_us
+    print(f"  {len(rows)} launches {launches:30.1f}\n  3 memsets {memsets:30.1f}\n  1 wait {machine.host_wait_us:33.1f}")
+    # the device works while the host launches on
+    print(f"  evolution {max(total, launches + memsets) + machine.host_wait_us:30.1f}")
+
+
+def print_rows(rows):
+    """Their sum."""
+    total = 0
+    for name, times in rows:
+        bound = max(times, key=times.get)
+        total += times[bound]
+        print(f"  {name:32} {times[bound]:7.2f}  {bound:5}  " + ", ".join(f"{k} {v:.2f}" for k, v in times.items()))
+    return total
+
+
 def check(costs):
     faults = []
     for name in ("forward_kernel<256, Relu>", "input_gradient_kernel<256, Relu>", "update_layers_kernel<256, Momentum>"):
@@ -202,6 +268,7 @@ def main():
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--before", default="", help="launches, or kernels,launches")
     parser.add_argument("--check", action="store_true")
+    parser.add_argument("--evolution", action="store_true")
     options = parser.parse_args()
     costs = read_costs(ROOT / "cuda/costs.txt")
     if options.check:
@@ -213,16 +280,16 @@ def main():
     edges = [int(each) for each in options.edges.split(",")]
     if len(edges) != len(layers) - 1:
         sys.exit(f"--edges: {len(edges)} layers, --layers has {len(layers) - 1}")
+    if options.evolution:
+        for i, count in enumerate(edges):
+            print_evolution(machine, layers[i], layers[i + 1], count)
+        return 0
     before = [each for each in options.before.split(",") if each]
     if before not in ([], ["launches"], ["kernels", "launches"]):
         sys.exit(f"--before: '{options.before}'; expected launches or kernels,launches")
     rows = step(machine, costs, layers, edges, options.batch, before)
     print(f"{options.layers}, batch {options.batch}, on {machine.name}: predicted, not measured; microseconds")
-    total = 0
-    for name, times in rows:
-        bound = max(times, key=times.get)
-        total += times[bound]
-        print(f"  {name:32} {times[bound]:7.2f}  {bound:5}  " + ", ".join(f"{k} {v:.2f}" for k, v in times.items()))
+    total = print_rows(rows)
     gaps = len(rows) * machine.graph_node_gap_us
     print(f"  {len(rows)} launches in a graph, {machine.graph_node_gap_us} each {gaps:10.2f}")
     print(f"  step {total + gaps:35.1f}")

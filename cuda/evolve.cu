@@ -1,10 +1,9 @@
-// Topology evolution on the device: the steps of espalier/common/evolve.hpp under Thrust's CUDA policy. All scratch
-// memory is borrowed; what the host reads back is the cut, a few counts and the signs of what went. New arrays are made
-// in scratch memory and copied to the layer's, whose addresses stay.
+// Topology evolution on the device: by kernels of our own (evolution.hpp), and what those leave, rules that look at more
+// than weights and layers too large or too sparse for sets of bits, by espalier/common/evolve.hpp under Thrust's CUDA
+// policy. All scratch memory is borrowed; what the host waits for is how many edges of which sign went.
 #include "toolkit_thrust.hpp"  // first
 
 #include <thrust/gather.h>
-#include <thrust/scatter.h>
 #include <thrust/set_operations.h>
 #include <thrust/system/cuda/execution_policy.h>
 #include <thrust/system_error.h>
@@ -16,6 +15,7 @@
 #include <vector>
 
 #include "cuda/check.hpp"
+#include "cuda/evolution.hpp"
 #include "cuda/operations.hpp"
 #include "espalier/common/evolve.hpp"
 #include "espalier/common/grow_ranks.hpp"
@@ -94,6 +94,9 @@ public:
     /// Asked for anew at every step.
     [[nodiscard]] auto policy() { return thrust::cuda::par_nosync(temporaries_).on(stream_); }
 
+    [[nodiscard]] cudaStream_t stream() const { return stream_; }
+    [[nodiscard]] Memory& memory() const { return memory_; }
+
     template <class T>
     [[nodiscard]] T* take(std::size_t count) {
         blocks_.emplace_back(memory_, count * sizeof(T));
@@ -139,10 +142,6 @@ void sort_by_length(Device& device, const EdgeIndex* start, Index count, Index* 
     thrust::stable_sort_by_key(device.policy(), keys, keys + count, order);
 }
 
-CsrView csr_of_layer(const CudaLayer& layer) {
-    return {layer.num_inputs, layer.num_outputs, layer.num_edges, layer.row_start.data(), layer.column.data()};
-}
-
 /// Sets the weights in `slots` to 0, and says of which signs they were.
 Pruned clear_weights(Device& device, CudaLayer& layer, const EdgeIndex* slots, EdgeIndex count) {
     float* const weights = layer.weights.values.data();
@@ -170,17 +169,18 @@ const std::uint8_t* dead_on_device(Device& device, const std::vector<std::uint8_
     return result;
 }
 
-/// values[i] = old values[from[i]] for i < count.
-void carry(Device& device, const EdgeIndex* from, EdgeIndex count, float* moved, float* values) {
-    thrust::gather(device.policy(), from, from + count, values, moved);
-    device.copy(values, moved, count);
-}
-
 /// The ranks of the new cells among the missing ones, ascending.
 template <class Key>
-void draw_ranks(Device& device, const CudaLayer& /*layer*/, const GrowRandom& /*rule*/, const Replacement<Key>& change,
+void draw_ranks(Device& device, const CudaLayer& layer, const GrowRandom& /*rule*/, const Replacement<Key>& change,
                 Cell missing, const Regrowth& regrowth, Key* ranks) {
-    draw_distinct(device.policy(), missing, change.num_grown, regrowth.event.stream(Purpose::grow), ranks);
+    const Stream draws = regrowth.event.stream(Purpose::grow);
+    if constexpr (sizeof(Key) == sizeof(std::uint32_t)) {
+        if (sorts_as_set(missing, layer.num_edges)) {
+            draw_by_set(device.stream(), device.memory(), missing, change.num_grown, draws, ranks);
+            return;
+        }
+    }
+    draw_distinct(device.policy(), missing, change.num_grown, draws, ranks);
 }
 template <class Key>
 void draw_ranks(Device& device, const CudaLayer& layer, const GrowGradient& rule, const Replacement<Key>& change,
@@ -219,38 +219,27 @@ Replacement<Key> draw_replacement(Device& device, const CudaLayer& layer, const 
     return change;
 }
 
+/// The view by input, unless it is `done`, and the orders of neurons.
+void refresh_views(Device& device, CudaLayer& layer, bool done) {
+    if (layer.by_input() && !done) {
+        transpose_by_sorting(device.policy(), device, csr_of_layer(layer), layer.column_start.data(), layer.row.data(),
+                             layer.slot.data());
+    }
+    order_few_neurons(device.stream(), layer);
+    if (layer.num_outputs > max_compared_neurons) {
+        sort_by_length(device, layer.row_start.data(), layer.num_outputs, layer.row_order.data());
+    }
+    if (layer.by_input() && layer.num_inputs > max_compared_neurons) {
+        sort_by_length(device, layer.column_start.data(), layer.num_inputs, layer.column_order.data());
+    }
+}
+
 template <class Key>
 EdgeIndex replace(Device& device, CudaLayer& layer, const Regrowth* regrowth) {
     const auto change = draw_replacement<Key>(device, layer, regrowth);
-    const CsrView old = csr_of_layer(layer);
-    const EdgeIndex num_edges = change.num_edges(old);
-    const EdgeIndex num_grown = change.num_grown;
-    const Evolved<Key> evolved{
-        layer.row_start.data(),      device.take<Index>(num_edges),    device.take<EdgeIndex>(num_edges), nullptr,
-        device.take<Key>(num_grown), device.take<EdgeIndex>(num_grown)};
-    evolve_topology(device.policy(), old, change, evolved);
-    device.copy(layer.column.data(), evolved.column, num_edges);
-
-    auto* moved = device.take<float>(num_edges);
-    carry(device, evolved.origin, num_edges, moved, layer.weights.values.data());
-    for (const auto& state : layer.weights.states) {
-        carry(device, evolved.origin, num_edges, moved, state.data());
-        if (regrowth != nullptr && !regrowth->reset_state) continue;  // the new edge inherits
-        thrust::for_each_n(device.policy(), evolved.grown_slots, num_grown, evolution::ClearAt{state.data()});
-    }
-    if (num_grown > 0) {
-        auto* born = device.take<float>(num_grown);
-        std::visit(
-            [&](const auto& law) {
-                born_weights(device.policy(), law, regrowth->event.stream(Purpose::new_weight), layer.num_inputs,
-                             evolved.grown_cells, num_grown, born);
-            },
-            regrowth->new_weights);
-        thrust::scatter(device.policy(), born, born + num_grown, evolved.grown_slots, layer.weights.values.data());
-    }
-    if (num_edges != layer.num_edges) ++layer.versions;
-    layer.num_edges = num_edges;
-    return num_grown;
+    const bool by_input_done = replace_edges(device.stream(), device.memory(), layer, change, regrowth);
+    refresh_views(device, layer, by_input_done);
+    return change.num_grown;
 }
 
 }  // namespace
@@ -258,11 +247,7 @@ EdgeIndex replace(Device& device, CudaLayer& layer, const Regrowth* regrowth) {
 void rebuild_views(cudaStream_t stream, Memory& memory, CudaLayer& layer) {
     with_device_errors([&] {
         Device device(stream, memory);
-        sort_by_length(device, layer.row_start.data(), layer.num_outputs, layer.row_order.data());
-        if (!layer.by_input()) return;
-        transpose_by_sorting(device.policy(), device, csr_of_layer(layer), layer.column_start.data(), layer.row.data(),
-                             layer.slot.data());
-        sort_by_length(device, layer.column_start.data(), layer.num_inputs, layer.column_order.data());
+        refresh_views(device, layer, false);
     });
     refresh_products(stream, layer);
 }
@@ -270,14 +255,9 @@ void rebuild_views(cudaStream_t stream, Memory& memory, CudaLayer& layer) {
 Pruned prune(cudaStream_t stream, Memory& memory, CudaLayer& layer, const Pruning& pruning) {
     return with_device_errors([&] {
         Device device(stream, memory);
-        const EdgeIndex num_edges = layer.num_edges;
         const auto [scores, order] = prune_scores(device.policy(), device, pruning.rule, csr_of_layer(layer),
                                                   layer.weights.values.data(), pruning.event.stream(Purpose::prune));
-        const PruneCut cut = cut_by_sorting(device.policy(), device, scores, num_edges, order, pruning.zeta);
-        auto* slots = device.take<EdgeIndex>(num_edges);
-        const EdgeIndex count = pruned_slots(device.policy(), scores, num_edges, order, cut, slots);
-        keep_pruned(device, memory, layer, slots, count);
-        return clear_weights(device, layer, slots, count);
+        return take_least(stream, memory, layer, scores, order, pruning.zeta);
     });
 }
 
@@ -325,7 +305,7 @@ EdgeIndex replace(cudaStream_t stream, Memory& memory, CudaLayer& layer, const R
         return narrow ? replace<std::uint32_t>(device, layer, regrowth)
                       : replace<std::uint64_t>(device, layer, regrowth);
     });
-    rebuild_views(stream, memory, layer);
+    refresh_products(stream, layer);
     layer.pruned = {};
     layer.num_pruned = 0;
     return num_grown;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <variant>
 
+#include "cuda/evolution.hpp"
 #include "cuda/layer.hpp"
 #include "cuda/limits.hpp"
 #include "cuda/memory.hpp"
@@ -47,14 +48,19 @@ std::uint64_t candidate_bytes(const GrowRule& rule, std::uint64_t key, std::uint
 }
 
 std::uint64_t evolution_bytes(const LayerShape& shape, const LayerUse& use, double zeta) {
-    const std::uint64_t key = std::uint64_t{shape.num_inputs} * shape.num_outputs <= 0xffffffffU ? 4 : 8;
+    const Cell cells = Cell{shape.num_inputs} * shape.num_outputs;
+    const std::uint64_t key = cells <= 0xffffffffU ? 4 : 8;
     const auto grown = static_cast<std::uint64_t>(zeta * static_cast<double>(shape.num_edges));
     const std::uint64_t edges = scratch_size(word * shape.num_edges);
-    // Keys, their sorted copy and slots; then column, origin and a moved array, with ranks sorted and cells, slots and
-    // weights of the new edges; then, for the view by input, columns and slots sorted beside their copies.
-    const std::uint64_t by_input = use.needs_input_gradient ? scratch_size(2 * word * shape.num_edges) : 0;
-    return 3 * edges + by_input + 3 * scratch_size(key * grown) + 3 * scratch_size(word * grown) +
-           candidate_bytes(use.grow, key, grown);
+    const auto states = static_cast<std::uint64_t>(num_states(use.optimizer));
+    // Pruned slots and ranks of what comes for them; columns, weights and optimizer memory before they are put back. What
+    // is sorted is a set of bits, one at a time, or else the ranks beside their copies, and columns and slots beside theirs.
+    const bool as_set = sorts_as_set(cells, shape.num_edges);
+    const std::uint64_t sorted_by_input =
+        use.needs_input_gradient && !as_set ? edges + scratch_size(2 * word * shape.num_edges) : 0;
+    const std::uint64_t set = as_set ? scratch_size(cell_set_bytes(cells)) : 0;
+    return (2 + states) * edges + scratch_size(word * grown) + (as_set ? 1 : 3) * scratch_size(key * grown) + set +
+           sorted_by_input + candidate_bytes(use.grow, key, grown);
 }
 
 /// Kernels of a training step, at most, beside the update of all layers at once. A library's product, cuBLAS's as well,

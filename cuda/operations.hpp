@@ -1,6 +1,6 @@
 // What the backend asks of the device, one function per operation; each enqueues on the stream and returns, but for
-// those of evolution, which wait for a few integers. Shapes are as in Backend's verbs; the backend has checked them. Of several processes each
-// gives the tiles of its share.
+// those of evolution, of which prune() waits for three integers, and some by Thrust for their counts. Shapes are as in
+// Backend's verbs; the backend has checked them. Of several processes each gives the tiles of its share.
 #pragma once
 
 #include <cstdint>

@@ -31,9 +31,6 @@ struct PermutedWeights {
     __device__ float at(EdgeIndex edge) const { return weight[slot[edge]]; }
 };
 
-/// Edges all of whose samples are on their way before the first is waited for.
-inline constexpr int edges_in_flight = 8;
-
 /// sum + the edges' weights times the calling lane's samples of their other ends, in the order of the edges.
 /// `samples`: the lane's samples of neuron 0 in the tile. The same in all lanes: begin, end. Each lane fetches one
 /// edge's number and weight, so that the warp has 32 of them at once.
@@ -46,16 +43,11 @@ __device__ float4 weighted_sum(float4 sum, EdgeIndex begin, EdgeIndex end, const
         const Index own_other = other[own];
         const float own_weight = weights.at(own);
         ESPALIER_NO_UNROLL
-        for (int done = 0; done < static_cast<int>(count); done += edges_in_flight) {
-            float4 x[edges_in_flight];
+        for (int done = 0; done < static_cast<int>(count); done += loads_in_flight) {
+            float4 x[loads_in_flight];
+            load_of_lanes(x, own_other, done, samples);
             ESPALIER_UNROLL
-            for (int u = 0; u < edges_in_flight; ++u) {
-                const Index from = __shfl_sync(full_warp, own_other, done + u);
-                x[u] = load4(samples + static_cast<std::size_t>(from) * tile_lanes);
-            }
-            __syncwarp();  // keeps the loads together, which a compiler would sink to their uses
-            ESPALIER_UNROLL
-            for (int u = 0; u < edges_in_flight; ++u) {
+            for (int u = 0; u < loads_in_flight; ++u) {
                 const float weight = __shfl_sync(full_warp, own_weight, done + u);
                 // an edge that is not there is left out, not multiplied by 0: its sample may be infinite
                 if (done + u < static_cast<int>(count)) add_scaled(sum, weight, x[u]);

@@ -13,9 +13,9 @@
 namespace espalier::cuda {
 
 /// Dynamic shared memory of a block whose threads each sum `values` values of so many parts.
-constexpr std::size_t halves_shared_bytes(Index parts, int threads, int values = 1) {
+constexpr std::size_t halves_shared_bytes(Index parts, int block_threads, int values = 1) {
     const std::size_t levels = levels_of_halves(parts);  // the lowest waits in a register
-    return (levels < 2 ? 0 : levels - 1) * static_cast<std::size_t>(threads * values) * sizeof(float);
+    return (levels < 2 ? 0 : levels - 1) * static_cast<std::size_t>(block_threads * values) * sizeof(float);
 }
 
 /// sum = the sum over the parts of what make(part, values) sets; 0 where there are no parts.

@@ -117,9 +117,6 @@ __device__ inline Index row_of_lane(const EdgeIndex* row_start, Index num_rows, 
     return low + passed;
 }
 
-/// Edges all of whose samples are on their way before the first is waited for.
-inline constexpr int updates_in_flight = 8;
-
 /// The gradient of the lane's edge (row, column) by the samples of one tile, of which the lane's of neuron 0 are given: the
 /// sum of dy[row] * x[column]. Rows ascend.
 __device__ inline float edge_gradient_of_tile(Index own_row, Index own_column, const float* from_x, const float* from_dy) {
@@ -130,16 +127,11 @@ __device__ inline float edge_gradient_of_tile(Index own_row, Index own_column, c
     Index held = __shfl_sync(full_warp, own_row, 0);  // the row whose gradient is in g
     float4 g = load4(from_dy + static_cast<std::size_t>(held) * tile_lanes);
     ESPALIER_UNROLL
-    for (int done = 0; done < edges; done += updates_in_flight) {
-        float4 in[updates_in_flight];
+    for (int done = 0; done < edges; done += loads_in_flight) {
+        float4 in[loads_in_flight];
+        load_of_lanes(in, own_column, done, from_x);
         ESPALIER_UNROLL
-        for (int u = 0; u < updates_in_flight; ++u) {
-            const Index from = __shfl_sync(full_warp, own_column, done + u);
-            in[u] = load4(from_x + static_cast<std::size_t>(from) * tile_lanes);
-        }
-        __syncwarp();  // keeps the loads together, which a compiler would sink to their uses
-        ESPALIER_UNROLL
-        for (int u = 0; u < updates_in_flight; ++u) {
+        for (int u = 0; u < loads_in_flight; ++u) {
             const Index row = __shfl_sync(full_warp, own_row, done + u);
             if (row != held) g = load4(from_dy + static_cast<std::size_t>(row) * tile_lanes);
             held = row;
@@ -153,7 +145,7 @@ __device__ inline float edge_gradient_of_tile(Index own_row, Index own_column, c
 /// The same by the whole batch.
 __device__ inline float edge_gradient(Index own_row, Index own_column, ConstActivations x, ConstActivations dy) {
     float gradient[1];
-    sum_by_halves(x.tiles(), gradient, [&](Index tile, float (&sum)[1]) {
+    sum_by_halves(tiles_of(x.batch), gradient, [&](Index tile, float (&sum)[1]) {
         sum[0] = edge_gradient_of_tile(own_row, own_column, opaque(lane_samples(x, tile, 0)),
                                        opaque(lane_samples(dy, tile, 0)));
     });
@@ -210,7 +202,7 @@ template <class Rule>
 __device__ void update_bias(const UpdatedLayer<Rule>& layer, Index neuron) {
     if (neuron >= layer.num_biases) return;  // likewise
     float gradient[1];
-    sum_by_halves(layer.dy.tiles(), gradient, [&](Index tile, float (&sum)[1]) {
+    sum_by_halves(tiles_of(layer.dy.batch), gradient, [&](Index tile, float (&sum)[1]) {
         const float4 g = load4(lane_samples(layer.dy, tile, neuron));
         sum[0] = sum_of_warp(0 + ((g.x + g.y) + (g.z + g.w)));
     });

@@ -47,6 +47,20 @@ __device__ inline void add_samples(float (&sum)[1], float factor, const float* f
     sum[0] = fmaf(factor, *from, sum[0]);
 }
 
+/// Neurons all of whose samples are on their way before the first is waited for.
+inline constexpr int loads_in_flight = 8;
+
+/// The calling lane's samples of the neurons that lanes `first` and after it hold in `own`, all on their way at once.
+/// `samples`: the lane's samples of neuron 0 in the tile.
+__device__ inline void load_of_lanes(float4 (&in)[loads_in_flight], Index own, int first, const float* samples) {
+    ESPALIER_UNROLL
+    for (int u = 0; u < loads_in_flight; ++u) {
+        const Index from = __shfl_sync(full_warp, own, first + u);
+        in[u] = load4(samples + static_cast<std::size_t>(from) * tile_lanes);
+    }
+    __syncwarp();  // keeps the loads together, which a compiler would sink to their uses
+}
+
 /// Sum over the warp by a fixed tree, in every lane.
 template <class T>
 __device__ T sum_of_warp(T value) {

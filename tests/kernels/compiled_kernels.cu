@@ -13,7 +13,9 @@
 #include "cuda/kernels/gibbs.cuh"
 #include "cuda/kernels/head.cuh"
 #include "cuda/kernels/loss.cuh"
+#include "cuda/kernels/merge.cuh"
 #include "cuda/kernels/panel.cuh"
+#include "cuda/kernels/prune.cuh"
 #include "cuda/kernels/update.cuh"
 
 namespace espalier::cuda {
@@ -49,6 +51,12 @@ void add_losses(Addresses& addresses, const std::variant<Rules...>* /*type*/) {
     add(addresses, loss_kernel<Rules>...);
 }
 
+template <class... Laws>
+void add_laws(Addresses& addresses, const std::variant<Laws...>* /*type*/) {
+    add(addresses, merge_edges_kernel<evolution_threads, std::uint32_t, Laws>...,
+        merge_edges_kernel<evolution_threads, std::uint64_t, Laws>...);
+}
+
 Addresses compiled_kernels() {
     Addresses addresses;
     add(addresses, gather_kernel<gather_threads, std::uint8_t>, gather_kernel<gather_threads, float>,
@@ -60,6 +68,13 @@ Addresses compiled_kernels() {
         input_gradient_coo_kernel<coo_threads>, input_gradient_coo_join_kernel<coo_threads>);
     add(addresses, sample_kernel<units_threads>, reconstruction_kernel<loss_threads>);
     add(addresses, update_layers_kernel<update_threads, KeepGradient>, sum_arrays_kernel<update_threads>);
+    add(addresses, prune_digits_kernel<evolution_threads, 0>, prune_digits_kernel<evolution_threads, 1>,
+        prune_digits_kernel<evolution_threads, 2>, prune_count_kernel<evolution_threads>,
+        prune_list_kernel<evolution_threads>);
+    add(addresses, draw_cells_kernel<evolution_threads>, list_cells_kernel<evolution_threads>,
+        list_by_input_kernel<evolution_threads>, order_neurons_kernel<evolution_threads>,
+        settle_edges_kernel<evolution_threads>);
+    add_laws(addresses, static_cast<const WeightLaw*>(nullptr));
     add_activations(addresses, static_cast<const Activation*>(nullptr));
     add_optimizers(addresses, static_cast<const Optimizer*>(nullptr));
     add_losses(addresses, static_cast<const Loss*>(nullptr));

@@ -1,4 +1,4 @@
-// The topology after an evolution, as evolve_topology makes it, in one walk without branches on the data: which edges
+// The topology after an evolution in one walk without branches on the data: which edges
 // go and where new ones come follows no order that a processor could learn.
 #pragma once
 

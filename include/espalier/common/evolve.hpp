@@ -153,17 +153,6 @@ void csr_of(const Policy& policy, Index num_inputs, Index num_outputs, const Key
                        detail::ColumnRun<Key>{num_inputs, cells, num_edges, column});
 }
 
-/// Takes out the pruned edges and puts in the new ones. Key must hold every cell.
-template <class Key, class Policy>
-void evolve_topology(const Policy& policy, const CsrView& old, const Replacement<Key>& change,
-                     const Evolved<Key>& result) {
-    const thrust::counting_iterator<EdgeIndex> runs(0);
-    thrust::for_each_n(policy, runs, detail::num_runs(old.num_edges), detail::MergeRun<Key>{old, change, result});
-    const thrust::counting_iterator<Index> rows(0);
-    thrust::transform(policy, rows, rows + old.num_outputs + 1, result.row_start,
-                      detail::NewRowStart<Key>{old, change, result.grown_cells});
-}
-
 /// weights[i] = the law's draw for cells[i].
 template <class Key, class Policy, class Law>
 void born_weights(const Policy& policy, const Law& law, const Stream& stream, Index num_inputs, const Key* cells,
