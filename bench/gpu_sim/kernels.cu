@@ -2,7 +2,7 @@
 // (docs/gpu-sim.md), a real one, or, by tests/cuda_on_host, the CPU. Says each launch's name and, at the end, a digest of the
 // bits of every array written: those of the CPU, whose kernels the tests hold against plain loops, are what others must be.
 //
-// usage: kernels CASE BATCH LAYERS DENSITIES    CASE: forward, dx, update, forward-coo, dx-coo, head, gather, loss, step
+// usage: kernels CASE BATCH LAYERS DENSITIES    CASE: forward, dx, update, update-all, forward-coo, dx-coo, head, gather, loss, evolve, step
 //        LAYERS: 784-512-128-10; DENSITIES: of each layer, 0.0355,0.107,1. All cases but step and head take the first layer.
 // ESPALIER_MULTIPROCESSORS: how many to choose sizes of blocks for, as the backend does; 132 without.
 #include <charconv>
@@ -11,7 +11,9 @@
 #include <memory>
 #include <string>
 
+#include "bench/gpu_sim/evolution.hpp"
 #include "bench/gpu_sim/layers.hpp"
+#include "bench/gpu_sim/run_kernel.hpp"
 #include "cuda/kernels/coo.cuh"
 #include "cuda/kernels/gather.cuh"
 #include "cuda/kernels/head.cuh"
@@ -25,20 +27,6 @@ using namespace cuda;
 Index multiprocessors() {
     const char* const said = std::getenv("ESPALIER_MULTIPROCESSORS");
     return said == nullptr ? 132 : static_cast<Index>(std::atoi(said));
-}
-
-/// kernel(arguments...) with its name beforehand, and waits.
-template <class... Parameters, class... Arguments>
-void run(const char* name, void (*kernel)(Parameters...), dim3 grid, int threads, std::size_t shared,
-         const Arguments&... arguments) {
-    std::printf("LAUNCH %s, %u x %u blocks of %d\n", name, grid.x, grid.y, threads);
-    std::fflush(stdout);
-    if (shared > 0) {
-        launch_with_shared(stream(), kernel, grid, static_cast<unsigned>(threads), shared, arguments...);
-    } else {
-        launch(stream(), kernel, grid, threads, arguments...);
-    }
-    check(cudaStreamSynchronize(stream()), "a kernel");
 }
 
 /// What one step holds: a tile view of every neuron layer, forward and backward, the layers between and the data.
@@ -63,7 +51,7 @@ struct Step {
 
     void gather() {
         const Samples samples = data.samples();
-        run("gather", gather_kernel<gather_threads, std::uint8_t>,
+        run_kernel("gather", gather_kernel<gather_threads, std::uint8_t>,
             dim3(groups(samples.features, gather_block), tiles() * (tile_lanes / gather_block)), gather_threads, 0, samples,
             samples.bytes, BatchChoice{0, batch, true, 1, Purpose::shuffle}, values[0]->view(), data.batch_labels.data,
             scalars.data, RankShare{0, 1, batch});
@@ -71,34 +59,34 @@ struct Step {
     void forward(std::size_t l) {
         const RandomLayer& layer = *layers[l];
         const int threads = threads_for(layer.outputs, tiles(), forward_threads, multiprocessors());
-        run("forward", forward_kernel<forward_threads, Relu>, warp_grid(layer.outputs, threads, tiles()), threads, 0,
+        run_kernel("forward", forward_kernel<forward_threads, Relu>, warp_grid(layer.outputs, threads, tiles()), threads, 0,
             layer.by_output(), Relu{}, values[l]->view(), Activations{}, values[l + 1]->view());
     }
     void forward_coo() {
         RandomLayer& layer = *layers[0];
         const cuda::CooEdges edges = layer.coo_by_output();
         DeviceArray<float> parts(std::vector<float>(std::size_t{tiles()} * edges.chunks() * 2 * tile_lanes));
-        run("forward by edges", forward_coo_kernel<coo_threads, Relu>, warp_grid(edges.chunks(), coo_threads, tiles()),
+        run_kernel("forward by edges", forward_coo_kernel<coo_threads, Relu>, warp_grid(edges.chunks(), coo_threads, tiles()),
             coo_threads, 0, edges, layer.by_output(), Relu{}, values[0]->view(), parts.data, Activations{},
             values[1]->view());
-        run("forward by edges, joining", forward_coo_join_kernel<coo_threads, Relu>,
+        run_kernel("forward by edges, joining", forward_coo_join_kernel<coo_threads, Relu>,
             warp_grid(layer.outputs, coo_threads, tiles()), coo_threads, 0, layer.by_output(), Relu{}, edges.chunks(),
             static_cast<const float*>(parts.data), Activations{}, values[1]->view());
     }
     void input_gradient(std::size_t l) {
         const RandomLayer& layer = *layers[l];
         const int threads = threads_for(layer.inputs, tiles(), backward_threads, multiprocessors());
-        run("input gradient", input_gradient_kernel<backward_threads, Relu>, warp_grid(layer.inputs, threads, tiles()),
+        run_kernel("input gradient", input_gradient_kernel<backward_threads, Relu>, warp_grid(layer.inputs, threads, tiles()),
             threads, 0, layer.by_input(), Relu{}, gradients[l + 1]->view(), values[l]->view(), gradients[l]->view());
     }
     void input_gradient_coo() {
         RandomLayer& layer = *layers[0];
         const cuda::CooEdges edges = layer.coo_by_input();
         DeviceArray<float> parts(std::vector<float>(std::size_t{tiles()} * edges.chunks() * 2 * tile_lanes));
-        run("input gradient by edges", input_gradient_coo_kernel<coo_threads>,
+        run_kernel("input gradient by edges", input_gradient_coo_kernel<coo_threads>,
             warp_grid(edges.chunks(), coo_threads, tiles()), coo_threads, 0, edges, layer.by_input(), gradients[1]->view(),
             parts.data, gradients[0]->view());
-        run("input gradient by edges, joining", input_gradient_coo_join_kernel<coo_threads>,
+        run_kernel("input gradient by edges, joining", input_gradient_coo_join_kernel<coo_threads>,
             warp_grid(layer.inputs, coo_threads, tiles()), coo_threads, 0, layer.by_input(), edges.chunks(),
             static_cast<const float*>(parts.data), gradients[0]->view());
     }
@@ -110,12 +98,12 @@ struct Step {
                                       values[last + 1]->view(),   gradients[last + 1]->view(), gradients[last]->view(),
                                       data.batch_labels.data,     nullptr,                   sums.data,
                                       RankShare{0, 1, batch}};
-        run("head", head_kernel<head_threads, SoftmaxNll, Relu>, dim3(tiles() * (tile_lanes / head_samples)), head_threads,
+        run_kernel("head", head_kernel<head_threads, SoftmaxNll, Relu>, dim3(tiles() * (tile_lanes / head_samples)), head_threads,
             head_shared_bytes(layer.inputs, layer.outputs), arguments, SoftmaxNll{}, Relu{},
             ConstActivations(values[last]->view()));
     }
     void loss() {
-        run("loss", loss_kernel<SoftmaxNll>, dim3(tiles()), loss_threads, 0, SoftmaxNll{},
+        run_kernel("loss", loss_kernel<SoftmaxNll>, dim3(tiles()), loss_threads, 0, SoftmaxNll{},
             ConstActivations(values[1]->view()), static_cast<const std::int32_t*>(data.batch_labels.data),
             gradients[1]->view(), static_cast<const float*>(nullptr), static_cast<const float*>(nullptr), sums.data,
             RankShare{0, 1, batch});
@@ -134,8 +122,13 @@ struct Step {
             updated.edge_blocks[l] = updated.layer[l].edge_blocks(warps_of_block);
             updated.end_block[l] = blocks += updated.layer[l].blocks(warps_of_block);
         }
-        run("update", update_layers_kernel<update_threads, Momentum>, dim3(blocks), threads,
+        run_kernel("update", update_layers_kernel<update_threads, Momentum>, dim3(blocks), threads,
             halves_shared_bytes(tiles(), threads), updated, static_cast<int>(count));
+    }
+    void evolve() {
+        Evolution evolution(*layers[0], 0.3);
+        evolution.run();
+        evolution.say_digests();
     }
     /// The launches of a training step in their order (cuda/fusion.hpp).
     void whole() {
@@ -162,12 +155,14 @@ struct Step {
 
 bool run_case(Step& step, const std::string& name) {
     if (name == "step") return step.whole(), true;
+    if (name == "evolve") return step.evolve(), true;
     if (name == "gather") return step.gather(), true;
     if (name == "forward") return step.forward(0), true;
     if (name == "forward-coo") return step.forward_coo(), true;
     if (name == "dx") return step.input_gradient(0), true;
     if (name == "dx-coo") return step.input_gradient_coo(), true;
     if (name == "update") return step.update(1), true;
+    if (name == "update-all") return step.update(step.layers.size()), true;
     if (name == "head") return step.head(), true;
     if (name == "loss") return step.loss(), true;
     return false;

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Stands in the simulator's toolkit folder for cuobjdump and ptxas, by the name it is called as; the real ones lie beside it
-as NAME.real. PTX loses what the simulator misreads: second results of shuffles, which nvcc writes and never reads, and
-numbers from 2^31 on in 64-bit operations. ptxas counts the registers of sm_$SIM_ARCHITECTURE (90) and is made to speak as it
+as NAME.real. PTX loses what the simulator misreads: second results of shuffles, which nvcc writes and never reads, numbers
+from 2^31 on in 64-bit operations, and leading zeros counted by bfind.shiftamt. ptxas counts the registers of sm_$SIM_ARCHITECTURE (90) and is made to speak as it
 did when the simulator was written."""
 import os
 import pathlib
@@ -18,9 +18,13 @@ def readable(ptx):
         if number and 2**31 <= int(number[2]) < 2**32:
             lines += [f"mov.u32 %r_low, {int(number[2]) - 2**32};", "cvt.u64.u32 %rd_low, %r_low;"]
             line = number[1] + "%rd_low;"
+        zeros = re.match(r"^bfind\.shiftamt\.u32 (%r\d+), (%r\d+);$", line)
+        if zeros:  # of 0 it makes -1
+            lines += [f"setp.eq.u32 %p_none, {zeros[2]}, 0;", f"clz.b32 {zeros[1]}, {zeros[2]};"]
+            line = f"selp.b32 {zeros[1]}, -1, {zeros[1]}, %p_none;"
         lines.append(line)
         if line == "{":
-            lines += [".reg .b32 %r_low;", ".reg .b64 %rd_low;"]
+            lines += [".reg .b32 %r_low;", ".reg .b64 %rd_low;", ".reg .pred %p_none;"]
     return "\n".join(lines) + "\n"
 
 
