@@ -4,6 +4,8 @@
 Contestants alternate in one process; the lower quartile of the rounds is shown. Beside each time stands the density that the
 contestant really keeps. sparselab takes part where it is installed.
 usage: bench/torch_layers.py [ROUNDS]        with PYTHONPATH naming the package
+       bench/torch_layers.py chain [ROUNDS]  two layers with ReLU between them; samples lie row by row at both ends, and of
+                                             "espalier, feature-major" feature by feature between
        bench/torch_layers.py memory          peak memory above the state before the layer was built, 4096 x 4096, 95 %, batch
                                              128: of a step alone and of one with Adam; a process for each. What PyTorch loads
                                              at the first step of any optimizer (6 MiB) is loaded before
@@ -51,6 +53,15 @@ def contestants(n, sparsity):
         found["sparselab"] = Padded(n, n, sparsity=sparsity)
     except Exception as error:  # noqa: BLE001  (whatever a rival does)
         print(f"sparselab does not take part: {error}", file=sys.stderr)
+    return found
+
+
+def chains(n, sparsity):
+    first, second = contestants(n, sparsity), contestants(n, sparsity)
+    second["espalier, feature-major"].feature_major = False
+    found = {name: nn.Sequential(first[name], nn.ReLU(), second[name]) for name in first}
+    for name, chain in found.items():
+        chain.density = first[name].density
     return found
 
 
@@ -103,17 +114,20 @@ def main():
         return memory()
     if sys.argv[1:2] == ["memory-of"]:
         return memory_of(sys.argv[2], sys.argv[3] == "adam")
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 40
+    chained = sys.argv[1:2] == ["chain"]
+    numbers = sys.argv[2:] if chained else sys.argv[1:]
+    rounds = int(numbers[0]) if numbers else 40
     print("| n, sparsity, batch | contestant | CPU ms | beside espalier | kept density |\n|---|---|---|---|---|")
-    for n, sparsity, batch in SIZES:
-        layers = contestants(n, sparsity)
-        check(layers, n)
+    for n, sparsity, batch in SIZES[:1] if chained else SIZES:
+        layers = (chains if chained else contestants)(n, sparsity)
+        if not chained:
+            check(layers, n)
         x, up = torch.randn(batch, n), torch.randn(batch, n)
         by_feature = x.t().contiguous().t(), up.t().contiguous().t()
         times = {name: [] for name in layers}
         for _ in range(rounds):
             for name, layer in layers.items():
-                times[name].append(step(layer, *(by_feature if name.endswith("major") else (x, up))))
+                times[name].append(step(layer, *(by_feature if name.endswith("major") and not chained else (x, up))))
         best = {name: sorted(each)[len(each) // 4] for name, each in times.items()}
         for name, each in best.items():
             print(f"| {n}, {100 * sparsity:.0f} %, {batch} | {name} | {each:.2f} | {each / best['espalier']:.2f} | "

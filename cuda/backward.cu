@@ -52,13 +52,17 @@ void gather_input_gradient(cudaStream_t stream, const CudaLayer& layer, const In
 
 }  // namespace
 
+void permute(cudaStream_t stream, const float* values, const EdgeIndex* slot, EdgeIndex count, float* permuted) {
+    launch(stream, permute_weights_kernel<backward_threads>, thread_grid(count, backward_threads), backward_threads, values,
+           slot, count, permuted);
+}
+
 void input_gradient(cudaStream_t stream, const CudaLayer& layer, ConstActivations dy, const LayerBelow& below,
                     Activations dx) {
     if (layer.blas != nullptr) return layer.blas->input_gradient(layer.weights.values.data(), dy, dx);
     if (layer.library.backward != nullptr) {
-        launch(stream, permute_weights_kernel<backward_threads>, thread_grid(layer.num_edges, backward_threads),
-               backward_threads, layer.weights.values.data(), layer.slot.data(), layer.num_edges,
-               layer.library.permuted_weights.data());
+        permute(stream, layer.weights.values.data(), layer.slot.data(), layer.num_edges,
+                layer.library.permuted_weights.data());
         return layer.library.backward->multiply(dy, dx);
     }
     const InputGradientArguments arguments{layer.column_start.data(), layer.row.data(), layer.slot.data(),

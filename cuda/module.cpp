@@ -8,6 +8,7 @@
 
 #include "cuda/cuda_backend.hpp"
 #include "cuda/device.hpp"
+#include "cuda/device_product.hpp"
 #include "cuda/nccl/nccl_ranks.hpp"
 
 namespace {
@@ -18,6 +19,11 @@ void hand_over(const std::string& text, char* to, std::size_t capacity) {
     const std::size_t length = std::min(text.size(), capacity - 1);
     std::memcpy(to, text.data(), length);
     to[length] = '\0';
+}
+
+std::string other_interface(int wanted) {
+    return "the CUDA module was built for interface " + std::to_string(espalier::module_interface) +
+           " and the program for " + std::to_string(wanted) + "; build both from the same sources";
 }
 
 /// The GPU that the options name, or that is this rank's.
@@ -35,16 +41,29 @@ extern "C" __attribute__((visibility("default"))) espalier::Backend* make_cuda_b
         hand_over(why, reason, capacity);
         return nullptr;
     };
-    if (interface != espalier::module_interface) {
-        return refuse("the CUDA module was built for interface " + std::to_string(espalier::module_interface) +
-                      " and the program for " + std::to_string(interface) + "; build both from the same sources");
-    }
+    if (interface != espalier::module_interface) return refuse(other_interface(interface));
     try {
         espalier::CudaOptions own = *options;
         own.device = device_for(*options);
         const std::string fault = espalier::cuda::take_device(own.device);
         if (!fault.empty()) return refuse(fault);
         return espalier::cuda::make_backend_on_device(own).release();
+    } catch (const std::exception& error) {
+        return refuse(error.what());
+    } catch (...) {
+        return refuse("the CUDA module failed for an unknown reason");
+    }
+}
+
+extern "C" __attribute__((visibility("default"))) espalier::DeviceProduct* make_cuda_product(
+    int interface, const espalier::Topology* topology, int device, char* reason, std::size_t capacity) {
+    const auto refuse = [&](const std::string& why) -> espalier::DeviceProduct* {
+        hand_over(why, reason, capacity);
+        return nullptr;
+    };
+    if (interface != espalier::module_interface) return refuse(other_interface(interface));
+    try {
+        return espalier::cuda::make_product_on_device(*topology, device).release();
     } catch (const std::exception& error) {
         return refuse(error.what());
     } catch (...) {

@@ -69,6 +69,9 @@ struct LayerUpdate {
 using LayerUpdates = std::vector<LayerUpdate>;
 /// Biases, and weights where updates_edges().
 void update_layers(cudaStream_t stream, const LayerUpdates& updates);
+/// The gradients by an edge layer's weights, canonical order, and biases; either may be null. `step`: any, of the device.
+void edge_gradients(cudaStream_t stream, const CudaLayer& layer, ConstActivations x, ConstActivations dy,
+                    const StepScalars* step, float* weights, float* bias);
 class Exchange;  // exchange.hpp
 /// The same by the gradients of all ranks together, activation parameters included. `memory`: of the exchange's memory.
 void update_over_ranks(cudaStream_t stream, const Exchange* exchange, std::uint64_t memory, const LayerUpdates& updates);
@@ -81,6 +84,9 @@ void update_by_library(cudaStream_t stream, const CudaLayer& layer, ConstActivat
                        const StepScalars* step);
 /// Activation parameters, after differentiate().
 void update_activation(cudaStream_t stream, const CudaLayer& layer, const StepScalars* step);
+
+/// permuted[e] = values[slot[e]], of `count`.
+void permute(cudaStream_t stream, const float* values, const EdgeIndex* slot, EdgeIndex count, float* permuted);
 
 void transposed(cudaStream_t stream, const CudaLayer& layer, const CudaLayer& offsets, ConstActivations y,
                 Activations x);

@@ -35,6 +35,19 @@ std::size_t warps_of(const CudaLayer& layer) {
     return groups(edges, warp_lanes) + std::size_t{layer.num_outputs};
 }
 
+/// The first `count` of the layers, of at most so many tiles each.
+template <class Rule>
+void launch_update(cudaStream_t stream, UpdatedLayers<Rule>& layers, int count, int threads, Index tiles) {
+    Index blocks = 0;
+    for (int l = 0; l < count; ++l) {
+        const Index warps_of_block = static_cast<Index>(threads) / warp_lanes;
+        layers.edge_blocks[l] = layers.layer[l].edge_blocks(warps_of_block);
+        layers.end_block[l] = blocks += layers.layer[l].blocks(warps_of_block);
+    }
+    launch_with_shared(stream, update_layers_kernel<update_threads, Rule>, dim3(blocks), static_cast<unsigned>(threads),
+                       halves_shared_bytes(tiles, threads), layers, count);
+}
+
 /// The first layers of [begin, end), at most as many as a launch takes, up to the first for which target(update, layer)
 /// has no rule and arrays to give; returns their end.
 template <class Rule, class Target>
@@ -58,15 +71,7 @@ const LayerUpdate* update_some(cudaStream_t stream, const LayerUpdate* begin, co
         warps += warps_of(layer);
         tiles = std::max(tiles, begin->x.tiles());
     }
-    const int threads = threads_for(warps, 1, update_threads, (begin - 1)->layer->multiprocessors);
-    Index blocks = 0;
-    for (int l = 0; l < count; ++l) {
-        const Index warps_of_block = static_cast<Index>(threads) / warp_lanes;
-        layers.edge_blocks[l] = layers.layer[l].edge_blocks(warps_of_block);
-        layers.end_block[l] = blocks += layers.layer[l].blocks(warps_of_block);
-    }
-    launch_with_shared(stream, update_layers_kernel<update_threads, Rule>, dim3(blocks), static_cast<unsigned>(threads),
-                       halves_shared_bytes(tiles, threads), layers, count);
+    launch_update(stream, layers, count, threads_for(warps, 1, update_threads, (begin - 1)->layer->multiprocessors), tiles);
     return begin;
 }
 
@@ -110,6 +115,22 @@ void update_layers(cudaStream_t stream, const LayerUpdates& updates) {
         std::visit([&](const auto& rule) { next = update_some<std::decay_t<decltype(rule)>>(stream, next, end); },
                    next->layer->optimizer);
     }
+}
+
+void edge_gradients(cudaStream_t stream, const CudaLayer& layer, ConstActivations x, ConstActivations dy,
+                    const StepScalars* step, float* weights, float* bias) {
+    UpdatedLayers<KeepGradient> layers{};
+    UpdatedLayer<KeepGradient>& one = layers.layer[0];
+    one.row_start = layer.row_start.data();
+    one.column = layer.column.data();
+    one.num_edges = weights != nullptr ? layer.num_edges : 0;
+    one.num_biases = bias != nullptr ? layer.num_outputs : 0;
+    one.weights = {weights, {}};
+    one.bias = {bias, {}};
+    one.x = x;
+    one.dy = dy;
+    one.step = step;
+    launch_update(stream, layers, 1, threads_for(warps_of(layer), 1, update_threads, layer.multiprocessors), x.tiles());
 }
 
 void update_over_ranks(cudaStream_t stream, const Exchange* exchange, std::uint64_t /*memory*/,

@@ -9,6 +9,7 @@
 #include <sstream>
 #include <system_error>
 
+#include "espalier/device_product.hpp"
 #include "espalier/error.hpp"
 #include "host/cpu/cpu_backend.hpp"
 
@@ -75,11 +76,13 @@ CudaModule find_cuda_module(const std::vector<fs::path>& folders) {
         return module;
     }
     module.entry = reinterpret_cast<MakeCudaBackend>(dlsym(handle, cuda_module_entry));
+    module.product = reinterpret_cast<MakeCudaProduct>(dlsym(handle, cuda_module_product));
     module.describe = reinterpret_cast<DescribeCudaModule>(dlsym(handle, cuda_module_report));
     module.join = reinterpret_cast<MakeRanks>(dlsym(handle, nccl_ranks_entry));
     if (module.entry == nullptr) {
         dlclose(handle);
         module.describe = nullptr;
+        module.product = nullptr;
         module.fault =
             module.path.string() + " does not export " + cuda_module_entry + "; it is not an Espalier module";
     }
@@ -119,6 +122,21 @@ std::unique_ptr<Backend> try_cuda_backend(std::string& reason, const CudaOptions
         reason = why[0] != '\0' ? why : module.path.string() + " made no backend and gave no reason";
     }
     return backend;
+}
+
+std::unique_ptr<DeviceProduct> make_device_product(const Topology& topology, int device) {
+    expects(fault(topology).empty(), "a topology without fault");
+    const CudaModule module = find_cuda_module(module_folders());
+    char why[1024] = {};
+    std::unique_ptr<DeviceProduct> product;
+    if (module.product != nullptr) {
+        product.reset(module.product(module_interface, &topology, device, why, sizeof why - 1));
+    }
+    if (product == nullptr) {
+        const std::string reason = !module.fault.empty() ? module.fault : *why != '\0' ? why : "it is an old CUDA module";
+        throw UserError(ExitCode::device, "the CUDA module cannot be used: " + reason);
+    }
+    return product;
 }
 
 std::unique_ptr<Backend> make_backend(const std::string& name, int threads, std::string* remark,

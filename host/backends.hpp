@@ -16,6 +16,7 @@ struct CudaModule {
     std::filesystem::path path;       // empty if no file was found
     std::string fault;                // why it cannot be used, one sentence; empty if it opened
     MakeCudaBackend entry = nullptr;  // null with a fault
+    MakeCudaProduct product = nullptr;
     DescribeCudaModule describe = nullptr;
     MakeRanks join = nullptr;  // of ranks, by NCCL
 };

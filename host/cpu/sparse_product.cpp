@@ -53,21 +53,21 @@ Activations block_view(float* memory, Index first, Index samples) {
 }
 
 void pack_tile(BatchView<const float> from, Activations to, Index tile, Range features) {
-    if (from.order == BatchOrder::sample_major) return pack_rows(from.data, from.features, to, tile, features);
+    if (from.order == BatchOrder::sample_major) return pack_rows(from.data, from.row_stride(), to, tile, features);
     const Index used = to.used(tile);
     const float* first = from.data + std::size_t{tile} * cpu_lanes;
     for (Index f = features.begin; f < features.end; ++f) {
         float* row = to.row(tile, f);
-        std::memcpy(row, first + std::size_t{f} * from.samples, used * sizeof(float));
+        std::memcpy(row, first + f * from.row_stride(), used * sizeof(float));
         std::memset(row + used, 0, (worked_lanes(used) - used) * sizeof(float));
     }
 }
 
 void unpack_tile(ConstActivations from, BatchView<float> to, Index tile, Range features) {
-    if (to.order == BatchOrder::sample_major) return unpack_rows(from, tile, features, to.data, to.features);
+    if (to.order == BatchOrder::sample_major) return unpack_rows(from, tile, features, to.data, to.row_stride());
     float* first = to.data + std::size_t{tile} * cpu_lanes;
     for (Index f = features.begin; f < features.end; ++f) {
-        std::memcpy(first + std::size_t{f} * to.samples, from.row(tile, f), from.used(tile) * sizeof(float));
+        std::memcpy(first + f * to.row_stride(), from.row(tile, f), from.used(tile) * sizeof(float));
     }
 }
 
@@ -77,7 +77,7 @@ bool is_narrow(const PackedBatch& batch) { return batch.samples() <= max_narrow_
 
 void pack_narrow(BatchView<const float> from, const PackedBatch& to, Range features) {
     const bool by_sample = from.order == BatchOrder::sample_major;
-    const std::size_t sample_step = by_sample ? from.features : 1, feature_step = by_sample ? 1 : from.samples;
+    const std::size_t sample_step = by_sample ? from.row_stride() : 1, feature_step = by_sample ? 1 : from.row_stride();
     const Index lanes = to.lanes();
     for (Index f = features.begin; f < features.end; ++f) {
         float* row = to.data() + std::size_t{f} * lanes;

@@ -5,6 +5,7 @@
 #include "espalier/backend.hpp"
 #include "espalier/backends.hpp"
 #include "espalier/dataset.hpp"
+#include "espalier/device_product.hpp"
 #include "espalier/error.hpp"
 #include "espalier/evolution_rules.hpp"
 #include "espalier/experiment.hpp"

@@ -9,11 +9,14 @@
 
 namespace espalier {
 
+class DeviceProduct;
 class Ranks;
+struct Topology;
 
 /// File name of the module and names of its exported functions.
 inline constexpr const char* cuda_module_name = "libespalier_cuda.so";
 inline constexpr const char* cuda_module_entry = "make_cuda_backend";
+inline constexpr const char* cuda_module_product = "make_cuda_product";
 inline constexpr const char* cuda_module_report = "describe_cuda_module";
 
 /// How the CUDA backend does its work; results differ by rounding at most.
@@ -33,6 +36,11 @@ struct CudaOptions {
 /// char* reason, std::size_t capacity)`. Returns a backend that the caller deletes, or null with why not in `reason`,
 /// one sentence of at most `capacity` bytes, the closing zero included. Throws nothing.
 using MakeCudaBackend = Backend* (*)(int interface, const CudaOptions* options, char* reason, std::size_t capacity);
+
+/// `extern "C" espalier::DeviceProduct* make_cuda_product(int interface, const espalier::Topology* topology, int device,
+/// char* reason, std::size_t capacity)`: likewise, for make_device_product().
+using MakeCudaProduct = DeviceProduct* (*)(int interface, const Topology* topology, int device, char* reason,
+                                           std::size_t capacity);
 
 /// What the module is and what it finds, as one JSON object (README, espalier doctor --json): architectures, toolkit,
 /// driver, fault (why there is no GPU, empty if there is), libraries and devices. With `try_devices` each device is

@@ -11,7 +11,7 @@
 
 namespace espalier {
 
-/// How a batch lies in memory: [samples][features] or [features][samples], either without gaps.
+/// How a batch lies in memory: [samples][features] or [features][samples].
 enum class BatchOrder { sample_major, feature_major };
 
 /// A batch in the caller's memory.
@@ -21,6 +21,13 @@ struct BatchView {
     Index samples = 0;
     Index features = 0;
     BatchOrder order = BatchOrder::sample_major;
+    /// Floats from one row, a sample or a feature by the order, to the next: more than a row has, where the batch is a part of
+    /// a wider one. 0: rows follow each other without gaps.
+    std::size_t stride = 0;
+
+    [[nodiscard]] std::size_t row_stride() const {
+        return stride > 0 ? stride : order == BatchOrder::sample_major ? features : samples;
+    }
 };
 
 /// A batch in the layout of the kernels: [tile][feature][64 samples], or [feature][1, 2, 4 or 8] of at most eight samples.

@@ -10,8 +10,8 @@
 
 namespace espalier {
 
-/// Raised with every change of Backend or of what its verbs take, so that an old module is refused, not misread.
-inline constexpr int module_interface = 7;
+/// Raised with every change of Backend or DeviceProduct or of what their functions take, so that an old module is refused, not misread.
+inline constexpr int module_interface = 8;
 
 /// The program and library at hand: "espalier 1.2.3".
 std::string version();

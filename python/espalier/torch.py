@@ -1,4 +1,4 @@
-"""Sparse layers for PyTorch models, on the engine's kernels (CPU, float32).
+"""Sparse layers for PyTorch models, on the engine's kernels (float32; CPU, and CUDA where its module is).
 
     model = nn.Sequential(SparseLinear(784, 1000, 0.1), nn.ReLU(), SparseLinear(1000, 10, 0.5))
     optimizer = torch.optim.AdamW(decay_groups(model, 1e-4))
@@ -19,7 +19,7 @@ import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
 
-from . import _core
+from . import _core, _device
 from ._wiring import distinct_cells, empty_cells, erk_densities, pruned
 
 __all__ = ["SparseLinear", "replace_linears", "evolve_all", "decay_groups", "erk_densities"]
@@ -27,9 +27,13 @@ __all__ = ["SparseLinear", "replace_linears", "evolve_all", "decay_groups", "erk
 _eager = getattr(getattr(torch, "compiler", None), "disable", lambda function: function)
 
 
-def _is_feature_major(x: torch.Tensor) -> bool:
-    """Whether [samples, features] lies in memory as [features][samples]."""
-    return x.shape[0] > 1 and x.shape[1] > 1 and x.stride() == (1, x.shape[0])
+def _laid_out(x: torch.Tensor) -> tuple[torch.Tensor, bool]:
+    """x as the kernels take it, and whether as [features][samples]: x itself where its rows or its columns lie in memory one
+    after another, gaps or none between them; else, as an expanded gradient with strides of 0, a copy."""
+    (samples, features), (by_sample, by_feature) = x.shape, x.stride()
+    if samples > 1 and features > 1 and by_sample == 1 and by_feature >= samples:
+        return x, True
+    return (x if by_feature == 1 and by_sample >= features else x.contiguous()), False
 
 
 # The module takes NumPy's arrays in a tenth of the time that a tensor's DLPack capsule costs.
@@ -54,10 +58,8 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, layer: SparseLinear,
                 feature_major: bool) -> torch.Tensor:
-        by_feature = _is_feature_major(x)
-        if not by_feature:
-            x = x.contiguous()
-        kernel = layer._kernel_now()
+        x, by_feature = _laid_out(x)
+        kernel = layer._kernel_now(x.device)
         packed = kernel.pack(_base(x, by_feature), by_feature)
         memory, y = _new_batch(len(x), layer.out_features, feature_major)
         kernel.forward(packed, _vector(weight), _vector(bias), memory, feature_major)
@@ -72,9 +74,7 @@ class _Product(torch.autograd.Function):
     @once_differentiable  # without it a gradient penalty would count for nothing, without a word
     def backward(ctx: Any, dy: torch.Tensor) -> tuple[Any, ...]:
         (weight,) = ctx.saved_tensors
-        by_feature = _is_feature_major(dy)
-        if not by_feature:
-            dy = dy.contiguous()  # it may be expanded, with strides of 0
+        dy, by_feature = _laid_out(dy)
         memory = dx = dw = db = None
         if ctx.needs_input_grad[0]:
             memory, dx = _new_batch(ctx.shape[0], ctx.shape[1], ctx.by_feature)
@@ -152,15 +152,19 @@ class SparseLinear(nn.Module):
         self._kernel_of: Any = None
 
     # The kernels' copy of the wiring follows the buffer, whatever replaced it or wrote into it.
-    def _kernel_now(self) -> Any:
+    def _kernel_now(self, device: torch.device) -> Any:
         edges = self.edges
-        if self._kernel is None or self._kernel_of[0] is not edges or self._kernel_of[1] != edges._version:
+        if self._kernel is None or self._kernel_of[0] is not edges or self._kernel_of[1:] != (edges._version, device):
             if edges.dtype != torch.int32 or edges.dim() != 2 or len(edges) != 2:
                 raise ValueError(f"edges: expected int32 [2, edges], found {edges.dtype} {list(edges.shape)}")
             outputs, inputs = edges.detach().cpu().contiguous().numpy()
-            threads = torch.get_num_threads() if self.threads is None else self.threads
-            self._kernel = _core.Product(outputs, inputs, self.in_features, self.out_features, threads)
-            self._kernel_of = (edges, edges._version)
+            wiring = outputs, inputs, self.in_features, self.out_features
+            if device.type == "cuda":
+                self._kernel = _device.DeviceKernel(*wiring, device)
+            else:
+                threads = torch.get_num_threads() if self.threads is None else self.threads
+                self._kernel = _core.Product(*wiring, threads)
+            self._kernel_of = (edges, edges._version, device)
         return self._kernel
 
     def __getstate__(self) -> dict[str, Any]:
@@ -199,10 +203,11 @@ class SparseLinear(nn.Module):
                 continue
             if not isinstance(tensor, torch.Tensor):
                 raise TypeError(f"{name}: expected a tensor, found {type(tensor).__name__}")
-            if tensor.device.type != "cpu":
-                raise TypeError(f"{name}: expected a tensor in host memory, found one on {tensor.device}; the layer's "
-                                "kernels run on the CPU")
-            lower = name == "x" and tensor.dtype in (torch.bfloat16, torch.float16) and _autocast()
+            if _device.place_of(tensor).type not in ("cpu", "cuda"):
+                raise TypeError(f"{name}: expected a tensor in host memory or on a CUDA device, found one on {tensor.device}")
+            if tensor.device != self.weight.device:
+                raise TypeError(f"{name}: expected a tensor on {self.weight.device} as the weight, found one on {tensor.device}")
+            lower = name == "x" and tensor.dtype in (torch.bfloat16, torch.float16) and _device.autocasts(tensor)
             if tensor.dtype != torch.float32 and not lower:
                 raise TypeError(f"{name}: expected torch.float32, found {tensor.dtype}; .float() makes it")
         if x.dim() < 1 or x.shape[-1] != self.in_features:
@@ -211,7 +216,11 @@ class SparseLinear(nn.Module):
             raise ValueError(f"weight: expected one for each of the {self.edges.shape[1]} edges, found "
                              f"{list(self.weight.shape)}")
         flat = x.float() if x.dim() == 2 else x.float().reshape(-1, self.in_features)
-        y = _Product.apply(flat, self.weight, self.bias, self, self.feature_major)
+        place = _device.place_of(flat)
+        if place.type == "cuda":
+            y = _device.DeviceFunction.apply(flat, self.weight, self.bias, self, self._kernel_now(place))
+        else:
+            y = _Product.apply(flat, self.weight, self.bias, self, self.feature_major)
         return y if x.dim() == 2 else y.reshape(*x.shape[:-1], self.out_features)
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, local_metadata: Any, strict: bool, missing_keys: Any,
@@ -275,7 +284,8 @@ class SparseLinear(nn.Module):
             along += [value for value in optimizer.state.get(self.weight, {}).values()
                       if isinstance(value, torch.Tensor) and value.shape == self.weight.shape and value.dim() == 1]
         for values in along:
-            values.copy_(torch.where(origin >= 0, values[origin.clamp(min=0)], torch.zeros_like(values)))
+            at = origin.to(values.device)
+            values.copy_(torch.where(at >= 0, values[at.clamp(min=0)], torch.zeros_like(values)))
 
     def _steepest_cells(self, occupied: np.ndarray, count: int) -> np.ndarray:
         """The empty cells whose gradients are largest, by blocks of inputs: never more of them at once than of 2^20 cells."""
@@ -285,7 +295,7 @@ class SparseLinear(nn.Module):
         block = max(1, (1 << 20) // self.out_features)
         best_keys, best = np.empty(0, np.int64), np.empty(0, np.float32)
         for first in range(0, self.in_features, block):
-            gradient = (x[:, first:first + block].t() @ dy).abs().numpy().reshape(-1)
+            gradient = (x[:, first:first + block].t() @ dy).abs().cpu().numpy().reshape(-1)
             low, high = np.searchsorted(occupied, [first * self.out_features, first * self.out_features + gradient.size])
             gradient[occupied[low:high] - first * self.out_features] = -1
             keys = np.concatenate([best_keys, np.arange(gradient.size) + first * self.out_features])
@@ -306,8 +316,9 @@ class SparseLinear(nn.Module):
         rows, columns = self.edges.cpu().numpy()
         order = np.lexsort((columns, rows))
         starts = np.searchsorted(rows[order], np.arange(self.out_features + 1))
-        return torch.sparse_csr_tensor(torch.from_numpy(starts), torch.from_numpy(columns[order]).long(),
-                                       self.weight.detach()[torch.from_numpy(order)],
+        device = self.weight.device
+        return torch.sparse_csr_tensor(torch.from_numpy(starts).to(device), torch.from_numpy(columns[order]).long().to(device),
+                                       self.weight.detach()[torch.from_numpy(order).to(device)],
                                        size=(self.out_features, self.in_features))
 
     @classmethod
@@ -325,7 +336,7 @@ class SparseLinear(nn.Module):
         by_input = linear.weight.detach().float().t().reshape(-1)
         count = max(1, round(_checked_density(density) * by_input.numel()))
         keys = torch.sort(torch.topk(by_input.abs(), count).indices).values
-        layer.register_buffer("edges", layer._edges_of(keys.numpy()))
+        layer.register_buffer("edges", layer._edges_of(keys.cpu().numpy()).to(keys.device))
         layer.weight = nn.Parameter(by_input[keys].clone())
         if linear.bias is None:
             layer.register_parameter("bias", None)
@@ -337,10 +348,6 @@ class SparseLinear(nn.Module):
         return (f"in_features={self.in_features}, out_features={self.out_features}, density={self.density:.4g}, "
                 f"edges={self.weight.numel()}, bias={self.bias is not None}"
                 + (", feature_major=True" if self.feature_major else ""))
-
-
-def _autocast() -> bool:
-    return torch.is_autocast_enabled("cpu") if torch.__version__ >= "2.4" else torch.is_autocast_cpu_enabled()
 
 
 def replace_linears(model: nn.Module, sparsity: float, distribution: str = "erk", *, exclude: Iterable[str] = (),

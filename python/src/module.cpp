@@ -102,4 +102,5 @@ NB_MODULE(_core, m) {
     bind_data(m);
     bind_training(m);
     bind_product(m);
+    bind_device_product(m);
 }

@@ -16,11 +16,9 @@ using namespace espalier;
 namespace {
 
 using Floats1 = Array<const float, 1>;
-using Floats2 = Array<const float, 2>;
-
-void expect(bool holds, const char* message) {
-    if (!holds) throw nb::value_error(message);
-}
+/// Rows without gaps, which may be parts of longer ones.
+template <class T>
+using Rows = nb::ndarray<T, nb::ndim<2>, nb::device::cpu>;
 
 /// A product that several threads may call, one after the other.
 struct Product {
@@ -29,16 +27,24 @@ struct Product {
 };
 
 template <class T>
-BatchView<T> batch_of(const Array<T, 2>& array, bool feature_major) {
+BatchView<T> batch_of(const Rows<T>& array, bool feature_major) {
+    expect(array.shape(1) <= 1 || array.stride(1) == 1, "expected rows whose numbers lie side by side");
+    const auto length = static_cast<std::int64_t>(array.shape(1));
+    expect(array.shape(0) <= 1 || array.stride(0) >= length, "expected rows one after another, not over each other");
+    const auto stride = static_cast<std::size_t>(array.shape(0) > 1 ? array.stride(0) : length);
     const auto first = static_cast<Index>(array.shape(0)), second = static_cast<Index>(array.shape(1));
-    if (feature_major) return {array.data(), second, first, BatchOrder::feature_major};
-    return {array.data(), first, second, BatchOrder::sample_major};
+    if (feature_major) return {array.data(), second, first, BatchOrder::feature_major, stride};
+    return {array.data(), first, second, BatchOrder::sample_major, stride};
 }
 
-/// From the output and the input of every edge, in input order.
-std::unique_ptr<Product> make_product(const Array<const std::int32_t, 1>& outputs,
-                                      const Array<const std::int32_t, 1>& inputs, Index num_inputs, Index num_outputs,
-                                      int threads) {
+}  // namespace
+
+void expect(bool holds, const char* message) {
+    if (!holds) throw nb::value_error(message);
+}
+
+Topology topology_of(const Array<const std::int32_t, 1>& outputs, const Array<const std::int32_t, 1>& inputs,
+                     Index num_inputs, Index num_outputs) {
     expect(outputs.size() == inputs.size(), "edges: expected an output and an input for each");
     Topology topology{num_inputs, num_outputs, std::vector<EdgeIndex>(std::size_t{num_outputs} + 1), {}};
     std::int64_t before = -1;
@@ -57,10 +63,19 @@ std::unique_ptr<Product> make_product(const Array<const std::int32_t, 1>& output
     for (std::size_t e = 0; e < inputs.size(); ++e) {
         topology.column[next[static_cast<std::size_t>(outputs(e))]++] = static_cast<Index>(inputs(e));
     }
-    return std::unique_ptr<Product>(new Product{SparseProduct(topology, threads)});
+    return topology;
 }
 
-std::unique_ptr<PackedBatch> pack(Product& self, const Floats2& x, bool feature_major) {
+namespace {
+
+std::unique_ptr<Product> make_product(const Array<const std::int32_t, 1>& outputs,
+                                      const Array<const std::int32_t, 1>& inputs, Index num_inputs, Index num_outputs,
+                                      int threads) {
+    return std::unique_ptr<Product>(
+        new Product{SparseProduct(topology_of(outputs, inputs, num_inputs, num_outputs), threads)});
+}
+
+std::unique_ptr<PackedBatch> pack(Product& self, const Rows<const float>& x, bool feature_major) {
     const auto view = batch_of(x, feature_major);
     expect(view.features == self.product.num_inputs(), "x: expected as many features as the layer has inputs");
     const nb::gil_scoped_release free;
@@ -69,7 +84,7 @@ std::unique_ptr<PackedBatch> pack(Product& self, const Floats2& x, bool feature_
 }
 
 void forward(Product& self, const PackedBatch& x, const Floats1& weights, const std::optional<Floats1>& bias,
-             const Array<float, 2>& y, bool feature_major) {
+             const Rows<float>& y, bool feature_major) {
     const auto to = batch_of(y, feature_major);
     expect(x.features() == self.product.num_inputs(), "x: packed for a layer of another width");
     expect(weights.size() == self.product.num_edges(), "weights: expected one for each edge");
@@ -81,8 +96,8 @@ void forward(Product& self, const PackedBatch& x, const Floats1& weights, const 
     self.product.forward(x, weights.data(), bias.has_value() ? bias->data() : nullptr, to);
 }
 
-void backward(Product& self, const PackedBatch& x, const Floats1& weights, const Floats2& dy, bool dy_feature_major,
-              const std::optional<Array<float, 2>>& dx, bool dx_feature_major, const std::optional<Array<float, 1>>& dw,
+void backward(Product& self, const PackedBatch& x, const Floats1& weights, const Rows<const float>& dy, bool dy_feature_major,
+              const std::optional<Rows<float>>& dx, bool dx_feature_major, const std::optional<Array<float, 1>>& dw,
               const std::optional<Array<float, 1>>& db) {
     const auto from = batch_of(dy, dy_feature_major);
     expect(x.features() == self.product.num_inputs(), "x: packed for a layer of another width");

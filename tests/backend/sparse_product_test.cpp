@@ -4,8 +4,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <random>
+#include <type_traits>
 #include <vector>
 
 namespace espalier {
@@ -107,6 +109,43 @@ TEST(SparseProduct, OtherWeightsAreTakenAtEveryCall) {
     weights = {4, 5};
     product.forward(packed, weights.data(), nullptr, {&y, 1, 1});
     EXPECT_EQ(y, 54);
+}
+
+TEST(SparseProduct, PartsOfWiderBatchesAreTakenAndWrittenInPlace) {
+    const Index inputs = 37, outputs = 19, gap = 5;
+    const Topology topology = random_topology(inputs, outputs, 150, ExactCount{}, {1, Purpose::topology, 0, 0});
+    std::mt19937 random(3);
+    const std::vector<float> weights = Batch(1, 150, BatchOrder::sample_major, &random).values;
+    for (const Index samples : {3U, 70U}) {
+        for (const BatchOrder order : {BatchOrder::sample_major, BatchOrder::feature_major}) {
+            const auto wide = [&](const Batch& batch) {
+                const bool by_sample = order == BatchOrder::sample_major;
+                const std::size_t rows = by_sample ? batch.samples : batch.features;
+                const std::size_t length = by_sample ? batch.features : batch.samples;
+                std::vector<float> values(rows * (length + gap), 77);
+                for (std::size_t r = 0; r < rows; ++r) {
+                    std::copy_n(batch.values.data() + r * length, length, values.data() + r * (length + gap));
+                }
+                return values;
+            };
+            const auto part = [&](auto* data, Index features) {
+                const std::size_t stride = (order == BatchOrder::sample_major ? features : samples) + gap;
+                return BatchView<std::remove_pointer_t<decltype(data)>>{data, samples, features, order, stride};
+            };
+            const Batch x(samples, inputs, order, &random), dy(samples, outputs, order, &random);
+            Batch y(samples, outputs, order), dx(samples, inputs, order);
+            const std::vector<float> wide_x = wide(x), wide_dy = wide(dy);
+            std::vector<float> wide_y = wide(y), wide_dx = wide(dx);
+            SparseProduct product(topology);
+            const PackedBatch packed = product.pack(x.view()), same = product.pack(part(wide_x.data(), inputs));
+            product.forward(packed, weights.data(), nullptr, y.view());
+            product.backward(packed, weights.data(), dy.view(), {.x = dx.view()});
+            product.forward(same, weights.data(), nullptr, part(wide_y.data(), outputs));
+            product.backward(same, weights.data(), part(wide_dy.data(), outputs), {.x = part(wide_dx.data(), inputs)});
+            EXPECT_EQ(wide_y, wide(y));  // and the gaps stay as they were
+            EXPECT_EQ(wide_dx, wide(dx));
+        }
+    }
 }
 
 TEST(SparseProduct, WhatIsNotAskedForIsNotWritten) {

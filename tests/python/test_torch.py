@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
-from espalier.torch import SparseLinear, decay_groups, erk_densities, evolve_all, replace_linears  # noqa: E402
+from espalier.torch import _laid_out, SparseLinear, decay_groups, erk_densities, evolve_all, replace_linears  # noqa: E402
 
 MODERN = int(torch.__version__.split(".")[0]) >= 2
 
@@ -84,6 +84,24 @@ def test_no_samples_and_other_shapes():
     assert layer.weight.grad.abs().sum() == 0
     x = torch.randn(5, 12)[:, ::2]
     assert torch.allclose(layer(x), x @ layer.to_dense().t() + layer.bias, atol=1e-6)
+
+
+def test_parts_of_wider_tensors_need_no_copy():
+    layer = SparseLinear(30, 20, 0.3, seed=0)
+    wide, up = torch.randn(50, 47), torch.randn(50, 33)
+    for place in (wide[:, 5:35], wide.t()[5:35, :].t(), wide[::2, 10:40], wide.t().contiguous().t()[3:40, :30], wide[:1, 2:32]):
+        x = place.detach()
+        assert _laid_out(x)[0] is x
+        rows = up[:len(x), 4:24]
+        expected = []
+        for each in (x, x.clone(memory_format=torch.contiguous_format)):
+            mine = each.detach().requires_grad_()
+            y = layer(mine)
+            gradients = torch.autograd.grad(y, [mine, layer.weight, layer.bias], rows if each is x else rows.contiguous())
+            expected.append((y, *gradients))
+        assert all(torch.equal(a, b) for a, b in zip(*expected))
+    for x in (torch.randn(50, 60)[:, ::2], wide[:1].expand(8, -1)[:, :30], torch.randn(30).expand(4, 30)):
+        assert torch.allclose(layer(x), x @ layer.to_dense().t() + layer.bias, atol=1e-5)
 
 
 def test_threads_do_not_change_the_bits():

@@ -273,6 +273,14 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
     return cuda_on_host::is_broken() ? cuda_on_host::failed(broken) : cudaSuccess;
 }
 
+cudaError_t cudaDeviceSynchronize() {
+    if (cuda_on_host::is_broken()) return cuda_on_host::failed(broken);
+    if (cuda_on_host::capturing()) return cuda_on_host::failed(cudaErrorStreamCaptureUnsupported);
+    ++runtime().counts.waits;
+    cuda_on_host::wait_for_all();
+    return cuda_on_host::is_broken() ? cuda_on_host::failed(broken) : cudaSuccess;
+}
+
 /// Work is done when somebody asks for it.
 cudaError_t cudaStreamQuery(cudaStream_t stream) {
     const std::uint64_t most = runtime().machine.stuck_after;
