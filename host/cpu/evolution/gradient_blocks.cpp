@@ -10,33 +10,29 @@
 namespace espalier {
 namespace {
 
-double norm_of(ConstActivations values, Index row) {
-    constexpr Index chains = 8;  // of additions, side by side
-    double sums[chains] = {};
-    for (Index tile = 0; tile < values.tiles(); ++tile) {
-        const float* lanes = values.row(tile, row);
-        const Index used = values.used(tile);
-        Index lane = 0;
-        for (; lane + chains <= used; lane += chains) {
-            for (Index c = 0; c < chains; ++c) sums[c] += double{lanes[lane + c]} * lanes[lane + c];
-        }
-        for (; lane < used; ++lane) sums[0] += double{lanes[lane]} * lanes[lane];
-    }
-    const double sum = std::accumulate(std::begin(sums), std::end(sums), 0.0);
-    // what is no number may be anything
-    return std::isnan(sum) ? std::numeric_limits<double>::infinity() : std::sqrt(sum);
+Extent extent_of(ConstActivations values, Index row) {
+    double sum = 0, squares = 0;
+    for (Index tile = 0; tile < values.tiles(); ++tile) add_sums(values.row(tile, row), values.used(tile), sum, squares);
+    constexpr double any = std::numeric_limits<double>::infinity();
+    if (!std::isfinite(squares)) return {any, any, any};  // what is no number may be anything
+    const double mean = sum / values.batch;
+    return {std::sqrt(squares), std::sqrt(std::max(0.0, squares - sum * mean)), std::abs(mean)};
 }
 
 void pack_block(ConstActivations values, GradientBlocks& blocks, Index block) {
-    float* const to = blocks.values + std::size_t{block} * values.batch * blocks.width;
-    for (Index j = 0; j < blocks.width; ++j) {
-        const Index place = block * blocks.width + j;
-        for (Index tile = 0; tile < values.tiles(); ++tile) {
-            const float* from = place < values.rows ? values.row(tile, blocks.neuron[place]) : nullptr;
-            float* next = to + std::size_t{tile} * values.lanes * blocks.width + j;
-            for (Index lane = 0; lane < values.used(tile); ++lane, next += blocks.width) {
-                *next = from == nullptr ? 0.0F : from[lane];
+    constexpr Index most = 64;
+    static constexpr float none[most] = {};
+    const float* rows[gradient_inputs];
+    float* to = blocks.values + std::size_t{block} * values.batch * blocks.width;
+    for (Index tile = 0; tile < values.tiles(); ++tile) {
+        for (Index lane = 0; lane < values.used(tile); lane += most) {
+            const Index count = std::min(most, values.used(tile) - lane);
+            for (Index j = 0; j < blocks.width; ++j) {
+                const Index place = block * blocks.width + j;
+                rows[j] = place < values.rows ? values.row(tile, blocks.neuron[place]) + lane : none;
             }
+            pack_neurons(rows, blocks.width, count, to);
+            to += std::size_t{count} * blocks.width;
         }
     }
 }
@@ -47,23 +43,27 @@ GradientBlocks pack_blocks(ConstActivations values, Index width, BlockOrder orde
     GradientBlocks blocks;
     blocks.width = width;
     blocks.count = (values.rows + width - 1) / width;
-    std::vector<double> norms(values.rows);
+    std::vector<Extent> extents(values.rows);
     const auto rows = static_cast<std::int64_t>(values.rows);
 #pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
     for (std::int64_t row = 0; row < rows; ++row) {
-        norms[static_cast<std::size_t>(row)] = norm_of(values, static_cast<Index>(row));
+        extents[static_cast<std::size_t>(row)] = extent_of(values, static_cast<Index>(row));
     }
     blocks.neuron.resize(values.rows);
     std::iota(blocks.neuron.begin(), blocks.neuron.end(), Index{0});
-    if (order == BlockOrder::by_norm) {
-        std::stable_sort(blocks.neuron.begin(), blocks.neuron.end(), [&](Index a, Index b) { return norms[a] > norms[b]; });
+    if (order == BlockOrder::by_size) {
+        std::sort(blocks.neuron.begin(), blocks.neuron.end(), [&](Index a, Index b) {
+            return extents[a].deviation != extents[b].deviation ? extents[a].deviation > extents[b].deviation : a < b;
+        });
     }
     blocks.place.resize(values.rows);
     for (Index at = 0; at < values.rows; ++at) blocks.place[blocks.neuron[at]] = at;
-    blocks.largest.assign(blocks.count, 0);
+    blocks.largest.resize(blocks.count);
     for (Index at = 0; at < values.rows; ++at) {
-        double& largest = blocks.largest[at / width];
-        largest = std::max(largest, norms[blocks.neuron[at]]);
+        Extent& largest = blocks.largest[at / width];
+        const Extent& own = extents[blocks.neuron[at]];
+        largest = {std::max(largest.norm, own.norm), std::max(largest.deviation, own.deviation),
+                   std::max(largest.mean, own.mean)};
     }
     blocks.values = scratch.take<float>(std::size_t{blocks.count} * width * values.batch);
     const auto all = static_cast<std::int64_t>(blocks.count);
@@ -72,8 +72,11 @@ GradientBlocks pack_blocks(ConstActivations values, Index width, BlockOrder orde
     return blocks;
 }
 
-double gradient_bound(double largest_output, double largest_input, Index samples) {
-    return largest_output * largest_input * (1 + samples * 0x1p-22) + samples * 0x1p-149;
+bool is_below(const Extent& output, const Extent& input, Index samples, float threshold) {
+    const double norms = output.norm * input.norm;
+    const double rounding = norms * samples * 0x1p-22 + samples * 0x1p-149;
+    const double bound = output.deviation * input.deviation + output.mean * input.mean * samples + rounding;
+    return bound < double{threshold} && norms < 0x1p127;  // not where a sum may overflow on its way
 }
 
 TakenCells::TakenCells(const CsrView& edges, const GradientBlocks& inputs, Index rows)

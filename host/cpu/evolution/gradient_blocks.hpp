@@ -11,24 +11,32 @@
 
 namespace espalier {
 
+/// How large the values of a neuron are, over the samples; of several neurons the largest of each.
+struct Extent {
+    double norm = 0;       // root of the sum of squares
+    double deviation = 0;  // the same of what is left of the values without their mean
+    double mean = 0;       // its magnitude
+};
+
 /// One side of the product in blocks of `width` neurons, sample by sample; rows past the last neuron are 0.
 struct GradientBlocks {
     Index width = 0;
     Index count = 0;
     std::vector<Index> neuron;    // by place
     std::vector<Index> place;     // by neuron
-    std::vector<double> largest;  // norm of each block
+    std::vector<Extent> largest;  // of each block
     float* values = nullptr;      // [count][samples][width]
 };
 
-/// Whether largest norms come first, or neurons stay in order.
-enum class BlockOrder { by_norm, by_neuron };
+/// Whether largest deviations come first, or neurons stay in order.
+enum class BlockOrder { by_size, by_neuron };
 
 GradientBlocks pack_blocks(ConstActivations values, Index width, BlockOrder order, int threads, CpuScratch& scratch);
 
-/// The largest magnitude that a rounded sum over the samples can have between two blocks: the product of the norms and
-/// what rounding adds to it.
-double gradient_bound(double largest_output, double largest_input, Index samples);
+/// Whether the rounded sum over the samples of no pair of neurons of two blocks can reach `threshold`, a positive number: it
+/// is at most the product of the deviations (Cauchy and Schwarz), that of the means for each sample, and what rounding adds.
+/// Pixels that are nearly always black have means but hardly any deviation.
+bool is_below(const Extent& output, const Extent& input, Index samples, float threshold);
 
 /// A bit for each cell of some rows that can hold no new edge.
 class TakenCells {

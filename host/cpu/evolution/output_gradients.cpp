@@ -74,15 +74,15 @@ public:
         const Index first = block * gradient_outputs;
         const Index rows = std::min(gradient_outputs, scan_.edges.num_outputs - first);
         taken_.clear();
+        EdgeIndex wanted = 0;
         for (Index r = 0; r < gradient_outputs; ++r) {
             best_[r].begin(r < rows ? scan_.begin_of(first + r + 1) - scan_.begin_of(first + r) : 0);
+            wanted += best_[r].wanted();
             if (best_[r].wanted() == 0) continue;
             taken_.mark(r, first + r, scan_.change.pruned, scan_.change.num_pruned, scan_.change.allow_removed);
         }
-        // inputs come by falling norm: behind a block that cannot reach any threshold no other can
-        for (Index input_block = 0; input_block < scan_.inputs.count; ++input_block) {
-            if (!look_at(block, input_block)) break;
-        }
+        if (wanted == 0) return;
+        for (Index input_block = 0; input_block < scan_.inputs.count; ++input_block) look_at(block, input_block);
         for (Index r = 0; r < rows; ++r) {
             if (best_[r].wanted() > 0) finish(r, first + r);
         }
@@ -95,12 +95,12 @@ private:
         return least;
     }
 
-    bool look_at(Index block, Index input_block) {
+    void look_at(Index block, Index input_block) {
         const std::uint32_t threshold = least_threshold();
-        if (threshold > 0x7f800000U) return false;  // no row grows
-        const double bound =
-            gradient_bound(scan_.outputs.largest[block], scan_.inputs.largest[input_block], scan_.samples);
-        if (scan_.skip_blocks && bound < double{std::bit_cast<float>(threshold)} && bound < 0x1p127) return false;
+        if (scan_.skip_blocks && is_below(scan_.outputs.largest[block], scan_.inputs.largest[input_block], scan_.samples,
+                                          std::bit_cast<float>(threshold))) {
+            return;
+        }
         alignas(64) std::uint32_t keys[gradient_outputs * gradient_inputs];
         std::uint64_t reached[gradient_outputs];
         gradient_block(scan_.outputs.values + std::size_t{block} * scan_.samples * gradient_outputs,
@@ -118,7 +118,6 @@ private:
                              static_cast<Key>(row_begin + scan_.inputs.neuron[input_block * gradient_inputs + i]));
             }
         }
-        return true;
     }
 
     /// Writes the row's cells, those without a gradient at random.
@@ -159,7 +158,7 @@ void fast_gradients_by_output(const Evidence& evidence, const CsrView& edges, co
     const GradientBlocks outputs =
         pack_blocks(evidence.dz, gradient_outputs, BlockOrder::by_neuron, search.threads, scratch);
     const GradientBlocks inputs =
-        pack_blocks(evidence.x, gradient_inputs, BlockOrder::by_norm, search.threads, scratch);
+        pack_blocks(evidence.x, gradient_inputs, BlockOrder::by_size, search.threads, scratch);
     Key* const cells = scratch.take<Key>(change.num_grown);
     const OutputScan<Key> scan{edges,
                                change,

@@ -71,10 +71,8 @@ public:
 private:
     /// Whether no gradient of a block can reach the threshold.
     [[nodiscard]] bool is_hopeless(Index block, Index input_block, std::uint32_t threshold) const {
-        if (!scan_.skip_blocks) return false;
-        const double bound =
-            gradient_bound(scan_.outputs.largest[block], scan_.inputs.largest[input_block], scan_.samples);
-        return bound < double{std::bit_cast<float>(threshold)} && bound < 0x1p127;
+        return scan_.skip_blocks && is_below(scan_.outputs.largest[block], scan_.inputs.largest[input_block],
+                                             scan_.samples, std::bit_cast<float>(threshold));
     }
 
     void look_at(Index block, Index row_block, Index input_block) {
@@ -211,9 +209,9 @@ template <class Key>
 EdgeIndex fast_top_gradients(const Evidence& evidence, const CsrView& edges, const Replacement<Key>& change,
                              const GradientSearch& search, CpuScratch& scratch, Key* ranks) {
     const GradientBlocks outputs =
-        pack_blocks(evidence.dz, gradient_outputs, BlockOrder::by_norm, search.threads, scratch);
+        pack_blocks(evidence.dz, gradient_outputs, BlockOrder::by_size, search.threads, scratch);
     const GradientBlocks inputs =
-        pack_blocks(evidence.x, gradient_inputs, BlockOrder::by_norm, search.threads, scratch);
+        pack_blocks(evidence.x, gradient_inputs, BlockOrder::by_size, search.threads, scratch);
     const std::size_t spare =
         std::max<std::size_t>(search.spare_cells > 0 ? search.spare_cells : change.num_grown, own_cells);
     BestSoFar<std::uint32_t, Key> best(change.num_grown, spare, scratch);
