@@ -256,7 +256,7 @@ TEST(RedistributionRefused, WhereItSaysNothing) {
     EXPECT_THAT(refused({{"grow", "gradient(per_output=1,allow_removed=0)"}}), HasSubstr("take allow_removed=1"));
     Experiment experiment;
     const std::string outside = refusal(ExitCode::usage, [&] { apply({{"room", "0.9"}}, "test", experiment); });
-    EXPECT_THAT(outside, HasSubstr("room: 0.9 is outside [1, 1000000]"));
+    EXPECT_THAT(outside, HasSubstr("room: 0.9 is outside [1, 1e+06]"));
     experiment.topology = TopologyKind::fixed;  // a control keeps its recipe's rules
     experiment.room = 2;
     validate(experiment);
