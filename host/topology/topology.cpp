@@ -108,7 +108,13 @@ void take_nearby(const ReceptiveFields& law, Cell input, Cell num_inputs, Cell n
 
 std::vector<Cell> birth_cells(const ReceptiveFields& law, Index num_inputs, Cell num_cells, Cell num_edges,
                               const Stream& stream) {
+    constexpr Cell most = Cell{1} << 28;  // whose keys take half a minute
     const Cell num_outputs = num_cells / num_inputs;
+    if (num_cells > most) {
+        throw UserError(ExitCode::usage, "birth: receptive looks at every cell, of at most " + std::to_string(most) + "; " +
+                                             layer_text(num_inputs, static_cast<Index>(num_outputs)) + " has " +
+                                             std::to_string(num_cells));
+    }
     const std::vector<Cell> more = exact_cells<Index>(num_inputs, static_cast<EdgeIndex>(num_edges % num_inputs), stream);
     const Stream own{stream.seed, stream.purpose, stream.layer, 1};
     std::vector<Cell> cells;
