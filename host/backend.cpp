@@ -159,6 +159,11 @@ std::uint32_t Backend::regrow(DeviceLayer& layer, const Regrowth& regrowth) {
     const Evidence& evidence = regrowth.evidence;
     expects(!probe_samples(regrowth.rule).has_value() || (evidence.x && evidence.dz), "evidence for a rule of gradients");
     if (evidence.x) expect_tiles(*this, layer, evidence.x, evidence.dz);
+    const auto* gradient = std::get_if<GrowGradient>(&regrowth.rule);
+    const bool by_output = gradient != nullptr && gradient->per_output;
+    expects(!by_output || gradient->allow_removed, "cells just left for outputs that regrow what they lost");
+    expects(!regrowth.count || (!by_output && regrowth.reset_state && name() == "cpu"),
+            "a number of new edges where a layer may grow");
     const std::uint32_t grown = do_replace(layer, &regrowth);
     layer.is_pruned = false;
     return grown;

@@ -215,6 +215,12 @@ std::vector<ExperimentOption> make_table() {
     table.push_back(boolean("percolate", "Evolution", "edges of neurons that pruning leaves without inputs or outputs go too",
                             &E::percolate));
     table.push_back(rule("grow", "Evolution", "where new edges appear", &E::grow));
+    table.push_back(choice("redistribute", "Evolution",
+                           "by what pruned edges are shared out between layers: each grows its own again, or by the mean "
+                           "magnitude of its edges' optimizer memory or weights, or by the edges it kept",
+                           &E::redistribute, {"none", "momentum", "magnitude", "survivors"}));
+    table.push_back(number("room", "Evolution",
+                           "with redistribute: how many times its edges at birth a layer may come to have", &E::room, 1, 1e6));
     table.push_back(new_weights_option());
     table.push_back(rule("evolve", "Evolution", "when layers evolve", &E::cadence));
     table.push_back(boolean("zero-before-test", "Evolution",

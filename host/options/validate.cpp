@@ -55,6 +55,53 @@ void validate_scope(const Experiment& experiment) {
     }
 }
 
+/// What a growing rule of its own cannot tell.
+void validate_growth(const Experiment& experiment) {
+    const auto* gradient = std::get_if<GrowGradient>(&experiment.grow);
+    if (gradient == nullptr || !gradient->per_output) return;
+    if (gradient->candidates > 0) {
+        refuse("grow: " + rule_text(experiment.grow) + ": per_output looks at every cell; take candidates=0");
+    }
+    if (!gradient->allow_removed) {
+        refuse("grow: " + rule_text(experiment.grow) +
+               ": an output may have no other free cells than those it lost; take allow_removed=1");
+    }
+}
+
+void validate_redistribution(const Experiment& experiment) {
+    const std::string name = find_option("redistribute")->get(experiment);
+    if (experiment.redistribute == Redistribution::none) {
+        if (experiment.room != default_room) refuse("room: needs --redistribute momentum, magnitude or survivors");
+        return;
+    }
+    const auto sparse = [&] {
+        std::size_t count = 0;
+        for (std::size_t l = 0; l + 1 < experiment.layers.size(); ++l) count += is_sparse_layer(experiment, l) ? 1 : 0;
+        return count;
+    };
+    if (experiment.model == ModelKind::rbm || sparse() < 2) {
+        refuse("redistribute: " + name + " wants two sparse layers or more, between which edges move");
+    }
+    if (experiment.redistribute == Redistribution::momentum &&
+        (num_states(experiment.optimizer) == 0 || std::holds_alternative<RmsProp>(experiment.optimizer))) {
+        refuse("redistribute: momentum needs an optimizer that has one, not " + rule_text(experiment.optimizer));
+    }
+    if (!std::holds_alternative<Constant>(experiment.edges_kept) || std::get<Constant>(experiment.edges_kept).value != 1) {
+        refuse("redistribute: " + name + " moves edges between layers, of each of which --edges-kept " +
+               schedule_text(experiment.edges_kept) + " wants a number; give one of the two");
+    }
+    if (std::holds_alternative<ByChance>(experiment.cadence)) {
+        refuse("redistribute: wants all layers to evolve together, not each " + rule_text(experiment.cadence));
+    }
+    if (experiment.reset_state == ResetState::none) {
+        refuse("redistribute: a layer's additional edges replace none whose optimizer memory they could take; "
+               "take --reset-state new");
+    }
+    if (const auto* gradient = std::get_if<GrowGradient>(&experiment.grow); gradient != nullptr && gradient->per_output) {
+        refuse("redistribute: per_output grows in each output what it lost; give one of the two");
+    }
+}
+
 }  // namespace
 
 void validate(const Experiment& experiment) {
@@ -68,6 +115,10 @@ void validate(const Experiment& experiment) {
     validate_scope(experiment);
     validate_percolation(experiment);
     validate_density(experiment);
+    if (experiment.topology == TopologyKind::set) {  // else nothing evolves, and a recipe's control keeps its rules
+        validate_growth(experiment);
+        validate_redistribution(experiment);
+    }
     validate_schedules(experiment);
     validate_dropout(experiment);
     const std::size_t factors = experiment.layer_decay.size();

@@ -82,6 +82,55 @@ std::vector<Cell> birth_cells(const ConstantFanIn& /*law*/, Index num_inputs, Ce
     return cells;
 }
 
+/// How far an output is from where input lies among the outputs, in steps of 1 / num_inputs of an output.
+std::uint64_t ring_distance(Cell input, Cell output, Cell num_inputs, Cell num_outputs) {
+    const std::uint64_t one = output * num_inputs, other = input * num_outputs;
+    const std::uint64_t apart = one > other ? one - other : other - one;
+    return std::min(apart, num_inputs * num_outputs - apart);
+}
+
+/// The outputs of one input, `count` of those with the largest keys, of equal ones the first; ascending. `ranked` is room
+/// for all of them.
+void take_nearby(const ReceptiveFields& law, Cell input, Cell num_inputs, Cell num_outputs, EdgeIndex count,
+                 const Stream& stream, std::vector<std::pair<std::uint64_t, Cell>>& ranked) {
+    const auto power = static_cast<float>(law.r > 0 ? std::min((1 - law.r) / law.r, 1e30) : 0);
+    ranked.resize(num_outputs);
+    for (Cell output = 0; output < num_outputs; ++output) {
+        const std::uint64_t distance = ring_distance(input, output, num_inputs, num_outputs);
+        const double outputs_away = static_cast<double>(distance) / static_cast<double>(num_inputs);
+        const float log_weight = -power * portable_log(1 + static_cast<float>(outputs_away));
+        const std::uint32_t key = gumbel_key(log_weight, stream.bits(output * num_inputs + input));
+        ranked[output] = {law.r > 0 ? ~std::uint64_t{key} : distance, output};
+    }
+    std::nth_element(ranked.begin(), ranked.begin() + (count - 1), ranked.end());
+    ranked.resize(count);
+}
+
+std::vector<Cell> birth_cells(const ReceptiveFields& law, Index num_inputs, Cell num_cells, Cell num_edges,
+                              const Stream& stream) {
+    constexpr Cell most = Cell{1} << 28;  // whose keys take half a minute
+    const Cell num_outputs = num_cells / num_inputs;
+    if (num_cells > most) {
+        throw UserError(ExitCode::usage, "birth: receptive looks at every cell, of at most " + std::to_string(most) + "; " +
+                                             layer_text(num_inputs, static_cast<Index>(num_outputs)) + " has " +
+                                             std::to_string(num_cells));
+    }
+    const std::vector<Cell> more = exact_cells<Index>(num_inputs, static_cast<EdgeIndex>(num_edges % num_inputs), stream);
+    const Stream own{stream.seed, stream.purpose, stream.layer, 1};
+    std::vector<Cell> cells;
+    cells.reserve(num_edges);
+    std::vector<std::pair<std::uint64_t, Cell>> ranked;
+    for (Cell input = 0; input < num_inputs; ++input) {
+        const bool one_more = std::binary_search(more.begin(), more.end(), input);
+        const auto fan_out = static_cast<EdgeIndex>(num_edges / num_inputs + (one_more ? 1 : 0));
+        if (fan_out == 0) continue;
+        take_nearby(law, input, num_inputs, num_outputs, fan_out, own, ranked);
+        for (const auto& each : ranked) cells.push_back(each.second * num_inputs + input);
+    }
+    std::sort(cells.begin(), cells.end());
+    return cells;
+}
+
 /// A coin per cell, tossed only where it falls on an edge: the empty cells before the next edge follow the geometric
 /// distribution, P(gap >= g) = q^g, whose binary digits are independent, digit d being 1 with probability
 /// q^(2^d) / (1 + q^(2^d)). So a gap costs a draw per digit, and only multiplications and divisions, which round alike

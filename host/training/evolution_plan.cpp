@@ -119,8 +119,11 @@ std::vector<EdgeIndex> network_surplus(const Experiment& experiment, const std::
 }
 
 void expect_growth_on(const Experiment& experiment, const std::string& backend) {
-    if (!is_cpu_only(experiment.grow) || backend == "cpu") return;
-    throw UserError(ExitCode::usage, cpu_only_text(experiment.grow));
+    if (backend == "cpu") return;
+    if (is_cpu_only(experiment.grow)) throw UserError(ExitCode::usage, cpu_only_text(experiment.grow));
+    if (experiment.redistribute != Redistribution::none) {
+        throw UserError(ExitCode::usage, "redistribute: layers that grow are not yet there on CUDA; use --backend cpu");
+    }
 }
 
 Index probe_size(const Experiment& experiment, std::uint32_t train_samples) {

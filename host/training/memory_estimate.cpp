@@ -119,6 +119,16 @@ LayerShape expected_shape(const Experiment& experiment, std::size_t layer) {
             is_sparse_layer(experiment, layer)};
 }
 
+/// The most edges that it may come to have.
+LayerShape largest_shape(const Experiment& experiment, std::size_t layer) {
+    LayerShape shape = expected_shape(experiment, layer);
+    const bool grows = experiment.topology == TopologyKind::set && experiment.redistribute != Redistribution::none;
+    if (!shape.sparse || !grows) return shape;
+    const double cells = static_cast<double>(shape.num_inputs) * shape.num_outputs;
+    shape.num_edges = static_cast<Cell>(std::min(cells, experiment.room * static_cast<double>(shape.num_edges)));
+    return shape;
+}
+
 LayerUse use_of(const Experiment& experiment, std::size_t layer) {
     return {layer > 0 || experiment.model == ModelKind::rbm, experiment.optimizer, experiment.spmm, experiment.batch,
             experiment.grow};
@@ -173,7 +183,8 @@ MemoryEstimate estimate_memory(const Experiment& experiment, Backend& backend, i
         const LayerShape shape = expected_shape(experiment, l);
         const auto& [inputs, outputs, edges, sparse] = shape;
         const LayerBytes bytes =
-            backend.layer_bytes(shape, use_of(experiment, l), scheduled(experiment.zeta, 0, experiment.epochs));
+            backend.layer_bytes(largest_shape(experiment, l), use_of(experiment, l),
+                                scheduled(experiment.zeta, 0, experiment.epochs));
         estimate.layers.push_back({std::to_string(inputs) + " x " + std::to_string(outputs), sparse, edges,
                                    static_cast<double>(edges) / (static_cast<double>(inputs) * outputs),
                                    bytes.resident});

@@ -45,7 +45,8 @@ Trainer::Trainer(Experiment experiment, Backend& backend, const DataSet& data, c
       scalars_(backend, std::max<std::size_t>(1, experiment_.layer_decay.size()) * steps_per_epoch_),
       probe_size_(probe_size(experiment_, data.train.count())),
       grow_(network.layers.size(), experiment_.grow),
-      pruned_(network.layers.size()) {
+      pruned_(network.layers.size()),
+      shared_out_(network.layers.size()) {
     if (evolves()) expect_growth_on(experiment_, backend.name());
     if (!experiment_.class_weights.empty()) {
         model_->set_class_weights(class_weights(experiment_.class_weights, data, experiment_.layers.back()));
@@ -150,6 +151,7 @@ void Trainer::finish_epoch() {
     if (evolves_now) {
         for (std::size_t l = 0; l < model_->num_layers(); ++l) prune(l, epoch + 1.0, epoch, record);
         percolate(epoch + 1.0, record);
+        share_out(sparse_layers());
     }
     record.evolution_seconds += seconds_since(start);
     if (experiment_.zero_before_test && !last) test_now();

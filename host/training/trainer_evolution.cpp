@@ -1,9 +1,11 @@
 // How the trainer's layers evolve: when, how many edges go, what comes.
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 
 #include "espalier/trainer.hpp"
 #include "host/training/evolution_plan.hpp"
+#include "host/training/redistribution.hpp"
 
 namespace espalier {
 namespace {
@@ -41,8 +43,17 @@ void Trainer::evolve(std::vector<std::size_t> layers, double epoch_time, std::ui
     const SecondsInto seconds(record.evolution_seconds);
     for (const std::size_t l : layers) prune(l, epoch_time, event, record);
     percolate(epoch_time, record);
+    share_out(layers);
     for (const std::size_t l : layers) regrow(l, event, record);
     compare_ranks();
+}
+
+std::vector<std::size_t> Trainer::sparse_layers() const {
+    std::vector<std::size_t> layers;
+    for (std::size_t l = 0; l < model_->num_layers(); ++l) {
+        if (model_->is_sparse(l)) layers.push_back(l);
+    }
+    return layers;
 }
 
 void Trainer::probe(std::uint32_t event, EpochRecord& record) {
@@ -115,19 +126,35 @@ void Trainer::percolate(double epoch_time, EpochRecord& record) {
     }
 }
 
+void Trainer::share_out(const std::vector<std::size_t>& layers) {
+    if (experiment_.redistribute == Redistribution::none) return;
+    std::vector<SharingLayer> sharing;
+    double total = 0;
+    for (const std::size_t l : layers) {
+        const EdgeIndex pruned = pruned_[l].total();
+        const double strength =
+            sharing_strength(experiment_.redistribute, backend_.store(model_->layer(l)), edges_[l]);
+        sharing.push_back({strength, edges_[l], pruned, most_grown(experiment_, l, edges_[l], pruned)});
+        total += std::visit([&](const auto& rule) { return std::round(rule.share * pruned); }, grow_[l]);
+    }
+    const std::vector<EdgeIndex> grown = redistributed(sharing, static_cast<EdgeIndex>(total));
+    for (std::size_t i = 0; i < layers.size(); ++i) shared_out_[layers[i]] = grown[i];
+}
+
 void Trainer::regrow(std::size_t layer, std::uint32_t event, EpochRecord& record) {
     if (!model_->is_sparse(layer)) return;
     const EdgeIndex grown =
         backend_.regrow(model_->layer(layer), {grow_[layer], new_weights_[layer], experiment_.reset_state != ResetState::none,
                                                event_of(layer, event),
-                                               probe_size_ > 0 ? model_->evidence(layer) : Evidence{}});
+                                               probe_size_ > 0 ? model_->evidence(layer) : Evidence{}, shared_out_[layer]});
     edges_[layer] += grown;
     record.grown += grown;
     const Pruned& pruned = pruned_[layer];
-    if (grown == 0) return;
+    const EdgeIndex replaced = std::min(grown, pruned.total());
+    if (replaced == 0) return;
     // fewer than went: shared out between the signs
-    record.replaced_positive += std::uint64_t{pruned.positive} * grown / pruned.total();
-    record.replaced_negative += std::uint64_t{pruned.negative} * grown / pruned.total();
+    record.replaced_positive += std::uint64_t{pruned.positive} * replaced / pruned.total();
+    record.replaced_negative += std::uint64_t{pruned.negative} * replaced / pruned.total();
 }
 
 void Trainer::finish_evolution(std::uint32_t epoch) {

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -163,6 +164,8 @@ struct Regrowth {
         true;  // false: a new edge inherits the optimizer's memory of the edge it replaces, as in EvolNet
     EvolutionEvent event = {};
     Evidence evidence = {};
+    std::optional<EdgeIndex> count = {};  // of new edges, instead of the rule's share of those pruned; on CPUs alone, and
+                                          // with reset_state: what comes beyond those has no edge to inherit from
 };
 
 /// How a layer will be used, so that a backend can choose its layout.
@@ -285,8 +288,8 @@ public:
     /// After prune(): prunes the other edges of dead neurons too, and says how many edges each neuron then has left.
     /// Returns what this call alone pruned.
     Pruned prune_ends(DeviceLayer& layer, const DeadEnds& dead, Degrees& left);
-    /// Replaces the pruned edges by round(share * pruned) new ones, share being the grow rule's. Returns how many were
-    /// grown: fewer only if the layer has no empty cell left. A rule that looks at gradients needs evidence.
+    /// Replaces the pruned edges by round(share * pruned) new ones, share being the grow rule's, or by `count`. Returns how
+    /// many were grown: fewer only if the layer has no empty cell left. A rule that looks at gradients needs evidence.
     std::uint32_t regrow(DeviceLayer& layer, const Regrowth& regrowth);
     void remove(DeviceLayer& layer);
     [[nodiscard]] Degrees degrees(const DeviceLayer& layer);

@@ -205,17 +205,20 @@ struct GrowHashOrder {
 /// New edges where the loss falls fastest: the missing cells of largest abs(dL/dw), L being the mean loss of a probe
 /// of training samples at the weights from before pruning; of equal ones the first. Where fewer cells than are wanted
 /// have a gradient that is neither 0 nor NaN, the others are drawn among the rest.
-/// Source: Evci et al., "Rigging the lottery: making all tickets winners", ICML 2020.
+/// Sources: Evci et al., "Rigging the lottery: making all tickets winners", ICML 2020; output by output: Lasby et al.,
+/// "Dynamic sparse training with structured sparsity", ICLR 2024 (SRigL).
 struct GrowGradient {
     int samples = 0;            // of the probe; 0: as many as a batch has
     double candidates = 0;      // above 0: only among so many times the layer's edges, drawn at random
     bool allow_removed = true;  // as for GrowRandom
     double share = 1;           // likewise
+    bool per_output = false;    // every output regrows as many as it lost, its own best cells
     static constexpr std::string_view name = "gradient";
     static constexpr bool needs_gradients = true;
     static constexpr auto fields() {
         return std::tuple{field("samples", &GrowGradient::samples, 0, 1e9),
                           field("candidates", &GrowGradient::candidates, 0, 1e6),
+                          field("per_output", &GrowGradient::per_output),
                           field("allow_removed", &GrowGradient::allow_removed),
                           field("share", &GrowGradient::share, 0, 1)};
     }

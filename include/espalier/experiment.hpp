@@ -23,6 +23,12 @@ enum class Density { epsilon, sparsity, erk, by_layer };
 /// Which edges compete when the schedule of edges kept asks for fewer: those of a layer, or those of all sparse layers.
 enum class PruneScope { layer, network };
 
+/// By what the edges that an evolution pruned are shared out between the layers: each layer grows its own again, or in
+/// proportion to the mean magnitude of its edges' optimizer memory or weights, or to the edges it kept.
+enum class Redistribution { none, momentum, magnitude, survivors };
+
+constexpr double default_room = 1.5;
+
 /// What happens to the sparse layers after the last epoch: evolve as after any other, leave the pruned edges at 0
 /// (as the SparseNet notebooks), remove them (as the SET programs), or nothing.
 enum class LastEpoch { evolve, zero, remove, keep };
@@ -88,6 +94,8 @@ struct Experiment {
     PruneScope prune_scope = PruneScope::layer;
     bool percolate = false;  // edges that no path from inputs to outputs passes go with the pruned ones
     GrowRule grow = GrowRandom{};
+    Redistribution redistribute = Redistribution::none;
+    double room = default_room;  // with redistribute: how many times its edges at birth a layer may come to have
     Schedule zeta = Constant{0.3, 0};
     Schedule edges_kept = Constant{1, 0};  // share of the edges asked for at birth; falling: sparsity rises
     Cadence cadence = EveryEpoch{};

@@ -126,7 +126,18 @@ struct ConnectionSensitivity {
     static constexpr auto fields() { return std::tuple{field("samples", &ConnectionSensitivity::samples, 0, 1e9)}; }
 };
 
-using BirthLaw =
-    std::variant<ExactCount, BernoulliCells, WithReplacement, CorrelatedInputs, ConstantFanIn, ConnectionSensitivity>;
+/// The count exactly, every input with as many outputs, or one more where they do not share out evenly, drawn without
+/// replacement near where the input lies among them: with inputs and outputs on one ring, in proportion to
+/// (1 + distance)^-(1 - r)/r, distances in outputs. r = 0: the nearest, 1: any.
+/// Source: Zhang et al., "Brain network science modelling of sparse neural networks enables transformers and LLMs to
+/// perform as fully connected", NeurIPS 2025 (bipartite receptive fields).
+struct ReceptiveFields {
+    double r = 0.25;
+    static constexpr std::string_view name = "receptive";
+    static constexpr auto fields() { return std::tuple{field("r", &ReceptiveFields::r, 0, 1)}; }
+};
+
+using BirthLaw = std::variant<ExactCount, BernoulliCells, WithReplacement, CorrelatedInputs, ConstantFanIn,
+                              ConnectionSensitivity, ReceptiveFields>;
 
 }  // namespace espalier

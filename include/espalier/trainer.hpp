@@ -122,9 +122,12 @@ private:
     void percolate(double epoch_time, EpochRecord& record);
     /// Prunes the edges of a layer's dead neurons and returns what is left.
     Degrees prune_ends(std::size_t layer, const DeadEnds& dead, double epoch_time, EpochRecord& record);
+    /// After every layer's prune(): how many edges each of them grows, where these are shared out between them.
+    void share_out(const std::vector<std::size_t>& layers);
     void regrow(std::size_t layer, std::uint32_t event, EpochRecord& record);
     void finish_evolution(std::uint32_t epoch);
     [[nodiscard]] std::vector<Degrees> all_degrees();
+    [[nodiscard]] std::vector<std::size_t> sparse_layers() const;
 
     Experiment experiment_;
     Backend& backend_;
@@ -145,6 +148,7 @@ private:
     std::vector<EdgeIndex> surplus_;              // of each layer, of a cut over the network
     std::vector<GrowRule> grow_;                  // of each layer's next regrowth
     std::vector<Pruned> pruned_;                  // likewise
+    std::vector<std::optional<EdgeIndex>> shared_out_;  // edges of it, where the layers share them
     TrainingProgress progress_;
     std::vector<EpochRecord> history_;
     bool compared_ = false;

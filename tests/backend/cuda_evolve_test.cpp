@@ -113,6 +113,10 @@ TEST_P(CudaEvolution, GrowsByEveryRuleAsTheCpu) {
         }
         expect_same_evolution(backend(), layer,
                               {PruneBySign{}, HeNormal{}, 0.4, GrowNearParents{1, true, 0.6}, true, false, false});
+        for (const double share : {0.5, 1.0}) {
+            expect_same_evolution(backend(), layer,
+                                  {PruneBySign{}, HeNormal{}, 0.4, GrowGradient{0, 0, true, share, true}, true, false, false});
+        }
         for (const double candidates : {0.0, 1.0, 3.0}) {
             expect_same_evolution(backend(), layer,
                                   {PruneBySign{}, HeNormal{}, 0.4, GrowGradient{0, candidates, false, 0.7}, true, false,

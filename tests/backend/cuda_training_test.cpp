@@ -1,5 +1,6 @@
 // Whole training runs on the CUDA backend: beside the CPU, with and without graphs, twice.
 #include "cuda_training.hpp"
+#include "user_errors.hpp"
 
 namespace espalier {
 namespace {
@@ -58,13 +59,16 @@ TEST_P(CudaTraining, RefusesWhatOnlyTheCpuGrowsBy) {
     Experiment experiment = small_experiment(data);
     experiment.grow = GrowByPaths{};
     const auto backend = make(true);
-    try {
-        const Trainer trainer(experiment, *backend, data, initialize_network(experiment));
-        ADD_FAILURE() << "is accepted";
-    } catch (const UserError& error) {
-        EXPECT_EQ(error.code(), ExitCode::usage);
-        EXPECT_NE(std::string(error.what()).find("is not yet there on CUDA; use --backend cpu"), std::string::npos);
-    }
+    const auto refused = [&] {
+        return refusal(ExitCode::usage,
+                       [&] { const Trainer trainer(experiment, *backend, data, initialize_network(experiment)); });
+    };
+    EXPECT_NE(refused().find("ch-l3"), std::string::npos);
+    EXPECT_NE(refused().find("is not yet there on CUDA; use --backend cpu"), std::string::npos);
+    experiment.grow = GrowRandom{};
+    experiment.redistribute = Redistribution::momentum;
+    EXPECT_NE(refused().find("redistribute: layers that grow are not yet there on CUDA; use --backend cpu"),
+              std::string::npos);
     experiment.topology = TopologyKind::fixed;  // grows nothing
     EXPECT_EQ(train(*backend, experiment, data).history.size(), experiment.epochs);
 }

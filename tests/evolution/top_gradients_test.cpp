@@ -13,61 +13,13 @@
 #include <set>
 
 #include "espalier/common/top_gradients.hpp"
-#include "grow_cases.hpp"
+#include "gradient_cases.hpp"
 
 namespace espalier::top_gradients_test {
 namespace {
 
 using testing::ElementsAreArray;
-
-/// Activations as the CPU backend holds them, lanes past the batch being NaN, which nobody may look at.
-struct HostActivations {
-    std::vector<float> memory;
-    Index rows, batch;
-
-    HostActivations(const oracle::Matrix& values, Index lanes = 64)
-        : rows(static_cast<Index>(values.rows)), batch(static_cast<Index>(values.columns)), lanes_(lanes) {
-        memory.assign(Activations{nullptr, rows, batch, lanes}.size(), std::nanf(""));
-        const Activations view{memory.data(), rows, batch, lanes};
-        for (Index r = 0; r < rows; ++r) {
-            for (Index s = 0; s < batch; ++s) view.at(r, s) = static_cast<float>(values(r, s));
-        }
-    }
-    [[nodiscard]] ConstActivations view() const { return {memory.data(), rows, batch, lanes_}; }
-
-private:
-    Index lanes_;
-};
-
-/// A layer of which every `step`-th edge was pruned (0: none), with evidence.
-struct Case {
-    Topology topology;
-    std::vector<EdgeIndex> pruned;
-    HostActivations x, dz;
-    std::vector<float> gradients;  // by cell
-
-    Case(Topology given, EdgeIndex step, const oracle::Matrix& inputs, const oracle::Matrix& by_outputs)
-        : topology(std::move(given)), x(inputs), dz(by_outputs) {
-        const auto edges = static_cast<EdgeIndex>(topology.num_edges());
-        for (EdgeIndex slot = 0; step > 0 && slot < edges; slot += step) pruned.push_back(slot);
-        for (Cell cell = 0; cell < topology.num_cells(); ++cell) gradients.push_back(gradient(cell));
-    }
-    [[nodiscard]] CsrView view() const { return csr_view(topology); }
-    [[nodiscard]] Evidence evidence() const { return {x.view(), dz.view()}; }
-    [[nodiscard]] std::vector<Cell> missing(bool allow_removed) const {
-        return missing_cells(topology, pruned, allow_removed);
-    }
-
-private:
-    [[nodiscard]] float gradient(Cell cell) const {
-        float sum = 0;
-        for (Index s = 0; s < x.batch; ++s) {
-            sum = std::fmaf(dz.view().at(static_cast<Index>(cell / topology.num_inputs), s),
-                            x.view().at(static_cast<Index>(cell % topology.num_inputs), s), sum);
-        }
-        return sum;
-    }
-};
+using Case = GradientCase;
 
 /// Ranks of the best `count` of `among` (ranks of missing cells), those without a gradient left out; ascending.
 std::vector<Cell> oracle_ranks(const Case& layer, const std::vector<Cell>& missing, std::vector<Cell> among,
@@ -89,16 +41,6 @@ std::vector<Cell> all_ranks(std::size_t count) {
     std::vector<Cell> ranks(count);
     for (std::size_t i = 0; i < count; ++i) ranks[i] = i;
     return ranks;
-}
-
-template <class Key>
-Replacement<Key> change_of(const Case& layer, EdgeIndex count, bool allow_removed) {
-    Replacement<Key> change;
-    change.pruned = layer.pruned.data();
-    change.num_pruned = static_cast<EdgeIndex>(layer.pruned.size());
-    change.num_grown = count;
-    change.allow_removed = allow_removed;
-    return change;
 }
 
 template <class Key>

@@ -2,6 +2,7 @@
 // nothing. And growth by gradient through whole runs.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "cuda_training.hpp"
@@ -166,7 +167,8 @@ Experiment growing_experiment(const DataSet& data, const char* grow) {
 
 TEST(GrowByGradient, GivesTheSameBitsForAnyNumberOfThreadsAndAfterARest) {
     const DataSet data = small_data();
-    for (const char* grow : {"gradient", "gradient(samples=150,allow_removed=0)", "gradient(candidates=2)"}) {
+    for (const char* grow : {"gradient", "gradient(samples=150,allow_removed=0)", "gradient(candidates=2)",
+                             "gradient(per_output=1)"}) {
         for (const bool by_steps : {true, false}) {
             SCOPED_TRACE(std::string(grow) + (by_steps ? " by steps" : " by epochs"));
             Experiment experiment = growing_experiment(data, grow);
@@ -194,6 +196,27 @@ TEST(GrowByGradient, IsNotRandomGrowth) {
     const Network gradient = network("gradient");
     EXPECT_FALSE(same_arrays(gradient, network("random(allow_removed=1)")));
     EXPECT_FALSE(same_arrays(gradient, network("gradient(candidates=1)")));
+}
+
+TEST(GrowByGradient, OutputByOutputKeepsEveryOutputsNumberOfInputs) {
+    const DataSet data = small_data();
+    const auto spread = [&](const char* grow) {
+        Experiment experiment = growing_experiment(data, grow);
+        experiment.birth_law = ConstantFanIn{};
+        experiment.last_epoch = LastEpoch::evolve;
+        const Trained run = train(*backend_for_test("cpu", 1), experiment, data);
+        EXPECT_GT(run.history.back().grown, 0U);
+        EdgeIndex widest = 0;
+        for (const Layer& layer : run.network.layers) {
+            if (!layer.is_sparse()) continue;
+            const Degrees degree = degrees(*layer.topology);
+            const auto [least, most] = std::minmax_element(degree.outputs.begin(), degree.outputs.end());
+            widest = std::max(widest, *most - *least);
+        }
+        return widest;
+    };
+    EXPECT_LE(spread("gradient(per_output=1)"), 1U);
+    EXPECT_GT(spread("gradient"), 2U) << "or the test sees nothing";
 }
 
 TEST(GrowByGradient, WantsNoMoreSamplesThanThereAre) {

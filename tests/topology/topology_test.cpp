@@ -81,6 +81,7 @@ TEST(Birth, PropertiesOfEveryLaw) {
         const Cell wanted = *rc::gen::inRange<Cell>(0, Cell{inputs} * outputs + 1);
         const auto seed = *rc::gen::arbitrary<std::uint64_t>();
         for (const BirthLaw& law : alternatives<BirthLaw>()) {
+            if (std::holds_alternative<ReceptiveFields>(law) && seed % 16 != 0) continue;  // slow: it looks at every cell
             const Topology topology = random_topology(inputs, outputs, wanted, law, birth(seed));
             RC_ASSERT(fault(topology) == "");
             if (std::holds_alternative<ExactCount>(law)) RC_ASSERT(topology.num_edges() == wanted);
@@ -119,7 +120,8 @@ TEST(Birth, CellsAreEquallyLikely) {
     constexpr int births = 20000;
     constexpr double cells = 13 * 7;
     for (const Cell edges : {Cell{9}, Cell{60}}) {
-        for (const BirthLaw& law : alternatives<BirthLaw>()) {
+        for (BirthLaw law : alternatives<BirthLaw>()) {
+            if (auto* receptive = std::get_if<ReceptiveFields>(&law)) receptive->r = 1;  // else near cells are likelier
             const auto count = cell_counts(13, 7, edges, law, births);
             const double sum = std::accumulate(count.begin(), count.end(), 0.0);
             const double share = sum / births / cells;
@@ -147,6 +149,73 @@ TEST(Birth, ConstantFanInGivesEveryOutputAsManyInputs) {
             EXPECT_TRUE(each == edges / 7 || each == edges / 7 + 1) << each << " of " << edges;
         }
         EXPECT_EQ(more, edges % 7);
+    }
+}
+
+TEST(Birth, ReceptiveFieldsGiveEveryInputAsManyOutputs) {
+    for (const double r : {0.0, 0.25, 1.0}) {
+        for (const Cell edges : {Cell{0}, Cell{5}, Cell{42}, Cell{45}, Cell{91}}) {
+            const Degrees degree = degrees(random_topology(13, 7, edges, ReceptiveFields{r}, birth(5)));
+            std::size_t more = 0;
+            for (const EdgeIndex each : degree.inputs) {
+                more += each == edges / 13 + 1 ? 1 : 0;
+                EXPECT_TRUE(each == edges / 13 || each == edges / 13 + 1) << each << " of " << edges;
+            }
+            EXPECT_EQ(more, edges % 13);
+        }
+    }
+}
+
+TEST(Birth, ReceptiveFieldsOfNoWidthAreTheNearestOutputs) {
+    // input i lies at i * 8 / 6 among 8 outputs on a ring: 0, 4/3, 8/3, 4, 16/3, 20/3
+    const Topology one = random_topology(6, 8, 6, ReceptiveFields{0}, birth(1));
+    EXPECT_EQ(cells_of(one), cells_of(from_cells(6, 8, {0, 6 + 1, 18 + 2, 24 + 3, 30 + 4, 42 + 5})));
+    // three each: one on either side too; of outputs as far the first
+    const TransposedView view = transposed(random_topology(6, 8, 18, ReceptiveFields{0}, birth(2)));
+    for (Index input = 0; input < 6; ++input) {
+        std::vector<std::pair<double, Index>> ranked;
+        for (Index output = 0; output < 8; ++output) {
+            const double apart = std::abs(output - input * 8 / 6.0);
+            ranked.emplace_back(std::round(1e9 * std::min(apart, 8 - apart)), output);
+        }
+        std::sort(ranked.begin(), ranked.end());
+        std::vector<Index> nearest{ranked[0].second, ranked[1].second, ranked[2].second};
+        std::sort(nearest.begin(), nearest.end());
+        EXPECT_TRUE(std::equal(nearest.begin(), nearest.end(), view.row.begin() + view.column_start[input])) << input;
+    }
+}
+
+/// The chance of each output to be among the two drawn without replacement, by hand.
+TEST(Birth, ReceptiveFieldsAreDrawnInProportionToTheirWeights) {
+    constexpr int births = 20000;
+    constexpr Index inputs = 5, outputs = 12;
+    for (const double r : {0.25, 0.5, 0.8}) {
+        std::vector<double> count(std::size_t{inputs} * outputs, 0);
+        for (int i = 0; i < births; ++i) {
+            const auto topology =
+                random_topology(inputs, outputs, 2 * inputs, ReceptiveFields{r}, birth(static_cast<std::uint64_t>(i)));
+            for (const Cell cell : cells_of(topology)) ++count[cell];
+        }
+        for (Index input = 0; input < inputs; ++input) {
+            std::vector<double> weight(outputs);
+            for (Index output = 0; output < outputs; ++output) {
+                const double apart = std::abs(output - static_cast<double>(input) * outputs / inputs);
+                weight[output] = std::pow(1 + std::min(apart, outputs - apart), -(1 - r) / r);
+            }
+            const double sum = std::accumulate(weight.begin(), weight.end(), 0.0);
+            double chi_square = 0;
+            for (Index output = 0; output < outputs; ++output) {
+                double chance = weight[output] / sum;
+                for (Index first = 0; first < outputs; ++first) {
+                    if (first != output) chance += weight[first] / sum * weight[output] / (sum - weight[first]);
+                }
+                const double expected = births * chance;
+                const double apart = count[std::size_t{output} * inputs + input] - expected;
+                chi_square += apart * apart / (expected * (1 - chance));
+            }
+            // of so many counts with a known sum the mean is outputs, the deviation about sqrt(2 outputs)
+            EXPECT_NEAR(chi_square, outputs - 1, 4.5 * std::sqrt(2.0 * outputs)) << "r " << r << ", input " << input;
+        }
     }
 }
 
@@ -181,6 +250,11 @@ TEST(Birth, NeighbouringCellsAreIndependent) {
 
 TEST(Birth, ALayerOfMoreThanFourBillionCells) {
     for (const BirthLaw& law : alternatives<BirthLaw>()) {
+        if (std::holds_alternative<ReceptiveFields>(law)) {
+            EXPECT_THAT(usage_error([&] { random_topology(100000, 100000, 20000, law, birth(3)); }),
+                        HasSubstr("receptive looks at every cell, of at most 268435456"));
+            continue;
+        }
         const Topology topology = random_topology(100000, 100000, 20000, law, birth(3));
         EXPECT_EQ(fault(topology), "");
         EXPECT_NEAR(topology.num_edges(), 20000, 4 * std::sqrt(20000.0)) << rule_text(law);

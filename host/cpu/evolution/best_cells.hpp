@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "espalier/index.hpp"
 #include "host/cpu/evolution/radix_sort.hpp"
@@ -55,10 +56,32 @@ public:
     }
 
 private:
+    using Ranked = RankedCell<Rank, Key>;
+
+    /// Cells with other leading bits than the last that stays are told apart by these, without a branch: whether a cell
+    /// stays follows no order that a processor could learn.
     void drop_worst() {
-        if (held_ < wanted_) return;
-        RankedCell<Rank, Key>* const last = cells_ + (wanted_ - 1);
-        std::nth_element(cells_, last, cells_ + held_, [](const auto& a, const auto& b) { return a.before(b); });
+        if (held_ < wanted_ || wanted_ == 0) return;
+        constexpr int leading = 12;
+        const auto bin = [](const Ranked& each) { return static_cast<std::size_t>(each.key >> (8 * sizeof(Rank) - leading)); };
+        std::vector<std::uint32_t> in_bin(std::size_t{1} << leading, 0);
+        for (std::size_t i = 0; i < held_; ++i) ++in_bin[bin(cells_[i])];
+        std::size_t last_bin = in_bin.size(), above = 0;  // cells in the bins above
+        while (above + in_bin[last_bin - 1] < wanted_) above += in_bin[--last_bin];
+        --last_bin;
+        std::vector<Ranked> tied(in_bin[last_bin] + 1);  // what is no tied one is written behind the last
+        std::size_t stay = 0, ties = 0;
+        for (std::size_t i = 0; i < held_; ++i) {
+            const Ranked each = cells_[i];
+            cells_[stay] = each;
+            tied[ties] = each;
+            stay += bin(each) > last_bin ? 1 : 0;
+            ties += bin(each) == last_bin ? 1 : 0;
+        }
+        const auto last = tied.begin() + static_cast<std::ptrdiff_t>(wanted_ - above - 1);
+        std::nth_element(tied.begin(), last, tied.begin() + static_cast<std::ptrdiff_t>(ties),
+                         [](const Ranked& a, const Ranked& b) { return a.before(b); });
+        std::copy(tied.begin(), last + 1, cells_ + above);
         held_ = wanted_;
         threshold_.store(last->key, std::memory_order_relaxed);
     }

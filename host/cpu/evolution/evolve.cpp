@@ -34,17 +34,24 @@ struct NewEdges {
     std::vector<const float*> states;  // [num_states][count]; empty: all 0
 };
 
+/// As many values, and room for no more: a vector that grows by itself would take twice its memory.
+template <class T>
+void resize_to(AlignedVector<T>& values, EdgeIndex count) {
+    if (count > values.capacity()) values.reserve(count);
+    values.resize(count);
+}
+
 /// values[i] = old values[from[i]] for i < count, in place.
 template <class Policy>
 void carry(const Policy& policy, const EdgeIndex* from, EdgeIndex count, float* moved, AlignedVector<float>& values) {
     thrust::gather(policy, from, from + count, values.begin(), moved);
-    values.resize(count);
+    resize_to(values, count);
     if (count > 0) thrust::copy(policy, moved, moved + count, values.begin());  // no memmove to null
 }
 
 template <class T>
 void overwrite(AlignedVector<T>& values, const T* by, EdgeIndex count) {
-    values.resize(count);
+    resize_to(values, count);
     std::copy(by, by + count, values.begin());
 }
 
@@ -216,18 +223,29 @@ Key* draw_ranks(const SparseCpuLayer& layer, const Rule& rule, const Replacement
     return ranks;
 }
 
+EdgeIndex most_grown(const Regrowth* regrowth) { return regrowth == nullptr ? 0 : regrowth->count.value_or(0); }
+
+/// Gives new edges that no pruned one made room for some origin, for arrays to be gathered by: what they get of it is
+/// overwritten.
+template <class Key>
+void give_origins(const Replacement<Key>& change, const Evolved<Key>& evolved) {
+    for (EdgeIndex i = change.num_pruned; i < change.num_grown; ++i) evolved.origin[evolved.grown_slots[i]] = 0;
+}
+
 /// The pruned edges, and the ranks of the new cells among the missing ones; both ended as Merge wants it.
 template <class Key>
 Replacement<Key> draw_replacement(const SparseCpuLayer& layer, const Regrowth* regrowth, int all_threads,
                                   CpuScratch& scratch) {
     Replacement<Key> change;
     change.num_pruned = static_cast<EdgeIndex>(layer.pruned.size());
-    auto* pruned = scratch.take<EdgeIndex>(std::size_t{change.num_pruned} + 1);
-    *std::copy(layer.pruned.begin(), layer.pruned.end(), pruned) = gone;
+    // new edges beyond those pruned have `gone` as well, which give_origins() replaces
+    const std::size_t most = std::max<std::size_t>(change.num_pruned, most_grown(regrowth));
+    auto* pruned = scratch.take<EdgeIndex>(most + 1);
+    std::fill(std::copy(layer.pruned.begin(), layer.pruned.end(), pruned), pruned + most + 1, gone);
     change.pruned = pruned;
     Key* ranks = nullptr;
     const auto draw = [&](const auto& rule) {
-        const Cell missing = plan_growth(rule, csr_of_layer(layer), change);
+        const Cell missing = plan_growth(rule, csr_of_layer(layer), change, regrowth->count);
         ranks = scratch.take<Key>(std::size_t{change.num_grown} + 1);
         if (change.num_grown == 0) return;
         ranks = draw_ranks(layer, rule, change, missing, {*regrowth, all_threads}, scratch, ranks);
@@ -272,6 +290,7 @@ EdgeIndex replace(const Policy& policy, SparseCpuLayer& layer, const Regrowth* r
         }
     }
     merge_edges(Merge<Key>{old, change, evolved}, threads);
+    give_origins(change, evolved);
     std::copy_n(evolved.row_start, layer.row_start.size(), layer.row_start.begin());
 
     auto* moved = scratch.take<float>(num_edges);

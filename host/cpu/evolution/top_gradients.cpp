@@ -15,6 +15,8 @@
 
 #include "espalier/common/top_gradients.hpp"
 #include "host/cpu/evolution/best_cells.hpp"
+#include "host/cpu/evolution/gradient_blocks.hpp"
+#include "host/cpu/evolution/output_gradients.hpp"
 #include "host/cpu/evolution/radix_sort.hpp"
 #include "host/cpu/evolution/random_draws.hpp"
 #include "host/cpu/kernels/gradient_block.hpp"
@@ -26,78 +28,13 @@ namespace {
 constexpr Index panel_blocks = 8;  // of outputs: 64 rows whose gradients by the preactivation stay in the cache
 constexpr std::size_t own_cells = 1024;
 
-/// One side of the product in blocks of `width` neurons, largest norms first, sample by sample; rows past the last
-/// neuron are 0.
-struct Blocks {
-    Index width = 0;
-    Index count = 0;
-    std::vector<Index> neuron;    // by place
-    std::vector<Index> place;     // by neuron
-    std::vector<double> largest;  // norm of each block
-    float* values = nullptr;      // [count][samples][width]
-};
-
-double norm_of(ConstActivations values, Index row) {
-    constexpr Index chains = 8;  // of additions, side by side
-    double sums[chains] = {};
-    for (Index tile = 0; tile < values.tiles(); ++tile) {
-        const float* lanes = values.row(tile, row);
-        const Index used = values.used(tile);
-        Index lane = 0;
-        for (; lane + chains <= used; lane += chains) {
-            for (Index c = 0; c < chains; ++c) sums[c] += double{lanes[lane + c]} * lanes[lane + c];
-        }
-        for (; lane < used; ++lane) sums[0] += double{lanes[lane]} * lanes[lane];
-    }
-    const double sum = std::accumulate(std::begin(sums), std::end(sums), 0.0);
-    // what is no number may be anything
-    return std::isnan(sum) ? std::numeric_limits<double>::infinity() : std::sqrt(sum);
-}
-
-void pack_block(ConstActivations values, Blocks& blocks, Index block) {
-    float* const to = blocks.values + std::size_t{block} * values.batch * blocks.width;
-    for (Index j = 0; j < blocks.width; ++j) {
-        const Index place = block * blocks.width + j;
-        for (Index tile = 0; tile < values.tiles(); ++tile) {
-            const float* from = place < values.rows ? values.row(tile, blocks.neuron[place]) : nullptr;
-            float* next = to + std::size_t{tile} * values.lanes * blocks.width + j;
-            for (Index lane = 0; lane < values.used(tile); ++lane, next += blocks.width) {
-                *next = from == nullptr ? 0.0F : from[lane];
-            }
-        }
-    }
-}
-
-Blocks pack_blocks(ConstActivations values, Index width, int threads, CpuScratch& scratch) {
-    Blocks blocks;
-    blocks.width = width;
-    blocks.count = (values.rows + width - 1) / width;
-    std::vector<double> norms(values.rows);
-    const auto rows = static_cast<std::int64_t>(values.rows);
-#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
-    for (std::int64_t row = 0; row < rows; ++row) {
-        norms[static_cast<std::size_t>(row)] = norm_of(values, static_cast<Index>(row));
-    }
-    blocks.neuron.resize(values.rows);
-    std::iota(blocks.neuron.begin(), blocks.neuron.end(), Index{0});
-    std::stable_sort(blocks.neuron.begin(), blocks.neuron.end(), [&](Index a, Index b) { return norms[a] > norms[b]; });
-    blocks.place.resize(values.rows);
-    for (Index at = 0; at < values.rows; ++at) blocks.place[blocks.neuron[at]] = at;
-    for (Index block = 0; block < blocks.count; ++block) blocks.largest.push_back(norms[blocks.neuron[block * width]]);
-    blocks.values = scratch.take<float>(std::size_t{blocks.count} * width * values.batch);
-    const auto all = static_cast<std::int64_t>(blocks.count);
-#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
-    for (std::int64_t block = 0; block < all; ++block) pack_block(values, blocks, static_cast<Index>(block));
-    return blocks;
-}
-
 /// What all threads share.
 template <class Key>
 struct GradientScan {
     const CsrView& edges;
     const Replacement<Key>& change;
-    const Blocks& outputs;
-    const Blocks& inputs;
+    const GradientBlocks& outputs;
+    const GradientBlocks& inputs;
     Index samples;
     bool skip_blocks;
     BestSoFar<std::uint32_t, Key>& best;
@@ -110,12 +47,17 @@ template <class Key>
 class PanelWalk {
 public:
     explicit PanelWalk(const GradientScan<Key>& scan)
-        : scan_(scan), taken_(std::size_t{panel_blocks} * gradient_outputs * scan.inputs.count) {}
+        : scan_(scan), taken_(scan.edges, scan.inputs, panel_blocks * gradient_outputs) {}
 
     void walk(Index panel) {
         const Index first = panel * panel_blocks;
         const Index end = std::min(first + panel_blocks, scan_.outputs.count);
-        mark_taken(first, end);
+        taken_.clear();
+        const Index last_place = std::min(end * gradient_outputs, scan_.edges.num_outputs);
+        for (Index place = first * gradient_outputs; place < last_place; ++place) {
+            taken_.mark(place - first * gradient_outputs, scan_.outputs.neuron[place], scan_.change.pruned,
+                        scan_.change.num_pruned, scan_.change.allow_removed);
+        }
         for (Index input_block = 0; input_block < scan_.inputs.count; ++input_block) {
             for (Index block = first; block < end; ++block) look_at(block, block - first, input_block);
         }
@@ -127,36 +69,10 @@ public:
     }
 
 private:
-    /// A bit for each cell of the panel that can hold no new edge.
-    void mark_taken(Index first, Index end) {
-        std::fill(taken_.begin(), taken_.end(), 0);
-        const CsrView& edges = scan_.edges;
-        const Replacement<Key>& change = scan_.change;
-        for (Index place = first * gradient_outputs; place < end * gradient_outputs && place < edges.num_outputs;
-             ++place) {
-            const Index output = scan_.outputs.neuron[place];
-            std::uint64_t* const row =
-                taken_.data() + std::size_t{place - first * gradient_outputs} * scan_.inputs.count;
-            const EdgeIndex* gone_next = std::lower_bound(change.pruned, change.pruned + change.num_pruned,
-                                                          edges.row_start[output]);
-            for (EdgeIndex slot = edges.row_start[output]; slot < edges.row_start[output + 1]; ++slot) {
-                const bool removed = gone_next != change.pruned + change.num_pruned && *gone_next == slot;
-                gone_next += removed ? 1 : 0;
-                if (removed && change.allow_removed) continue;
-                const Index at = scan_.inputs.place[edges.column[slot]];
-                row[at / gradient_inputs] |= std::uint64_t{1} << (at % gradient_inputs);
-            }
-        }
-    }
-
-    /// Whether no gradient of a block can reach the threshold: a rounded sum of products is at most the product of the
-    /// norms and what rounding adds to it.
+    /// Whether no gradient of a block can reach the threshold.
     [[nodiscard]] bool is_hopeless(Index block, Index input_block, std::uint32_t threshold) const {
-        if (!scan_.skip_blocks) return false;
-        const double bound = scan_.outputs.largest[block] * scan_.inputs.largest[input_block] *
-                                 (1 + scan_.samples * 0x1p-22) +
-                             scan_.samples * 0x1p-149;
-        return bound < double{std::bit_cast<float>(threshold)} && bound < 0x1p127;
+        return scan_.skip_blocks && is_below(scan_.outputs.largest[block], scan_.inputs.largest[input_block],
+                                             scan_.samples, std::bit_cast<float>(threshold));
     }
 
     void look_at(Index block, Index row_block, Index input_block) {
@@ -173,8 +89,7 @@ private:
         for (Index r = 0; r < gradient_outputs; ++r) {
             const Index place = block * gradient_outputs + r;
             if (place >= scan_.edges.num_outputs) break;
-            const std::size_t row = std::size_t{row_block} * gradient_outputs + r;
-            std::uint64_t hits = reached[r] & real & ~taken_[row * scan_.inputs.count + input_block];
+            std::uint64_t hits = reached[r] & real & ~taken_.bits(row_block * gradient_outputs + r, input_block);
             if (hits == 0) continue;
             if (own_cells - held_ < gradient_inputs) hand_over();
             const Key row_begin = static_cast<Key>(scan_.outputs.neuron[place]) * scan_.edges.num_inputs;
@@ -188,7 +103,7 @@ private:
     }
 
     const GradientScan<Key>& scan_;
-    std::vector<std::uint64_t> taken_;  // [row of the panel][block of inputs]
+    TakenCells taken_;
     RankedCell<std::uint32_t, Key> own_[own_cells];
     std::size_t held_ = 0;
 };
@@ -293,8 +208,10 @@ EdgeIndex fast_top_candidates(const Evidence& evidence, const CsrView& edges, co
 template <class Key>
 EdgeIndex fast_top_gradients(const Evidence& evidence, const CsrView& edges, const Replacement<Key>& change,
                              const GradientSearch& search, CpuScratch& scratch, Key* ranks) {
-    const Blocks outputs = pack_blocks(evidence.dz, gradient_outputs, search.threads, scratch);
-    const Blocks inputs = pack_blocks(evidence.x, gradient_inputs, search.threads, scratch);
+    const GradientBlocks outputs =
+        pack_blocks(evidence.dz, gradient_outputs, BlockOrder::by_size, search.threads, scratch);
+    const GradientBlocks inputs =
+        pack_blocks(evidence.x, gradient_inputs, BlockOrder::by_size, search.threads, scratch);
     const std::size_t spare =
         std::max<std::size_t>(search.spare_cells > 0 ? search.spare_cells : change.num_grown, own_cells);
     BestSoFar<std::uint32_t, Key> best(change.num_grown, spare, scratch);
@@ -317,12 +234,16 @@ template <class Key>
 void fast_draw_by_gradient(const GrowGradient& rule, const Evidence& evidence, const CsrView& edges,
                            const Replacement<Key>& change, Cell missing, const Stream& stream, int threads,
                            CpuScratch& scratch, Key* ranks) {
+    const double products = static_cast<double>(evidence.x.batch) * edges.num_inputs * edges.num_outputs;
+    if (rule.per_output) {
+        fast_gradients_by_output(evidence, edges, change, {useful_threads(products, threads)}, stream, scratch, ranks);
+        return;
+    }
     EdgeIndex found = 0;
     if (rule.candidates > 0) {
         const EdgeIndex looked_at = num_candidates(rule, edges.num_edges, change.num_grown, missing);
         found = fast_top_candidates(evidence, edges, change, missing, looked_at, stream, threads, scratch, ranks);
     } else {
-        const double products = static_cast<double>(evidence.x.batch) * edges.num_inputs * edges.num_outputs;
         found = fast_top_gradients(evidence, edges, change, {useful_threads(products, threads)}, scratch, ranks);
     }
     detail::add_uniform_ranks(thrust::cpp::par, scratch, found, change.num_grown, missing, stream, ranks);

@@ -11,6 +11,7 @@
 
 #include "host/cpu/kernels/gradient_block.hpp"
 #include "host/cpu/kernels/simd-inl.hpp"
+#include "host/cpu/kernels/transpose-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace espalier::HWY_NAMESPACE {
@@ -141,6 +142,46 @@ void GradientKeys(const float* dz, Index num_outputs, const float* x, Index num_
     }
 }
 
+void PackNeurons(const float* const* rows, Index num_rows, Index count, float* to) {
+    const Index whole = count / 4 * 4;
+    for (Index row = 0; row < num_rows; row += 4) {
+        for (Index s = 0; s < whole; s += 4) {
+            transpose_rows(rows[row] + s, rows[row + 1] + s, rows[row + 2] + s, rows[row + 3] + s,
+                           to + std::size_t{s} * num_rows + row, num_rows);
+        }
+        for (Index s = whole; s < count; ++s) {
+            for (Index r = row; r < row + 4; ++r) to[std::size_t{s} * num_rows + r] = rows[r][s];
+        }
+    }
+}
+
+void AddSums(const float* values, Index count, double& sum, double& squares) {
+    const hn::CappedTag<double, 8> d;
+    const hn::Rebind<float, decltype(d)> half;
+    constexpr Index lanes = hn::MaxLanes(d);
+    auto first = hn::Zero(d), second = hn::Zero(d), first_square = hn::Zero(d), second_square = hn::Zero(d);
+    Index i = 0;
+    for (; i + 2 * lanes <= count; i += 2 * lanes) {
+        const auto one = hn::PromoteTo(d, hn::LoadU(half, values + i));
+        const auto other = hn::PromoteTo(d, hn::LoadU(half, values + i + lanes));
+        first = hn::Add(first, one);
+        second = hn::Add(second, other);
+        first_square = hn::MulAdd(one, one, first_square);
+        second_square = hn::MulAdd(other, other, second_square);
+    }
+    double sums[lanes], all_squares[lanes];
+    hn::StoreU(hn::Add(first, second), d, sums);
+    hn::StoreU(hn::Add(first_square, second_square), d, all_squares);
+    for (Index lane = 0; lane < lanes; ++lane) {
+        sum += sums[lane];
+        squares += all_squares[lane];
+    }
+    for (; i < count; ++i) {
+        sum += double{values[i]};
+        squares += double{values[i]} * values[i];
+    }
+}
+
 }  // namespace espalier::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -149,6 +190,8 @@ namespace espalier {
 
 HWY_EXPORT(GradientBlock);
 HWY_EXPORT(GradientKeys);
+HWY_EXPORT(PackNeurons);
+HWY_EXPORT(AddSums);
 
 void gradient_block(const float* dz, const float* x, Index samples, std::uint32_t threshold,
                     std::uint32_t (&keys)[gradient_outputs * gradient_inputs],
@@ -158,6 +201,12 @@ void gradient_block(const float* dz, const float* x, Index samples, std::uint32_
 void gradient_keys(const float* dz, Index num_outputs, const float* x, Index num_inputs, Index samples,
                    const Index* outputs, const Index* inputs, EdgeIndex count, std::uint32_t* keys) {
     HWY_DYNAMIC_DISPATCH(GradientKeys)(dz, num_outputs, x, num_inputs, samples, outputs, inputs, count, keys);
+}
+void pack_neurons(const float* const* rows, Index num_rows, Index count, float* to) {
+    HWY_DYNAMIC_DISPATCH(PackNeurons)(rows, num_rows, count, to);
+}
+void add_sums(const float* values, Index count, double& sum, double& squares) {
+    HWY_DYNAMIC_DISPATCH(AddSums)(values, count, sum, squares);
 }
 
 }  // namespace espalier

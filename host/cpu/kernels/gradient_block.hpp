@@ -23,4 +23,10 @@ void gradient_block(const float* dz, const float* x, Index samples, std::uint32_
 void gradient_keys(const float* dz, Index num_outputs, const float* x, Index num_inputs, Index samples,
                    const Index* outputs, const Index* inputs, EdgeIndex count, std::uint32_t* keys);
 
+/// Rows of `count` values side by side: to[value][row]. `num_rows` is a multiple of 4.
+void pack_neurons(const float* const* rows, Index num_rows, Index count, float* to);
+
+/// Adds `count` values and their squares.
+void add_sums(const float* values, Index count, double& sum, double& squares);
+
 }  // namespace espalier

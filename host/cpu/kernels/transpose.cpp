@@ -7,27 +7,11 @@
 #include "hwy/foreach_target.h"
 // clang-format on
 #include "host/cpu/kernels/simd-inl.hpp"
+#include "host/cpu/kernels/transpose-inl.hpp"
 #include "host/cpu/operations.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace espalier::HWY_NAMESPACE {
-
-/// 4 x 4 floats: from rows `from_stride` floats apart into columns `to_stride` floats apart.
-HWY_INLINE void transpose_block(const float* from, std::size_t from_stride, float* to, std::size_t to_stride) {
-    const FourTag four;
-    const auto a = hn::LoadU(four, from);
-    const auto b = hn::LoadU(four, from + from_stride);
-    const auto c = hn::LoadU(four, from + 2 * from_stride);
-    const auto d = hn::LoadU(four, from + 3 * from_stride);
-    const auto ac_low = hn::InterleaveLower(four, a, c);
-    const auto ac_high = hn::InterleaveUpper(four, a, c);
-    const auto bd_low = hn::InterleaveLower(four, b, d);
-    const auto bd_high = hn::InterleaveUpper(four, b, d);
-    hn::StoreU(hn::InterleaveLower(four, ac_low, bd_low), four, to);
-    hn::StoreU(hn::InterleaveUpper(four, ac_low, bd_low), four, to + to_stride);
-    hn::StoreU(hn::InterleaveLower(four, ac_high, bd_high), four, to + 2 * to_stride);
-    hn::StoreU(hn::InterleaveUpper(four, ac_high, bd_high), four, to + 3 * to_stride);
-}
 
 void PackRows(const float* samples, std::size_t stride, Activations values, Index tile, Range features) {
     constexpr Index group = 16;

@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <optional>
 
 #include "espalier/evolution_rules.hpp"
 #include "espalier/host_device.hpp"
@@ -224,7 +225,7 @@ struct Replacement {
     const EdgeIndex* pruned = nullptr;  // [num_pruned] slots, ascending
     EdgeIndex num_pruned = 0;
     const Key* ranks = nullptr;  // [num_grown] of the new cells among the missing ones, ascending
-    EdgeIndex num_grown = 0;     // at most num_pruned
+    EdgeIndex num_grown = 0;     // at most num_pruned, but where a backend can grow layers
     bool allow_removed = false;  // the cells of pruned edges count as missing
 
     [[nodiscard]] EdgeIndex num_edges(const CsrView& old) const { return old.num_edges - num_pruned + num_grown; }
@@ -243,14 +244,16 @@ struct Evolved {
 
 inline constexpr EdgeIndex gone = ~EdgeIndex{0};
 
-/// Sets how many edges `rule` grows, its share of the pruned ones, rounded, as far as cells are missing, and whether
-/// just removed cells are among these. Returns how many are missing.
+/// Sets how many edges `rule` grows, its share of the pruned ones, rounded, or `count`, as far as cells are missing, and
+/// whether just removed cells are among these. Returns how many are missing.
 template <class Rule, class Key>
-Cell plan_growth(const Rule& rule, const CsrView& old, Replacement<Key>& change) {
+Cell plan_growth(const Rule& rule, const CsrView& old, Replacement<Key>& change,
+                 const std::optional<EdgeIndex>& count = std::nullopt) {
     change.allow_removed = rule.allow_removed;
     const Cell missing =
         Cell{old.num_inputs} * old.num_outputs - old.num_edges + (change.allow_removed ? change.num_pruned : 0);
-    const auto wanted = static_cast<EdgeIndex>(rule.share * static_cast<double>(change.num_pruned) + 0.5);
+    const EdgeIndex wanted =
+        count.value_or(static_cast<EdgeIndex>(rule.share * static_cast<double>(change.num_pruned) + 0.5));
     change.num_grown = wanted < missing ? wanted : static_cast<EdgeIndex>(missing);
     return missing;
 }

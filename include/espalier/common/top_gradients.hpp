@@ -9,6 +9,7 @@
 
 #include <thrust/binary_search.h>
 #include <thrust/functional.h>
+#include <thrust/gather.h>
 #include <thrust/merge.h>
 
 #include <algorithm>
@@ -81,6 +82,63 @@ struct KeyOfCell {
     ESPALIER_HOST_DEVICE std::uint32_t operator()(Key cell) const {
         return gradient_key(gradient(static_cast<Index>(cell / gradient.num_inputs),
                                      static_cast<Index>(cell % gradient.num_inputs)));
+    }
+};
+
+/// Where each output's new edges begin among all new ones: of those that it lost a share as large as every other's, rounded
+/// where the sum over the outputs is.
+struct NewOfOutput {
+    const EdgeIndex* row_start;  // before the evolution
+    const EdgeIndex* pruned;
+    EdgeIndex num_pruned;
+    EdgeIndex num_grown;  // at most num_pruned
+    ESPALIER_HOST_DEVICE EdgeIndex operator()(Index output) const {
+        const EdgeIndex* const list = pruned;
+        const EdgeIndex start = row_start[output];
+        const EdgeIndex lost = partition_point(0, num_pruned, [list, start](EdgeIndex i) { return list[i] < start; });
+        return static_cast<EdgeIndex>((std::uint64_t{lost} * num_grown + num_pruned / 2) / num_pruned);
+    }
+};
+
+/// How a cell without a gradient ranks among those of its output: at random, behind all that have one. Above 0.
+ESPALIER_HOST_DEVICE inline std::uint32_t rank_at_random(const Stream& draws, std::uint64_t cell) {
+    return draws.bits(cell) | 1U;
+}
+
+/// How cell first_cell + i ranks among those of its output, and its rank among the missing ones; 0: it holds an edge.
+template <class Key>
+struct OrderOfCell {
+    PackedEvidence gradient;
+    std::uint64_t first_cell;
+    MissingRank<Key> rank_of;
+    Stream draws;
+    Key* ranks;
+
+    ESPALIER_HOST_DEVICE std::uint64_t operator()(std::uint32_t i) const {
+        const std::uint64_t cell = first_cell + i;
+        const auto output = static_cast<Index>(cell / gradient.num_inputs);
+        const auto input = static_cast<Index>(cell % gradient.num_inputs);
+        ranks[i] = rank_of(output, input);
+        if (ranks[i] == no_rank<Key>) return 0;
+        const std::uint32_t key = gradient_key(gradient(output, input));
+        return key > 0 ? std::uint64_t{key} << 32 : std::uint64_t{rank_at_random(draws, cell)};
+    }
+};
+
+/// The row of a place in a piece of whole rows.
+struct RowOfPlace {
+    Index num_inputs;
+    ESPALIER_HOST_DEVICE Index operator()(std::uint32_t place) const { return place / num_inputs; }
+};
+
+/// Whether a place in a piece of whole rows, best cells of each row first, is among the row's new edges.
+struct IsNewOfOutput {
+    Index num_inputs;
+    Index first_row;
+    NewOfOutput begin_of;
+    ESPALIER_HOST_DEVICE bool operator()(std::uint32_t place) const {
+        const Index row = first_row + place / num_inputs;
+        return place % num_inputs < begin_of(row + 1) - begin_of(row);
     }
 };
 
@@ -191,6 +249,41 @@ EdgeIndex top_gradients(const Policy& policy, Scratch& scratch, const Evidence& 
     return best.held;
 }
 
+/// Writes the ranks of each output's best missing cells, as many as its share of change.num_grown, ascending: cells of equal
+/// gradients by their order, those without one at random. Wants allow_removed, so that every output has as many as it lost.
+template <class Key, class Policy, class Scratch>
+void top_gradients_by_output(const Policy& policy, Scratch& scratch, const Evidence& evidence, const CsrView& edges,
+                             const Replacement<Key>& change, const Stream& draws, Key* ranks,
+                             std::uint32_t piece = gradient_piece) {
+    const detail::PackedEvidence gradient = detail::pack(policy, scratch, evidence);
+    const detail::NewOfOutput begin_of{edges.row_start, change.pruned, change.num_pruned, change.num_grown};
+    const Index rows = std::min(edges.num_outputs, std::max<Index>(1, piece / edges.num_inputs));
+    const std::size_t room = std::size_t{rows} * edges.num_inputs;
+    auto* keys = scratch.template take<std::uint64_t>(room);
+    auto* piece_ranks = scratch.template take<Key>(room);
+    auto* order = scratch.template take<std::uint32_t>(room);
+    auto* row_of = scratch.template take<Index>(room);
+    auto* taken = scratch.template take<std::uint32_t>(room);
+    EdgeIndex held = 0;
+    for (Index first = 0; first < edges.num_outputs; first += rows) {
+        const auto size = std::min(rows, edges.num_outputs - first) * edges.num_inputs;
+        const thrust::counting_iterator<std::uint32_t> places(0);
+        thrust::transform(policy, places, places + size, keys,
+                          detail::OrderOfCell<Key>{gradient, std::uint64_t{first} * edges.num_inputs,
+                                                   {edges, change.pruned, change.num_pruned, change.allow_removed},
+                                                   draws, piece_ranks});
+        thrust::sequence(policy, order, order + size);
+        thrust::stable_sort_by_key(policy, keys, keys + size, order, thrust::greater<std::uint64_t>());
+        thrust::transform(policy, order, order + size, row_of, detail::RowOfPlace{edges.num_inputs});
+        thrust::stable_sort_by_key(policy, row_of, row_of + size, order);
+        const auto* const end = thrust::copy_if(policy, order, order + size, places, taken,
+                                                detail::IsNewOfOutput{edges.num_inputs, first, begin_of});
+        thrust::gather(policy, taken, taken + (end - taken), piece_ranks, ranks + held);
+        held += static_cast<EdgeIndex>(end - taken);
+    }
+    thrust::sort(policy, ranks, ranks + held);
+}
+
 /// The cells of `count` distinct ranks among the missing ones, ascending.
 template <class Key, class Policy, class Scratch>
 void cells_of_ranks(const Policy& policy, Scratch& scratch, const CsrView& edges, const Replacement<Key>& change,
@@ -247,6 +340,10 @@ template <class Key, class Policy, class Scratch>
 void draw_by_gradient(const Policy& policy, Scratch& scratch, const GrowGradient& rule, const Evidence& evidence,
                       const CsrView& edges, const Replacement<Key>& change, Cell missing, const Stream& stream,
                       Key* ranks) {
+    if (rule.per_output) {
+        top_gradients_by_output(policy, scratch, evidence, edges, change, stream, ranks);
+        return;
+    }
     EdgeIndex found = 0;
     if (rule.candidates > 0) {
         const detail::PackedEvidence gradient = detail::pack(policy, scratch, evidence);
