@@ -95,7 +95,9 @@ void settle_edges(cudaStream_t stream, const CudaLayer& layer, const EdgeArrays&
 
 }  // namespace
 
-std::uint64_t cell_set_bytes(Cell cells) { return (std::uint64_t{max_chunks} + words_of(cells)) * sizeof(std::uint32_t); }
+std::uint64_t cell_set_bytes(Cell cells) {
+    return (std::uint64_t{max_chunks} + words_of(cells)) * sizeof(std::uint32_t);
+}
 
 Pruned take_least(cudaStream_t stream, Memory& memory, CudaLayer& layer, const float* scores, const PruneOrder& order,
                   double zeta) {

@@ -1,5 +1,6 @@
-// The steps of an evolution that have kernels of their own (cuda/kernels/prune.cuh, cell_set.cuh, merge.cuh): few launches,
-// for small layers wait for little else. evolve.cu has the rest by Thrust. All enqueue; only take_least() waits.
+// The steps of an evolution that have kernels of their own (cuda/kernels/prune.cuh, cell_set.cuh, merge.cuh): few
+// launches, which are what the evolution of a small layer takes its time for. evolve.cu has the rest by Thrust. All
+// enqueue; only take_least() waits.
 #pragma once
 
 #include <cstdint>
@@ -25,8 +26,8 @@ constexpr bool sorts_as_set(Cell cells, std::uint64_t num_edges) {
 /// Device memory of such a set.
 std::uint64_t cell_set_bytes(Cell cells);
 
-/// Chooses the share zeta of `scores` [num_edges] (layer.pruned), sets the weights of those edges to 0 and says of which
-/// signs they were.
+/// Chooses the share zeta of `scores` [num_edges] (layer.pruned), sets the weights of those edges to 0 and says of
+/// which signs they were.
 Pruned take_least(cudaStream_t stream, Memory& memory, CudaLayer& layer, const float* scores, const PruneOrder& order,
                   double zeta);
 
@@ -34,8 +35,8 @@ Pruned take_least(cudaStream_t stream, Memory& memory, CudaLayer& layer, const f
 void draw_by_set(cudaStream_t stream, Memory& memory, std::uint64_t size, EdgeIndex count, const Stream& draws,
                  std::uint32_t* numbers);
 
-/// Takes out the pruned edges and puts in the new ones, whose weights it draws (`regrowth` is null where there are none).
-/// Key is 32 or 64 bits. The view by input follows, too, if it returns true.
+/// Takes out the pruned edges and puts in the new ones, whose weights it draws (`regrowth` is null where there are
+/// none). Key is 32 or 64 bits. The view by input follows, too, if it returns true.
 template <class Key>
 bool replace_edges(cudaStream_t stream, Memory& memory, CudaLayer& layer, const Replacement<Key>& change,
                    const Regrowth* regrowth);

@@ -1,12 +1,13 @@
-// Topology evolution on the device: by kernels of our own (evolution.hpp), and what those leave, rules that look at more
-// than weights and layers too large or too sparse for sets of bits, by espalier/common/evolve.hpp under Thrust's CUDA
-// policy. All scratch memory is borrowed; what the host waits for is how many edges of which sign went.
+// Topology evolution on the device: by kernels of our own (evolution.hpp), and what those leave, rules that look at
+// more than weights and layers too large or too sparse for sets of bits, by espalier/common/evolve.hpp under Thrust's
+// CUDA policy. All scratch memory is borrowed; what the host waits for is how many edges of which sign went.
 #include "toolkit_thrust.hpp"  // first
 
 #include <thrust/gather.h>
 #include <thrust/set_operations.h>
 #include <thrust/system/cuda/execution_policy.h>
 #include <thrust/system_error.h>
+#include <thrust/transform_reduce.h>
 
 #include <algorithm>
 #include <cstring>
@@ -255,9 +256,18 @@ void rebuild_views(cudaStream_t stream, Memory& memory, CudaLayer& layer) {
 Pruned prune(cudaStream_t stream, Memory& memory, CudaLayer& layer, const Pruning& pruning) {
     return with_device_errors([&] {
         Device device(stream, memory);
-        const auto [scores, order] = prune_scores(device.policy(), device, pruning.rule, csr_of_layer(layer),
-                                                  layer.weights.values.data(), pruning.event.stream(Purpose::prune));
-        return take_least(stream, memory, layer, scores, order, pruning.zeta);
+        const float* const weights = layer.weights.values.data();
+        return std::visit(
+            [&](const auto& rule) {
+                if constexpr (requires { rule.order(); }) {
+                    return take_least(stream, memory, layer, weights, rule.order(), pruning.zeta);
+                } else {
+                    const auto [scores, order] = prune_scores(device.policy(), device, rule, csr_of_layer(layer),
+                                                              weights, pruning.event.stream(Purpose::prune));
+                    return take_least(stream, memory, layer, scores, order, pruning.zeta);
+                }
+            },
+            pruning.rule);
     });
 }
 
@@ -277,14 +287,15 @@ Pruned prune_ends(cudaStream_t stream, Memory& memory, CudaLayer& layer, const D
             thrust::set_difference(device.policy(), slots, slots_end, before, before_end, fresh) - fresh);
         if (count == 0) return Pruned{};
         auto* all = device.take<EdgeIndex>(num_edges);
-        const auto total = static_cast<EdgeIndex>(
-            thrust::set_union(device.policy(), slots, slots_end, before, before_end, all) - all);
+        const auto total =
+            static_cast<EdgeIndex>(thrust::set_union(device.policy(), slots, slots_end, before, before_end, all) - all);
         keep_pruned(device, memory, layer, all, total);
         return clear_weights(device, layer, fresh, count);
     });
 }
 
-void pruned_degrees(cudaStream_t stream, Memory& memory, const CudaLayer& layer, EdgeIndex* outputs, EdgeIndex* inputs) {
+void pruned_degrees(cudaStream_t stream, Memory& memory, const CudaLayer& layer, EdgeIndex* outputs,
+                    EdgeIndex* inputs) {
     with_device_errors([&] {
         Device device(stream, memory);
         const EdgeIndex count = layer.num_pruned;

@@ -69,9 +69,10 @@ __global__ void __launch_bounds__(block_threads)
 /// Lists the members, ascending. Grid: x covers the chunks of words.
 template <int block_threads>
 __global__ void __launch_bounds__(block_threads) list_cells_kernel(CellSet set, std::uint32_t* cells) {
-    visit_words(set, block_shared<BlockSums<block_threads>>(), [&](std::uint32_t word, std::uint32_t bits, unsigned at) {
-        visit_members(word, bits, [&](std::uint32_t cell) { cells[at++] = cell; });
-    });
+    visit_words(set, block_shared<BlockSums<block_threads>>(),
+                [&](std::uint32_t word, std::uint32_t bits, unsigned at) {
+                    visit_members(word, bits, [&](std::uint32_t cell) { cells[at++] = cell; });
+                });
 }
 
 /// The view by input of `edges`, whose cells by input (input * num_outputs + output) are the members; bit
@@ -79,23 +80,24 @@ __global__ void __launch_bounds__(block_threads) list_cells_kernel(CellSet set, 
 template <int block_threads>
 __global__ void __launch_bounds__(block_threads)
     list_by_input_kernel(CellSet set, CsrView edges, EdgeIndex* column_start, Index* row, EdgeIndex* slot) {
-    visit_words(set, block_shared<BlockSums<block_threads>>(), [&](std::uint32_t word, std::uint32_t bits, unsigned at) {
-        const Index height = edges.num_outputs;
-        const std::uint64_t first = std::uint64_t{word} * word_bits;
-        std::uint64_t input = (static_cast<std::uint32_t>(first) + height - 1) / height;
-        for (; input <= edges.num_inputs && input * height < first + word_bits; ++input) {
-            const auto below = static_cast<unsigned>(input * height - first);
-            column_start[input] = at + static_cast<EdgeIndex>(__popc(bits & ((1U << below) - 1)));
-        }
-        visit_members(word, bits, [&](std::uint32_t cell) {
-            const Index column = cell / height;
-            const Index output = cell % height;
-            const Index* const columns = edges.column;
-            row[at] = output;
-            slot[at++] = detail::partition_point(edges.row_start[output], edges.row_start[output + 1],
-                                                 [columns, column](EdgeIndex e) { return columns[e] < column; });
+    visit_words(
+        set, block_shared<BlockSums<block_threads>>(), [&](std::uint32_t word, std::uint32_t bits, unsigned at) {
+            const Index height = edges.num_outputs;
+            const std::uint64_t first = std::uint64_t{word} * word_bits;
+            std::uint64_t input = (static_cast<std::uint32_t>(first) + height - 1) / height;
+            for (; input <= edges.num_inputs && input * height < first + word_bits; ++input) {
+                const auto below = static_cast<unsigned>(input * height - first);
+                column_start[input] = at + static_cast<EdgeIndex>(__popc(bits & ((1U << below) - 1)));
+            }
+            visit_members(word, bits, [&](std::uint32_t cell) {
+                const Index column = cell / height;
+                const Index output = cell % height;
+                const Index* const columns = edges.column;
+                row[at] = output;
+                slot[at++] = detail::partition_point(edges.row_start[output], edges.row_start[output + 1],
+                                                     [columns, column](EdgeIndex e) { return columns[e] < column; });
+            });
         });
-    });
 }
 
 /// One side's neurons, to be ordered by their edges.

@@ -1,7 +1,7 @@
 // Puts the new edges in the place of the pruned ones: the canonical topology that follows, with the weights and the
-// optimizer's memory of its edges. The j-th new edge (in canonical order) takes over from the j-th pruned one. Results go
-// to other memory than the layer's and are then put back, as the layer's addresses stay. Nothing is atomic but the bits of
-// the set by which edges are sorted by input.
+// optimizer's memory of its edges. The j-th new edge (in canonical order) takes over from the j-th pruned one. Results
+// go to other memory than the layer's and are then put back, as the layer's addresses stay. Nothing is atomic but the
+// bits of the set by which edges are sorted by input.
 #pragma once
 
 #include "cuda/kernels/cell_set.cuh"
@@ -81,8 +81,9 @@ struct Merge {
     __device__ void begin_row(Index row) const {
         const EdgeIndex start = places.old.row_start[row];
         const EdgeIndex lost = places.pruned_before(start);
-        to.row_start[row] = start - lost + places.grown_before(static_cast<Key>(row) * places.old.num_inputs,
-                                                               places.excluded_before(start, lost));
+        to.row_start[row] =
+            start - lost +
+            places.grown_before(static_cast<Key>(row) * places.old.num_inputs, places.excluded_before(start, lost));
     }
 };
 
@@ -131,8 +132,8 @@ __global__ void __launch_bounds__(block_threads, 4) merge_edges_kernel(Merge<Key
     }
 }
 
-/// Puts the arrays of all edges back, and their cells by input into the set where there is one. Grid: x covers the edges
-/// and the rows with their end.
+/// Puts the arrays of all edges back, and their cells by input into the set where there is one. Grid: x covers the
+/// edges and the rows with their end.
 template <int block_threads>
 __global__ void __launch_bounds__(block_threads)
     settle_edges_kernel(EdgeArrays from, EdgeArrays to, EdgeIndex num_edges, Index num_outputs, CellSet by_input) {

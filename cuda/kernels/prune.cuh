@@ -1,7 +1,7 @@
 // Which edges go: of each group of keys (PruneOrder) the share zeta, least keys first, equal keys in slot order. Three
 // launches count the digits of the keys, each among those that the launch before left; every block works out for itself
-// what that one found. The fourth counts by chunk (cuda/chunks.hpp) what goes for certain and what has just the key at the
-// cut, the fifth lists the slots. Integers only, so the order of atomics changes nothing.
+// what that one found. The fourth counts by chunk (cuda/chunks.hpp) what goes for certain and what has just the key at
+// the cut, the fifth lists the slots. Integers only, so the order of atomics changes nothing.
 #pragma once
 
 #include "cuda/kernels/block_sums.cuh"
@@ -161,8 +161,8 @@ __device__ unsigned fate_of(const Order& order, float score, const GroupCut& one
     return other.quota > 0 && place1 == other.digits ? SlotFate::tie1 : 0;
 }
 
-/// counts [3][max_chunks]: of each chunk those that go for certain, and those of either group with just the key at its cut.
-/// Grid: x covers the chunks.
+/// counts [3][max_chunks]: of each chunk those that go for certain, and those of either group with just the key at its
+/// cut. Grid: x covers the chunks.
 template <int block_threads>
 __global__ void __launch_bounds__(block_threads)
     prune_count_kernel(PruneTask task, PruneSearch* search, std::uint32_t* counts) {

@@ -29,6 +29,44 @@ struct VectorScratch {
     }
 };
 
+/// The cut of `count` scores, by sorting all their keys.
+PruneCut cut_by_sorting(const float* scores, EdgeIndex count, const PruneOrder& order, double zeta) {
+    std::vector<std::uint32_t> keys(count);
+    std::transform(scores, scores + count, keys.begin(), order);
+    std::sort(keys.begin(), keys.end());
+    const auto below = [&](std::uint32_t key) {
+        return static_cast<EdgeIndex>(std::lower_bound(keys.begin(), keys.end(), key) - keys.begin());
+    };
+    const auto up_to = [&](std::uint32_t key) {
+        return static_cast<EdgeIndex>(std::upper_bound(keys.begin(), keys.end(), key) - keys.begin());
+    };
+    PruneCut cut;
+    for (int group = 0; group < order.num_groups; ++group) {
+        const EdgeIndex begin = below(order.first[group]);
+        cut.quota[group] = prune_quota(zeta, up_to(order.last[group]) - begin);
+        if (cut.quota[group] == 0) continue;
+        cut.threshold[group] = keys[begin + cut.quota[group] - 1];
+        const EdgeIndex tie_begin = below(cut.threshold[group]);
+        cut.ties[group] = up_to(cut.threshold[group]) - tie_begin;
+        cut.ties_taken[group] = begin + cut.quota[group] - tie_begin;
+    }
+    return cut;
+}
+
+/// The slots that go by it, ascending; of ties those that come first.
+std::vector<EdgeIndex> slots_of(const PruneCut& cut, const float* scores, EdgeIndex count, const PruneOrder& order) {
+    std::vector<EdgeIndex> slots;
+    EdgeIndex ties[PruneOrder::max_groups] = {};
+    for (EdgeIndex slot = 0; slot < count; ++slot) {
+        const std::uint32_t key = order(scores[slot]);
+        for (int group = 0; group < order.num_groups; ++group) {
+            if (cut.quota[group] == 0 || key < order.first[group] || key > cut.threshold[group]) continue;
+            if (key < cut.threshold[group] || ties[group]++ < cut.ties_taken[group]) slots.push_back(slot);
+        }
+    }
+    return slots;
+}
+
 TEST(EvolutionSteps, CutsAndViewsAgreeWithThoseBySorting) {
     EXPECT_TRUE(rc::check("cuts by sorting and by counting, views by sorting", [] {
         const auto count = *rc::gen::inRange<EdgeIndex>(1, 3000);
@@ -47,9 +85,8 @@ TEST(EvolutionSteps, CutsAndViewsAgreeWithThoseBySorting) {
         for (const PruneRule& rule : alternatives<PruneRule>()) {
             VectorScratch scratch;
             const auto [scores, order] = prune_scores(thrust::omp::par, scratch, rule, edges, weights.data(), stream);
-            const PruneCut sorted = cut_by_sorting(thrust::seq, scratch, scores, count, order, zeta);
-            std::vector<EdgeIndex> slots(count);
-            slots.resize(pruned_slots(thrust::omp::par, scores, count, order, sorted, slots.data()));
+            const PruneCut sorted = cut_by_sorting(scores, count, order, zeta);
+            const std::vector<EdgeIndex> slots = slots_of(sorted, scores, count, order);
             RC_ASSERT(slots.size() == sorted.total());
             for (const int threads : {1, 3}) {
                 const PruneCut counted = cut_by_counting(scores, count, order, zeta, threads);
@@ -82,32 +119,6 @@ TEST(EvolutionSteps, CutsAndViewsAgreeWithThoseBySorting) {
     }));
 }
 
-/// A reduction may begin with its initial value or end with it, which no library promises.
-TEST(EvolutionSteps, ACutComesOutOfAReductionInEitherOrder) {
-    const auto fields = [](const PruneCut& cut) {
-        std::vector<std::uint32_t> all;
-        for (int group = 0; group < PruneOrder::max_groups; ++group) {
-            all.insert(all.end(), {cut.quota[group], cut.threshold[group], cut.ties[group], cut.ties_taken[group],
-                                   cut.tie_slots[group]});
-        }
-        return all;
-    };
-    const detail::EitherCut either;
-    // edges go of the negative ones, of the positive ones, of both, of none
-    for (const auto& [negative, positive] : {std::pair{8, 1}, {1, 8}, {6, 7}, {1, 1}}) {
-        std::vector<float> weights(static_cast<std::size_t>(negative), -0.5F);
-        weights.insert(weights.end(), static_cast<std::size_t>(positive), 0.25F);
-        const PruneOrder order = PruneBySign{}.order();
-        std::vector<std::uint32_t> keys(weights.size());
-        std::transform(weights.begin(), weights.end(), keys.begin(), order);
-        std::sort(keys.begin(), keys.end());
-        const PruneCut cut = detail::CutSortedKeys{keys.data(), static_cast<EdgeIndex>(keys.size()), order, 0.3}(0);
-        ASSERT_EQ(cut.total(), static_cast<EdgeIndex>(negative * 3 / 10 + positive * 3 / 10));
-        EXPECT_EQ(fields(either(PruneCut{}, cut)), fields(cut));
-        EXPECT_EQ(fields(either(cut, PruneCut{})), fields(cut));
-    }
-}
-
 TEST(EvolutionSteps, ComplementMapsRanks) {
     EXPECT_TRUE(rc::check("rank r is the r-th number left out", [] {
         const auto size = *rc::gen::inRange<std::uint32_t>(1, 2000);
@@ -121,14 +132,6 @@ TEST(EvolutionSteps, ComplementMapsRanks) {
         std::sort(all.begin(), all.end());
         for (std::uint32_t i = 0; i < size; ++i) RC_ASSERT(all[i] == i);
     }));
-}
-
-TEST(EvolutionSteps, BornWeightsAreTheLawsDraws) {
-    const std::vector<std::uint64_t> cells{0, 1, 5, std::uint64_t{1} << 35};
-    const Stream stream{1, Purpose::new_weight, 2, 3};
-    std::vector<float> weights(cells.size());
-    born_weights(thrust::seq, HeNormal{}, stream, 50, cells.data(), 4, weights.data());
-    for (std::size_t i = 0; i < cells.size(); ++i) EXPECT_EQ(weights[i], HeNormal{}(stream.bits(cells[i]), 50));
 }
 
 }  // namespace

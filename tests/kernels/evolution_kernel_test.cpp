@@ -194,99 +194,132 @@ MergeCase merge_case(Index inputs, Index outputs, EdgeIndex edges, EdgeIndex num
     return made;
 }
 
+/// The old topology in CSR, and the ranks of the new cells among the missing ones.
 template <class Key>
-void expect_merged(const MergeCase& what) {
-    const auto edges = static_cast<EdgeIndex>(what.cells.size());
-    std::vector<EdgeIndex> row_start(what.outputs + 1);
+struct MergeInput {
+    std::vector<EdgeIndex> row_start;
     std::vector<Index> column;
-    for (Index row = 0; row <= what.outputs; ++row) {
-        const Cell begin = Cell{row} * what.inputs;
-        row_start[row] = static_cast<EdgeIndex>(std::lower_bound(what.cells.begin(), what.cells.end(), begin) - what.cells.begin());
-    }
-    for (const Cell cell : what.cells) column.push_back(static_cast<Index>(cell % what.inputs));
-    std::set<Cell> excluded(what.cells.begin(), what.cells.end());
-    if (what.allow_removed) {
-        for (const EdgeIndex slot : what.pruned) excluded.erase(what.cells[slot]);
-    }
     std::vector<Key> ranks;
-    for (const Cell cell : what.grown) {
-        ranks.push_back(static_cast<Key>(cell - static_cast<Cell>(std::distance(excluded.begin(), excluded.lower_bound(cell)))));
-    }
-    const std::vector<float> weights = random_values(1, edges), states = random_values(2, edges);
-    const Stream stream{5, Purpose::new_weight, 0, 0};
 
-    // what is to come: each cell with its weight and memory
-    struct Edge {
-        Cell cell;
-        float weight, state;
-    };
-    std::vector<Edge> expected;
-    std::set<EdgeIndex> gone(what.pruned.begin(), what.pruned.end());
-    for (EdgeIndex slot = 0; slot < edges; ++slot) {
-        if (!gone.contains(slot)) expected.push_back({what.cells[slot], weights[slot], states[slot]});
-    }
-    for (std::size_t i = 0; i < what.grown.size(); ++i) {
-        expected.push_back({what.grown[i], HeNormal{}(stream.bits(what.grown[i]), what.inputs),
-                            what.reset_state ? 0.0F : states[what.pruned[i]]});
-    }
-    std::sort(expected.begin(), expected.end(), [](const Edge& a, const Edge& b) { return a.cell < b.cell; });
-
-    const DeviceArray<EdgeIndex> d_row_start(row_start), d_pruned(what.pruned), new_row_start(row_start.size());
-    const DeviceArray<Index> d_column(column), new_column(expected.size());
-    const DeviceArray<Key> d_ranks(ranks);
-    const DeviceArray<float> d_weights(weights), d_states(states), new_weights(expected.size()), new_states(expected.size());
-    const CsrView old{what.inputs, what.outputs, edges, d_row_start.data(), d_column.data()};
-    const Replacement<Key> change{d_pruned.data(), static_cast<EdgeIndex>(what.pruned.size()), d_ranks.data(),
-                                  static_cast<EdgeIndex>(ranks.size()), what.allow_removed};
-    const EdgeArrays from{d_column.data(), d_row_start.data(), {d_weights.data(), d_states.data()}, 2};
-    const EdgeArrays to{new_column.data(), new_row_start.data(), {new_weights.data(), new_states.data()}, 2};
-    const auto grid = [&](std::size_t count) {
-        return dim3(static_cast<unsigned>((std::max<std::size_t>(count, what.outputs + 1) + evolving - 1) / evolving));
-    };
-    launch(merge_edges_kernel<evolving, Key, HeNormal>,
-           dim3(merge_edge_blocks<evolving>(edges) + what.outputs / evolving + 1), dim3(evolving), 0,
-           Merge<Key, HeNormal>{{old, change}, {HeNormal{}, stream, what.reset_state}, from, to});
-
-    // back, as the layer's own arrays, and sorted by input
-    const DeviceArray<EdgeIndex> settled_row_start(row_start.size());
-    const DeviceArray<Index> settled_column(expected.size());
-    const DeviceArray<float> settled_weights(expected.size()), settled_states(expected.size());
-    const DeviceSet by_input(Cell{what.inputs} * what.outputs);
-    const auto count = static_cast<EdgeIndex>(expected.size());
-    launch(settle_edges_kernel<evolving>, grid(count), dim3(evolving), 0, to,
-           EdgeArrays{settled_column.data(), settled_row_start.data(), {settled_weights.data(), settled_states.data()}, 2},
-           count, what.outputs, by_input.set);
-    const auto got_start = settled_row_start.read();
-    const auto got_column = settled_column.read();
-    const auto got_weights = settled_weights.read(), got_states = settled_states.read();
-    for (Index row = 0; row <= what.outputs; ++row) {
-        const auto before = std::count_if(expected.begin(), expected.end(),
-                                          [&](const Edge& each) { return each.cell < Cell{row} * what.inputs; });
-        ASSERT_EQ(got_start[row], static_cast<EdgeIndex>(before)) << row;
-    }
-    for (std::size_t slot = 0; slot < expected.size(); ++slot) {
-        ASSERT_EQ(got_column[slot], static_cast<Index>(expected[slot].cell % what.inputs)) << slot;
-        ASSERT_EQ(got_weights[slot], expected[slot].weight) << slot;
-        ASSERT_EQ(got_states[slot], expected[slot].state) << slot;
-    }
-
-    const DeviceArray<EdgeIndex> column_start(std::size_t{what.inputs} + 1), slot_of(expected.size());
-    const DeviceArray<Index> row_of(expected.size());
-    launch(list_by_input_kernel<evolving>, by_input.chunks, dim3(evolving), 0, by_input.set,
-           CsrView{what.inputs, what.outputs, count, settled_row_start.data(), settled_column.data()}, column_start.data(),
-           row_of.data(), slot_of.data());
-    const auto got_slot = slot_of.read();
-    const auto got_row = row_of.read();
-    std::size_t at = 0;
-    for (Index input = 0; input < what.inputs; ++input) {
-        ASSERT_EQ(column_start.read()[input], at) << input;
-        for (std::size_t slot = 0; slot < expected.size(); ++slot) {
-            if (expected[slot].cell % what.inputs != input) continue;
-            ASSERT_EQ(got_slot[at], slot);
-            ASSERT_EQ(got_row[at++], expected[slot].cell / what.inputs);
+    explicit MergeInput(const MergeCase& what) {
+        for (Index row = 0; row <= what.outputs; ++row) {
+            const auto first = std::lower_bound(what.cells.begin(), what.cells.end(), Cell{row} * what.inputs);
+            row_start.push_back(static_cast<EdgeIndex>(first - what.cells.begin()));
+        }
+        for (const Cell cell : what.cells) column.push_back(static_cast<Index>(cell % what.inputs));
+        std::set<Cell> excluded(what.cells.begin(), what.cells.end());
+        if (what.allow_removed) {
+            for (const EdgeIndex slot : what.pruned) excluded.erase(what.cells[slot]);
+        }
+        for (const Cell cell : what.grown) {
+            const auto before = std::distance(excluded.begin(), excluded.lower_bound(cell));
+            ranks.push_back(static_cast<Key>(cell - static_cast<Cell>(before)));
         }
     }
-    ASSERT_EQ(column_start.read()[what.inputs], expected.size());
+};
+
+struct MergedEdge {
+    Cell cell;
+    float weight, state;
+};
+constexpr Stream born{5, Purpose::new_weight, 0, 0};
+
+/// The edges that are to come of it, by cell.
+std::vector<MergedEdge> expected_edges(const MergeCase& what, const std::vector<float>& weights,
+                                       const std::vector<float>& states) {
+    std::vector<MergedEdge> edges;
+    const std::set<EdgeIndex> gone_slots(what.pruned.begin(), what.pruned.end());
+    for (EdgeIndex slot = 0; slot < what.cells.size(); ++slot) {
+        if (!gone_slots.contains(slot)) edges.push_back({what.cells[slot], weights[slot], states[slot]});
+    }
+    for (std::size_t i = 0; i < what.grown.size(); ++i) {
+        edges.push_back({what.grown[i], HeNormal{}(born.bits(what.grown[i]), what.inputs),
+                         what.reset_state ? 0.0F : states[what.pruned[i]]});
+    }
+    std::sort(edges.begin(), edges.end(), [](const MergedEdge& a, const MergedEdge& b) { return a.cell < b.cell; });
+    return edges;
+}
+
+/// A layer's arrays by edge in device memory, weights and one of the optimizer's.
+struct DeviceEdges {
+    DeviceArray<EdgeIndex> row_start;
+    DeviceArray<Index> column;
+    DeviceArray<float> weights, states;
+
+    DeviceEdges(Index outputs, std::size_t edges)
+        : row_start(std::size_t{outputs} + 1), column(edges), weights(edges), states(edges) {}
+    DeviceEdges(const std::vector<EdgeIndex>& starts, const std::vector<Index>& columns,
+                const std::vector<float>& some_weights, const std::vector<float>& some_states)
+        : row_start(starts), column(columns), weights(some_weights), states(some_states) {}
+    [[nodiscard]] EdgeArrays arrays() const {
+        return {column.data(), row_start.data(), {weights.data(), states.data()}, 2};
+    }
+};
+
+void expect_edges(const DeviceEdges& got, const MergeCase& what, const std::vector<MergedEdge>& expected) {
+    const auto start = got.row_start.read();
+    for (Index row = 0; row <= what.outputs; ++row) {
+        const auto before = std::count_if(expected.begin(), expected.end(),
+                                          [&](const MergedEdge& each) { return each.cell < Cell{row} * what.inputs; });
+        ASSERT_EQ(start[row], static_cast<EdgeIndex>(before)) << row;
+    }
+    const auto column = got.column.read();
+    const auto weights = got.weights.read(), states = got.states.read();
+    for (std::size_t slot = 0; slot < expected.size(); ++slot) {
+        ASSERT_EQ(column[slot], static_cast<Index>(expected[slot].cell % what.inputs)) << slot;
+        ASSERT_EQ(weights[slot], expected[slot].weight) << slot;
+        ASSERT_EQ(states[slot], expected[slot].state) << slot;
+    }
+}
+
+/// By the set into which the edges were put.
+void expect_by_input(const DeviceSet& set, const DeviceEdges& edges, const MergeCase& what,
+                     const std::vector<MergedEdge>& expected) {
+    const DeviceArray<EdgeIndex> column_start(std::size_t{what.inputs} + 1), slots(expected.size());
+    const DeviceArray<Index> rows(expected.size());
+    launch(list_by_input_kernel<evolving>, set.chunks, dim3(evolving), 0, set.set,
+           CsrView{what.inputs, what.outputs, static_cast<EdgeIndex>(expected.size()), edges.row_start.data(),
+                   edges.column.data()},
+           column_start.data(), rows.data(), slots.data());
+    const auto start = column_start.read(), slot_of = slots.read();
+    const auto row_of = rows.read();
+    std::size_t at = 0;
+    for (Index input = 0; input < what.inputs; ++input) {
+        ASSERT_EQ(start[input], at) << input;
+        for (std::size_t slot = 0; slot < expected.size(); ++slot) {
+            if (expected[slot].cell % what.inputs != input) continue;
+            ASSERT_EQ(slot_of[at], slot);
+            ASSERT_EQ(row_of[at++], expected[slot].cell / what.inputs);
+        }
+    }
+    ASSERT_EQ(start[what.inputs], expected.size());
+}
+
+template <class Key>
+void expect_merged(const MergeCase& what) {
+    const MergeInput<Key> input(what);
+    const auto edges = static_cast<EdgeIndex>(what.cells.size());
+    const std::vector<float> weights = random_values(1, edges), states = random_values(2, edges);
+    const std::vector<MergedEdge> expected = expected_edges(what, weights, states);
+    const auto count = static_cast<EdgeIndex>(expected.size());
+    const DeviceEdges old(input.row_start, input.column, weights, states);
+    const DeviceEdges merged(what.outputs, count), settled(what.outputs, count);
+    const DeviceArray<EdgeIndex> pruned(what.pruned);
+    const DeviceArray<Key> ranks(input.ranks);
+    const CsrView topology{what.inputs, what.outputs, edges, old.row_start.data(), old.column.data()};
+    const Replacement<Key> change{pruned.data(), static_cast<EdgeIndex>(what.pruned.size()), ranks.data(),
+                                  static_cast<EdgeIndex>(input.ranks.size()), what.allow_removed};
+    launch(
+        merge_edges_kernel<evolving, Key, HeNormal>,
+        dim3(merge_edge_blocks<evolving>(edges) + what.outputs / evolving + 1), dim3(evolving), 0,
+        Merge<Key, HeNormal>{{topology, change}, {HeNormal{}, born, what.reset_state}, old.arrays(), merged.arrays()});
+    expect_edges(merged, what, expected);
+    const DeviceSet by_input(Cell{what.inputs} * what.outputs);
+    const EdgeIndex owned = std::max(count, what.outputs + 1);
+    launch(settle_edges_kernel<evolving>, dim3((owned + evolving - 1) / evolving), dim3(evolving), 0, merged.arrays(),
+           settled.arrays(), count, what.outputs, by_input.set);
+    expect_edges(settled, what, expected);
+    expect_by_input(by_input, settled, what, expected);
 }
 
 TEST_P(EvolutionKernel, MergesNewEdgesInThePlaceOfPrunedOnes) {

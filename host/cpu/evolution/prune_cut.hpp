@@ -1,5 +1,5 @@
 // Where a prune rule cuts, found by counting the keys by their leading bits and sorting out one bin. The same cut as
-// cut_by_sorting.
+// by sorting them all.
 #pragma once
 
 #include "espalier/common/evolution_steps.hpp"

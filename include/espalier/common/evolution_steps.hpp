@@ -48,41 +48,6 @@ ESPALIER_HOST_DEVICE EdgeIndex partition_point(EdgeIndex first, EdgeIndex last, 
     return first;
 }
 
-struct CutSortedKeys {
-    const std::uint32_t* keys;  // [count], ascending
-    EdgeIndex count;
-    PruneOrder order;
-    double zeta;
-
-    [[nodiscard]] ESPALIER_HOST_DEVICE EdgeIndex below(std::uint32_t key) const {
-        const std::uint32_t* const sorted = keys;
-        return partition_point(0, count, [sorted, key](EdgeIndex i) { return sorted[i] < key; });
-    }
-    [[nodiscard]] ESPALIER_HOST_DEVICE EdgeIndex up_to(std::uint32_t key) const {
-        return key == 0xffffffffU ? count : below(key + 1);
-    }
-    [[nodiscard]] ESPALIER_HOST_DEVICE PruneCut operator()(int /*only*/) const {
-        PruneCut cut;
-        for (int group = 0; group < order.num_groups; ++group) {
-            const EdgeIndex begin = below(order.first[group]);
-            cut.quota[group] = prune_quota(zeta, up_to(order.last[group]) - begin);
-            if (cut.quota[group] == 0) continue;
-            cut.threshold[group] = keys[begin + cut.quota[group] - 1];
-            const EdgeIndex tie_begin = below(cut.threshold[group]);
-            cut.ties[group] = up_to(cut.threshold[group]) - tie_begin;
-            cut.ties_taken[group] = begin + cut.quota[group] - tie_begin;
-        }
-        return cut;
-    }
-};
-
-/// Of a cut and one of nothing, PruneCut{}, the cut, in whichever order a reduction brings them.
-struct EitherCut {
-    ESPALIER_HOST_DEVICE PruneCut operator()(const PruneCut& one, const PruneCut& other) const {
-        return one.quota[0] > 0 || one.quota[1] > 0 ? one : other;
-    }
-};
-
 /// Whether the edge of a slot is at the threshold of a group.
 struct IsTie {
     const float* weights;
@@ -303,14 +268,6 @@ struct PruneKey {
         std::memcpy(&bits, &key, sizeof bits);
         return bits;
     }
-};
-
-template <class Key, class Law>
-struct BornWeight {
-    Law law;
-    Stream stream;
-    Index num_inputs;
-    ESPALIER_HOST_DEVICE float operator()(Key cell) const { return law(stream.bits(cell), num_inputs); }
 };
 
 }  // namespace detail

@@ -1,10 +1,11 @@
-// Topology evolution, written once as templates over a Thrust execution policy and instantiated by each backend: which
-// edges go, which missing cells get an edge, and the canonical topology that follows. Integers only, so every policy
-// and every number of threads yields the same bits. A step reads plain arrays in the policy's memory and writes plain
-// arrays; `Scratch` is whatever has `T* take<T>(count)`, uninitialised memory of the policy that outlives the step.
+// What the backends share of topology evolution, as templates over a Thrust execution policy: what a rule prunes by,
+// which missing cells get an edge, the view by input. The topology that follows is merged by each backend in its own
+// way (host/cpu/evolution/merge_edges.hpp, cuda/kernels/merge.cuh). Integers only, so every policy and every number of
+// threads yields the same bits. A step reads plain arrays in the policy's memory and writes plain arrays; `Scratch` is
+// whatever has `T* take<T>(count)`, uninitialised memory of the policy that outlives the step.
 //
-// The j-th new edge (in canonical order) takes over from the j-th pruned one, so origin[new slot] = old slot for every
-// edge: one gather carries every parallel array, and no rule needs to know what an edge carries.
+// The j-th new edge (in canonical order) takes over from the j-th pruned one, so every edge comes from a slot, and no
+// rule needs to know what an edge carries.
 #pragma once
 
 #include <thrust/copy.h>
@@ -16,7 +17,6 @@
 #include <thrust/sequence.h>
 #include <thrust/sort.h>
 #include <thrust/transform.h>
-#include <thrust/transform_reduce.h>
 
 #include <type_traits>
 #include <variant>
@@ -86,18 +86,6 @@ PruneScores prune_scores(const Policy& policy, Scratch& scratch, const PruneRule
     return std::visit(of_rule, rule);
 }
 
-/// The cut of `count` weights by sorting all their keys.
-template <class Policy, class Scratch>
-PruneCut cut_by_sorting(const Policy& policy, Scratch& scratch, const float* weights, EdgeIndex count,
-                        const PruneOrder& order, double zeta) {
-    auto* keys = scratch.template take<std::uint32_t>(count);
-    thrust::transform(policy, weights, weights + count, keys, order);
-    thrust::sort(policy, keys, keys + count);
-    const thrust::counting_iterator<int> once(0);
-    return thrust::transform_reduce(policy, once, once + 1, detail::CutSortedKeys{keys, count, order, zeta}, PruneCut{},
-                                    detail::EitherCut{});
-}
-
 /// The cut with its surplus of ties resolved: those in the first slots go. `scratch_slots` has room for `count`.
 template <class Policy>
 PruneCut resolve_ties(const Policy& policy, const float* weights, EdgeIndex count, const PruneOrder& order,
@@ -111,16 +99,6 @@ PruneCut resolve_ties(const Policy& policy, const float* weights, EdgeIndex coun
         cut.tie_slots[group] = thrust::reduce(policy, last, last + 1, EdgeIndex{1});
     }
     return cut;
-}
-
-/// Writes the slots that go into `pruned` (room for `count`), ascending, and returns how many; ties fall in slot order.
-template <class Policy>
-EdgeIndex pruned_slots(const Policy& policy, const float* weights, EdgeIndex count, const PruneOrder& order,
-                       const PruneCut& cut, EdgeIndex* pruned) {
-    const PruneCut resolved = resolve_ties(policy, weights, count, order, cut, pruned);
-    const thrust::counting_iterator<EdgeIndex> slots(0);
-    return static_cast<EdgeIndex>(
-        thrust::copy_if(policy, slots, slots + count, pruned, detail::IsCut(weights, order, resolved)) - pruned);
 }
 
 /// Writes `count` distinct numbers of [0, size), chosen uniformly, ascending. Key must hold size - 1.
@@ -151,13 +129,6 @@ void csr_of(const Policy& policy, Index num_inputs, Index num_outputs, const Key
     const thrust::counting_iterator<EdgeIndex> runs(0);
     thrust::for_each_n(policy, runs, detail::num_runs(num_edges),
                        detail::ColumnRun<Key>{num_inputs, cells, num_edges, column});
-}
-
-/// weights[i] = the law's draw for cells[i].
-template <class Key, class Policy, class Law>
-void born_weights(const Policy& policy, const Law& law, const Stream& stream, Index num_inputs, const Key* cells,
-                  EdgeIndex count, float* weights) {
-    thrust::transform(policy, cells, cells + count, weights, detail::BornWeight<Key, Law>{law, stream, num_inputs});
 }
 
 }  // namespace espalier
