@@ -96,7 +96,8 @@ class DeviceFunction(torch.autograd.Function):
         wanted = ctx.needs_input_grad
         if ctx.samples == 0:
             return (dy.new_empty(0, ctx.kernel.in_features) if wanted[0] else None,
-                    torch.zeros_like(weight) if wanted[1] else None, dy.new_zeros(ctx.outputs) if wanted[2] else None, None, None)
+                    torch.zeros_like(weight) if wanted[1] else None,
+                    dy.new_zeros(ctx.outputs) if wanted[2] else None, None, None)
         dx = torch.empty_like(ctx.tiles) if wanted[0] else None
         dw = torch.empty_like(weight, memory_format=torch.contiguous_format) if wanted[1] else None
         db = dy.new_empty(ctx.outputs) if wanted[2] else None

@@ -206,7 +206,7 @@ class SparseLinear(nn.Module):
             if _device.place_of(tensor).type not in ("cpu", "cuda"):
                 raise TypeError(f"{name}: expected a tensor in host memory or on a CUDA device, found one on {tensor.device}")
             if tensor.device != self.weight.device:
-                raise TypeError(f"{name}: expected a tensor on {self.weight.device} as the weight, found one on {tensor.device}")
+                raise TypeError(f"{name}: expected a tensor on the weight's {self.weight.device}, found one on {tensor.device}")
             lower = name == "x" and tensor.dtype in (torch.bfloat16, torch.float16) and _device.autocasts(tensor)
             if tensor.dtype != torch.float32 and not lower:
                 raise TypeError(f"{name}: expected torch.float32, found {tensor.dtype}; .float() makes it")
