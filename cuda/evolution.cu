@@ -64,7 +64,6 @@ private:
 
 EdgeArrays arrays_of(const CudaLayer& layer) {
     EdgeArrays arrays{layer.column.data(), layer.row_start.data(), {layer.weights.values.data()}, 1};
-    expects(layer.weights.states.size() < EdgeArrays::most, "an optimizer's memory of an edge");
     for (const auto& state : layer.weights.states) arrays.values[arrays.num_values++] = state.data();
     return arrays;
 }

@@ -6,12 +6,13 @@
 
 #include "cuda/kernels/cell_set.cuh"
 #include "espalier/common/evolution_steps.hpp"
+#include "espalier/optimizer.hpp"
 
 namespace espalier::cuda {
 
 /// What a layer has by edge; the weights first, then the optimizer's memory.
 struct EdgeArrays {
-    static constexpr int most = 3;
+    static constexpr int most = 1 + max_states;
     Index* column = nullptr;
     EdgeIndex* row_start = nullptr;  // by output
     float* values[most] = {};

@@ -99,7 +99,8 @@ TEST_F(Extending, OneFileIsAllThatARuleTouches) {
     if (ESPALIER_CUDA_ON_HOST == 0) return;
     const Compiler cuda = compiler_of("CMakeFiles/espalier_cuda_on_host.dir/");
     ASSERT_FALSE(cuda.command.empty());
-    for (const char* source : {"cuda/forward.cu", "cuda/backward.cu", "cuda/update.cu", "cuda/evolve.cu"}) {
+    for (const char* source :
+         {"cuda/forward.cu", "cuda/backward.cu", "cuda/update.cu", "cuda/evolution.cu", "cuda/evolve.cu"}) {
         EXPECT_EQ(check(cuda, include(), source), 0) << source;
     }
 }
