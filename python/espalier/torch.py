@@ -45,13 +45,13 @@ def _vector(x: torch.Tensor | None) -> np.ndarray | None:
     return None if x is None else x.detach().contiguous().numpy()
 
 
+# NumPy's memory too: C's allocator gives it out again to the next step, but not PyTorch's, which is aligned: a step with Adam
+# would take two vectors of edges more.
 def _new_batch(samples: int, features: int, feature_major: bool) -> tuple[np.ndarray, torch.Tensor]:
     """Memory as the kernels write it, and the same as [samples, features]."""
-    if feature_major:
-        base = torch.empty(features, samples)
-        return base.numpy(), base.t()
-    base = torch.empty(samples, features)
-    return base.numpy(), base
+    memory = np.empty((features, samples) if feature_major else (samples, features), np.float32)
+    tensor = torch.from_numpy(memory)
+    return memory, tensor.t() if feature_major else tensor
 
 
 class _Product(torch.autograd.Function):
@@ -79,7 +79,7 @@ class _Product(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             memory, dx = _new_batch(ctx.shape[0], ctx.shape[1], ctx.by_feature)
         if ctx.needs_input_grad[1]:
-            dw = torch.empty(weight.shape)
+            dw = torch.from_numpy(np.empty(weight.shape, np.float32))
         if ctx.needs_input_grad[2]:
             db = torch.empty(ctx.outputs)
         ctx.kernel.backward(ctx.packed, _vector(weight), _base(dy, by_feature), by_feature, memory, ctx.by_feature,

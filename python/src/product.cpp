@@ -28,10 +28,11 @@ struct Product {
 
 template <class T>
 BatchView<T> batch_of(const Rows<T>& array, bool feature_major) {
-    expect(array.shape(1) <= 1 || array.stride(1) == 1, "expected rows whose numbers lie side by side");
+    const bool is_empty = array.size() == 0;  // whose strides may be anything
+    expect(is_empty || array.shape(1) <= 1 || array.stride(1) == 1, "expected rows whose numbers lie side by side");
     const auto length = static_cast<std::int64_t>(array.shape(1));
-    expect(array.shape(0) <= 1 || array.stride(0) >= length, "expected rows one after another, not over each other");
-    const auto stride = static_cast<std::size_t>(array.shape(0) > 1 ? array.stride(0) : length);
+    expect(is_empty || array.shape(0) <= 1 || array.stride(0) >= length, "expected rows one after another, not over each other");
+    const auto stride = static_cast<std::size_t>(!is_empty && array.shape(0) > 1 ? array.stride(0) : length);
     const auto first = static_cast<Index>(array.shape(0)), second = static_cast<Index>(array.shape(1));
     if (feature_major) return {array.data(), second, first, BatchOrder::feature_major, stride};
     return {array.data(), first, second, BatchOrder::sample_major, stride};
