@@ -117,12 +117,11 @@ int default_threads(const fs::path& root) {
 
 const Caches& caches() {
     static const Caches found = [] {
-        Caches said{std::size_t{32} << 10, std::size_t{1} << 20};
-#ifdef _SC_LEVEL2_CACHE_SIZE  // glibc's
-        if (const long bytes = ::sysconf(_SC_LEVEL1_DCACHE_SIZE); bytes > 0) said.first = static_cast<std::size_t>(bytes);
-        if (const long bytes = ::sysconf(_SC_LEVEL2_CACHE_SIZE); bytes > 0) said.second = static_cast<std::size_t>(bytes);
-#endif
-        return said;
+        const auto said = [](int name, std::size_t otherwise) {
+            const long bytes = ::sysconf(name);
+            return bytes > 0 ? static_cast<std::size_t>(bytes) : otherwise;
+        };
+        return Caches{said(_SC_LEVEL1_DCACHE_SIZE, std::size_t{32} << 10), said(_SC_LEVEL2_CACHE_SIZE, std::size_t{1} << 20)};
     }();
     return found;
 }
