@@ -3,7 +3,8 @@
 // bits of every array written: those of the CPU, whose kernels the tests hold against plain loops, are what others must be.
 //
 // usage: kernels CASE BATCH LAYERS DENSITIES    CASE: forward, dx, update, update-all, forward-coo, dx-coo, head, gather, loss, evolve, step
-//        LAYERS: 784-512-128-10; DENSITIES: of each layer, 0.0355,0.107,1. All cases but step and head take the first layer.
+//        LAYERS: 784-512-128-10; DENSITIES: of each layer, 0.0355,0.107,1. head takes the last layer, step and update-all every one, the
+//        others the first.
 // ESPALIER_MULTIPROCESSORS: how many to choose sizes of blocks for, as the backend does; 132 without.
 #include <charconv>
 #include <cstdio>

@@ -1,13 +1,13 @@
 // The evidence of a layer in blocks of neurons, as gradient_block() reads it, and which cells of a few rows can hold no new
 // edge, in the same order.
 #pragma once
-
 #include <cstdint>
 #include <vector>
 
 #include "espalier/backend.hpp"
 #include "espalier/common/evolution_steps.hpp"
 #include "host/cpu/evolution/scratch.hpp"
+#include "host/cpu/kernels/gradient_block.hpp"
 
 namespace espalier {
 
@@ -53,6 +53,22 @@ private:
     const CsrView& edges_;
     const GradientBlocks& inputs_;
     std::vector<std::uint64_t> bits_;  // [row][block of inputs]
+};
+
+/// The gradients of one block of cells.
+struct BlockKeys {
+    alignas(64) std::uint32_t keys[gradient_outputs * gradient_inputs];
+    std::uint64_t reached[gradient_outputs];  // bit i: input i is there and its key at least the threshold
+
+    void look(const GradientBlocks& outputs, Index block, const GradientBlocks& inputs, Index input_block, Index samples,
+              Index num_inputs, std::uint32_t threshold) {
+        gradient_block(outputs.values + std::size_t{block} * samples * gradient_outputs,
+                       inputs.values + std::size_t{input_block} * samples * gradient_inputs, samples, threshold, keys,
+                       reached);
+        const Index left = num_inputs - input_block * gradient_inputs;
+        if (left >= gradient_inputs) return;
+        for (std::uint64_t& bits : reached) bits &= (std::uint64_t{1} << left) - 1;
+    }
 };
 
 }  // namespace espalier

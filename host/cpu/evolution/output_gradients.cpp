@@ -101,20 +101,14 @@ private:
                                           std::bit_cast<float>(threshold))) {
             return;
         }
-        alignas(64) std::uint32_t keys[gradient_outputs * gradient_inputs];
-        std::uint64_t reached[gradient_outputs];
-        gradient_block(scan_.outputs.values + std::size_t{block} * scan_.samples * gradient_outputs,
-                       scan_.inputs.values + std::size_t{input_block} * scan_.samples * gradient_inputs, scan_.samples,
-                       threshold, keys, reached);
-        const Index inputs_left = scan_.edges.num_inputs - input_block * gradient_inputs;
-        const std::uint64_t real =
-            inputs_left < gradient_inputs ? (std::uint64_t{1} << inputs_left) - 1 : ~std::uint64_t{0};
+        BlockKeys found;
+        found.look(scan_.outputs, block, scan_.inputs, input_block, scan_.samples, scan_.edges.num_inputs, threshold);
         for (Index r = 0; r < gradient_outputs; ++r) {
             if (best_[r].wanted() == 0) continue;
             const Key row_begin = static_cast<Key>(block * gradient_outputs + r) * scan_.edges.num_inputs;
-            for (std::uint64_t hits = reached[r] & real & ~taken_.bits(r, input_block); hits != 0; hits &= hits - 1) {
+            for (std::uint64_t hits = found.reached[r] & ~taken_.bits(r, input_block); hits != 0; hits &= hits - 1) {
                 const auto i = static_cast<Index>(std::countr_zero(hits));
-                best_[r].add(keys[r * gradient_inputs + i],
+                best_[r].add(found.keys[r * gradient_inputs + i],
                              static_cast<Key>(row_begin + scan_.inputs.neuron[input_block * gradient_inputs + i]));
             }
         }

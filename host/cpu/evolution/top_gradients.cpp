@@ -78,24 +78,18 @@ private:
     void look_at(Index block, Index row_block, Index input_block) {
         const std::uint32_t threshold = scan_.best.threshold();
         if (is_hopeless(block, input_block, threshold)) return;
-        alignas(64) std::uint32_t keys[gradient_outputs * gradient_inputs];
-        std::uint64_t reached[gradient_outputs];
-        gradient_block(scan_.outputs.values + std::size_t{block} * scan_.samples * gradient_outputs,
-                       scan_.inputs.values + std::size_t{input_block} * scan_.samples * gradient_inputs, scan_.samples,
-                       threshold, keys, reached);
-        const Index inputs_left = scan_.edges.num_inputs - input_block * gradient_inputs;
-        const std::uint64_t real =
-            inputs_left < gradient_inputs ? (std::uint64_t{1} << inputs_left) - 1 : ~std::uint64_t{0};
+        BlockKeys found;
+        found.look(scan_.outputs, block, scan_.inputs, input_block, scan_.samples, scan_.edges.num_inputs, threshold);
         for (Index r = 0; r < gradient_outputs; ++r) {
             const Index place = block * gradient_outputs + r;
             if (place >= scan_.edges.num_outputs) break;
-            std::uint64_t hits = reached[r] & real & ~taken_.bits(row_block * gradient_outputs + r, input_block);
+            std::uint64_t hits = found.reached[r] & ~taken_.bits(row_block * gradient_outputs + r, input_block);
             if (hits == 0) continue;
             if (own_cells - held_ < gradient_inputs) hand_over();
             const Key row_begin = static_cast<Key>(scan_.outputs.neuron[place]) * scan_.edges.num_inputs;
             for (; hits != 0; hits &= hits - 1) {
                 const auto i = static_cast<Index>(std::countr_zero(hits));
-                const std::uint32_t key = keys[r * gradient_inputs + i];
+                const std::uint32_t key = found.keys[r * gradient_inputs + i];
                 own_[held_] = {key, static_cast<Key>(row_begin + scan_.inputs.neuron[input_block * gradient_inputs + i])};
                 held_ += key <= 0x7f800000U ? 1 : 0;  // not NaN
             }
