@@ -28,7 +28,7 @@ struct HeadArguments {
     RankShare share;  // of the batch, whose tiles the views have
 };
 
-/// Floats of a block's dynamic shared memory: h and W; z and dz.
+/// Of a block's dynamic shared memory: h and W; z, and what exp makes of it.
 constexpr std::size_t head_shared_bytes(std::size_t inputs, std::size_t classes) {
     return (inputs * (head_samples + classes) + 2 * classes * head_samples) * sizeof(float);
 }
@@ -40,12 +40,56 @@ __device__ void head_forward(const HeadArguments& layer, const float* h, const f
     const Index lane = lane_of_warp();
     for (Index c = threadIdx.x / warp_lanes; c < layer.z.rows; c += block_threads / warp_lanes) {
         float sum = layer.bias[c];
-        for (Index i = 0; i < layer.h.rows; ++i) {
-            sum = fmaf(w[c * layer.h.rows + i], h[i * head_samples + lane], sum);
+        Index done = 0;
+        for (; done + loads_in_flight <= layer.h.rows; done += loads_in_flight) {
+            float weight[loads_in_flight];
+            float sample[loads_in_flight];
+            ESPALIER_UNROLL
+            for (int u = 0; u < loads_in_flight; ++u) {
+                weight[u] = w[c * layer.h.rows + done + u];
+                sample[u] = h[(done + u) * head_samples + lane];
+            }
+            ESPALIER_UNROLL
+            for (int u = 0; u < loads_in_flight; ++u) sum = fmaf(weight[u], sample[u], sum);
         }
+        for (; done < layer.h.rows; ++done) sum = fmaf(w[c * layer.h.rows + done], h[done * head_samples + lane], sum);
         z[c * head_samples + lane] = sum;
         layer.z.row(tile, c)[offset + lane] = sum;
     }
+}
+
+/// dz of the block's samples in the place of z, and what they add to the metrics: as SoftmaxNll::score and score_sample(), a
+/// class a warp, where one warp alone would keep the others waiting. `powers`: [classes][32], shared memory.
+template <int block_threads>
+__device__ void head_score(const HeadArguments& layer, const SampleOfLane& sample, float* z, float* powers) {
+    constexpr Index warps = block_threads / warp_lanes;
+    const Index lane = lane_of_warp();
+    const Index warp = threadIdx.x / warp_lanes;
+    const Index classes = layer.z.rows;
+    Index best = 0;
+    float highest = z[lane];
+    for (Index c = 1; c < classes; ++c) {
+        const float value = z[c * head_samples + lane];
+        best = value > highest ? c : best;
+        highest = value > highest ? value : highest;
+    }
+    const bool labelled = sample.used && sample.label < classes;
+    const float missed = labelled ? highest - z[sample.label * head_samples + lane] : 0.0F;
+    for (Index c = warp; c < classes; c += warps) {
+        powers[c * head_samples + lane] = portable_exp(z[c * head_samples + lane] - highest);
+    }
+    __syncthreads();  // z has been read
+    float sum = 0;
+    for (Index c = 0; c < classes; ++c) sum += powers[c * head_samples + lane];
+    const float weight = labelled && layer.class_weights != nullptr ? layer.class_weights[sample.label] : 1.0F;
+    const float scale = 1.0F / static_cast<float>(sample.batch) * weight;
+    for (Index c = warp; c < classes; c += warps) {
+        const float p = powers[c * head_samples + lane] / sum;
+        z[c * head_samples + lane] = labelled ? (p - (c == sample.label ? 1.0F : 0.0F)) * scale : 0.0F;
+    }
+    ScoredSample scored{{}, labelled};
+    if (labelled) scored.score = {(portable_log(sum) + missed) * weight, 1.0F / sum, best == sample.label};
+    for (Index part = warp; part < ScoredSample::parts; part += warps) scored.add(part, sample, layer.sums);
 }
 
 /// dz to memory, and dh. A warp owns a class, then an input.
@@ -74,7 +118,8 @@ struct HeadWork {
     static constexpr int block_threads = threads;
     using Arguments = Pack<HeadArguments, Rule, Below, ConstActivations>;
 
-    __device__ void operator()(HeadArguments layer, Rule rule, Below below, ConstActivations saved) const {
+    static_assert(std::is_same_v<Rule, SoftmaxNll>);
+    __device__ void operator()(HeadArguments layer, Rule /*rule*/, Below below, ConstActivations saved) const {
         const Index inputs = layer.h.rows;
         const Index classes = layer.z.rows;
         const Index tile = blockIdx.x / (tile_lanes / head_samples);
@@ -82,8 +127,8 @@ struct HeadWork {
         const Index lane = lane_of_warp();
         float* const h = dynamic_shared<float>();           // [inputs][32]
         float* const w = h + inputs * head_samples;         // [classes][inputs]
-        float* const z = w + inputs * classes;              // [classes][32]
-        float* const dz = z + classes * head_samples;       // [classes][32]
+        float* const z = w + inputs * classes;              // [classes][32], then dz
+        float* const powers = z + classes * head_samples;   // [classes][32]
         for (Index i = threadIdx.x; i < inputs * head_samples; i += block_threads) {
             h[i] = layer.h.row(tile, i / head_samples)[offset + i % head_samples];
         }
@@ -91,15 +136,12 @@ struct HeadWork {
         __syncthreads();
         head_forward<block_threads>(layer, h, w, z, tile, offset);
         __syncthreads();
-        if (threadIdx.x < warp_lanes) {
-            const SampleOfLane sample{static_cast<Index>(layer.labels[tile * tile_lanes + offset + lane]),
-                                      offset + lane < layer.z.used(tile), layer.share.batch,
-                                      layer.share.tile(tile) == 0 && offset + lane == 0};
-            score_sample(rule, z + lane, dz + lane, classes, head_samples, sample, layer.class_weights, nullptr,
-                         layer.sums);
-        }
+        const SampleOfLane sample{static_cast<Index>(layer.labels[tile * tile_lanes + offset + lane]),
+                                  offset + lane < layer.z.used(tile), layer.share.batch,
+                                  layer.share.tile(tile) == 0 && offset + lane == 0};
+        head_score<block_threads>(layer, sample, z, powers);
         __syncthreads();
-        head_backward<block_threads>(layer, below, saved, w, dz, tile, offset);
+        head_backward<block_threads>(layer, below, saved, w, z, tile, offset);
     }
 };
 

@@ -49,12 +49,48 @@ __device__ inline void add_of_warp(Counter (&sum)[2], float value) {
     add_of_warp(&sum[1], to_fixed_point(value - whole));
 }
 
+/// Adds how many lanes' `is_one` hold.
+__device__ inline void count_of_warp(Counter* counter, bool is_one) {
+    const unsigned lanes = __ballot_sync(full_warp, is_one ? 1 : 0);
+    if (lane_of_warp() == 0 && lanes != 0) atomicAdd(counter, static_cast<Counter>(__popc(lanes)));
+}
+
 /// Where a lane's sample lies and what it is worth.
 struct SampleOfLane {
     Index label;   // -1: none
     bool used;     // within the batch
     Index batch;   // samples of it
     bool counts_batch;  // one lane of a launch does
+};
+
+/// What a lane's sample adds to the metrics, in parts that a warp adds for its lanes together.
+struct ScoredSample {
+    SampleScore score;  // its loss times the sample's weight
+    bool labelled;
+
+    static constexpr Index parts = 5;
+    /// Adds part number `part`, the same in all lanes.
+    __device__ void add(Index part, const SampleOfLane& sample, MetricSums* sums) const {
+        // no comparison holds for NaN, and infinity less itself is NaN
+        const bool finite = score.loss < max_loss && score.confidence - score.confidence == 0;
+        const float loss = finite ? score.loss : 0.0F;
+        const float confidence = finite ? score.confidence : 0.0F;
+        if (part == 0) {
+            add_of_warp(sums->batch_loss, loss * (1.0F / static_cast<float>(sample.batch)));
+        } else if (part == 1) {
+            add_of_warp(sums->sample_loss, loss);
+        } else if (part == 2) {
+            add_of_warp(&sums->confidence, to_fixed_point(confidence));
+        } else if (part == 3) {
+            add_of_warp(&sums->wrong_confidence, to_fixed_point(labelled && !score.correct ? confidence : 0.0F));
+        } else {
+            count_of_warp(&sums->samples, labelled);
+            count_of_warp(&sums->correct, score.correct);
+            count_of_warp(&sums->nonfinite, !finite);
+            count_of_warp(&sums->bad_labels, sample.used && !labelled);
+            if (sample.counts_batch) atomicAdd(&sums->batches, Counter{1});
+        }
+    }
 };
 
 /// Scores the calling lane's sample, of whose z and gradient neighbours lie `stride` apart; gradient may be null. The
@@ -75,19 +111,9 @@ __device__ void score_sample(const Rule& rule, const float* z, float* gradient, 
     } else if (gradient != nullptr) {
         for (Index c = 0; c < classes; ++c) gradient[c * stride] = 0;
     }
-    // no comparison holds for NaN, and infinity less itself is NaN
-    const bool finite = score.loss < max_loss && score.confidence - score.confidence == 0;
-    const float loss = finite ? score.loss : 0.0F;
-    const float confidence = finite ? score.confidence : 0.0F;
-    add_of_warp(sums->batch_loss, loss * scale);
-    add_of_warp(sums->sample_loss, loss);
-    add_of_warp(&sums->confidence, to_fixed_point(confidence));
-    add_of_warp(&sums->wrong_confidence, to_fixed_point(labelled && !score.correct ? confidence : 0.0F));
-    add_of_warp(&sums->samples, labelled ? 1 : 0);
-    add_of_warp(&sums->correct, score.correct ? 1 : 0);
-    add_of_warp(&sums->nonfinite, finite ? 0 : 1);
-    add_of_warp(&sums->bad_labels, sample.used && !labelled ? 1 : 0);
-    if (sample.counts_batch) atomicAdd(&sums->batches, Counter{1});
+    const ScoredSample scored{score, labelled};
+    ESPALIER_UNROLL
+    for (Index part = 0; part < ScoredSample::parts; ++part) scored.add(part, sample, sums);
 }
 
 /// What loss_kernel does.
