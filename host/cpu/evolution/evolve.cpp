@@ -67,8 +67,12 @@ template <class Key>
 GroupedByInput group_by_input(const SparseCpuLayer& layer, const NewEdges<Key>& grown, CpuScratch& scratch) {
     const Index num_inputs = layer.num_inputs;
     // counted two places on, so that filling moves each start to where it belongs
-    GroupedByInput groups{std::vector<EdgeIndex>(std::size_t{num_inputs} + 2, 0), scratch.take<EdgeIndex>(grown.count),
-                          scratch.take<Index>(grown.count)};
+    // and room for one more, which merge_input() reads and does not take
+    GroupedByInput groups{std::vector<EdgeIndex>(std::size_t{num_inputs} + 2, 0),
+                          scratch.take<EdgeIndex>(std::size_t{grown.count} + 1),
+                          scratch.take<Index>(std::size_t{grown.count} + 1)};
+    groups.edge[grown.count] = 0;
+    groups.row[grown.count] = 0;
     for (EdgeIndex i = 0; i < grown.count; ++i) ++groups.start[std::size_t{layer.column[grown.slots[i]]} + 2];
     for (std::size_t i = 2; i < groups.start.size(); ++i) groups.start[i] += groups.start[i - 1];
     Index row = 0;
@@ -93,7 +97,7 @@ struct NewByInput {
     Index* row;              // [num_edges]
     float* weights;          // [num_edges], whatever it is for a new edge
     StateArrays states;      // likewise, as many as the layer has
-    EdgeIndex* grown_place;  // [number of new edges]
+    EdgeIndex* grown_place;  // [number of new edges + threads]
 };
 
 /// Calls body<number of states>() with the number as a constant.
@@ -105,10 +109,14 @@ void with_num_states(std::size_t wanted, const Body& body) {
     body.template operator()<num_states>();
 }
 
-/// Merges the kept and the new edges of one input. Kept edges stay in order, so only the new ones need sorting.
+/// Merges the kept and the new edges of one input. Kept edges stay in order, so only the new ones need sorting. Without
+/// branches on the data, as Merge; what is no new edge's place is written to `spare`.
 template <std::size_t num_states>
-void merge_input(const SparseCpuLayer& layer, std::size_t input, const GroupedByInput& groups,
-                 const NewByInput& result) {
+void merge_input(const SparseCpuLayer& layer, std::size_t input, const GroupedByInput& given, EdgeIndex spare,
+                 const NewByInput& results) {
+    const EdgeIndex* const edge = given.edge;
+    const Index* const new_row = given.row;
+    const NewByInput result = results;  // of our own: no store can change them
     const Index* const old_row = layer.row.data();
     const std::uint64_t* const gone_bits = layer.pruned_by_input.data();
     const float* const old_weight = layer.input_weights.data();
@@ -116,23 +124,27 @@ void merge_input(const SparseCpuLayer& layer, std::size_t input, const GroupedBy
     for (std::size_t s = 0; s < num_states; ++s) old_state[s] = layer.state[s].data();
     const EdgeIndex end = result.column_start[input + 1];
     EdgeIndex out = result.column_start[input];
-    EdgeIndex next = groups.start[input];
-    const EdgeIndex last = groups.start[input + 1];
-    const auto put_new = [&] {
-        result.row[out] = groups.row[next];
-        result.grown_place[groups.edge[next++]] = out++;
-    };
-    for (EdgeIndex old = layer.column_start[input]; old < layer.column_start[input + 1]; ++old) {
-        const Index row = old_row[old];
-        while (next < last && groups.row[next] < row) put_new();
-        if (out == end) break;
-        // a pruned edge is written too and then overwritten: which ones go follows no order a branch could learn
-        result.row[out] = row;
+    EdgeIndex next = given.start[input];
+    const EdgeIndex last = given.start[input + 1];
+    const EdgeIndex old_end = layer.column_start[input + 1];
+    for (EdgeIndex old = layer.column_start[input]; old < old_end && out < end;) {
+        const Index row = old_row[old], born = new_row[next];
+        const EdgeIndex grows = static_cast<EdgeIndex>(next < last) & static_cast<EdgeIndex>(born < row);
+        const EdgeIndex mask = EdgeIndex{0} - grows;
+        // a pruned edge is written too and then overwritten, a new one with weight and state of some other
+        result.row[out] = row ^ ((born ^ row) & mask);
         result.weights[out] = old_weight[old];
         for (std::size_t s = 0; s < num_states; ++s) result.states[s][out] = old_state[s][old];
-        out += static_cast<EdgeIndex>(~(gone_bits[old / 64] >> old % 64) & 1);
+        result.grown_place[spare ^ ((edge[next] ^ spare) & mask)] = out;
+        const auto stays = static_cast<EdgeIndex>(~(gone_bits[old / 64] >> old % 64) & 1);
+        out += grows | stays;
+        next += grows;
+        old += 1 - grows;
     }
-    while (next < last) put_new();
+    for (; next < last; ++next, ++out) {
+        result.row[out] = new_row[next];
+        result.grown_place[edge[next]] = out;
+    }
 }
 
 /// How many of the bits begin .. end are set.
@@ -169,13 +181,14 @@ void evolve_by_input(SparseCpuLayer& layer, const NewEdges<Key>& grown, const fl
                       scratch.take<Index>(num_edges),
                       scratch.take<float>(num_edges),
                       {},
-                      scratch.take<EdgeIndex>(grown.count)};
+                      scratch.take<EdgeIndex>(std::size_t{grown.count} + static_cast<std::size_t>(threads))};
     for (std::size_t s = 0; s < layer.state.size(); ++s) result.states[s] = scratch.take<float>(num_edges);
     with_num_states(layer.state.size(), [&]<std::size_t num_states>() {
         const auto inputs = static_cast<std::int64_t>(layer.num_inputs);
 #pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
         for (std::int64_t input = 0; input < inputs; ++input) {
-            merge_input<num_states>(layer, static_cast<std::size_t>(input), groups, result);
+            const EdgeIndex spare = grown.count + static_cast<EdgeIndex>(omp_get_thread_num());
+            merge_input<num_states>(layer, static_cast<std::size_t>(input), groups, spare, result);
         }
     });
     layer.column_start = column_start;

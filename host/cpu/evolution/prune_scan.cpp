@@ -5,6 +5,7 @@
 // clang-format off: in this order
 #include "hwy/foreach_target.h"
 // clang-format on
+#include <bit>
 #include <cstring>
 
 #include "host/cpu/evolution/prune_scan.hpp"
@@ -19,6 +20,39 @@ using KeyTag = hn::CappedTag<std::uint32_t, select_padding>;
 using Keys = hn::Vec<KeyTag>;
 using KeyMask = hn::Mask<KeyTag>;
 constexpr EdgeIndex key_lanes = hn::MaxLanes(KeyTag());
+
+/// For every mask of eight lanes those that it keeps, in order, and the others behind.
+struct KeptLanes {
+    std::uint8_t of_mask[256][8];
+};
+constexpr KeptLanes kept_lanes() {
+    KeptLanes result{};
+    for (unsigned mask = 0; mask < 256; ++mask) {
+        int at = 0;
+        for (const unsigned kept : {1U, 0U}) {
+            for (std::uint8_t lane = 0; lane < 8; ++lane) {
+                if ((mask >> lane & 1U) == kept) result.of_mask[mask][at++] = lane;
+            }
+        }
+    }
+    return result;
+}
+constexpr KeptLanes lanes_of_eight = kept_lanes();
+
+/// Stores the lanes of `mask` side by side, and whatever else behind; returns how many. Of Highway's own (1.0.3) GCC makes
+/// a copy of a kilobyte, its table, at every call with AVX2.
+HWY_INLINE EdgeIndex store_kept(Keys keys, KeyMask mask, std::uint32_t* to) {
+    const KeyTag d;
+    if constexpr (HWY_TARGET == HWY_AVX2) {
+        std::uint8_t bytes[8] = {};
+        hn::StoreMaskBits(d, mask, bytes);
+        const hn::Rebind<std::uint8_t, KeyTag> small;
+        const auto order = hn::IndicesFromVec(d, hn::PromoteTo(d, hn::LoadU(small, lanes_of_eight.of_mask[bytes[0]])));
+        hn::StoreU(hn::TableLookupLanes(keys, order), d, to);
+        return static_cast<EdgeIndex>(std::popcount(bytes[0]));
+    }
+    return static_cast<EdgeIndex>(hn::CompressStore(keys, mask, d, to));
+}
 
 HWY_INLINE Keys load_keys(const float* weights, std::uint32_t mask) {
     const hn::RebindToFloat<KeyTag> floats;
@@ -51,12 +85,11 @@ EdgeIndex CountKeysBetween(const float* weights, EdgeIndex count, std::uint32_t 
 
 EdgeIndex KeysBetween(const float* weights, EdgeIndex count, std::uint32_t mask, std::uint32_t low, std::uint32_t high,
                       std::uint32_t* keys) {
-    const KeyTag d;
     EdgeIndex found = 0;
     EdgeIndex i = 0;
     for (; count - i >= key_lanes; i += key_lanes) {
         const Keys some = load_keys(weights + i, mask);
-        found += static_cast<EdgeIndex>(hn::CompressStore(some, between(some, low, high), d, keys + found));
+        found += store_kept(some, between(some, low, high), keys + found);
     }
     for (; i < count; ++i) {
         const std::uint32_t key = key_of(weights[i], mask);
@@ -92,7 +125,7 @@ EdgeIndex SlotsCut(const detail::IsCut& given, EdgeIndex begin, EdgeIndex end, E
     for (; end - slot >= key_lanes; slot += key_lanes) {
         const Keys some = hn::Iota(d, slot);
         const KeyMask go = are_cut(cut, load_keys(cut.weights + slot, cut.order.mask), some);
-        found += static_cast<EdgeIndex>(hn::CompressStore(some, go, d, slots + found));
+        found += store_kept(some, go, slots + found);
     }
     for (; slot < end; ++slot) {
         slots[found] = slot;
