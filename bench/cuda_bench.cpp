@@ -1,14 +1,17 @@
 // Training steps and evolutions on a GPU; where there is none, and nobody insists on one, no benchmark is registered.
 //   step_cuda/network/batch            a step of a network of bench/training_setup.hpp, in replayed graphs of many steps
+//   many_cuda/network/batch/networks   the same of so many networks with seeds of their own, in the same launches
 //   evolution_cuda/inputs/outputs/edges/by_input   a layer pruned and regrown, its views rebuilt
 // Before it is timed a network's loss is compared with plain loops in double, before and after steps that must lower it;
-// an evolved layer with the CPU's, to the bit. By the wall clock, all waits included.
+// an evolved layer with the CPU's, and one of many networks with itself alone, to the bit. By the wall clock, all waits included.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
 #include <cstdlib>
 #include <functional>
+#include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "bench/plain_network.hpp"
@@ -49,6 +52,30 @@ double median_seconds(benchmark::State& state, const Work& work, const Work& wai
     return seconds[seconds.size() / 2];
 }
 
+/// Enqueues the first steps of an epoch, but for the last one, which may be short.
+Work training(TrainingSetup& setup) {
+    const std::uint32_t steps = std::min(setup.steps - 1, steps_in_a_graph());
+    return [&setup, steps] {
+        setup.backend->run([&setup, steps] {
+            for (std::uint32_t s = 0; s < steps; ++s) setup.train_step(s);
+        });
+    };
+}
+
+/// Trains a little. Why that is not as it must be; null if it is.
+const char* fault_of(TrainingSetup& setup, const Work& train) {
+    const Split few = first_of(images().test, 64);
+    const UploadedSplit uploaded(*setup.backend, images(), few);
+    const double at_birth = loss_of(setup, uploaded);
+    if (!is_loss_of(at_birth, setup.network, few)) return "not the loss at birth of plain loops";
+    setup.begin_epoch();
+    for (int i = 0; i < 3; ++i) train();  // runs, is captured, is replayed
+    static_cast<void>(setup.backend->metrics());
+    const double trained = loss_of(setup, uploaded);
+    if (!is_loss_of(trained, setup.perceptron.store(), few)) return "not the loss of plain loops";
+    return trained < at_birth ? nullptr : "training does not lower the loss";
+}
+
 void step_cuda(benchmark::State& state) {
     std::string reason;
     auto backend = try_cuda_backend(reason);
@@ -56,27 +83,55 @@ void step_cuda(benchmark::State& state) {
     Experiment experiment = experiment_of(state.range(0));
     experiment.batch = static_cast<Index>(state.range(1));
     TrainingSetup setup(std::move(backend), experiment);
-    const std::uint32_t steps = std::min(setup.steps - 1, steps_in_a_graph());  // the epoch's last one may be short
-    const Work train = [&] {
-        setup.backend->run([&] {
-            for (std::uint32_t s = 0; s < steps; ++s) setup.train_step(s);
-        });
-    };
-
-    const Split few = first_of(images().test, 64);
-    const UploadedSplit uploaded(*setup.backend, images(), few);
-    const double at_birth = loss_of(setup, uploaded);
-    if (!is_loss_of(at_birth, setup.network, few)) return state.SkipWithError("not the loss at birth of plain loops");
-    setup.begin_epoch();
-    for (int i = 0; i < 3; ++i) train();  // runs, is captured, is replayed
-    static_cast<void>(setup.backend->metrics());
-    const double trained = loss_of(setup, uploaded);
-    if (!is_loss_of(trained, setup.perceptron.store(), few)) return state.SkipWithError("not the loss of plain loops");
-    if (!(trained < at_birth)) return state.SkipWithError("training does not lower the loss");
-
+    const std::uint32_t steps = std::min(setup.steps - 1, steps_in_a_graph());
+    const Work train = training(setup);
+    if (const char* const fault = fault_of(setup, train)) return state.SkipWithError(fault);
     const double median = median_seconds(state, train, [&] { setup.backend->wait(); }) / steps;
     state.counters["step_s"] = median;
     state.counters["GFLOP/s"] = 1e-9 * flops_per_sample(setup.network) * experiment.batch / median;
+    state.SetLabel(images().name);
+}
+
+bool same_weights(const Network& one, const Network& other) {
+    return std::equal(one.layers.begin(), one.layers.end(), other.layers.begin(), other.layers.end(),
+                      [](const Layer& a, const Layer& b) { return a.weights == b.weights && a.bias == b.bias; });
+}
+
+/// work(number) on a thread for each of so many networks.
+void on_threads(std::size_t count, const std::function<void(std::size_t)>& work) {
+    std::vector<std::thread> threads;
+    for (std::size_t n = 0; n < count; ++n) threads.emplace_back(work, n);
+    for (std::thread& each : threads) each.join();
+}
+
+void many_cuda(benchmark::State& state) {
+    std::string reason;
+    auto backend = try_cuda_backend(reason);
+    if (backend == nullptr) return state.SkipWithError(reason.c_str());
+    Experiment experiment = experiment_of(state.range(0));
+    experiment.batch = static_cast<Index>(state.range(1));
+    const auto count = static_cast<std::size_t>(state.range(2));
+    auto companions = backend->companions(count);
+    TrainingSetup alone(std::move(backend), experiment);
+    std::vector<std::unique_ptr<TrainingSetup>> setups;
+    for (auto& each : companions) {
+        setups.push_back(std::make_unique<TrainingSetup>(std::move(each), experiment));
+        ++experiment.seed;
+    }
+    std::vector<const char*> faults(count + 1);
+    faults[count] = fault_of(alone, training(alone));
+    on_threads(count, [&](std::size_t n) { faults[n] = fault_of(*setups[n], training(*setups[n])); });
+    for (const char* fault : faults) {
+        if (fault != nullptr) return state.SkipWithError(fault);
+    }
+    if (!same_weights(setups[0]->perceptron.store(), alone.perceptron.store())) {
+        return state.SkipWithError("not the network that is trained alone");
+    }
+    const std::uint32_t steps = std::min(alone.steps - 1, steps_in_a_graph());
+    const Work train = [&] { on_threads(count, [&](std::size_t n) { training(*setups[n])(); }); };
+    const double median = median_seconds(state, train, [] {}) / steps;
+    state.counters["step_s"] = median;
+    state.counters["network_step_s"] = median / static_cast<double>(count);
     state.SetLabel(images().name);
 }
 
@@ -134,6 +189,13 @@ void register_cuda() {
         ->ArgNames({"network", "batch"})
         ->ArgsProduct({{0, 1, 2}, {128, 1024}})
         ->Args({15000, 128})
+        ->UseManualTime()
+        ->MinTime(0.2)
+        ->Unit(benchmark::kMicrosecond);
+    benchmark::RegisterBenchmark("many_cuda", many_cuda)
+        ->ArgNames({"network", "batch", "networks"})
+        ->ArgsProduct({{0}, {128}, {1, 4, 16, 64}})
+        ->Args({1, 128, 16})
         ->UseManualTime()
         ->MinTime(0.2)
         ->Unit(benchmark::kMicrosecond);

@@ -8,7 +8,8 @@ machine file. Nothing is measured: each kernel takes the longest of four times, 
   SM     samples moved by the fullest multiprocessor over what it takes from L2 in a clock
 
 usage: bench/gpu_model.py [--machine bench/machines/h200.json] [--layers 784-512-128-10] [--edges 14256,7040,1280]
-                          [--batch 128] [--before kernels,launches] [--check] [--evolution]
+                          [--batch 128] [--networks 1] [--before kernels,launches] [--check] [--evolution]
+  --networks: so many of one shape in one launch; the step is that of all of them, and what is one's share
   --before: what a change gains. kernels: those that waited for each sample by itself; launches: each verb its own
   --evolution: of one layer, pruned by sign and grown at random, with both views, instead of a step
   --check: fails where a gather kernel has fewer than 8 loads in flight or the update more than 30 instructions an edge
@@ -17,6 +18,7 @@ Not modelled: hits in L1, bank conflicts, clocks, panels, libraries.
 import argparse
 import json
 import math
+import re
 import sys
 from pathlib import Path
 
@@ -28,13 +30,14 @@ BEFORE = {"forward": 13.8, "dx": 17.5, "update": 156, "cycles of a dependent ins
 
 
 def read_costs(path):
-    """{kernel: (PTX instructions, hot loop's instructions an edge, its loads in flight)}"""
+    """{kernel: (PTX instructions, hot loop's instructions an edge, its loads in flight, warps a multiprocessor of sm_90 holds)}"""
     found = {}
     for line in path.read_text().splitlines()[1:]:
-        name, static, _ = line.split(" | ")
+        name, static, held = line.split(" | ")
         static = static.split()
         if len(static) == 6:
-            found[name] = int(static[0]), float(static[4]), int(static[5])
+            warps = re.search(r"\b90:\d+/(\d+)", held)
+            found[name] = int(static[0]), float(static[4]), int(static[5]), int(warps[1])
     return found
 
 
@@ -51,15 +54,23 @@ def longest_row(rows, edges, others):
 
 
 class Machine:
-    def __init__(self, path):
+    def __init__(self, path, networks=1):
         self.__dict__.update(json.loads(Path(path).read_text()))
         self.clocks_per_us = self.clock_ghz * 1e3
+        self.networks = networks  # in each launch
+        self.gathering_warps = self.updating_warps = 64  # that a multiprocessor holds
 
-    def kernel(self, name, chain_cycles, warp_instructions, l2_bytes, blocks):
-        """The row of the table: (name, {what: us})."""
+    def kernel(self, name, chain_cycles, warp_instructions, l2_bytes, blocks, warps=None, resident=64):
+        """The row of the table: (name, {what: us}), given what one network's launch does. warps: of a block; resident: those
+        that a multiprocessor holds, beyond which warps wait for others' end."""
+        waves = 1
+        if self.networks > 1:
+            chain_cycles += 2 * self.l2_latency_cycles  # its row of the table, and what that leads to
+            warp_instructions, l2_bytes, blocks = (each * self.networks for each in (warp_instructions, l2_bytes, blocks))
+            waves = max(1, blocks * (warps or 8) / (self.multiprocessors * resident))
         held = math.ceil(blocks / self.multiprocessors)
         return name, {
-            "chain": chain_cycles / self.clocks_per_us,
+            "chain": chain_cycles * waves / self.clocks_per_us,
             "issue": warp_instructions / (self.issue_per_clock * self.multiprocessors * self.clocks_per_us),
             "L2": l2_bytes / self.l2_bytes_per_us,
             "SM": l2_bytes / max(blocks, 1) * held / self.l2_bytes_per_clock_of_a_multiprocessor / self.clocks_per_us,
@@ -81,11 +92,13 @@ def gathering(machine, name, rows, edges, others, tiles, an_edge, waits=False):
     # order, row start, then for each 32 edges their numbers, for each 8 their samples
     chain = (2 + chunks + batches) * machine.l2_latency_cycles
     chain += batches * (2 * machine.shuffle_latency_cycles + BATCH_EDGES * an_edge)
-    blocks = math.ceil(rows / block_warps(rows, tiles, machine.multiprocessors)) * tiles
+    warps = block_warps(rows, tiles * machine.networks, machine.multiprocessors)
+    blocks = math.ceil(rows / warps) * tiles
     if waits:
         chain = (2 + 3 * math.ceil(longest / 4)) * machine.l2_latency_cycles + longest * an_edge
         blocks = math.ceil(rows / 8) * tiles
-    return machine.kernel(name, chain, edges * tiles * an_edge + 60 * rows * tiles, edges * tiles * LOADED, blocks)
+    return machine.kernel(name, chain, edges * tiles * an_edge + 60 * rows * tiles, edges * tiles * LOADED, blocks, warps,
+                          machine.gathering_warps)
 
 
 def updating(machine, name, edges, rows, tiles, instructions):
@@ -95,9 +108,10 @@ def updating(machine, name, edges, rows, tiles, instructions):
     # the row's search and the column, then 4 batches of loads a tile and 5 levels of the transposed sum
     chain = (search + 1 + 2) * machine.l2_latency_cycles + instructions
     chain += tiles * 4 * (machine.l2_latency_cycles + machine.shuffle_latency_cycles) + 5 * machine.shuffle_latency_cycles
-    blocks = math.ceil(warps / block_warps(warps, 1, machine.multiprocessors))
+    of_block = block_warps(warps, machine.networks, machine.multiprocessors)
+    blocks = math.ceil(warps / of_block)
     moved = sum(edges) * (512 * tiles + 16)
-    return machine.kernel(name, chain, sum(edges) / 32 * instructions, moved, blocks)
+    return machine.kernel(name, chain, sum(edges) / 32 * instructions, moved, blocks, of_block, machine.updating_warps)
 
 
 def updating_before(machine, name, edges, rows, tiles):
@@ -114,12 +128,12 @@ def head(machine, inputs, classes, tiles):
     chain += classes * 60 + 6 * 5 * 2 * machine.shuffle_latency_cycles  # exponentials; the sums of 64 bits
     chain += math.ceil(inputs / 16) * (classes * (machine.fma_latency_cycles + 2) + 30)
     work = 2 * inputs * classes * 4 * tiles * 3
-    return machine.kernel("head: last layer, loss, its dx", chain, work, inputs * 512 * tiles * 3, 4 * tiles)
+    return machine.kernel("head: last layer, loss, its dx", chain, work, inputs * 512 * tiles * 3, 4 * tiles, 16, 32)
 
 
 def small_kernel(machine, name, cycles, moved, blocks):
     """One that does little for each of its samples."""
-    return machine.kernel(name, cycles, moved / 16, moved, blocks)
+    return machine.kernel(name, cycles, moved / 16, moved, blocks, 8, 48)
 
 
 def forward_and_loss(machine, layers, edges, tiles, cost, before, has_head):
@@ -171,13 +185,17 @@ def updates(machine, layers, edges, tiles, cost, before):
 def step(machine, costs, layers, edges, batch, before=()):
     """The rows of the table. Kernels of before the change were launched apart, so that `before` names both or launches."""
     tiles = math.ceil(batch / 128)
-    forward, dx, update = (find(costs, n)[1] for n in ("forward_kernel<256, Relu>", "input_gradient_kernel<256, Relu>",
-                                                       "update_layers_kernel<256, Momentum>"))
+    kernels = ("forward_kernel<256, Relu>", "input_gradient_kernel<256, Relu>", "update_layers_kernel<256, Momentum>")
+    if machine.networks > 1:
+        kernels = tuple(f"many_kernel<{work}" for work in ("ForwardWork<256, Relu>", "InputGradientWork<256, Relu>",
+                                                           "UpdateLayersWork<256, Momentum>"))
+    forward, dx, update = (find(costs, name)[1] for name in kernels)
+    machine.gathering_warps, machine.updating_warps = find(costs, kernels[0])[3], find(costs, kernels[2])[3]
     if "kernels" in before:
         forward, dx = BEFORE["forward"], BEFORE["dx"]
     has_head = "launches" not in before and edges[-1] == layers[-2] * layers[-1] and layers[-1] <= 32
     rows = [machine.kernel("gather of the batch", 6 * machine.l2_latency_cycles + 6000, layers[0] * batch,
-                           layers[0] * batch * 5, math.ceil(layers[0] / 32) * 4 * tiles)]
+                           layers[0] * batch * 5, math.ceil(layers[0] / 32) * 4 * tiles, 8, 48)]
     rows += forward_and_loss(machine, layers, edges, tiles, forward, before, has_head)
     rows += gradients_of_samples(machine, layers, edges, tiles, dx, before, has_head)
     return rows + updates(machine, layers, edges, tiles, update, before)
@@ -250,11 +268,13 @@ def print_rows(rows):
 
 def check(costs):
     faults = []
-    for name in ("forward_kernel<256, Relu>", "input_gradient_kernel<256, Relu>", "update_layers_kernel<256, Momentum>"):
-        _, an_edge, in_flight = find(costs, name)
+    for name in ("forward_kernel<256, Relu>", "input_gradient_kernel<256, Relu>", "update_layers_kernel<256, Momentum>",
+                 "many_kernel<ForwardWork<256, Relu>", "many_kernel<InputGradientWork<256, Relu>",
+                 "many_kernel<UpdateLayersWork<256, Momentum>"):
+        _, an_edge, in_flight, _ = find(costs, name)
         if in_flight < BATCH_EDGES:
             faults.append(f"{name}: {in_flight} loads in flight, not {BATCH_EDGES}")
-        most = 30 if name.startswith("update") else 24  # its loop ends with the sum over a tile's lanes
+        most = 30 if "pdate" in name else 24  # its loop ends with the sum over a tile's lanes
         if an_edge > most:
             faults.append(f"{name}: {an_edge} PTX instructions an edge in its loop, more than {most}")
     return faults
@@ -266,6 +286,7 @@ def main():
     parser.add_argument("--layers", default="784-512-128-10")
     parser.add_argument("--edges", default="14256,7040,1280", help="of each layer")
     parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--networks", type=int, default=1, help="in one launch")
     parser.add_argument("--before", default="", help="launches, or kernels,launches")
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--evolution", action="store_true")
@@ -275,7 +296,7 @@ def main():
         faults = check(costs)
         print("\n".join(faults))
         return 1 if faults else 0
-    machine = Machine(options.machine)
+    machine = Machine(options.machine, options.networks)
     layers = [int(each) for each in options.layers.split("-")]
     edges = [int(each) for each in options.edges.split(",")]
     if len(edges) != len(layers) - 1:
@@ -293,6 +314,8 @@ def main():
     gaps = len(rows) * machine.graph_node_gap_us
     print(f"  {len(rows)} launches in a graph, {machine.graph_node_gap_us} each {gaps:10.2f}")
     print(f"  step {total + gaps:35.1f}")
+    if options.networks > 1:
+        print(f"  each of {options.networks} networks {(total + gaps) / options.networks:22.2f}")
     return 0
 
 

@@ -49,7 +49,7 @@ target_link_libraries(espalier_test_options INTERFACE espalier_cuda_on_host)
 target_link_options(espalier_test_options INTERFACE -Wl,-rpath,${on_host_output})  # where the stand-ins are
 set_source_files_properties(tests/backend/cuda_backend_test.cpp tests/backend/cuda_launches_test.cpp
   tests/backend/cuda_memory_test.cpp tests/backend/cuda_products_test.cpp
-  tests/cuda/cuda_devices_test.cpp tests/cuda/cuda_strictness_test.cpp PROPERTIES INCLUDE_DIRECTORIES "${on_host_folders}")
+  tests/cuda/cuda_cohort_test.cpp tests/cuda/cuda_devices_test.cpp tests/cuda/cuda_strictness_test.cpp PROPERTIES INCLUDE_DIRECTORIES "${on_host_folders}")
 
 add_library(espalier_cuda_on_host_module MODULE tests/cuda_on_host/no_source.cpp)
 set_target_properties(espalier_cuda_on_host_module PROPERTIES OUTPUT_NAME espalier_cuda
@@ -60,7 +60,7 @@ target_link_options(espalier_cuda_on_host_module PRIVATE
   -Wl,--version-script=${CMAKE_CURRENT_SOURCE_DIR}/cuda/exports.map)
 add_dependencies(espalier_tests espalier_cuda_on_host_module)
 add_dependencies(test_cuda espalier_cuda_on_host_module)
-set_source_files_properties(tests/cuda/cuda_program_test.cpp PROPERTIES
+set_source_files_properties(tests/cuda/cuda_program_test.cpp tests/cuda/cuda_study_test.cpp PROPERTIES
   COMPILE_DEFINITIONS "ESPALIER_ON_HOST_MODULE_FOLDER=\"${on_host_output}\"")
 
 if(NOT ESPALIER_SANITIZE)

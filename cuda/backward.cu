@@ -8,7 +8,7 @@
 #include "cuda/products/product_launch.cuh"
 
 namespace espalier::cuda {
-void differentiate(cudaStream_t stream, const CudaLayer& layer, ConstActivations saved, Activations dy) {
+void differentiate(const Launcher& to, const CudaLayer& layer, ConstActivations saved, Activations dy) {
     std::visit(
         [&](const auto& rule) {
             using Rule = std::decay_t<decltype(rule)>;
@@ -17,9 +17,10 @@ void differentiate(cudaStream_t stream, const CudaLayer& layer, ConstActivations
                     Rule::num_parameters == 0
                         ? 0
                         : halves_shared_bytes(dy.tiles(), backward_threads, Rule::num_parameters + 1);
-                launch_with_shared(stream, differentiate_kernel<backward_threads, Rule>,
-                                   warp_grid(dy.rows, backward_threads), backward_threads, shared, rule,
-                                   layer.activation_parameters.values.data(), saved, dy, layer.neuron_sums.data());
+                launch_with_shared(to, ForMany<DifferentiateWork<backward_threads, Rule>>{},
+                                   differentiate_kernel<backward_threads, Rule>, warp_grid(dy.rows, backward_threads),
+                                   backward_threads, shared, rule, layer.activation_parameters.values.data(), saved, dy,
+                                   layer.neuron_sums.data());
             }
         },
         layer.activation);
@@ -35,13 +36,13 @@ bool fuses_derivative(const CudaLayer& layer, const CudaLayer& below) {
 
 namespace {
 
-void gather_input_gradient(cudaStream_t stream, const CudaLayer& layer, const InputGradientArguments& arguments,
+void gather_input_gradient(const Launcher& to, const CudaLayer& layer, const InputGradientArguments& arguments,
                            ConstActivations dy, const LayerBelow& below, Activations dx) {
-    const int threads = threads_for(dx.rows, dx.tiles(), backward_threads, layer.multiprocessors);
+    const int threads = threads_for(dx.rows, dx.tiles() * to.networks(), backward_threads, layer.multiprocessors);
     const auto by = [&]<class Rule>(const Rule& rule) {
         if constexpr (Rule::num_parameters == 0) {
-            launch(stream, input_gradient_kernel<backward_threads, Rule>, warp_grid(dx.rows, threads, dx.tiles()),
-                   threads, arguments, rule, dy, below.saved, dx);
+            launch(to, ForMany<InputGradientWork<backward_threads, Rule>>{}, input_gradient_kernel<backward_threads, Rule>,
+                   warp_grid(dx.rows, threads, dx.tiles()), threads, arguments, rule, dy, below.saved, dx);
         } else {
             expects(false, "a derivative without parameters");
         }
@@ -57,11 +58,14 @@ void permute(cudaStream_t stream, const float* values, const EdgeIndex* slot, Ed
            slot, count, permuted);
 }
 
-void input_gradient(cudaStream_t stream, const CudaLayer& layer, ConstActivations dy, const LayerBelow& below,
+void input_gradient(const Launcher& to, const CudaLayer& layer, ConstActivations dy, const LayerBelow& below,
                     Activations dx) {
-    if (layer.blas != nullptr) return layer.blas->input_gradient(layer.weights.values.data(), dy, dx);
+    if (layer.blas != nullptr) {
+        static_cast<void>(to.stream());  // no list has a library's launches
+        return layer.blas->input_gradient(layer.weights.values.data(), dy, dx);
+    }
     if (layer.library.backward != nullptr) {
-        permute(stream, layer.weights.values.data(), layer.slot.data(), layer.num_edges,
+        permute(to.stream(), layer.weights.values.data(), layer.slot.data(), layer.num_edges,
                 layer.library.permuted_weights.data());
         return layer.library.backward->multiply(dy, dx);
     }
@@ -70,20 +74,20 @@ void input_gradient(cudaStream_t stream, const CudaLayer& layer, ConstActivation
     const Product& product = layer.input_product;
     if (product.choice.kernel == Spmm::panel) {
         with_panel_block(product.choice.block, [&]<class Block>(Block) {
-            launch_panels<Block>(stream, input_gradient_panel_kernel<Block>, product, dx.tiles(), arguments,
+            launch_panels<Block>(to, input_gradient_panel_kernel<Block>, product, dx.tiles(), arguments,
                                  Panels{product.panels, product.panel_start.data()}, dy, dx);
         });
     } else if (product.choice.kernel == Spmm::coo) {
         const CooEdges edges{product.edge_row.data(), layer.row.data(), layer.num_edges};
         by_tiles(product, dx.tiles(), [&](Index first, Index count) {
-            const Activations to = some_tiles(dx, first, count);
-            launch(stream, input_gradient_coo_kernel<coo_threads>, warp_grid(edges.chunks(), coo_threads, count),
-                   coo_threads, edges, arguments, some_tiles(dy, first, count), product.parts.data(), to);
-            launch(stream, input_gradient_coo_join_kernel<coo_threads>, warp_grid(dx.rows, coo_threads, count),
-                   coo_threads, arguments, edges.chunks(), product.parts.data(), to);
+            const Activations out = some_tiles(dx, first, count);
+            launch(to, input_gradient_coo_kernel<coo_threads>, warp_grid(edges.chunks(), coo_threads, count),
+                   coo_threads, edges, arguments, some_tiles(dy, first, count), product.parts.data(), out);
+            launch(to, input_gradient_coo_join_kernel<coo_threads>, warp_grid(dx.rows, coo_threads, count),
+                   coo_threads, arguments, edges.chunks(), product.parts.data(), out);
         });
     } else {
-        gather_input_gradient(stream, layer, arguments, dy, below, dx);
+        gather_input_gradient(to, layer, arguments, dy, below, dx);
     }
 }
 

@@ -6,6 +6,7 @@
 #include <functional>
 
 #include "cuda/check.hpp"
+#include "cuda/cohort.hpp"
 #include "cuda/device.hpp"
 #include "cuda/exchange.hpp"
 #include "cuda/fingerprint.hpp"
@@ -31,7 +32,8 @@ CudaLayer& as_cuda(DeviceLayer& layer) { return dynamic_cast<CudaLayer&>(layer);
 
 class CudaBackend final : public Backend {
 public:
-    explicit CudaBackend(const CudaOptions& options)
+    /// `companion`: its place among others that take their steps together; null alone.
+    explicit CudaBackend(const CudaOptions& options, std::unique_ptr<Companion> companion = nullptr)
         : device_(options.device),
           memory_(stream_),
           exchange_(options.ranks == nullptr ? nullptr : std::make_unique<Exchange>(*options.ranks, memory_, stream_)),
@@ -39,11 +41,13 @@ public:
           tf32_(options.tf32 != 0),
           products_alone_(options.samples_in_a_row > 0),
           lanes_(products_alone_ ? tiles_of(static_cast<Index>(options.samples_in_a_row)) * tile_lanes : tile_lanes),
-          sums_(memory_, metric_bytes()) {
+          sums_(memory_, metric_bytes()),
+          companion_(std::move(companion)) {
         clear_sums();
         wait();
     }
     ~CudaBackend() override {
+        part();
         static_cast<void>(cudaSetDevice(device_));
         if (exchange_ != nullptr && std::uncaught_exceptions() > 0) exchange_->abort();
         static_cast<void>(cudaStreamSynchronize(stream_));
@@ -60,8 +64,13 @@ public:
         begin();
         return memory_.allocate(bytes);
     }
+    [[nodiscard]] void* keep(const void* from, std::size_t bytes) override {
+        if (companion_ == nullptr || bytes == 0) return Backend::keep(from, bytes);
+        return companion_->cohort().keep(from, bytes);
+    }
     void release(void* memory) noexcept override {
         static_cast<void>(cudaSetDevice(device_));
+        if (companion_ != nullptr && companion_->cohort().release(memory)) return;
         memory_.release(memory);
     }
     void upload(void* to, const void* from, std::size_t bytes) override {
@@ -122,19 +131,25 @@ public:
     }
     void run(const std::function<void()>& program) override {
         make_current(device_);
+        if (companion_ != nullptr) wait();  // for the others have other streams
+        const auto whole = [&] {
+            fusion_.forget();  // of a program that was only noted down, and not to its end
+            program();
+            fusion_.release();
+        };
         fuses_ = true;
         try {
-            graphs_.run([&] {
-                fusion_.forget();  // of a program that was only noted down, and not to its end
-                program();
-                fusion_.release();
-            });
+            if (companion_ == nullptr || !companion_->run(graphs_, whole)) graphs_.run(whole);
         } catch (...) {
             fuses_ = false;
             fusion_.forget();
             throw;
         }
         fuses_ = false;
+    }
+    [[nodiscard]] std::vector<std::unique_ptr<Backend>> companions(std::size_t count) override;
+    void part() noexcept override {
+        if (companion_ != nullptr) companion_->part();
     }
 
 protected:
@@ -233,8 +248,8 @@ private:
         fusion_.release();
     }
     /// What the other verbs do.
-    template <class... Parameters, class... Arguments>
-    void enqueue(void (*operation)(cudaStream_t, Parameters...), const Arguments&... arguments) {
+    template <class Operation, class... Arguments>
+    void enqueue(Operation* operation, const Arguments&... arguments) {
         make_current(device_);
         fusion_.release();
         graphs_.enqueue(operation, arguments...);
@@ -278,8 +293,24 @@ private:
     bool products_alone_;
     Index lanes_;
     Array<std::byte> sums_;  // MetricSums
+    std::unique_ptr<Companion> companion_;
     std::uint64_t layers_loaded_ = 0;
 };
+
+std::vector<std::unique_ptr<Backend>> CudaBackend::companions(std::size_t count) {
+    if (exchange_ != nullptr || products_alone_) return {};
+    make_current(device_);
+    CudaOptions options;
+    options.graph = graphs_.enabled() ? 1 : 0;
+    options.device = device_;
+    options.tf32 = tf32_ ? 1 : 0;
+    const auto cohort = std::make_shared<Cohort>(device_, count, graphs_.enabled());
+    std::vector<std::unique_ptr<Backend>> all;
+    for (std::size_t member = 0; member < count; ++member) {
+        all.push_back(std::make_unique<CudaBackend>(options, std::make_unique<Companion>(cohort, member)));
+    }
+    return all;
+}
 
 template <class Work>
 Degrees CudaBackend::counted(const CudaLayer& layer, const Work& work) {

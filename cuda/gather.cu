@@ -5,16 +5,16 @@
 
 namespace espalier::cuda {
 
-void gather(cudaStream_t stream, const Samples& samples, const BatchChoice& choice, Activations x, std::int32_t* labels,
+void gather(const Launcher& to, const Samples& samples, const BatchChoice& choice, Activations x, std::int32_t* labels,
             const StepScalars* step, const RankShare& share) {
     expect_batch(choice.size);
     const dim3 grid(groups(x.rows, gather_block), x.tiles() * (tile_lanes / gather_block));
     if (samples.bytes != nullptr) {
-        launch(stream, gather_kernel<gather_threads, std::uint8_t>, grid, gather_threads, samples, samples.bytes,
-               choice, x, labels, step, share);
+        launch(to, ForMany<GatherWork<gather_threads, std::uint8_t>>{}, gather_kernel<gather_threads, std::uint8_t>, grid,
+               gather_threads, samples, samples.bytes, choice, x, labels, step, share);
     } else {
-        launch(stream, gather_kernel<gather_threads, float>, grid, gather_threads, samples, samples.floats, choice, x,
-               labels, step, share);
+        launch(to, ForMany<GatherWork<gather_threads, float>>{}, gather_kernel<gather_threads, float>, grid, gather_threads,
+               samples, samples.floats, choice, x, labels, step, share);
     }
 }
 

@@ -71,20 +71,37 @@ bool GraphCache::makes_room() {
     return captured_.size() < max_graphs;
 }
 
-bool GraphCache::note(const std::function<void()>& program) {
+const GraphCache::Note& GraphCache::noted(const std::function<void()>& program) {
     noted_.clear();
     noting_ = true;
     try {
         program();
-    } catch (const Unrecordable&) {
-        noting_ = false;
-        return false;
     } catch (...) {
         noting_ = false;
         throw;
     }
     noting_ = false;
+    return noted_;
+}
+
+bool GraphCache::note(const std::function<void()>& program) {
+    try {
+        static_cast<void>(noted(program));
+    } catch (const Unlistable&) {
+        return false;
+    }
     return true;
+}
+
+void GraphCache::list(const std::function<void()>& program, Launches& launches, Index networks) {
+    to_ = Launcher(launches, networks);
+    try {
+        program();
+    } catch (...) {
+        to_ = stream_;
+        throw;
+    }
+    to_ = stream_;
 }
 
 cudaGraphExec_t GraphCache::capture(const std::function<void()>& program) {
@@ -113,6 +130,7 @@ cudaGraphExec_t GraphCache::capture(const std::function<void()>& program) {
 void GraphCache::clear() noexcept {
     for (const auto& [note, graph] : captured_) static_cast<void>(cudaGraphExecDestroy(graph.executable));
     captured_.clear();
+    seen_.clear();
 }
 
 }  // namespace espalier::cuda

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "cuda/argument_words.hpp"
+#include "cuda/launcher.hpp"
 #include "cuda_calls.hpp"
 
 namespace espalier::cuda {
@@ -17,7 +18,7 @@ namespace espalier::cuda {
 class GraphCache {
 public:
     /// graphs false: every program just runs.
-    GraphCache(cudaStream_t stream, bool graphs) : stream_(stream), enabled_(graphs) {}
+    GraphCache(cudaStream_t stream, bool graphs) : stream_(stream), to_(stream), enabled_(graphs) {}
     GraphCache(const GraphCache&) = delete;
     GraphCache& operator=(const GraphCache&) = delete;
     ~GraphCache() { clear(); }
@@ -28,22 +29,34 @@ public:
     /// What a verb that only enqueues does: `operation` with these arguments, which are all that it depends on. While a
     /// program is noted down they are noted instead.
     template <class... Parameters, class... Arguments>
+    void enqueue(void (*operation)(const Launcher&, Parameters...), const Arguments&... arguments) {
+        if (!noting_) return operation(to_, arguments...);
+        note_down(operation, arguments...);
+    }
+    /// Likewise, for what no list can hold.
+    template <class... Parameters, class... Arguments>
     void enqueue(void (*operation)(cudaStream_t, Parameters...), const Arguments&... arguments) {
-        if (!noting_) return operation(stream_, arguments...);
-        add_words(noted_, operation);
-        (add_words(noted_, arguments), ...);
+        if (!noting_) return operation(to_.stream(), arguments...);
+        note_down(operation, arguments...);
     }
     /// Every other verb calls this first: no graph can hold it, so a program with it always just runs.
     void forbid() const {
-        if (noting_) throw Unrecordable{};
+        if (noting_ || to_.lists()) throw Unlistable{};
     }
 
-private:
-    struct Unrecordable {};
+    // For a program that others run together with theirs (cohort.hpp).
     using Note = ArgumentWords;
     struct HashOfNote {
         std::size_t operator()(const Note& note) const;
     };
+    /// What the program holds, until the next is noted down. Throws Unlistable if it holds what no graph can.
+    [[nodiscard]] const Note& noted(const std::function<void()>& program);
+    /// Lists the program's launches. Throws Unlistable.
+    void list(const std::function<void()>& program, Launches& launches, Index networks);
+    /// Forgets every program.
+    void clear() noexcept;
+
+private:
     // Graphs hold memory for every node. With this many no more programs are captured, unless some of them never come
     // back: their places go to others. (To drop one that does come back, as the oldest of more programs than there are
     // places would, is to capture all of them again in every round.)
@@ -63,9 +76,14 @@ private:
     void replay(Graph& graph);
     /// Whether there is a place for one more graph.
     bool makes_room();
-    void clear() noexcept;
+    template <class Operation, class... Arguments>
+    void note_down(Operation* operation, const Arguments&... arguments) {
+        add_words(noted_, operation);
+        (add_words(noted_, arguments), ...);
+    }
 
     cudaStream_t stream_;
+    Launcher to_;  // the stream, but for programs that are listed
     bool enabled_;
     bool noting_ = false;
     Note noted_;

@@ -15,13 +15,14 @@ bool may_be_head(const CudaLayer& layer) {
            head_shared_bytes(layer.num_inputs, layer.num_outputs) <= layer.shared_bytes;
 }
 
-void head(cudaStream_t stream, const CudaLayer& layer, const HeadCall& call, const LayerBelow& below) {
+void head(const Launcher& to, const CudaLayer& layer, const HeadCall& call, const LayerBelow& below) {
     const HeadArguments arguments{layer.weights.values.data(), layer.bias.values.data(), call.x,    call.z, call.dz,
                                   call.dx, call.labels, call.class_weights, call.sums, call.share};
     const SoftmaxNll rule = std::get<SoftmaxNll>(call.loss);
     const auto by = [&]<class Rule>(const Rule& activation) {
         if constexpr (Rule::num_parameters == 0) {
-            launch_with_shared(stream, head_kernel<head_threads, SoftmaxNll, Rule>,
+            launch_with_shared(to, ForMany<HeadWork<head_threads, SoftmaxNll, Rule>>{},
+                               head_kernel<head_threads, SoftmaxNll, Rule>,
                                dim3(call.z.tiles() * (tile_lanes / head_samples)), head_threads,
                                head_shared_bytes(layer.num_inputs, layer.num_outputs), arguments, rule, activation,
                                below.saved);

@@ -10,13 +10,13 @@
 
 namespace espalier::cuda {
 
-void loss(cudaStream_t stream, const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz,
+void loss(const Launcher& to, const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz,
           const float* class_weights, const float* targets, MetricSums* sums, const RankShare& share) {
     std::visit(
         [&](const auto& rule) {
             using Rule = std::decay_t<decltype(rule)>;
-            launch(stream, loss_kernel<Rule>, dim3(z.tiles()), loss_threads, rule, z, labels, dz, class_weights,
-                   targets, sums, share);
+            launch(to, ForMany<LossWork<Rule>>{}, loss_kernel<Rule>, dim3(z.tiles()), loss_threads, rule, z, labels, dz,
+                   class_weights, targets, sums, share);
         },
         loss);
 }

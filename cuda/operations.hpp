@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "cuda/launcher.hpp"
 #include "cuda/layer.hpp"
 #include "cuda/rank_share.hpp"
 #include "cuda_calls.hpp"
@@ -20,13 +21,13 @@ Metrics metrics_of(const void* sums);
 /// Adds those of another process, both on the host.
 void add_metrics(void* sums, const void* more);
 
-void gather(cudaStream_t stream, const Samples& samples, const BatchChoice& choice, Activations x, std::int32_t* labels,
+void gather(const Launcher& to, const Samples& samples, const BatchChoice& choice, Activations x, std::int32_t* labels,
             const StepScalars* step, const RankShare& share);
-void forward(cudaStream_t stream, const CudaLayer& layer, ConstActivations x, Activations saved, Activations y);
+void forward(const Launcher& to, const CudaLayer& layer, ConstActivations x, Activations saved, Activations y);
 /// `draws`: their event is the step's.
-void dropout(cudaStream_t stream, Activations values, float rate, const Stream& draws, const StepScalars* step,
+void dropout(const Launcher& to, Activations values, float rate, const Stream& draws, const StepScalars* step,
              const RankShare& share);
-void loss(cudaStream_t stream, const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz,
+void loss(const Launcher& to, const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz,
           const float* class_weights, const float* targets, MetricSums* sums, const RankShare& share);
 // The parts of a layer's backward pass (fusion.hpp says which of them become one launch).
 /// A layer whose activation's derivative the product of the layer above multiplies by, and what that is made of.
@@ -35,9 +36,9 @@ struct LayerBelow {
     ConstActivations saved;
 };
 /// dy by the preactivation, in place, and the gradients by the activation's parameters. Nothing for Identity.
-void differentiate(cudaStream_t stream, const CudaLayer& layer, ConstActivations saved, Activations dy);
+void differentiate(const Launcher& to, const CudaLayer& layer, ConstActivations saved, Activations dy);
 /// dx = W^T dy; with a layer below (fuses_derivative()) by its preactivation.
-void input_gradient(cudaStream_t stream, const CudaLayer& layer, ConstActivations dy, const LayerBelow& below,
+void input_gradient(const Launcher& to, const CudaLayer& layer, ConstActivations dy, const LayerBelow& below,
                     Activations dx);
 /// Whether input_gradient() of `layer` can multiply by the derivative of `below`'s activation.
 bool fuses_derivative(const CudaLayer& layer, const CudaLayer& below);
@@ -54,7 +55,7 @@ struct HeadCall {
     Activations dx;
     RankShare share;
 };
-void head(cudaStream_t stream, const CudaLayer& layer, const HeadCall& call, const LayerBelow& below);
+void head(const Launcher& to, const CudaLayer& layer, const HeadCall& call, const LayerBelow& below);
 /// Whether the layer is dense, small and linear, and by gathering as all it would replace.
 bool may_be_head(const CudaLayer& layer);
 
@@ -68,7 +69,7 @@ struct LayerUpdate {
 };
 using LayerUpdates = std::vector<LayerUpdate>;
 /// Biases, and weights where updates_edges().
-void update_layers(cudaStream_t stream, const LayerUpdates& updates);
+void update_layers(const Launcher& to, const LayerUpdates& updates);
 /// The gradients by an edge layer's weights, canonical order, and biases; either may be null. `step`: any, of the device.
 void edge_gradients(cudaStream_t stream, const CudaLayer& layer, ConstActivations x, ConstActivations dy,
                     const StepScalars* step, float* weights, float* bias);
@@ -83,7 +84,7 @@ inline bool updates_edges(const CudaLayer& layer) { return layer.blas == nullptr
 void update_by_library(cudaStream_t stream, const CudaLayer& layer, ConstActivations x, ConstActivations dy,
                        const StepScalars* step);
 /// Activation parameters, after differentiate().
-void update_activation(cudaStream_t stream, const CudaLayer& layer, const StepScalars* step);
+void update_activation(const Launcher& to, const CudaLayer& layer, const StepScalars* step);
 
 /// permuted[e] = values[slot[e]], of `count`.
 void permute(cudaStream_t stream, const float* values, const EdgeIndex* slot, EdgeIndex count, float* permuted);

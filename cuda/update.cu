@@ -17,13 +17,13 @@ TrainedArrays arrays_of(const TrainedArray& array) {
 }
 
 /// `count` parameters from gradients in memory.
-void update_from(cudaStream_t stream, const CudaLayer& layer, const TrainedArray& array, const float* gradient,
+void update_from(const Launcher& to, const CudaLayer& layer, const TrainedArray& array, const float* gradient,
                  std::size_t size, const StepScalars* step) {
     const auto count = static_cast<Index>(size);
     std::visit(
         [&](const auto& rule) {
             using Rule = std::decay_t<decltype(rule)>;
-            launch(stream, update_parameters_kernel<update_threads, Rule>, thread_grid(count, update_threads),
+            launch(to, update_parameters_kernel<update_threads, Rule>, thread_grid(count, update_threads),
                    update_threads, rule, arrays_of(array), gradient, count, step);
         },
         layer.optimizer);
@@ -37,21 +37,21 @@ std::size_t warps_of(const CudaLayer& layer) {
 
 /// The first `count` of the layers, of at most so many tiles each.
 template <class Rule>
-void launch_update(cudaStream_t stream, UpdatedLayers<Rule>& layers, int count, int threads, Index tiles) {
+void launch_update(const Launcher& to, UpdatedLayers<Rule>& layers, int count, int threads, Index tiles) {
     Index blocks = 0;
     for (int l = 0; l < count; ++l) {
         const Index warps_of_block = static_cast<Index>(threads) / warp_lanes;
         layers.edge_blocks[l] = layers.layer[l].edge_blocks(warps_of_block);
         layers.end_block[l] = blocks += layers.layer[l].blocks(warps_of_block);
     }
-    launch_with_shared(stream, update_layers_kernel<update_threads, Rule>, dim3(blocks), static_cast<unsigned>(threads),
-                       halves_shared_bytes(tiles, threads), layers, count);
+    launch_with_shared(to, ForMany<UpdateLayersWork<update_threads, Rule>>{}, update_layers_kernel<update_threads, Rule>,
+                       dim3(blocks), static_cast<unsigned>(threads), halves_shared_bytes(tiles, threads), layers, count);
 }
 
 /// The first layers of [begin, end), at most as many as a launch takes, up to the first for which target(update, layer)
 /// has no rule and arrays to give; returns their end.
 template <class Rule, class Target>
-const LayerUpdate* update_some(cudaStream_t stream, const LayerUpdate* begin, const LayerUpdate* end,
+const LayerUpdate* update_some(const Launcher& to, const LayerUpdate* begin, const LayerUpdate* end,
                                const Target& target) {
     UpdatedLayers<Rule> layers{};
     int count = 0;
@@ -71,19 +71,20 @@ const LayerUpdate* update_some(cudaStream_t stream, const LayerUpdate* begin, co
         warps += warps_of(layer);
         tiles = std::max(tiles, begin->x.tiles());
     }
-    launch_update(stream, layers, count, threads_for(warps, 1, update_threads, (begin - 1)->layer->multiprocessors), tiles);
+    const int threads = threads_for(warps, to.networks(), update_threads, (begin - 1)->layer->multiprocessors);
+    launch_update(to, layers, count, threads, tiles);
     return begin;
 }
 
 /// Those whose rule is a Rule, in place.
 template <class Rule>
-const LayerUpdate* update_some(cudaStream_t stream, const LayerUpdate* begin, const LayerUpdate* end) {
-    return update_some<Rule>(stream, begin, end, [](const LayerUpdate& update, UpdatedLayer<Rule>& to) {
+const LayerUpdate* update_some(const Launcher& to, const LayerUpdate* begin, const LayerUpdate* end) {
+    return update_some<Rule>(to, begin, end, [](const LayerUpdate& update, UpdatedLayer<Rule>& updated) {
         const Rule* const rule = std::get_if<Rule>(&update.layer->optimizer);
         if (rule == nullptr) return false;
-        to.rule = *rule;
-        to.weights = arrays_of(update.layer->weights);
-        to.bias = arrays_of(update.layer->bias);
+        updated.rule = *rule;
+        updated.weights = arrays_of(update.layer->weights);
+        updated.bias = arrays_of(update.layer->bias);
         return true;
     });
 }
@@ -108,11 +109,11 @@ void copy_floats(cudaStream_t stream, float* to, const float* from, std::size_t 
 
 }  // namespace
 
-void update_layers(cudaStream_t stream, const LayerUpdates& updates) {
+void update_layers(const Launcher& to, const LayerUpdates& updates) {
     const LayerUpdate* next = updates.data();
     const LayerUpdate* const end = next + updates.size();
     while (next != end) {
-        std::visit([&](const auto& rule) { next = update_some<std::decay_t<decltype(rule)>>(stream, next, end); },
+        std::visit([&](const auto& rule) { next = update_some<std::decay_t<decltype(rule)>>(to, next, end); },
                    next->layer->optimizer);
     }
 }
@@ -145,10 +146,10 @@ void update_over_ranks(cudaStream_t stream, const Exchange* exchange, std::uint6
     const LayerUpdate* next = updates.data();
     const LayerUpdate* const end = next + updates.size();
     while (next != end) {
-        next = update_some<KeepGradient>(stream, next, end, [&](const LayerUpdate& update, UpdatedLayer<KeepGradient>& to) {
+        next = update_some<KeepGradient>(stream, next, end, [&](const LayerUpdate& update, UpdatedLayer<KeepGradient>& updated) {
             const GradientPlace& place = places[static_cast<std::size_t>(&update - updates.data())];
-            to.weights = {bucket + place.weights, {}};
-            to.bias = {bucket + place.bias, {}};
+            updated.weights = {bucket + place.weights, {}};
+            updated.bias = {bucket + place.bias, {}};
             return true;
         });
     }
@@ -188,8 +189,8 @@ void update_by_library(cudaStream_t stream, const CudaLayer& layer, ConstActivat
     update_from(stream, layer, layer.weights, gradient, layer.num_edges, step);
 }
 
-void update_activation(cudaStream_t stream, const CudaLayer& layer, const StepScalars* step) {
-    update_from(stream, layer, layer.activation_parameters, layer.neuron_sums.data(),
+void update_activation(const Launcher& to, const CudaLayer& layer, const StepScalars* step) {
+    update_from(to, layer, layer.activation_parameters, layer.neuron_sums.data(),
                 layer.activation_parameters.values.size(), step);
 }
 

@@ -2,15 +2,12 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
-#include <exception>
 #include <iostream>
-#include <new>
 #include <string>
 #include <system_error>
 #include <vector>
 
 #include "espalier/error.hpp"
-#include "host/system/available_memory.hpp"
 #include "host/commands/command.hpp"
 #include "host/system/did_you_mean.hpp"
 #include "host/system/signals.hpp"
@@ -33,7 +30,7 @@ std::vector<std::string> names_of(const CLI::App& app) {
         for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
     }
     for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
-        names.push_back(command->get_name());
+        if (command->get_group() != hidden_commands) names.push_back(command->get_name());
     }
     return names;
 }
@@ -71,6 +68,7 @@ int run(int argc, char** argv) {
     add_evaluate_command(app, action);
     add_predict_command(app, action);
     add_study_command(app, action);
+    add_train_together_command(app, action);
     add_inspect_command(app, action);
     add_import_command(app, action);
     add_export_command(app, action);
@@ -95,13 +93,6 @@ int run(int argc, char** argv) {
         return fail(ExitCode::usage, error.what() + std::string("; espalier --help lists what there is"));
     } catch (const CLI::Error& error) {
         return fail(ExitCode::usage, error.what());
-    } catch (const UserError& error) {
-        return fail(error.code(), error.what());
-    } catch (const std::bad_alloc&) {
-        return fail(ExitCode::device, "out of memory: " + available_memory_text() +
-                                          ", which is too little; --dry-run estimates what a run needs");
-    } catch (const std::exception& error) {
-        return fail(static_cast<ExitCode>(1), std::string("internal error: ") + error.what());
     }
 }
 
@@ -110,7 +101,8 @@ int run(int argc, char** argv) {
 int main(int argc, char** argv) {
     open_standard_streams();
     ignore_write_signals();
-    const int code = run(argc, argv);
+    const int code = code_of([&] { return run(argc, argv); },
+                             [](const std::string& sentence) { std::cerr << sentence << '\n'; });
     const int error = flush_stdout();
     if (code != 0 || error == 0) return code;
     if (error == EPIPE) return static_cast<int>(ExitCode::io);  // the reader has what it wanted: no news to anybody

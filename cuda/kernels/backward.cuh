@@ -7,6 +7,7 @@
 
 #include "cuda/kernels/edges.cuh"
 #include "cuda/kernels/halves.cuh"
+#include "cuda/kernels/many.cuh"
 #include "espalier/backend.hpp"
 
 namespace espalier::cuda {
@@ -35,6 +36,35 @@ __device__ void differentiate_samples(const Rule& rule, const float* saved, floa
     store4(dy, g);
 }
 
+/// What differentiate_kernel does.
+template <int threads, class Rule>
+struct DifferentiateWork {
+    static constexpr int block_threads = threads;
+    using Arguments = Pack<Rule, const float*, ConstActivations, Activations, float*>;
+
+    __device__ void operator()(Rule rule, const float* activation_parameters, ConstActivations saved,
+                               Activations dy, float* sums) const {
+        const Index neuron = warp_of_grid();
+        if (neuron >= dy.rows) return;  // all lanes of the warp alike
+        const Rule own = for_neuron(rule, activation_parameters, neuron, dy.rows);
+        float all[Rule::num_parameters + 1] = {};  // an array has one element at least
+        if constexpr (Rule::num_parameters == 0) {
+            for (Index tile = 0; tile < dy.tiles(); ++tile) {
+                differentiate_samples(own, lane_samples(saved, tile, neuron), lane_samples(dy, tile, neuron), all);
+            }
+        } else {
+            sum_by_halves(dy.tiles(), all, [&](Index tile, float (&of_tile)[Rule::num_parameters + 1]) {
+                for (int p = 0; p <= Rule::num_parameters; ++p) of_tile[p] = 0;
+                differentiate_samples(own, lane_samples(saved, tile, neuron), lane_samples(dy, tile, neuron), of_tile);
+                for (int p = 0; p < Rule::num_parameters; ++p) of_tile[p] = sum_of_warp(of_tile[p]);
+            });
+        }
+        for (int p = 0; p < Rule::num_parameters; ++p) {
+            if (lane_of_warp() == 0) sums[static_cast<std::size_t>(p) * dy.rows + neuron] = all[p];
+        }
+    }
+};
+
 /// dy by the preactivation in place; sums[p][neuron] the gradients by its activation's parameters, summed over the
 /// batch. A warp owns a neuron in all tiles. Grid: x covers the neurons. Dynamic shared memory: halves_shared_bytes of the
 /// tiles, one more value than parameters; none where there are no parameters.
@@ -42,24 +72,7 @@ template <int block_threads, class Rule>
 __global__ void __launch_bounds__(block_threads)
     differentiate_kernel(Rule rule, const float* activation_parameters, ConstActivations saved, Activations dy,
                          float* sums) {
-    const Index neuron = warp_of_grid();
-    if (neuron >= dy.rows) return;  // all lanes of the warp alike
-    const Rule own = for_neuron(rule, activation_parameters, neuron, dy.rows);
-    float all[Rule::num_parameters + 1] = {};  // an array has one element at least
-    if constexpr (Rule::num_parameters == 0) {
-        for (Index tile = 0; tile < dy.tiles(); ++tile) {
-            differentiate_samples(own, lane_samples(saved, tile, neuron), lane_samples(dy, tile, neuron), all);
-        }
-    } else {
-        sum_by_halves(dy.tiles(), all, [&](Index tile, float (&of_tile)[Rule::num_parameters + 1]) {
-            for (int p = 0; p <= Rule::num_parameters; ++p) of_tile[p] = 0;
-            differentiate_samples(own, lane_samples(saved, tile, neuron), lane_samples(dy, tile, neuron), of_tile);
-            for (int p = 0; p < Rule::num_parameters; ++p) of_tile[p] = sum_of_warp(of_tile[p]);
-        });
-    }
-    for (int p = 0; p < Rule::num_parameters; ++p) {
-        if (lane_of_warp() == 0) sums[static_cast<std::size_t>(p) * dy.rows + neuron] = all[p];
-    }
+    DifferentiateWork<block_threads, Rule>{}(rule, activation_parameters, saved, dy, sums);
 }
 
 /// The edges by input neuron (the CSC view); arrays of edges padded to a multiple of 4.
@@ -94,6 +107,28 @@ struct InputRows {
     }
 };
 
+/// What input_gradient_kernel does.
+template <int threads, class Below>
+struct InputGradientWork {
+    static constexpr int block_threads = threads;
+    using Arguments = Pack<InputGradientArguments, Below, ConstActivations, ConstActivations, Activations>;
+
+    __device__ void operator()(InputGradientArguments layer, Below below, ConstActivations dy,
+                               ConstActivations saved, Activations dx) const {
+        const Index warp = warp_of_grid();
+        if (warp >= dx.rows) return;  // no barrier follows
+        const Index input = layer.order[warp];
+        const Index tile = blockIdx.y;
+        const float4 sum =
+            weighted_sum(make_float4(0, 0, 0, 0), layer.column_start[input], layer.column_start[input + 1], layer.row,
+                         PermutedWeights{layer.weight, layer.slot}, lane_samples(dy, tile, 0));
+        InputRows<Below>{dx, below, saved}.finish(tile, input, lane_of_warp() * 4, {sum.x, sum.y, sum.z, sum.w});
+    }
+};
+
+template <int threads, class Below>
+inline constexpr int many_blocks<InputGradientWork<threads, Below>> = 768 / threads;
+
 /// dx[i] = sum over the input's edges of w * dy[row], times the derivative of `below`, the activation of the layer whose
 /// output the input is, which has no parameters; Identity for the gradient by that output itself. A warp owns one input
 /// in one tile. Grid as in forward.
@@ -101,13 +136,7 @@ template <int block_threads, class Below>
 __global__ void __launch_bounds__(block_threads)
     input_gradient_kernel(InputGradientArguments layer, Below below, ConstActivations dy, ConstActivations saved,
                           Activations dx) {
-    const Index warp = warp_of_grid();
-    if (warp >= dx.rows) return;  // no barrier follows
-    const Index input = layer.order[warp];
-    const Index tile = blockIdx.y;
-    const float4 sum = weighted_sum(make_float4(0, 0, 0, 0), layer.column_start[input], layer.column_start[input + 1],
-                                    layer.row, PermutedWeights{layer.weight, layer.slot}, lane_samples(dy, tile, 0));
-    InputRows<Below>{dx, below, saved}.finish(tile, input, lane_of_warp() * 4, {sum.x, sum.y, sum.z, sum.w});
+    InputGradientWork<block_threads, Below>{}(layer, below, dy, saved, dx);
 }
 
 /// permuted[e] = weight[slot[e]]. A thread owns an edge.

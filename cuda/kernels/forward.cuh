@@ -4,6 +4,7 @@
 #pragma once
 
 #include "cuda/kernels/edges.cuh"
+#include "cuda/kernels/many.cuh"
 
 namespace espalier::cuda {
 
@@ -45,19 +46,35 @@ struct OutputRows {
     }
 };
 
+/// What forward_kernel does.
+template <int threads, class Rule>
+struct ForwardWork {
+    static constexpr int block_threads = threads;
+    using Arguments = Pack<ForwardArguments, Rule, ConstActivations, Activations, Activations>;
+
+    __device__ void operator()(ForwardArguments layer, Rule rule, ConstActivations x,
+                               Activations saved, Activations y) const {
+        const Index warp = warp_of_grid();
+        if (warp >= y.rows) return;  // no barrier follows
+        const Index row = layer.order[warp];
+        const Index tile = blockIdx.y;
+        const OutputRows<Rule> rows{layer, rule, saved, y};
+        const float bias = rows.first(row);
+        const float4 z =
+            weighted_sum(make_float4(bias, bias, bias, bias), layer.row_start[row], layer.row_start[row + 1],
+                         layer.column, OwnWeights{layer.weight}, lane_samples(x, tile, 0));
+        rows.finish(tile, row, lane_of_warp() * 4, {z.x, z.y, z.z, z.w});
+    }
+};
+
+template <int threads, class Rule>
+inline constexpr int many_blocks<ForwardWork<threads, Rule>> = 768 / threads;
+
 /// `saved` receives y or the preactivation, whichever the rule's derivative is made of; it may be y or empty.
 template <int block_threads, class Rule>
 __global__ void __launch_bounds__(block_threads)
     forward_kernel(ForwardArguments layer, Rule rule, ConstActivations x, Activations saved, Activations y) {
-    const Index warp = warp_of_grid();
-    if (warp >= y.rows) return;  // no barrier follows
-    const Index row = layer.order[warp];
-    const Index tile = blockIdx.y;
-    const OutputRows<Rule> rows{layer, rule, saved, y};
-    const float bias = rows.first(row);
-    const float4 z = weighted_sum(make_float4(bias, bias, bias, bias), layer.row_start[row], layer.row_start[row + 1],
-                                  layer.column, OwnWeights{layer.weight}, lane_samples(x, tile, 0));
-    rows.finish(tile, row, lane_of_warp() * 4, {z.x, z.y, z.z, z.w});
+    ForwardWork<block_threads, Rule>{}(layer, rule, x, saved, y);
 }
 
 }  // namespace espalier::cuda

@@ -68,36 +68,50 @@ __device__ void head_backward(const HeadArguments& layer, const Below& below, Co
     }
 }
 
+/// What head_kernel does.
+template <int threads, class Rule, class Below>
+struct HeadWork {
+    static constexpr int block_threads = threads;
+    using Arguments = Pack<HeadArguments, Rule, Below, ConstActivations>;
+
+    __device__ void operator()(HeadArguments layer, Rule rule, Below below, ConstActivations saved) const {
+        const Index inputs = layer.h.rows;
+        const Index classes = layer.z.rows;
+        const Index tile = blockIdx.x / (tile_lanes / head_samples);
+        const Index offset = blockIdx.x % (tile_lanes / head_samples) * head_samples;
+        const Index lane = lane_of_warp();
+        float* const h = dynamic_shared<float>();           // [inputs][32]
+        float* const w = h + inputs * head_samples;         // [classes][inputs]
+        float* const z = w + inputs * classes;              // [classes][32]
+        float* const dz = z + classes * head_samples;       // [classes][32]
+        for (Index i = threadIdx.x; i < inputs * head_samples; i += block_threads) {
+            h[i] = layer.h.row(tile, i / head_samples)[offset + i % head_samples];
+        }
+        for (Index i = threadIdx.x; i < inputs * classes; i += block_threads) w[i] = layer.weight[i];
+        __syncthreads();
+        head_forward<block_threads>(layer, h, w, z, tile, offset);
+        __syncthreads();
+        if (threadIdx.x < warp_lanes) {
+            const SampleOfLane sample{static_cast<Index>(layer.labels[tile * tile_lanes + offset + lane]),
+                                      offset + lane < layer.z.used(tile), layer.share.batch,
+                                      layer.share.tile(tile) == 0 && offset + lane == 0};
+            score_sample(rule, z + lane, dz + lane, classes, head_samples, sample, layer.class_weights, nullptr,
+                         layer.sums);
+        }
+        __syncthreads();
+        head_backward<block_threads>(layer, below, saved, w, dz, tile, offset);
+    }
+};
+
+template <int threads, class Rule, class Below>
+inline constexpr int many_blocks<HeadWork<threads, Rule, Below>> = 1024 / threads;
+
 /// `below`, `saved`: as of input_gradient_kernel. Grid: x covers the groups of 32 lanes of all tiles. Dynamic shared
 /// memory: head_shared_bytes.
 template <int block_threads, class Rule, class Below>
 __global__ void __launch_bounds__(block_threads)
     head_kernel(HeadArguments layer, Rule rule, Below below, ConstActivations saved) {
-    const Index inputs = layer.h.rows;
-    const Index classes = layer.z.rows;
-    const Index tile = blockIdx.x / (tile_lanes / head_samples);
-    const Index offset = blockIdx.x % (tile_lanes / head_samples) * head_samples;
-    const Index lane = lane_of_warp();
-    float* const h = dynamic_shared<float>();           // [inputs][32]
-    float* const w = h + inputs * head_samples;         // [classes][inputs]
-    float* const z = w + inputs * classes;              // [classes][32]
-    float* const dz = z + classes * head_samples;       // [classes][32]
-    for (Index i = threadIdx.x; i < inputs * head_samples; i += block_threads) {
-        h[i] = layer.h.row(tile, i / head_samples)[offset + i % head_samples];
-    }
-    for (Index i = threadIdx.x; i < inputs * classes; i += block_threads) w[i] = layer.weight[i];
-    __syncthreads();
-    head_forward<block_threads>(layer, h, w, z, tile, offset);
-    __syncthreads();
-    if (threadIdx.x < warp_lanes) {
-        const SampleOfLane sample{static_cast<Index>(layer.labels[tile * tile_lanes + offset + lane]),
-                                  offset + lane < layer.z.used(tile), layer.share.batch,
-                                  layer.share.tile(tile) == 0 && offset + lane == 0};
-        score_sample(rule, z + lane, dz + lane, classes, head_samples, sample, layer.class_weights, nullptr,
-                     layer.sums);
-    }
-    __syncthreads();
-    head_backward<block_threads>(layer, below, saved, w, dz, tile, offset);
+    HeadWork<block_threads, Rule, Below>{}(layer, rule, below, saved);
 }
 
 }  // namespace espalier::cuda

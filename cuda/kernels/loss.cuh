@@ -5,7 +5,7 @@
 
 #include <type_traits>
 
-#include "cuda/kernels/warp.cuh"
+#include "cuda/kernels/many.cuh"
 #include "cuda/rank_share.hpp"
 #include "espalier/loss.hpp"
 
@@ -90,19 +90,36 @@ __device__ void score_sample(const Rule& rule, const float* z, float* gradient, 
     if (sample.counts_batch) atomicAdd(&sums->batches, Counter{1});
 }
 
+/// What loss_kernel does.
+template <class Rule>
+struct LossWork {
+    static constexpr int block_threads = loss_threads;
+    using Arguments = Pack<Rule, ConstActivations, const std::int32_t*, Activations, const float*, const float*, MetricSums*,
+                           RankShare>;
+
+    __device__ void operator()(Rule rule, ConstActivations z, const std::int32_t* labels, Activations dz,
+                               const float* class_weights, const float* targets, MetricSums* sums,
+                               RankShare share) const {
+        const Index tile = blockIdx.x;
+        const Index lane = threadIdx.x;
+        const std::size_t at = static_cast<std::size_t>(tile) * z.rows * tile_lanes + lane;
+        const SampleOfLane sample{static_cast<Index>(labels[tile * tile_lanes + lane]), lane < z.used(tile), share.batch,
+                                  share.tile(tile) == 0 && lane == 0};
+        score_sample(rule, z.data + at, dz.data == nullptr ? nullptr : dz.data + at, z.rows, tile_lanes, sample,
+                     class_weights, targets, sums);
+    }
+};
+
+template <class Rule>
+inline constexpr int many_blocks<LossWork<Rule>> = 768 / loss_threads;
+
 /// dz may be empty (evaluation); lanes past the batch get 0. class_weights [classes] may be null: 1. `share`: of the batch,
 /// whose tiles z has. Grid: x covers the tiles of z. Block: 128 threads.
 template <class Rule>
 __global__ void __launch_bounds__(loss_threads)
     loss_kernel(Rule rule, ConstActivations z, const std::int32_t* labels, Activations dz, const float* class_weights,
                 const float* targets, MetricSums* sums, RankShare share) {
-    const Index tile = blockIdx.x;
-    const Index lane = threadIdx.x;
-    const std::size_t at = static_cast<std::size_t>(tile) * z.rows * tile_lanes + lane;
-    const SampleOfLane sample{static_cast<Index>(labels[tile * tile_lanes + lane]), lane < z.used(tile), share.batch,
-                              share.tile(tile) == 0 && lane == 0};
-    score_sample(rule, z.data + at, dz.data == nullptr ? nullptr : dz.data + at, z.rows, tile_lanes, sample,
-                 class_weights, targets, sums);
+    LossWork<Rule>{}(rule, z, labels, dz, class_weights, targets, sums, share);
 }
 
 }  // namespace espalier::cuda

@@ -5,6 +5,7 @@
 #include <type_traits>
 
 #include "cuda/kernels/halves.cuh"
+#include "cuda/kernels/many.cuh"
 #include "espalier/backend.hpp"
 #include "espalier/optimizer.hpp"
 
@@ -209,6 +210,28 @@ __device__ void update_bias(const UpdatedLayer<Rule>& layer, Index neuron) {
     if (lane_of_warp() == 0) update_at(layer.rule, layer.bias, neuron, gradient[0], layer.step->update);
 }
 
+/// What update_layers_kernel does.
+template <int threads, class Rule>
+struct UpdateLayersWork {
+    static constexpr int block_threads = threads;
+    using Arguments = Pack<UpdatedLayers<Rule>, int>;
+
+    __device__ void operator()(const UpdatedLayers<Rule>& layers, int count) const {
+        int number = 0;
+        Index begin = 0;
+        while (number + 1 < count && blockIdx.x >= layers.end_block[number]) begin = layers.end_block[number++];
+        const UpdatedLayer<Rule>& layer = layers.layer[number];
+        const Index block = blockIdx.x - begin;
+        const Index warps = blockDim.x / warp_lanes;
+        const Index warp = threadIdx.x / warp_lanes;
+        if (block < layers.edge_blocks[number]) {
+            update_edges(layer, (block * warps + warp) * warp_lanes);
+        } else {
+            update_bias(layer, (block - layers.edge_blocks[number]) * warps + warp);
+        }
+    }
+};
+
 /// Weights, biases and their optimizer memory of up to eight layers, by gradients that never reach memory. A warp owns 32
 /// consecutive canonical edges of a layer, of however many rows, or a bias; a block's warps are of one layer, and all of
 /// edges or all of biases, so that nvcc sees what they have in common. Grid: x covers the blocks of all layers. Dynamic
@@ -216,18 +239,7 @@ __device__ void update_bias(const UpdatedLayer<Rule>& layer, Index neuron) {
 template <int block_threads, class Rule>
 __global__ void __launch_bounds__(block_threads)
     update_layers_kernel(UpdatedLayers<Rule> layers, int count) {
-    int number = 0;
-    Index begin = 0;
-    while (number + 1 < count && blockIdx.x >= layers.end_block[number]) begin = layers.end_block[number++];
-    const UpdatedLayer<Rule>& layer = layers.layer[number];
-    const Index block = blockIdx.x - begin;
-    const Index warps = blockDim.x / warp_lanes;
-    const Index warp = threadIdx.x / warp_lanes;
-    if (block < layers.edge_blocks[number]) {
-        update_edges(layer, (block * warps + warp) * warp_lanes);
-    } else {
-        update_bias(layer, (block - layers.edge_blocks[number]) * warps + warp);
-    }
+    UpdateLayersWork<block_threads, Rule>{}(layers, count);
 }
 
 }  // namespace espalier::cuda

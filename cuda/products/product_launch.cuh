@@ -26,11 +26,11 @@ void with_panel_block(const PanelBlock& block, const Run& run) {
 
 /// A panel kernel of `Block` over `tiles` tiles; `product` has the panels.
 template <class Block, class... Parameters, class... Arguments>
-void launch_panels(cudaStream_t stream, void (*kernel)(Parameters...), const Product& product, Index tiles,
+void launch_panels(const Launcher& to, void (*kernel)(Parameters...), const Product& product, Index tiles,
                    Arguments&&... arguments) {
     const Index slices = tiles * (tile_lanes / Block::size.columns);
     expects(slices <= max_grid_rows, "at most 65,535 slices of a batch");
-    launch_with_shared(stream, kernel, {product.panels.num_positions / Block::size.rows(), slices, 1},
+    launch_with_shared(to, kernel, {product.panels.num_positions / Block::size.rows(), slices, 1},
                        Block::size.threads, panel_shared_bytes(Block::size, product.panels.panel_neurons),
                        std::forward<Arguments>(arguments)...);
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <string>
 
 namespace CLI {
 class App;
@@ -12,6 +13,12 @@ namespace espalier {
 
 using Action = std::function<int()>;
 
+/// The group of commands that no help, completion or manual shows.
+inline constexpr const char* hidden_commands = "";
+
+/// What `action` returns, or the exit code of what it throws, of which `tell` gets the sentence for the user.
+int code_of(const Action& action, const std::function<void(const std::string&)>& tell);
+
 void add_train_command(CLI::App& app, Action& action);
 void add_evaluate_command(CLI::App& app, Action& action);
 void add_predict_command(CLI::App& app, Action& action);
@@ -20,6 +27,7 @@ void add_import_command(CLI::App& app, Action& action);
 void add_export_command(CLI::App& app, Action& action);
 void add_report_command(CLI::App& app, Action& action);
 void add_study_command(CLI::App& app, Action& action);
+void add_train_together_command(CLI::App& app, Action& action);
 void add_bench_command(CLI::App& app, Action& action);
 void add_data_command(CLI::App& app, Action& action);
 void add_doctor_command(CLI::App& app, Action& action);

@@ -74,7 +74,8 @@ void collect(const CLI::App& app, Words path, std::vector<CommandWords>& all) {
             words.options.push_back(describe_option(*option));
         }
     }
-    const auto commands = app.get_subcommands([](const CLI::App*) { return true; });
+    const auto commands =
+        app.get_subcommands([](const CLI::App* command) { return command->get_group() != hidden_commands; });
     for (const CLI::App* command : commands) words.subcommands.push_back(command->get_name());
     const Words own_path = words.path;
     all.push_back(std::move(words));

@@ -15,7 +15,7 @@ const CLI::App& subcommand_of(const CLI::App& app, const std::string& name) {
     std::vector<std::string> names;
     for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
         if (command->get_name() == name) return *command;
-        names.push_back(command->get_name());
+        if (command->get_group() != hidden_commands) names.push_back(command->get_name());
     }
     std::string listed;
     for (const std::string& each : names) listed += (listed.empty() ? "" : ", ") + each;

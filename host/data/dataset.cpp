@@ -306,14 +306,11 @@ UploadedSplit::UploadedSplit(Backend& backend, const DataSet& data, const Split&
             const double value = split.bytes.empty() ? static_cast<double>(split.floats[i]) : split.bytes[i];
             values[i] = static_cast<float>((value * data.scale - data.mean[i % features]) / data.deviation[i % features]);
         }
-        floats_ = Buffer<float>(backend, values.size());
-        floats_.upload(values.data());
+        floats_ = Buffer<float>::kept(backend, values.data(), values.size());
     } else if (!split.bytes.empty()) {
-        bytes_ = Buffer<std::uint8_t>(backend, split.bytes.size());
-        bytes_.upload(split.bytes.data());
+        bytes_ = Buffer<std::uint8_t>::kept(backend, split.bytes.data(), split.bytes.size());
     } else {
-        floats_ = Buffer<float>(backend, split.floats.size());
-        floats_.upload(split.floats.data());
+        floats_ = Buffer<float>::kept(backend, split.floats.data(), split.floats.size());
     }
     upload_labels(backend, data, split);
     samples_.bytes = bytes_.data();
@@ -342,12 +339,10 @@ void UploadedSplit::upload_labels(Backend& backend, const DataMeaning& data, con
             values[i] = static_cast<float>((split.targets[i] - data.target_mean[i % count]) /
                                            data.target_deviation[i % count]);
         }
-        targets_ = Buffer<float>(backend, values.size());
-        targets_.upload(values.data());
+        targets_ = Buffer<float>::kept(backend, values.data(), values.size());
         std::iota(labels.begin(), labels.end(), 0);
     }
-    labels_ = Buffer<std::int32_t>(backend, labels.size());
-    labels_.upload(labels.data());
+    labels_ = Buffer<std::int32_t>::kept(backend, labels.data(), labels.size());
 }
 
 }  // namespace espalier

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <system_error>
 #include <utility>
@@ -128,8 +129,8 @@ void sync_file(int descriptor, const fs::path& path) {
     while (::fsync(descriptor) != 0) {
         if (errno == EINTR) continue;
         if (!knows_no_sync(errno)) throw_unwritable(path, errno);
-        static bool said = false;  // once is enough, whichever file it was
-        if (std::exchange(said, true)) return;
+        static std::atomic<bool> said{false};  // once is enough, whichever file it was
+        if (said.exchange(true)) return;
         warn_once("the file system of " + path.string() +
                   " cannot sync: what a power cut leaves of files just written is up to it");
         return;

@@ -48,4 +48,12 @@ std::optional<StudyDevices::Turn> StudyDevices::next(const std::vector<const Stu
     return std::nullopt;
 }
 
+int StudyDevices::room_on(int device, const std::vector<int>& busy) const {
+    const auto devices = std::max<std::ptrdiff_t>(1, static_cast<std::ptrdiff_t>(used_.size()));
+    const auto on_each = std::min(most_, (jobs_ + devices - 1) / devices);
+    const auto room = std::min(on_each - std::count(busy.begin(), busy.end(), device),
+                               jobs_ - static_cast<std::ptrdiff_t>(busy.size()));
+    return static_cast<int>(std::max<std::ptrdiff_t>(1, room));
+}
+
 }  // namespace espalier

@@ -27,6 +27,8 @@ public:
     /// The first of the waiting cells that has a place now; null if none has. `busy`: the devices of the runs at work.
     [[nodiscard]] std::optional<Turn> next(const std::vector<const StudyCell*>& waiting,
                                            const std::vector<int>& busy) const;
+    /// How many runs a device that has a place takes at once: its part of all, those at work left out; at least one.
+    [[nodiscard]] int room_on(int device, const std::vector<int>& busy) const;
 
 private:
     [[nodiscard]] bool on_gpu(const Experiment& experiment) const;

@@ -12,7 +12,6 @@
 #include "espalier/error.hpp"
 #include "host/backends.hpp"
 #include "host/formats/output_file.hpp"
-#include "host/options/config_text.hpp"
 #include "host/report/live_server.hpp"
 #include "host/report/report.hpp"
 #include "host/run/checkpoint_folder.hpp"
@@ -22,7 +21,7 @@
 #include "host/study/claim.hpp"
 #include "host/study/study_devices.hpp"
 #include "host/study/study_parts.hpp"
-#include "host/system/child_process.hpp"
+#include "host/study/study_worker.hpp"
 #include "host/system/progress.hpp"
 #include "host/system/signals.hpp"
 
@@ -37,37 +36,6 @@ std::vector<int> gpus_for(const std::vector<StudyCell>& cells) {
         std::all_of(cells.begin(), cells.end(), [](const StudyCell& cell) { return cell.experiment.backend == "cpu"; });
     return on_cpu ? std::vector<int>{} : cuda_devices();
 }
-
-/// A cell at work.
-struct Worker {
-    Worker(const StudyCell& its_cell, int its_device, std::unique_ptr<Claim> its_claim,
-           std::unique_ptr<ChildProcess> its_process)
-        : cell(&its_cell), device(its_device), claim(std::move(its_claim)), process(std::move(its_process)) {}
-
-    const StudyCell* cell;
-    int device;
-    std::unique_ptr<Claim> claim;  // let go after the process ended
-    std::unique_ptr<ChildProcess> process;
-    bool given_up = false;  // another process took the cell over
-    std::chrono::steady_clock::time_point start = std::chrono::steady_clock::now();
-    double part = 0;   // of its epochs
-    double begun = 0;  // of them, before this process
-    std::string last;  // line that says something
-
-    void read() {
-        for (const std::string& line : process->lines()) {
-            unsigned epoch = 0;
-            unsigned epochs = 0;
-            const bool counts = std::sscanf(line.c_str(), "epoch %u/%u ", &epoch, &epochs) == 2;
-            // a network to start from is trained first and counts its own
-            if (counts && epochs == cell->experiment.epochs) {
-                if (part == 0) begun = (epoch - 1.0) / epochs;
-                part = static_cast<double>(epoch) / epochs;
-            }
-            if (!counts && !line.empty()) last = line;
-        }
-    }
-};
 
 class Runner {
 public:
@@ -109,13 +77,13 @@ public:
         while (!workers_.empty() || !waiting_.empty() || wait_for_others(progress)) {
             result.stopped = stop_signal() != 0;
             if (result.stopped) stop();
-            while (static_cast<int>(workers_.size()) < devices_.jobs() && start(progress)) {
+            while (start(progress)) {
             }
             wait();
             progress.whole(done(), begun_);
             tell();
             for (auto worker = workers_.begin(); worker != workers_.end();) {
-                const bool ended = worker->process->ended();
+                const bool ended = worker->process().ended();
                 if (ended) finish(*worker, result, progress);
                 worker = ended ? workers_.erase(worker) : std::next(worker);
             }
@@ -164,7 +132,7 @@ private:
         waiting_.clear();
         elsewhere_.clear();
         for (Worker& worker : workers_) {
-            if (!worker.given_up) worker.process->ask_to_end();
+            if (!worker.given_up) worker.process().ask_to_end();
             worker.given_up = true;
         }
     }
@@ -183,9 +151,9 @@ private:
         if (!at_once && now - looked_ < std::chrono::seconds(5)) return;
         looked_ = now;
         for (Worker& worker : workers_) {
-            if (worker.given_up || !worker.claim->lost()) continue;
+            if (worker.given_up || !worker.lost()) continue;
             worker.given_up = true;  // it was held up for longer than claims last
-            worker.process->ask_to_end();
+            worker.process().ask_to_end();
         }
         for (auto cell = elsewhere_.begin(); cell != elsewhere_.end();) {
             const bool finished = is_finished(cell_folder(folder_, **cell), **cell, overwrite_);
@@ -203,44 +171,57 @@ private:
         return !waiting_.empty() || (wait_ && !elsewhere_.empty());
     }
 
+    /// The devices of the cells at work, one for each.
+    [[nodiscard]] std::vector<int> busy() const {
+        std::vector<int> devices;
+        for (const Worker& worker : workers_) devices.insert(devices.end(), worker.cells().size(), worker.device());
+        return devices;
+    }
+
     /// False if no waiting run has a place now.
     bool start(Progress& progress) {
-        std::vector<int> busy;
-        for (const Worker& worker : workers_) busy.push_back(worker.device);
-        const auto turn = devices_.next(waiting_, busy);
+        const std::vector<int> taken = busy();
+        if (static_cast<int>(taken.size()) >= devices_.jobs()) return false;
+        const auto turn = devices_.next(waiting_, taken);
         if (!turn) return false;
-        const StudyCell& cell = *waiting_[turn->cell];
-        waiting_.erase(waiting_.begin() + static_cast<std::ptrdiff_t>(turn->cell));
+        std::vector<CellAtWork> cells;
+        take(turn->cell, cells, progress);
+        const int room = turn->device == any_device ? 1 : devices_.room_on(turn->device, taken);
+        for (std::size_t w = 0; w < waiting_.size() && !cells.empty() && static_cast<int>(cells.size()) < room;) {
+            const bool goes = go_together(cells.front().cell->experiment, waiting_[w]->experiment);
+            if (goes) {
+                take(w, cells, progress);
+            } else {
+                ++w;
+            }
+        }
+        if (cells.size() > 1) {
+            progress.say(std::to_string(cells.size()) + " runs from " + cells.front().cell->name +
+                         " on take their steps together on GPU " + std::to_string(turn->device));
+        }
+        if (!cells.empty()) workers_.emplace_back(folder_, std::move(cells), turn->device);
+        return true;
+    }
+
+    /// A waiting cell goes to `cells` if there is something to do and no other process does it.
+    void take(std::size_t number, std::vector<CellAtWork>& cells, Progress& progress) {
+        const StudyCell& cell = *waiting_[number];
+        waiting_.erase(waiting_.begin() + static_cast<std::ptrdiff_t>(number));
         const fs::path run = cell_folder(folder_, cell);
         auto claim = Claim::take(claim_of(cell));
         if (claim == nullptr) {
             elsewhere_.push_back(&cell);
-            return true;
-        }
-        if (is_finished(run, cell, overwrite_)) {
+        } else if (is_finished(run, cell, overwrite_)) {
             count(cell, "  by another process", progress);
-            return true;
-        }
-        const fs::path config = run.string() + ".toml";
-        const std::string text = config_text(cell.experiment);
-        write_atomically(config, [&](OutputFile& file) { file.append(text); });
-        std::vector<std::string> words{this_program(), "train",      "--config", config.string(),
-                                       "--out",        run.string(), "--json",   "--progress",    "lines",
-                                       "--ranks",      "off"};
-        if (can_go_on(run, cell)) {
-            words.insert(words.end(), {"--resume", "auto"});
         } else {
-            words.emplace_back("--overwrite");
+            cells.emplace_back(cell, std::move(claim), can_go_on(run, cell));
         }
-        if (turn->device != any_device) words.insert(words.end(), {"--device", std::to_string(turn->device)});
-        workers_.emplace_back(cell, turn->device, std::move(claim), std::make_unique<ChildProcess>(words));
-        return true;
     }
 
     /// Until a worker says something, but not for ever: the bar lives.
     void wait() {
         std::vector<pollfd> files;
-        for (const Worker& worker : workers_) files.push_back({worker.process->output(), POLLIN, 0});
+        for (Worker& worker : workers_) files.push_back({worker.process().output(), POLLIN, 0});
         if (poll(files.data(), files.size(), 500) <= 0) return;
         auto file = files.begin();
         for (Worker& worker : workers_) {
@@ -249,21 +230,24 @@ private:
     }
 
     void finish(Worker& worker, StudyProgress& result, Progress& progress) {
-        const StudyCell& cell = *worker.cell;
-        const int code = worker.process->code();
-        const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - worker.start;
+        const int code = worker.process().code();
+        for (const CellAtWork& each : worker.cells()) finish(worker, each, each.code.value_or(code), result, progress);
+    }
+
+    void finish(const Worker& worker, const CellAtWork& at_work, int code, StudyProgress& result, Progress& progress) {
+        const StudyCell& cell = *at_work.cell;
         const bool good = code == 0 && fs::exists(cell_folder(folder_, cell) / run_layout::results);
         if (!good && stop_signal() != 0) return;
         if (!good && worker.given_up) {
             elsewhere_.push_back(&cell);
             return;
         }
-        epochs_begun_ += worker.begun * cell.experiment.epochs;
+        epochs_begun_ += at_work.begun * cell.experiment.epochs;
         if (good) {
-            count(cell, "  " + duration_text(seconds.count()), progress);
+            count(cell, "  " + duration_text(worker.seconds()), progress);
             return;
         }
-        const std::string why = "exit code " + std::to_string(code) + (worker.last.empty() ? "" : ": " + worker.last);
+        const std::string why = "exit code " + std::to_string(code) + (at_work.last.empty() ? "" : ": " + at_work.last);
         count(cell, " FAILED, " + why, progress);
         result.failures[cell.name] = why;
         if (result.failed_code == 0) result.failed_code = code == 0 ? static_cast<int>(ExitCode::io) : code;
@@ -274,8 +258,10 @@ private:
         double epochs = epochs_done_;
         double begun = epochs_begun_;
         for (const Worker& worker : workers_) {
-            epochs += worker.part * worker.cell->experiment.epochs;
-            begun += worker.begun * worker.cell->experiment.epochs;
+            for (const CellAtWork& each : worker.cells()) {
+                epochs += each.part * each.cell->experiment.epochs;
+                begun += each.begun * each.cell->experiment.epochs;
+            }
         }
         begun_ = begun / epochs_;
         return epochs / epochs_;

@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <limits>
+#include <mutex>
 #include <set>
 #include <string_view>
 
@@ -18,7 +19,8 @@ namespace {
 using Clock = std::chrono::steady_clock;
 constexpr std::chrono::milliseconds between_redraws{100};
 
-Progress* current = nullptr;  // the one whose bar may be on the screen
+thread_local Progress* current = nullptr;  // the one whose bar may be on the screen
+thread_local std::string line_head;
 
 /// stderr is a terminal that understands "erase this line".
 bool can_redraw() {
@@ -154,7 +156,7 @@ void Progress::epoch_done(std::uint32_t epoch, const std::string& line, std::vec
     const std::string which = "epoch " + std::to_string(epoch) + "/" + std::to_string(epochs_);
     if (lines_) {
         erase();
-        std::fprintf(stderr, "%s  %s\n", which.c_str(), line.c_str());
+        std::fprintf(stderr, "%s%s  %s\n", line_head.c_str(), which.c_str(), line.c_str());
     }
     if (!bar_) return;
     beside_ = std::move(figures);
@@ -165,18 +167,24 @@ void Progress::epoch_done(std::uint32_t epoch, const std::string& line, std::vec
 void Progress::say(const std::string& message) {
     if (silent_) return;
     erase();
-    std::fprintf(stderr, "%s\n", message.c_str());
+    std::fprintf(stderr, "%s%s\n", line_head.c_str(), message.c_str());
     if (bar_ && shown_) redraw(done_);
 }
 
+void begin_lines_with(const std::string& head) { line_head = head; }
+
 void warn_once(const std::string& message) {
+    static std::mutex mutex;
     static std::set<std::string> said;
-    if (!said.insert(message).second) return;
+    {
+        const std::lock_guard<std::mutex> lock(mutex);
+        if (!said.insert(message).second) return;
+    }
     const std::string line = "espalier: warning: " + message;
     if (current != nullptr) {
         current->say(line);
     } else {
-        std::fprintf(stderr, "%s\n", line.c_str());
+        std::fprintf(stderr, "%s%s\n", line_head.c_str(), line.c_str());
     }
 }
 

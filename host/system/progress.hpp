@@ -58,6 +58,9 @@ private:
     std::chrono::steady_clock::time_point drawn_;
 };
 
+/// What the calling thread's lines begin with from now on, where several runs tell on one stderr.
+void begin_lines_with(const std::string& head);
+
 /// "espalier: warning: ..." on a line of its own, above the bar if there is one; the same sentence but once a process.
 void warn_once(const std::string& message);
 

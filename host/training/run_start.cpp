@@ -111,7 +111,8 @@ RunStart choose_start(const Experiment& experiment, const RunPlace& place) {
         }
         file = results.run_dir / run_layout::network;
     }
-    start.backend = make_backend(experiment, &start.remark, place.ranks);
+    if (place.backend != nullptr) start.backend = std::move(*place.backend);
+    if (start.backend == nullptr) start.backend = make_backend(experiment, &start.remark, place.ranks);
     start.data = place.data != nullptr ? *place.data : load_dataset(request_of(experiment));
     prepare_data(experiment, start.data);
     expect_equal_data(place.ranks, experiment, start.data.digest, start.backend->lanes());

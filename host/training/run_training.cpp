@@ -187,6 +187,7 @@ TrainedRun train(const Experiment& experiment, const RunPlace& place, RunStart& 
     records.progress.begin((begun.epoch + begun.step / steps) / experiment.epochs);
     TrainedRun run;
     const bool finished = trainer.run(stop_of(place));
+    start.backend->part();  // what is left to do is this run's alone
     run.results = results_of(experiment, start, trainer, folder, finished);
     records.topology.finish();
     const bool kept_last = trainer.progress().epoch == experiment.epochs && keeper.latest() != nullptr;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,7 @@ struct RunPlace {
     const DataSet* data = nullptr;  // what is trained on; null: what the experiment names
     TrainingHooks hooks{};          // without `stop`, signals end the run
     Ranks* ranks = nullptr;  // with which this process trains; only rank 0 writes and tells
+    std::unique_ptr<Backend>* backend = nullptr;  // is taken from there: a companion of others'; null: made for the run
     std::vector<std::string> notes = {};  // what the user is told before the first epoch
 };
 

@@ -21,6 +21,7 @@
 #include "espalier/initialization.hpp"
 #include "espalier/layer.hpp"
 #include "espalier/loss.hpp"
+#include "espalier/metrics.hpp"
 #include "espalier/optimizer.hpp"
 #include "espalier/random.hpp"
 #include "espalier/spmm.hpp"
@@ -89,35 +90,6 @@ struct Dropout {
 inline std::size_t dropout_words(ConstActivations output) {
     return std::size_t{output.tiles()} * output.rows * ((output.lanes + 63) / 64);
 }
-
-/// Sums since the last call of metrics().
-struct Metrics {
-    double batch_loss_sum = 0;   // sum over batches of the batch's mean loss
-    double sample_loss_sum = 0;  // sum over samples
-    double confidence_sum = 0;   // of all predictions
-    double wrong_confidence_sum = 0;
-    std::uint64_t batches = 0;
-    std::uint64_t samples = 0;
-    std::uint64_t correct = 0;
-    /// Number, from 0, of the first batch whose loss is not finite; none, or a backend that does not say: the default.
-    std::uint64_t first_nonfinite = ~std::uint64_t{0};
-
-    /// Calls use(name, pointer to member) for each of the sums.
-    template <class Use>
-    static void for_each_sum(const Use& use) {
-        use("batch_loss_sum", &Metrics::batch_loss_sum);
-        use("sample_loss_sum", &Metrics::sample_loss_sum);
-        use("confidence_sum", &Metrics::confidence_sum);
-        use("wrong_confidence_sum", &Metrics::wrong_confidence_sum);
-        use("batches", &Metrics::batches);
-        use("samples", &Metrics::samples);
-        use("correct", &Metrics::correct);
-    }
-    /// Adds the sums of another part of the same pass; what first_nonfinite counts from is for the caller to know.
-    void add_sums(const Metrics& more) {
-        for_each_sum([&](const char* /*name*/, auto sum) { this->*sum += more.*sum; });
-    }
-};
 
 /// Tells the draws of one evolution of one layer from those of every other. `event` counts evolutions of the layer.
 struct EvolutionEvent {
@@ -222,6 +194,14 @@ public:
     virtual void upload(void* to, const void* from, std::size_t bytes) = 0;
     virtual void download(void* to, const void* from, std::size_t bytes) = 0;
 
+    /// Memory with `bytes` bytes like those at `from`, to be read only; release() gives it back. Companions hold equal
+    /// bytes once.
+    [[nodiscard]] virtual void* keep(const void* from, std::size_t bytes) {
+        void* const to = allocate(bytes);
+        upload(to, from, bytes);
+        return to;
+    }
+
     /// Bytes that an allocation of so many takes.
     [[nodiscard]] virtual std::uint64_t array_bytes(std::uint64_t bytes) const { return bytes; }
     /// Refuses, before anything is drawn or allocated, what no memory would do for: more edges or samples than the
@@ -311,6 +291,14 @@ public:
     /// does nothing but call verbs.
     virtual void run(const std::function<void()>& program) { program(); }
 
+    /// So many backends like this one, on its device, for as many networks, each trained on a thread of its own: programs
+    /// that they run at the same time are launched together, to the bits of each by itself. run() of one waits until
+    /// every other has come to its own, has parted, or is gone. None where that is worth nothing. The first to fail with
+    /// the device fails them all.
+    [[nodiscard]] virtual std::vector<std::unique_ptr<Backend>> companions(std::size_t /*count*/) { return {}; }
+    /// Of a companion: from now on it runs its programs by itself, and the others no longer wait for it.
+    virtual void part() noexcept {}
+
 protected:
     // What the verbs of these names do, after their checks.
     [[nodiscard]] virtual std::unique_ptr<DeviceLayer> do_load(const Layer& layer, const LayerUse& use) = 0;
@@ -366,6 +354,15 @@ public:
     Buffer& operator=(const Buffer&) = delete;
     ~Buffer() {
         if (data_ != nullptr) backend_->release(data_);
+    }
+
+    /// What is at `from`, to be read only (Backend::keep).
+    static Buffer kept(Backend& backend, const T* from, std::size_t size) {
+        Buffer buffer;
+        buffer.backend_ = &backend;
+        buffer.data_ = static_cast<T*>(backend.keep(from, size * sizeof(T)));
+        buffer.size_ = size;
+        return buffer;
     }
 
     [[nodiscard]] T* data() const { return data_; }

@@ -11,7 +11,7 @@
 namespace espalier {
 
 /// Raised with every change of Backend or DeviceProduct or of what their functions take, so that an old module is refused, not misread.
-inline constexpr int module_interface = 8;
+inline constexpr int module_interface = 9;
 
 /// The program and library at hand: "espalier 1.2.3".
 std::string version();

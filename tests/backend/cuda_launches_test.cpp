@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <sstream>
+#include <thread>
 
 #include "cuda_on_host/runtime/runtime.hpp"
 #include "cuda_training.hpp"
@@ -48,8 +49,8 @@ const CountedNetwork counted_networks[] = {
     {"784-80-60-90-10, srelu", {784, 80, 60, 90, 10}, 0, SRelu{}},
 };
 
-/// Of a whole run with batches of 16.
-Counts counts_of_run(const CountedNetwork& counted, std::uint32_t samples, std::uint32_t epochs) {
+/// Of a whole run with batches of 16, of so many networks together.
+Counts counts_of_run(const CountedNetwork& counted, std::uint32_t samples, std::uint32_t epochs, std::size_t networks = 1) {
     cuda_on_host::set_machine({});
     const DataSet data = load_dataset("synthetic", "", samples, 16);
     Experiment experiment = small_experiment(data);
@@ -59,9 +60,18 @@ Counts counts_of_run(const CountedNetwork& counted, std::uint32_t samples, std::
     experiment.dropout = counted.dropout;
     experiment.activation = counted.activation;
     const auto backend = backend_for_test("cuda_on_host", 1, {});
+    const auto companions = backend->companions(networks);
     cuda_on_host::count_afresh();
-    Trainer trainer(experiment, *backend, data, initialize_network(experiment));
-    trainer.run();
+    if (networks == 1) {
+        train(*backend, experiment, data);
+        return cuda_on_host::counts();
+    }
+    std::vector<std::thread> threads;
+    for (const auto& each : companions) {
+        ++experiment.seed;
+        threads.emplace_back([&data, own = experiment, on = each.get()] { train(*on, own, data); });
+    }
+    for (std::thread& each : threads) each.join();
     return cuda_on_host::counts();
 }
 
@@ -86,6 +96,11 @@ std::string table() {
     text << "# by the tests of the CUDA backend (cuda_launches_test.cpp): what is asked of the device\n";
     for (const CountedNetwork& each : counted_networks) {
         text << each.name << ", a step: " << difference(counts_of_run(each, 32, 1), counts_of_run(each, 16, 1)) << '\n';
+    }
+    const std::pair<const CountedNetwork&, std::size_t> together[] = {{counted_networks[0], 2}, {counted_networks[1], 5}};
+    for (const auto& [each, networks] : together) {
+        text << each.name << ", a step of " << networks << " networks together: "
+             << difference(counts_of_run(each, 32, 1, networks), counts_of_run(each, 16, 1, networks)) << '\n';
     }
     const CountedNetwork& small = counted_networks[1];
     text << small.name << ", an epoch of two steps: "

@@ -109,6 +109,16 @@ TEST(StudyDevicesTest, MoreJobsThanGpusShareThemEvenly) {
     EXPECT_EQ(StudyDevices(cells, 1, {0, 1}).jobs(), 1);
 }
 
+TEST(StudyDevicesTest, ADeviceTakesItsPartOfTheRunsAtOnce) {
+    const auto cells = cells_on(std::vector<std::pair<std::string, int>>(9, {"cuda", any_device}));
+    EXPECT_EQ(StudyDevices(cells, 0, {0, 1}).room_on(0, {}), 1) << "one run on each, unless more are asked for";
+    const StudyDevices devices(cells, 5, {0, 1});
+    EXPECT_EQ(devices.room_on(0, {}), 3);
+    EXPECT_EQ(devices.room_on(1, {0, 0, 0}), 2);
+    EXPECT_EQ(devices.room_on(0, {0, 1}), 2);
+    EXPECT_EQ(StudyDevices(cells, 8, {0}).room_on(0, {}), 8);
+}
+
 TEST(StudyDevicesTest, OnTheCpuThereIsARunForEveryCore) {
     const auto on_cpu = cells_on({{"cpu", any_device}, {"cpu", any_device}});
     const StudyDevices cpu(on_cpu, 0, {0, 1});

@@ -13,6 +13,7 @@
 #include "cuda/kernels/gibbs.cuh"
 #include "cuda/kernels/head.cuh"
 #include "cuda/kernels/loss.cuh"
+#include "cuda/kernels/many.cuh"
 #include "cuda/kernels/merge.cuh"
 #include "cuda/kernels/panel.cuh"
 #include "cuda/kernels/prune.cuh"
@@ -36,6 +37,10 @@ void add_activations(Addresses& addresses, const std::variant<Rules...>* /*type*
     add(addresses,
         input_gradient_kernel<backward_threads, std::conditional_t<Rules::num_parameters == 0, Rules, Identity>>...,
         head_kernel<head_threads, SoftmaxNll, std::conditional_t<Rules::num_parameters == 0, Rules, Identity>>...);
+    add(addresses, many_kernel<ForwardWork<forward_threads, Rules>>..., many_kernel<DifferentiateWork<backward_threads, Rules>>...,
+        many_kernel<InputGradientWork<backward_threads, std::conditional_t<Rules::num_parameters == 0, Rules, Identity>>>...,
+        many_kernel<
+            HeadWork<head_threads, SoftmaxNll, std::conditional_t<Rules::num_parameters == 0, Rules, Identity>>>...);
     add(addresses, forward_coo_kernel<coo_threads, Rules>..., forward_coo_join_kernel<coo_threads, Rules>...);
     add(addresses, forward_panel_kernel<PanelNumber<0>, Rules>..., forward_panel_kernel<PanelNumber<1>, Rules>...,
         forward_panel_kernel<PanelNumber<2>, Rules>..., forward_panel_kernel<PanelNumber<3>, Rules>...);
@@ -43,12 +48,13 @@ void add_activations(Addresses& addresses, const std::variant<Rules...>* /*type*
 
 template <class... Rules>
 void add_optimizers(Addresses& addresses, const std::variant<Rules...>* /*type*/) {
-    add(addresses, update_layers_kernel<update_threads, Rules>..., update_parameters_kernel<update_threads, Rules>...);
+    add(addresses, update_layers_kernel<update_threads, Rules>..., update_parameters_kernel<update_threads, Rules>...,
+        many_kernel<UpdateLayersWork<update_threads, Rules>>...);
 }
 
 template <class... Rules>
 void add_losses(Addresses& addresses, const std::variant<Rules...>* /*type*/) {
-    add(addresses, loss_kernel<Rules>...);
+    add(addresses, loss_kernel<Rules>..., many_kernel<LossWork<Rules>>...);
 }
 
 template <class... Laws>
@@ -61,6 +67,8 @@ Addresses compiled_kernels() {
     Addresses addresses;
     add(addresses, gather_kernel<gather_threads, std::uint8_t>, gather_kernel<gather_threads, float>,
         dropout_kernel<dropout_threads>, output_degrees_kernel<degrees_threads>, input_degrees_kernel<degrees_threads>);
+    add(addresses, many_kernel<GatherWork<gather_threads, std::uint8_t>>, many_kernel<GatherWork<gather_threads, float>>,
+        many_kernel<DropoutWork<dropout_threads>>);
     add(addresses, panel_starts_kernel<panel_starts_threads>, input_gradient_panel_kernel<PanelNumber<0>>,
         input_gradient_panel_kernel<PanelNumber<1>>, input_gradient_panel_kernel<PanelNumber<2>>,
         input_gradient_panel_kernel<PanelNumber<3>>);

@@ -36,8 +36,13 @@ bool is_broken() {
     return most > 0 && runtime().counts.kernels >= most;
 }
 
+cudaError_t& last_error() {
+    static thread_local cudaError_t error = cudaSuccess;
+    return error;
+}
+
 cudaError_t failed(cudaError_t error) {
-    runtime().last_error = error;
+    last_error() = error;
     return error;
 }
 
@@ -50,6 +55,7 @@ void set_machine(const Machine& machine) {
 bool device_is_broken() { return is_broken(); }
 
 bool refuses_launch(const void* kernel, dim3 grid, dim3 block, std::size_t shared_bytes) {
+    const Turn turn;
     if (++runtime().launches_asked_for == runtime().machine.launch_fails_after) {  // as where kernels are loaded lazily
         failed(cudaErrorMemoryAllocation);
         return true;
@@ -73,23 +79,27 @@ using cuda_on_host::is_broken;
 using cuda_on_host::runtime;
 
 cudaError_t cudaGetDeviceCount(int* count) {
+    const cuda_on_host::Turn turn;
     const auto& machine = runtime().machine;
     *count = machine.device_count_error == cudaSuccess ? cuda_on_host::num_devices() : 0;
     return failed(machine.device_count_error);
 }
 
 cudaError_t cudaSetDevice(int device) {
+    const cuda_on_host::Turn turn;
     if (device < 0 || device >= cuda_on_host::num_devices()) return failed(cudaErrorInvalidDevice);
     cuda_on_host::current_number() = device;
     return cudaSuccess;
 }
 
 cudaError_t cudaGetDevice(int* device) {
+    const cuda_on_host::Turn turn;
     *device = cuda_on_host::current_number();
     return cudaSuccess;
 }
 
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
+    const cuda_on_host::Turn turn;
     if (device < 0 || device >= cuda_on_host::num_devices()) return failed(cudaErrorInvalidDevice);
     const cuda_on_host::Device& of = cuda_on_host::device(device);
     *properties = {};
@@ -103,6 +113,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
 }
 
 cudaError_t cudaDeviceGetPCIBusId(char* id, int length, int device) {
+    const cuda_on_host::Turn turn;
     if (device < 0 || device >= cuda_on_host::num_devices() || length < 13) return failed(cudaErrorInvalidValue);
     const int machine = runtime().machine.is_shared ? 0 : static_cast<int>(getpid());
     std::snprintf(id, static_cast<std::size_t>(length), "%08x:%02x", static_cast<unsigned>(machine), static_cast<unsigned>(device));
@@ -110,6 +121,7 @@ cudaError_t cudaDeviceGetPCIBusId(char* id, int length, int device) {
 }
 
 cudaError_t cudaFuncSetAttribute(const void* function, cudaFuncAttribute /*attribute*/, int value) {
+    const cuda_on_host::Turn turn;
     if (is_broken()) return failed(broken);
     if (value < 0 || static_cast<std::size_t>(value) > cuda_on_host::current_device().shared_bytes) {
         return failed(cudaErrorInvalidValue);
@@ -121,21 +133,25 @@ cudaError_t cudaFuncSetAttribute(const void* function, cudaFuncAttribute /*attri
 }
 
 cudaError_t cudaDriverGetVersion(int* version) {
+    const cuda_on_host::Turn turn;
     *version = runtime().machine.driver_version;
     return cudaSuccess;
 }
 
 cudaError_t cudaRuntimeGetVersion(int* version) {
+    const cuda_on_host::Turn turn;
     *version = runtime().machine.runtime_version;
     return cudaSuccess;
 }
 
 cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* /*function*/) {
+    const cuda_on_host::Turn turn;
     *attributes = {90};
     return failed(cuda_on_host::current_device().kernel_error);
 }
 
 cudaError_t cudaGetLastError() {
-    const cudaError_t error = std::exchange(runtime().last_error, cudaSuccess);
+    const cuda_on_host::Turn turn;
+    const cudaError_t error = std::exchange(cuda_on_host::last_error(), cudaSuccess);
     return is_broken() ? broken : error;
 }

@@ -96,11 +96,18 @@ void ProtectedMemory::check() const {
     throw Fault("device memory: something was written past its " + std::to_string(bytes_) + " bytes");
 }
 
+std::recursive_mutex& device_mutex() {
+    static auto* const mutex = new std::recursive_mutex;  // likewise
+    return *mutex;
+}
+
 DeviceAccess::DeviceAccess() {
+    device_mutex().lock();
     if (num_accesses++ == 0) open_or_close(true);
 }
 DeviceAccess::~DeviceAccess() {
     if (--num_accesses == 0) open_or_close(false);
+    device_mutex().unlock();
 }
 
 BlockAccess::BlockAccess(const ProtectedMemory* block) : block_(num_accesses == 0 || key() >= 0 ? block : nullptr) {

@@ -3,8 +3,12 @@
 #pragma once
 
 #include <cstddef>
+#include <mutex>
 
 namespace cuda_on_host {
+
+/// CUDA's calls may come from any thread: here one at a time, and with them whatever reads or writes device memory.
+std::recursive_mutex& device_mutex();
 
 /// Aligned to 256 bytes, filled with 0xFF, an unmapped page before and after. A write into the bytes between the end
 /// and that page is address sanitizer's to find or, in its absence, check()'s.
@@ -31,7 +35,7 @@ private:
     std::size_t bytes_ = 0;
 };
 
-/// While one lives, device memory can be read and written.
+/// While one lives, device memory can be read and written, by this thread.
 class DeviceAccess {
 public:
     DeviceAccess();

@@ -8,6 +8,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -32,6 +33,7 @@ struct CUstream_st {
     bool queue_touches_anything = false;  // or only copies: opening all memory costs more than most of them
     std::unique_ptr<CUgraph_st> capturing;
     bool invalidated = false;  // something that no graph can hold was asked for during the capture
+    std::thread::id capturing_thread;
 };
 
 namespace cuda_on_host {
@@ -41,11 +43,11 @@ void flush(cudaStream_t stream);
 
 namespace {
 
-/// Some calls end every capture under way.
+/// Some calls end every capture that the thread has under way (cudaStreamCaptureModeThreadLocal).
 bool capturing() {
     bool found = false;
     for (CUstream_st* stream : runtime().streams) {
-        if (stream->capturing == nullptr) continue;
+        if (stream->capturing == nullptr || stream->capturing_thread != std::this_thread::get_id()) continue;
         stream->invalidated = true;
         found = true;
     }
@@ -103,7 +105,9 @@ void put_copy(CUstream_st* stream, std::function<void()> work) {
 }
 
 void wait_for_all() {
-    for (CUstream_st* stream : runtime().streams) flush(stream);
+    for (CUstream_st* stream : runtime().streams) {
+        if (stream->capturing == nullptr) flush(stream);  // else another thread's: it has no work yet
+    }
 }
 
 }  // namespace
@@ -119,7 +123,10 @@ void count_afresh() {
     counts.live_graphs = before.live_graphs;
     counts.live_nodes = counts.peak_nodes = before.live_nodes;
 }
-void count_algorithm() { ++runtime().counts.algorithms; }
+void count_algorithm() {
+    const Turn turn;
+    ++runtime().counts.algorithms;
+}
 void fail_allocation(std::int64_t succeeding) {
     runtime().fail_after = succeeding;
     runtime().keep_failing = false;
@@ -130,6 +137,7 @@ void fail_allocations_from(std::int64_t succeeding) {
 }
 
 void enqueue(CUstream_st* stream, std::function<void()> work) {
+    const Turn turn;
     if (stream->capturing == nullptr) ++runtime().counts.launched;
     put(stream, [work = std::move(work)] {
         ++runtime().counts.kernels;
@@ -138,6 +146,7 @@ void enqueue(CUstream_st* stream, std::function<void()> work) {
 }
 
 void flush(cudaStream_t stream) {
+    const Turn turn;
     if (stream->capturing != nullptr) fail("a wait for a stream whose work is being captured");
     if (stream->queue.empty()) return;
     Work work;
@@ -157,6 +166,7 @@ using cuda_on_host::runtime;
 using cuda_on_host::broken;
 
 cudaError_t cudaMalloc(void** memory, std::size_t bytes) {
+    const cuda_on_host::Turn turn;
     auto& all = runtime();
     if (cuda_on_host::is_broken()) return cuda_on_host::failed(broken);
     if (cuda_on_host::capturing()) return cuda_on_host::failed(cudaErrorStreamCaptureUnsupported);
@@ -177,6 +187,7 @@ cudaError_t cudaMalloc(void** memory, std::size_t bytes) {
 }
 
 cudaError_t cudaFree(void* memory) {
+    const cuda_on_host::Turn turn;
     if (memory == nullptr) return cudaSuccess;
     auto& all = runtime();
     if (cuda_on_host::is_broken()) {  // freed all the same, so that tests can count
@@ -199,6 +210,7 @@ cudaError_t cudaFree(void* memory) {
 }
 
 cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
+    const cuda_on_host::Turn turn;
     if (cuda_on_host::is_broken()) return cuda_on_host::failed(broken);
     *total = cuda_on_host::current_device().memory_bytes;
     *free = *total - std::min(*total, cuda_on_host::bytes_in_use());
@@ -206,6 +218,7 @@ cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
 }
 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
+    const cuda_on_host::Turn turn;
     if (cuda_on_host::is_broken()) return cuda_on_host::failed(broken);
     const bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
     const bool from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
@@ -228,6 +241,7 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaM
 }
 
 cudaError_t cudaMemsetAsync(void* memory, int value, std::size_t bytes, cudaStream_t stream) {
+    const cuda_on_host::Turn turn;
     if (cuda_on_host::is_broken()) return cuda_on_host::failed(broken);
     cuda_on_host::require_device_memory(memory, bytes);
     ++runtime().counts.memsets;
@@ -239,10 +253,12 @@ cudaError_t cudaMemsetAsync(void* memory, int value, std::size_t bytes, cudaStre
 }
 
 void note_scratch_returned(void* memory, std::size_t bytes, cudaStream_t stream) {
+    const cuda_on_host::Turn turn;
     if (!cuda_on_host::is_broken()) cuda_on_host::put_behind(stream, [=] { std::memset(memory, 0xa5, bytes); });
 }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned /*flags*/) {
+    const cuda_on_host::Turn turn;
     if (cuda_on_host::is_broken()) return cuda_on_host::failed(broken);
     *stream = new CUstream_st{{&cuda_on_host::enqueue, [](CUstream_st* asked) { return asked->capturing != nullptr; },
                                &cuda_on_host::is_device_memory},
@@ -250,13 +266,15 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned /*flags*/) 
                               {},
                               false,
                               nullptr,
-                              false};
+                              false,
+                              {}};
     runtime().streams.insert(*stream);
     ++runtime().counts.live_streams;
     return cudaSuccess;
 }
 
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+    const cuda_on_host::Turn turn;
     if (cuda_on_host::capturing()) return cuda_on_host::failed(cudaErrorStreamCaptureUnsupported);
     cuda_on_host::flush(stream);
     runtime().streams.erase(stream);
@@ -266,6 +284,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 }
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+    const cuda_on_host::Turn turn;
     if (cuda_on_host::is_broken()) return cuda_on_host::failed(broken);
     if (cuda_on_host::capturing()) return cuda_on_host::failed(cudaErrorStreamCaptureUnsupported);
     ++runtime().counts.waits;
@@ -274,6 +293,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
 }
 
 cudaError_t cudaDeviceSynchronize() {
+    const cuda_on_host::Turn turn;
     if (cuda_on_host::is_broken()) return cuda_on_host::failed(broken);
     if (cuda_on_host::capturing()) return cuda_on_host::failed(cudaErrorStreamCaptureUnsupported);
     ++runtime().counts.waits;
@@ -283,20 +303,24 @@ cudaError_t cudaDeviceSynchronize() {
 
 /// Work is done when somebody asks for it.
 cudaError_t cudaStreamQuery(cudaStream_t stream) {
+    const cuda_on_host::Turn turn;
     const std::uint64_t most = runtime().machine.stuck_after;
     if (most > 0 && ++runtime().questions > most) return cudaErrorNotReady;
     return cudaStreamSynchronize(stream);
 }
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode /*mode*/) {
+    const cuda_on_host::Turn turn;
     if (cuda_on_host::is_broken()) return cuda_on_host::failed(broken);
     if (stream->capturing != nullptr) return cuda_on_host::failed(cudaErrorStreamCaptureUnsupported);
     stream->capturing = std::make_unique<CUgraph_st>();
+    stream->capturing_thread = std::this_thread::get_id();
     stream->invalidated = false;
     return cudaSuccess;
 }
 
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
+    const cuda_on_host::Turn turn;
     *graph = nullptr;
     if (stream->capturing == nullptr) return cuda_on_host::failed(cudaErrorInvalidValue);
     const std::unique_ptr<CUgraph_st> captured = std::move(stream->capturing);
@@ -309,6 +333,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
 }
 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long /*flags*/) {
+    const cuda_on_host::Turn turn;
     if (cuda_on_host::is_broken()) return cuda_on_host::failed(broken);
     if (runtime().machine.graph_error != cudaSuccess) return cuda_on_host::failed(runtime().machine.graph_error);
     if (cuda_on_host::allocation_fails()) return cuda_on_host::failed(cudaErrorMemoryAllocation);
@@ -321,12 +346,14 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph,
 }
 
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+    const cuda_on_host::Turn turn;
     delete graph;
     --runtime().counts.live_graphs;
     return cudaSuccess;
 }
 
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
+    const cuda_on_host::Turn turn;
     runtime().counts.live_nodes -= executable->work.size();
     delete executable;
     --runtime().counts.live_graphs;
@@ -334,6 +361,7 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
 }
 
 cudaError_t cudaGraphUpload(cudaGraphExec_t executable, cudaStream_t stream) {
+    const cuda_on_host::Turn turn;
     if (cuda_on_host::is_broken()) return cuda_on_host::failed(broken);
     if (executable == nullptr || cuda_on_host::capturing() || stream->capturing != nullptr) {
         return cuda_on_host::failed(cudaErrorInvalidValue);
@@ -342,6 +370,7 @@ cudaError_t cudaGraphUpload(cudaGraphExec_t executable, cudaStream_t stream) {
 }
 
 cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
+    const cuda_on_host::Turn turn;
     if (cuda_on_host::is_broken()) return cuda_on_host::failed(broken);
     if (stream->capturing != nullptr) return cuda_on_host::failed(cudaErrorStreamCaptureUnsupported);
     ++runtime().counts.graph_launches;

@@ -21,9 +21,17 @@ struct Runtime {
     std::map<void*, ProtectedMemory> memory;
     std::set<CUstream_st*> streams;
     std::map<std::pair<int, const void*>, std::size_t> shared_limits;  // by device and kernel
-    cudaError_t last_error = cudaSuccess;
 };
 Runtime& runtime();
+/// Held by every call for as long as it lasts.
+struct Turn {
+    Turn() { device_mutex().lock(); }
+    Turn(const Turn&) = delete;
+    Turn& operator=(const Turn&) = delete;
+    ~Turn() { device_mutex().unlock(); }
+};
+/// Of the calling thread.
+cudaError_t& last_error();
 
 int num_devices();
 const Device& device(int number);
