@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from . import _core, _device
-from ._product import Product
+from ._product import Product, settle
 from ._wiring import checked_share, distinct_cells, empty_cells, pruned
 
 _eager = getattr(getattr(torch, "compiler", None), "disable", lambda function: function)
@@ -107,6 +107,7 @@ class SparseLinear(nn.Module):
             self._kernel = (_device.DeviceKernel(*wiring, device) if device.type == "cuda"
                             else _core.Product(*wiring, threads))
             self._kernel_of = (edges, edges._version, device, threads)
+            settle()
         return self._kernel
 
     def __getstate__(self) -> dict[str, Any]:

@@ -11,9 +11,12 @@ import numpy as np
 import torch
 from torch.autograd.function import once_differentiable
 
-# C's allocator returns memory to the system where more than a limit of it lies free, which then comes back page by page: a
-# fifth of the time of a step of 4096 x 4096. Its limits follow the largest block released so far, so one is, untouched.
-np.empty((32 << 20) - (1 << 16), np.uint8)
+
+def settle() -> None:
+    """Before the first step: C's allocator returns memory to the system where more than a limit of it lies free, which then
+    comes back page by page, a fifth of the time of a step of 4096 x 4096. Its limits follow the largest block that was
+    released so far, so one is, untouched. Not before layers are made, whose making leaves gaps that no step fills."""
+    np.empty((32 << 20) - (1 << 16), np.uint8)
 
 
 def laid_out(x: torch.Tensor) -> tuple[torch.Tensor, bool]:
@@ -48,15 +51,14 @@ def _new_batch(samples: int, features: int, feature_major: bool) -> tuple[np.nda
 
 def _gradients(ctx: Any, dy: torch.Tensor) -> tuple[Any, ...]:
     (weight,) = ctx.saved_tensors
-    kernel, packed, (samples, inputs), by_feature, outputs, growth = ctx.made
+    layer, kernel, packed, (samples, inputs), by_feature, x = ctx.made
     wants_x, wants_weight, wants_bias = ctx.needs_input_grad[:3]
     x_memory, dx = _new_batch(samples, inputs, by_feature) if wants_x else (None, None)
-    dw = np.empty(weight.shape, np.float32) if wants_weight else None
-    db = np.empty(outputs, np.float32) if wants_bias else None
+    dw = np.empty(len(weight), np.float32) if wants_weight else None
+    db = np.empty(dy.shape[1], np.float32) if wants_bias else None
     dy, dy_by_feature = laid_out(dy)
     kernel.backward(packed, _vector(weight), _base(dy, dy_by_feature), dy_by_feature, x_memory, by_feature, dw, db)
-    if growth is not None:
-        layer, x = growth
+    if x is not None:
         layer._remembered = (x, dy.detach())
     return dx, torch.from_numpy(dw) if wants_weight else None, torch.from_numpy(db) if wants_bias else None, None
 
@@ -76,8 +78,7 @@ class Product(torch.autograd.Function):
         memory, y = _new_batch(len(x), layer.out_features, layer.feature_major)
         kernel.forward(packed, _vector(weight), _vector(bias), memory, layer.feature_major)
         ctx.save_for_backward(weight)
-        growth = (layer, x.detach()) if layer.remember_for_growth else None
-        ctx.made = kernel, packed, x.shape, by_feature, layer.out_features, growth
+        ctx.made = layer, kernel, packed, x.shape, by_feature, x.detach() if layer.remember_for_growth else None
         return y
 
     @staticmethod
