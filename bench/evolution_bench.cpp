@@ -54,7 +54,6 @@ std::unique_ptr<SparseCpuLayer> sparse_layer(const Case& shape) {
         const TransposedView view = transposed(topology);
         layer.column_start.assign(view.column_start.begin(), view.column_start.end());
         layer.row.assign(view.row.begin(), view.row.end());
-        layer.slot.assign(view.slot.begin(), view.slot.end());
         for (const EdgeIndex slot : view.slot) layer.input_weights.push_back(layer.weights[slot]);
     }
     layer.state.emplace_back(topology.num_edges(), 0.25F);
@@ -97,7 +96,6 @@ void verify(const Case& shape, const Rules& rules, int threads) {
     if (!shape.by_input) return;
     const TransposedView view = transposed(topology);
     require(std::equal(view.row.begin(), view.row.end(), layer.row.begin()) &&
-                std::equal(view.slot.begin(), view.slot.end(), layer.slot.begin()) &&
                 std::equal(view.column_start.begin(), view.column_start.end(), layer.column_start.begin()),
             shape, "transposed view");
 }

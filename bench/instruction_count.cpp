@@ -57,14 +57,13 @@ void evolution(int calls) {
         calls);
 }
 
-/// Steps of SparseNet on synthetic images: gather, three layers, loss, backward, update.
-template <int dropout_thousandths, Index batch>
-void step(int calls) {
+/// Steps of a network on synthetic images: gather, layers, loss, backward, update.
+void steps(const std::vector<Index>& layers, double dropout, Index batch, int calls) {
     const auto backend = make_cpu_backend(1);
     Experiment experiment;
-    experiment.dropout = 1e-3 * dropout_thousandths;
+    experiment.dropout = dropout;
     experiment.batch = batch;
-    experiment.layers = {784, 512, 128, 10};
+    experiment.layers = layers;
     experiment.epsilon = 11;
     const DataSet data = load_dataset("synthetic", "", 2560, 128);
     const UploadedSplit train(*backend, data, data.train);
@@ -82,6 +81,14 @@ void step(int calls) {
         },
         calls);
 }
+
+template <int dropout_thousandths, Index batch>
+void step(int calls) {
+    steps({784, 512, 128, 10}, 1e-3 * dropout_thousandths, batch, calls);
+}
+
+/// Layers that no second-level cache holds, whose rows are fetched ahead.
+void wide_step(int calls) { steps({784, 9000, 9000, 10}, 0, 32, calls); }
 
 /// Bernoulli units' draws, as in a step of contrastive divergence.
 template <Index units, Index batch>
@@ -122,6 +129,9 @@ const Case cases[] = {
     {"step SparseNet", step<0, 128>},
     {"step SparseNet, dropout", step<300, 128>},
     {"step SparseNet, batch 1", step<0, 1>},
+    {"step SparseNet, batch 2", step<0, 2>},
+    {"step SparseNet, batch 10", step<0, 10>},
+    {"step 784-9000-9000-10, batch 32", wide_step},
     {"units 1000, batch 128", sample<1000, 128>},
     {"units 1000, batch 10", sample<1000, 10>},
 };

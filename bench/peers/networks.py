@@ -15,10 +15,23 @@ NETWORKS = {
     "4000s": ([784, 4000, 1000, 4000, 10], 20),
 }
 
+# Recipes as they ship: Espalier runs them whole, with evolution, test pass, records and pages; peers get their network,
+# optimizer and dropout, and neither evolve nor test nor record.
+# recipe: (widths, epsilon, learning rate, momentum, decay, dropout after each hidden layer)
+RECIPES = {
+    "experiment-1": ([784, 512, 128, 10], 11, 0.01, 0.5, 1e-3, 0.0),
+    "large-mnist": ([784, 4000, 1000, 4000, 10], 20, 0.01, 0.9, 2e-4, 0.3),
+}
+
+
+def settings(network):
+    """Widths, epsilon, learning rate, momentum, decay and dropout of a network or recipe."""
+    return RECIPES[network] if network in RECIPES else (*NETWORKS[network], LEARNING_RATE, MOMENTUM, DECAY, 0.0)
+
 
 def layer_shapes(network):
     """(inputs, outputs, edges) of each layer; edges None for the dense last one."""
-    widths, epsilon = NETWORKS[network]
+    widths, epsilon = settings(network)[:2]
     shapes = [(i, o, epsilon * (i + o)) for i, o in zip(widths, widths[1:])]
     shapes[-1] = (*shapes[-1][:2], None)
     return shapes

@@ -16,7 +16,7 @@ import sys
 import time
 
 MODULES = {"dense": "torch_peer", "masked": "torch_peer", "scatter": "torch_peer", "csr": "torch_peer",
-           "scipy": "scipy_peer"}
+           "sparselab": "torch_peer", "scipy": "scipy_peer"}
 
 
 def main():
@@ -31,6 +31,8 @@ def main():
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = str(arguments.threads)  # before the libraries are loaded
     try:
+        if arguments.kind == "sparselab":
+            importlib.import_module("sparselab.nn")
         module = importlib.import_module(MODULES[arguments.kind])
     except ImportError as error:
         print(json.dumps({"missing": str(error)}))

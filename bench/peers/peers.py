@@ -1,14 +1,18 @@
 #!/usr/bin/python3
 """Espalier beside PyTorch and SciPy on the same networks, data, batch and optimizer, alternating in one run.
 
-usage: bench/peers/peers.py --data DIR [--espalier build/espalier] [--networks sparsenet,1000s,4000s]
-                            [--peers dense,masked,scatter,csr,scipy] [--threads 1] [--rounds 3] [--json FILE]
+usage: bench/peers/peers.py --data DIR [--espalier build/espalier] [--networks sparsenet,1000s,4000s,large-mnist]
+                            [--peers dense,masked,scatter,csr,sparselab,scipy] [--threads 1] [--rounds 3] [--json FILE]
 
 Peers, all written here: `dense` (PyTorch nn.Linear), `masked` (dense weight x mask), `scatter` (gather, multiply,
 scatter-add), `csr` (PyTorch sparse CSR with an autograd function of our own), `scipy` (CSR loop in the manner of the
-original SET program). Each runs in a process of its own. A round times Espalier, then every peer. A peer's epoch is its
-median step over --batches steps, scaled to the epoch; Espalier's is the median of whole epochs, data handling and
-metrics included. Reported: medians over the rounds, the ratio to Espalier within each round, the largest peak memory.
+original SET program, without dropout); and `sparselab`, whose layers keep the density but have a wiring of their own.
+bench/peers/install_peers FOLDER makes an environment that has them all. A network that bears a recipe's name
+(experiment-1, large-mnist) is the recipe as it ships: Espalier runs it whole, with dropout, evolution, test pass,
+records and pages; peers get its network, optimizer and dropout and do nothing besides. Each runs in a process of its
+own. A round times Espalier, then every peer. A peer's epoch is its median step over --batches steps, scaled to the
+epoch; Espalier's is the median of whole epochs, data handling and metrics included. Reported: medians over the rounds,
+the ratio to Espalier within each round, the largest peak memory.
 With --accuracy-epochs N every peer also trains N epochs on a fixed topology, as Espalier's NAME-fixed recipes do.
 """
 
@@ -22,7 +26,7 @@ import subprocess
 import sys
 import tempfile
 
-from networks import BATCH, DECAY, LEARNING_RATE, MOMENTUM, NETWORKS
+from networks import BATCH, DECAY, LEARNING_RATE, MOMENTUM, NETWORKS, RECIPES, settings
 
 HERE = pathlib.Path(__file__).parent
 
@@ -38,9 +42,17 @@ def last_json(command):
     return json.loads(result.stdout.splitlines()[-1])
 
 
-def espalier(arguments, network, epochs):
-    """One run on a fixed topology; adds the peak memory of the process."""
+def training_options(network):
+    """A recipe whole, or a network on a fixed topology."""
+    if network in RECIPES:
+        return ["--recipe", network]
     widths, epsilon = NETWORKS[network]
+    return ["--dataset", "mnist", "--layers", "-".join(map(str, widths)), "--epsilon", str(epsilon), "--batch", str(BATCH),
+            "--learning-rate", str(LEARNING_RATE), "--momentum", str(MOMENTUM), "--weight-decay", str(DECAY), "--zeta", "0"]
+
+
+def espalier(arguments, network, epochs):
+    """One run; adds the peak memory of the process."""
     with tempfile.TemporaryDirectory() as folder:
         record = last_json([
             "/usr/bin/env", "python3", "-c",
@@ -50,10 +62,8 @@ def espalier(arguments, network, epochs):
             "import json; record = json.loads(done.stdout.splitlines()[-1])\n"
             "record['peak_mib'] = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024\n"
             "print(json.dumps(record))",
-            arguments.espalier, "train", "--dataset", "mnist", "--layers", "-".join(map(str, widths)), "--epsilon",
-            str(epsilon), "--batch", str(BATCH), "--learning-rate", str(LEARNING_RATE), "--momentum", str(MOMENTUM),
-            "--weight-decay", str(DECAY), "--zeta", "0", "--epochs", str(epochs), "--threads", str(arguments.threads),
-            "--data-dir", arguments.data, "--out", folder + "/run", "--backend", "cpu", "--json"])
+            arguments.espalier, "train", *training_options(network), "--epochs", str(epochs), "--threads",
+            str(arguments.threads), "--data-dir", arguments.data, "--out", folder + "/run", "--backend", "cpu", "--json"])
     return {"kind": "espalier", "seconds_per_epoch": record["seconds_per_epoch"], "peak_mib": record["peak_mib"],
             "test_accuracy": record["test_accuracy"], "train_loss": record["train_loss"]}
 
@@ -94,9 +104,10 @@ def compare(arguments, network, kinds):
 
 
 def print_table(arguments, network, rows):
-    widths, epsilon = NETWORKS[network]
+    widths, epsilon = settings(network)[:2]
+    what = f"recipe {network}: " if network in RECIPES else ""
     after = f" accuracy after {arguments.accuracy_epochs} epochs |" if arguments.accuracy_epochs > 0 else ""
-    print(f"\n| {'-'.join(map(str, widths))}, epsilon {epsilon}, MNIST, batch {BATCH}, {arguments.threads} thread(s) | "
+    print(f"\n| {what}{'-'.join(map(str, widths))}, epsilon {epsilon}, MNIST, batch {BATCH}, {arguments.threads} thread(s) | "
           f"s per epoch | ratio to Espalier | peak MiB |{after}")
     print("|---|---|---|---|" + ("---|" if after else ""))
     for row in rows:
@@ -120,8 +131,8 @@ def main():
     arguments = parser.parse_args()
     networks = arguments.networks.split(",")
     for network in networks:
-        if network not in NETWORKS:
-            parser.error(f"no network '{network}'; there are: {', '.join(NETWORKS)}")
+        if network not in NETWORKS and network not in RECIPES:
+            parser.error(f"no network '{network}'; there are: {', '.join([*NETWORKS, *RECIPES])}")
     kinds = [kind for kind in arguments.peers.split(",") if kind]
 
     tables = {}

@@ -2,7 +2,7 @@
 each edge by gathering both its ends, momentum and decay on the edges' values."""
 import numpy
 import scipy
-from networks import BATCH, DECAY, LEARNING_RATE, MOMENTUM, layer_shapes, random_cells
+from networks import BATCH, layer_shapes, random_cells, settings
 from scipy.sparse import csr_matrix
 
 KINDS = ("scipy",)
@@ -51,6 +51,7 @@ class Peer:
 
     def __init__(self, kind, network):
         rng = self.rng = numpy.random.default_rng(1)
+        _, _, self.rate, self.momentum, self.decay, _ = settings(network)
         self.layers = [DenseLayer(i, o, rng) if edges is None else SparseLayer(i, o, edges, rng)
                        for i, o, edges in layer_shapes(network)]
         self.biases = [numpy.zeros(outputs, "float32") for _, outputs, _ in layer_shapes(network)]
@@ -89,9 +90,9 @@ class Peer:
                 dx *= x > 0
             for values, gradient, memory in zip((layer.parameters, self.biases[number]), gradients,
                                                 self.momenta[number]):
-                memory *= MOMENTUM
-                memory += gradient + DECAY * values
-                values -= LEARNING_RATE * memory
+                memory *= self.momentum
+                memory += gradient + self.decay * values
+                values -= self.rate * memory
             if number > 0:
                 dy = dx
         return loss

@@ -1,11 +1,14 @@
-"""Networks of PyTorch layers: dense, dense x mask, gather-multiply-scatter, sparse CSR."""
+"""Networks of PyTorch layers: dense, dense x mask, gather-multiply-scatter, sparse CSR, sparselab's."""
+import sys
+from importlib.metadata import version
+
 import numpy
 import torch
-from networks import BATCH, DECAY, LEARNING_RATE, MOMENTUM, layer_shapes, random_cells
+from networks import BATCH, layer_shapes, random_cells, settings
 from torch import nn
 from torch.nn import functional
 
-KINDS = ("dense", "masked", "scatter", "csr")
+KINDS = ("dense", "masked", "scatter", "csr", "sparselab")
 
 
 class Masked(nn.Module):
@@ -77,22 +80,34 @@ class Csr(nn.Module):
         return CsrProduct.apply(self.weight, x.t().contiguous(), self).t() + self.bias
 
 
+def padded(inputs, outputs, edges):
+    """sparselab's layer, whose wiring is its own; as many edges as it makes of that density."""
+    from sparselab.nn import SparseLinear
+
+    return SparseLinear(inputs, outputs, sparsity=1 - edges / (inputs * outputs))
+
+
 class Peer:
     def __init__(self, kind, network):
+        _, _, rate, momentum, decay, dropout = settings(network)
         torch.manual_seed(1)
         rng = numpy.random.default_rng(1)
         layers = []
         for inputs, outputs, edges in layer_shapes(network):
             if edges is None or kind == "dense":
                 layers.append(nn.Linear(inputs, outputs))
+            elif kind == "sparselab":
+                layers.append(padded(inputs, outputs, edges))
             else:
                 rows, columns = (torch.from_numpy(part) for part in random_cells(inputs, outputs, edges, rng))
                 layers.append({"masked": Masked, "scatter": Scatter, "csr": Csr}[kind](inputs, outputs, rows, columns))
             if outputs != 10:
                 layers.append(nn.ReLU())
+                if dropout > 0:
+                    layers.append(nn.Dropout(dropout))
         self.model = nn.Sequential(*layers, nn.LogSoftmax(dim=1))
         self.optimizer = torch.optim.SGD(
-            self.model.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM, weight_decay=DECAY)
+            self.model.parameters(), lr=rate, momentum=momentum, weight_decay=decay)
 
     def shuffled(self, images, labels):
         """Batches of one epoch."""
@@ -113,12 +128,14 @@ class Peer:
         return loss.item()
 
     def accuracy(self, images, labels):
+        self.model.eval()
         with torch.no_grad():
             return (self.model(torch.from_numpy(images)).argmax(1).numpy() == labels).mean()
 
 
 def describe():
-    return "PyTorch " + torch.__version__
+    text = "PyTorch " + torch.__version__
+    return f"{text}, sparselab {version('sparselab')}" if "sparselab" in sys.modules else text
 
 
 def set_threads(threads):

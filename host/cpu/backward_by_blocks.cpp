@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "host/cpu/evolution/scatter.hpp"
 #include "host/cpu/halves.hpp"
 #include "host/cpu/operations.hpp"
 #include "host/system/processors.hpp"
@@ -73,8 +72,6 @@ void update_edges(SparseCpuLayer& layer, EdgeIndex first, EdgeIndex end, const f
                   const UpdateStep& step) {
     float* weights = layer.by_input() ? layer.input_weights.data() : layer.weights.data();
     update_parameters(layer.optimizer, weights + first, gradient, states_at(layer.state, first), end - first, step);
-    if (!layer.by_input()) return;
-    scatter(weights, layer.slot.data(), first, end, layer.weights.data());
 }
 
 std::size_t backward_scratch(const CpuLayer& layer, Index tiles) {

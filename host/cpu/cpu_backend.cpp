@@ -5,6 +5,7 @@
 
 #include "host/cpu/backward_by_blocks.hpp"
 #include "host/cpu/batch_parts.hpp"
+#include "host/cpu/canonical_weights.hpp"
 #include "host/cpu/cpu_backend_class.hpp"
 #include "host/cpu/dense.hpp"
 #include "host/cpu/transposed.hpp"
@@ -31,6 +32,7 @@ void CpuBackend::reserve_scratch(const CpuLayer& layer, Index tiles) {
 std::unique_ptr<DeviceLayer> CpuBackend::do_load(const Layer& layer, const LayerUse& use) {
     wait();
     auto result = layer_in_use(layer, use);
+    if (auto* sparse = dynamic_cast<SparseCpuLayer*>(result.get())) cut_rows(*sparse, team_.threads());
     if (dynamic_cast<const DenseCpuLayer*>(result.get()) != nullptr) {
         static_cast<void>(DenseLibrary::get());  // that it is missing shows now, not in a step
     }
@@ -62,6 +64,7 @@ void CpuBackend::do_forward_dropout(const DeviceLayer& layer, ConstActivations x
 
 void CpuBackend::forward_layer(const DeviceLayer& layer, ConstActivations x, Activations saved, Activations y,
                                const Dropped& dropped) {
+    enqueue_canonical_weights();
     if (const auto* dense = dynamic_cast<const DenseCpuLayer*>(&layer)) {
         return forward_dense(*dense, x, saved, y, dropped);
     }
@@ -166,6 +169,7 @@ void CpuBackend::do_differentiate(const DeviceLayer& layer, ConstActivations sav
 }
 
 void CpuBackend::enqueue_transposed(const DeviceLayer& layer, const float* offsets, ConstActivations y, Activations x) {
+    enqueue_canonical_weights();  // the offsets may be a layer's
     const CpuLayer* crossed = &as_cpu(layer);
     enqueue(transposed_tiles(*crossed, y),
             [=](const TeamMember& member) { transposed_part(member, *crossed, offsets, y, x); });

@@ -82,8 +82,10 @@ public:
         const auto clear = [](CpuBackend* backend) {
             backend->queue_.clear();
             backend->tile_backward_.clear();
+            backend->changed_.clear();
         };
         const std::unique_ptr<CpuBackend, decltype(clear)> guard(this, clear);
+        enqueue_canonical_weights();
         tile_backward_.enqueue_updates();
         if (!queue_.empty()) team_.run(queue_);
     }
@@ -154,6 +156,8 @@ private:
         tile_backward_.enqueue_updates();
         enqueue_beside_updates(tiles, function);
     }
+    /// Lets the canonical weights of all layers that were updated follow those by input, before somebody reads them.
+    void enqueue_canonical_weights();
     void copy(void* to, const void* from, std::size_t bytes) {
         wait();
         if (bytes > 0) std::memcpy(to, from, bytes);
@@ -186,6 +190,7 @@ private:
     std::size_t scratch_floats_ = 0;  // of every thread
     std::vector<Phase> queue_;
     TileBackward tile_backward_{queue_, exchange_};
+    std::vector<SparseCpuLayer*> changed_;  // whose weights by input a queued update changes
     std::vector<Metrics> group_sums_;  // per group of 16 lanes of the batch, so that no sum depends on the threads
     std::uint64_t batches_ = 0;
     AlignedVector<float> no_offsets_;  // zeros, as many as the widest layer that was differentiated has inputs

@@ -1,6 +1,10 @@
 // The backward pass of CpuBackend: which way it goes, and the phases of layers that one process computes block by block.
+#include <algorithm>
+#include <array>
+
 #include "host/cpu/backward_by_blocks.hpp"
 #include "host/cpu/batch_parts.hpp"
+#include "host/cpu/canonical_weights.hpp"
 #include "host/cpu/cpu_backend_class.hpp"
 #include "host/cpu/dense.hpp"
 
@@ -18,13 +22,31 @@ void CpuBackend::backward_layer(DeviceLayer& layer, ConstActivations x, const Sa
     auto* const sparse = dynamic_cast<SparseCpuLayer*>(&layer);
     if (!exchange_.alone() || (sparse != nullptr && TileBackward::suits(*sparse, x, team_.threads()))) {
         if (queue_.size() >= max_queued) wait();
-        return tile_backward_.enqueue(as_cpu(layer), x, saved, dy, dx, step);
-    }
-    if (sparse != nullptr) {
+        tile_backward_.enqueue(as_cpu(layer), x, saved, dy, dx, step);
+    } else if (sparse != nullptr) {
         backward_sparse(*sparse, x, saved, dy, dx, step);
     } else {
         enqueue_neurons(as_cpu(layer), saved, dy, step);
         backward_dense(dynamic_cast<DenseCpuLayer&>(layer), x, dy, dx, step);
+    }
+    const bool noted = std::find(changed_.begin(), changed_.end(), sparse) != changed_.end();
+    if (sparse != nullptr && sparse->by_input() && !noted) changed_.push_back(sparse);
+}
+
+void CpuBackend::enqueue_canonical_weights() {
+    while (!changed_.empty()) {
+        std::array<SparseCpuLayer*, 24> layers{};  // as many as a phase can hold
+        for (std::size_t i = 0; i < layers.size() && !changed_.empty(); ++i) {
+            layers[i] = changed_.back();
+            changed_.pop_back();
+        }
+        enqueue(0, [layers](const TeamMember& member) {
+            // indices where floats lie otherwise: nobody needs the scratch meanwhile
+            auto* const next = static_cast<EdgeIndex*>(static_cast<void*>(member.scratch));
+            for (SparseCpuLayer* layer : layers) {
+                if (layer != nullptr) take_weights(*layer, layer->input_weights.data(), member, next);
+            }
+        });
     }
 }
 

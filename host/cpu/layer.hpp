@@ -1,10 +1,11 @@
 // A layer in the CPU backend's memory. A sparse layer is CSR by output neuron for the forward pass and, unless it is
 // the first layer, also CSC by input neuron, where one pass makes the input gradient and updates the edges.
 // "Update order" is the order of the weights' master copy and of the optimizer's memory: CSC order where that view
-// exists, canonical CSR order elsewhere. With momentum and both views an edge takes 24 bytes.
+// exists, canonical CSR order elsewhere. With momentum and both views an edge takes 20 bytes.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <vector>
 
@@ -48,13 +49,15 @@ struct SparseCpuLayer final : CpuLayer {
     // By input; all empty where the input gradient is not needed (the first layer).
     AlignedVector<EdgeIndex> column_start;  // num_inputs + 1
     AlignedVector<Index> row;               // num_edges; the output of each edge, ascending within an input
-    AlignedVector<EdgeIndex> slot;          // num_edges; the canonical slot of each edge
-    AlignedVector<float> input_weights;     // num_edges; always equal to weights[slot[e]]
+    AlignedVector<float> input_weights;     // num_edges; `weights` follow them by canonical_weights.hpp
+    AlignedVector<EdgeIndex> part_starts;   // [parts - 1][num_inputs]; where those of later parts of the rows begin
 
     std::vector<AlignedVector<float>> state;  // [num_states][num_edges] in update order
 
     /// Canonical slots chosen by prune() whose edges still hold their cells (with weight 0), ascending.
     std::vector<EdgeIndex> pruned;
+    /// The same edges by input, a bit for each edge; empty if there are none, or no such view.
+    std::vector<std::uint64_t> pruned_by_input;
 
     [[nodiscard]] EdgeIndex num_edges() const { return static_cast<EdgeIndex>(column.size()); }
     /// Whether the CSC view exists, so that update order is CSC order.

@@ -20,17 +20,17 @@ LayerBytes cpu_layer_bytes(const LayerShape& shape, const LayerUse& use, double 
         bytes.resident += array * (1 + states);
         return bytes;
     }
-    // column, weight, states; with the view by input also row, slot and the weights' second copy
+    // column, weight, states; with the view by input also row and the weights' second copy
     const bool by_input = use.needs_input_gradient;
-    bytes.resident += array * (2 + states + (by_input ? 3 : 0)) + word * (std::uint64_t{num_outputs} + 1);
+    bytes.resident += array * (2 + states + (by_input ? 2 : 0)) + word * (std::uint64_t{num_outputs} + 1);
     if (by_input) bytes.resident += word * (std::uint64_t{num_inputs} + 1);
     if (!sparse) return bytes;
     const std::uint64_t key = std::uint64_t{num_inputs} * num_outputs <= 0xffffffffU ? 4 : 8;
     const auto grown = static_cast<std::uint64_t>(zeta * static_cast<double>(edges));
-    // column, origin and a moved array of the new topology; with the view by input also its destination and arrays
-    bytes.evolving = array * (3 + (by_input ? 4 + states : 0)) + 3 * cpu_array_bytes(key * grown) +
+    // column, origin and a moved array of the new topology; with the view by input also its arrays
+    bytes.evolving = array * (3 + (by_input ? 2 + states : 0)) + 3 * cpu_array_bytes(key * grown) +
                      cpu_array_bytes(word * grown) * (by_input ? 6 : 5) +
-                     cpu_array_bytes(word * (std::uint64_t{num_outputs} + 1));
+                     cpu_array_bytes(word * (std::uint64_t{num_outputs} + 1)) + (by_input ? edges / 8 : 0);
     bytes.resident += cpu_array_bytes(word * grown);  // the slots pruned, between prune and regrow
     return bytes;
 }

@@ -6,6 +6,15 @@ namespace espalier {
 
 namespace {
 
+/// Calls put(row, canonical slot, place by input) for every edge.
+template <class Put>
+void for_places(const SparseCpuLayer& layer, const Put& put) {
+    std::vector<EdgeIndex> next(layer.column_start.begin(), layer.column_start.end() - 1);
+    for (Index r = 0; r < layer.num_outputs; ++r) {
+        for (EdgeIndex e = layer.row_start[r]; e < layer.row_start[r + 1]; ++e) put(r, e, next[layer.column[e]]++);
+    }
+}
+
 template <class From, class To>
 void assign(const From& from, To& to) {
     to.assign(from.begin(), from.end());
@@ -58,11 +67,11 @@ std::unique_ptr<CpuLayer> sparse_layer(const Layer& layer, const Topology& topol
                   result->state);
     if (!use.needs_input_gradient) return result;
     build_input_view(*result);
-    for (std::size_t s = 0; s < layer.weight_state.size(); ++s) {
-        for (std::size_t e = 0; e < result->slot.size(); ++e) {
-            result->state[s][e] = layer.weight_state[s][result->slot[e]];
+    for_places(*result, [&](Index /*row*/, EdgeIndex slot, EdgeIndex place) {
+        for (std::size_t s = 0; s < layer.weight_state.size(); ++s) {
+            result->state[s][place] = layer.weight_state[s][slot];
         }
-    }
+    });
     return result;
 }
 
@@ -76,10 +85,11 @@ Layer sparse_at_rest(const SparseCpuLayer& layer) {
         assign(layer.column, result.topology->column);
     }
     assign(layer.weights, result.weights);
-    for (const auto& state : layer.state) {
-        auto& canonical = result.weight_state.emplace_back(state.begin(), state.end());
-        for (std::size_t e = 0; e < layer.slot.size(); ++e) canonical[layer.slot[e]] = state[e];
-    }
+    for (const auto& state : layer.state) result.weight_state.emplace_back(state.begin(), state.end());
+    if (!layer.by_input()) return result;
+    for_places(layer, [&](Index /*row*/, EdgeIndex slot, EdgeIndex place) {
+        for (std::size_t s = 0; s < layer.state.size(); ++s) result.weight_state[s][slot] = layer.state[s][place];
+    });
     return result;
 }
 
@@ -96,19 +106,13 @@ void build_input_view(SparseCpuLayer& layer) {
     const EdgeIndex num_edges = layer.num_edges();
     layer.column_start.assign(std::size_t{layer.num_inputs} + 1, 0);
     layer.row.resize(num_edges);
-    layer.slot.resize(num_edges);
     layer.input_weights.resize(num_edges);
     for (const Index c : layer.column) ++layer.column_start[c + 1];
     for (Index c = 0; c < layer.num_inputs; ++c) layer.column_start[c + 1] += layer.column_start[c];
-    std::vector<EdgeIndex> next(layer.column_start.begin(), layer.column_start.end() - 1);
-    for (Index r = 0; r < layer.num_outputs; ++r) {
-        for (EdgeIndex edge = layer.row_start[r]; edge < layer.row_start[r + 1]; ++edge) {
-            const EdgeIndex place = next[layer.column[edge]]++;
-            layer.row[place] = r;
-            layer.slot[place] = edge;
-            layer.input_weights[place] = layer.weights[edge];
-        }
-    }
+    for_places(layer, [&](Index row, EdgeIndex slot, EdgeIndex place) {
+        layer.row[place] = row;
+        layer.input_weights[place] = layer.weights[slot];
+    });
 }
 
 std::unique_ptr<CpuLayer> layer_in_use(const Layer& layer, const LayerUse& use) {

@@ -8,6 +8,7 @@
 #include "espalier/error.hpp"
 #include "host/cpu/batch_memory.hpp"
 #include "host/cpu/batch_parts.hpp"
+#include "host/cpu/canonical_weights.hpp"
 #include "host/cpu/layer.hpp"
 #include "host/cpu/operations.hpp"
 #include "host/cpu/product_scratch.hpp"
@@ -113,10 +114,10 @@ void PackedBatch::Release::operator()(float* memory) const noexcept {
 }
 
 struct SparseProduct::State {
-    SparseCpuLayer layer;  // without slot and input_weights: these are the caller's; weights only while a pass runs
+    SparseCpuLayer layer;  // without input_weights: these are the caller's; weights only while a pass runs
     Team team;
     std::shared_ptr<ProductScratch> pass_memory = ProductScratch::shared();
-    std::vector<EdgeIndex> next_edge;  // num_inputs
+    std::vector<EdgeIndex> next_edge;  // [parts of the rows][num_inputs]
     std::vector<float> zeros;  // offsets of a product without any
 
     explicit State(int threads) : team(threads) { team.reserve_scratch(2 * rows_together * cpu_lanes); }
@@ -126,19 +127,12 @@ struct SparseProduct::State {
     }
     /// By input: column_start and row.
     void build_input_view();
-    /// The weights in the order in which the forward pass reads them: outputs ascend in both, so that an input's next edge
-    /// has its next weight. (Reading here and there costs less than writing here and there, and can be begun early.)
-    void take(const float* weights) {
-        constexpr EdgeIndex ahead = 48;
-        const EdgeIndex count = layer.num_edges();
-        std::copy_n(layer.column_start.data(), layer.num_inputs, next_edge.data());
-        const Index* input = layer.column.data();
-        EdgeIndex* next = next_edge.data();
-        float* canonical = layer.weights.data();
-        for (EdgeIndex e = 0; e < count; ++e) {
-            __builtin_prefetch(weights + next[input[std::min(e + ahead, count - 1)]]);
-            canonical[e] = weights[next[input[e]]++];
-        }
+    [[nodiscard]] Phase taking(const float* weights) {
+        return {0, [this, weights](const TeamMember& member) {
+                    const auto part = static_cast<Index>(member.index);
+                    if (part >= num_row_parts(layer)) return;
+                    take_weights(layer, weights, member, next_edge.data() + std::size_t{part} * layer.num_inputs);
+                }};
     }
 
     [[nodiscard]] Phase packing(BatchView<const float> from, const PackedBatch& to) const;
@@ -273,8 +267,9 @@ SparseProduct::SparseProduct(const Topology& topology, int threads) : state_(std
     layer.row_start.assign(topology.row_start.begin(), topology.row_start.end());
     layer.column.assign(topology.column.begin(), topology.column.end());
     layer.neurons.bias.resize(topology.num_outputs);
-    state_->next_edge.resize(topology.num_inputs);
     state_->build_input_view();
+    cut_rows(layer, state_->team.threads());
+    state_->next_edge.resize(std::size_t{num_row_parts(layer)} * topology.num_inputs);
     state_->zeros.resize(topology.num_inputs);
 }
 
@@ -298,14 +293,13 @@ void SparseProduct::forward(const PackedBatch& x, const float* weights, const fl
             "x [samples, inputs] and y [samples, outputs]");
     if (x.samples() == 0) return;
     const BorrowedScratch borrowed(*state_->pass_memory, state_->layer.weights, num_edges());
-    state_->take(weights);
     SparseCpuLayer& layer = state_->layer;
     if (bias != nullptr) {
         std::copy_n(bias, layer.num_outputs, layer.neurons.bias.begin());
     } else {
         std::fill(layer.neurons.bias.begin(), layer.neurons.bias.end(), 0.0F);
     }
-    state_->team.run({state_->multiplying(x, y)});
+    state_->team.run({state_->taking(weights), state_->multiplying(x, y)});
 }
 
 void SparseProduct::backward(const PackedBatch& x, const float* weights, BatchView<const float> dy,

@@ -28,6 +28,8 @@ def as_numpy(value: Any, name: str) -> np.ndarray:
         value = value.detach()
     if hasattr(value, "toarray") and hasattr(value, "nnz"):
         value = value.toarray()
+    if np.ma.is_masked(value):
+        raise ValueError(f"{name}: expected a number everywhere, found masked ones; .filled() puts some there")
     if value is None or isinstance(value, (str, bytes, dict, set)):
         raise TypeError(f"{name}: expected an array, found {kind_of(value)}")
     try:
@@ -80,7 +82,7 @@ def samples(value: Any, name: str) -> tuple[np.ndarray, tuple[int, int, int]]:
     if 0 in array.shape[1:]:
         raise ValueError(f"{name}: 0 feature(s) (shape={array.shape}) while a minimum of 1 is required.")
     flat = np.ascontiguousarray(array) if array.dtype == np.uint8 else floats(array, name)
-    return flat.reshape(len(array), -1), (int(shape[0]), int(shape[1]), int(shape[2]))
+    return flat.reshape(len(array), int(np.prod(shape))), (int(shape[0]), int(shape[1]), int(shape[2]))
 
 
 def labels(value: Any, name: str, count: int) -> np.ndarray:

@@ -79,8 +79,9 @@ class DeviceFunction(torch.autograd.Function):
     """y = x W^T + b of a layer by its kernel."""
 
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, layer: Any,
-                kernel: DeviceKernel) -> torch.Tensor:
+    def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None,
+                layer: Any) -> torch.Tensor:
+        kernel = layer._kernel_now(place_of(x))
         ctx.save_for_backward(weight)
         ctx.kernel, ctx.samples, ctx.outputs, ctx.tiles = kernel, len(x), layer.out_features, None
         ctx.layer, ctx.x = (layer, x.detach()) if layer.remember_for_growth else (None, None)
@@ -97,11 +98,11 @@ class DeviceFunction(torch.autograd.Function):
         if ctx.samples == 0:
             return (dy.new_empty(0, ctx.kernel.in_features) if wanted[0] else None,
                     torch.zeros_like(weight) if wanted[1] else None,
-                    dy.new_zeros(ctx.outputs) if wanted[2] else None, None, None)
+                    dy.new_zeros(ctx.outputs) if wanted[2] else None, None)
         dx = torch.empty_like(ctx.tiles) if wanted[0] else None
         dw = torch.empty_like(weight, memory_format=torch.contiguous_format) if wanted[1] else None
         db = dy.new_empty(ctx.outputs) if wanted[2] else None
         ctx.kernel.backward(ctx.tiles, ctx.samples, weight, to_tiles(dy, ctx.kernel.product.lanes), dx, dw, db)
         if ctx.layer is not None:
             ctx.layer._remembered = (ctx.x, dy.detach())
-        return None if dx is None else from_tiles(dx, ctx.samples), dw, db, None, None
+        return None if dx is None else from_tiles(dx, ctx.samples), dw, db, None

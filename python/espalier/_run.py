@@ -46,6 +46,7 @@ class Run:
         """Whether a callback or Ctrl-C ended the run."""
         self.stopped_early: bool = core.stopped_early
         """Whether it ended for patience."""
+        self._sample_type: Any = None  # of the arrays it was trained on
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], rewritten: bool = False) -> Run:
@@ -109,9 +110,13 @@ class Run:
         Read-only, since SciPy's in-place calls would rewire the network; `.copy()` gives one to change. ValueError for a
         dense layer, whose weights are :meth:`weights`.
         """
-        from scipy.sparse import csr_array
+        try:
+            from scipy.sparse import csr_array
+        except ImportError:
+            raise ImportError("topology: is given as SciPy's matrix, and SciPy is not installed: pip install scipy; "
+                              "weights() does without it") from None
 
-        values, columns, starts, shape = self._core.matrix(layer)
+        values, columns, starts, shape = self._core.matrix(self._checked_layer(layer))
         if columns is None:
             raise ValueError(f"layer {layer} is dense; weights({layer}) are its weights")
         result = csr_array(shape, dtype=np.float32)
@@ -121,12 +126,19 @@ class Run:
     def weights(self, layer: int) -> np.ndarray:
         """The weights of a layer, float32, read-only: [outputs, inputs] of a dense one, [edges] of a sparse one in the
         order of :meth:`topology`."""
-        values, columns, _, shape = self._core.matrix(layer)
+        values, columns, _, shape = self._core.matrix(self._checked_layer(layer))
         return values.reshape(shape) if columns is None else values
 
     def bias(self, layer: int) -> np.ndarray:
         """[outputs], float32, read-only."""
-        return self._core.bias(layer)
+        return self._core.bias(self._checked_layer(layer))
+
+    def _checked_layer(self, layer: Any) -> int:
+        if isinstance(layer, bool) or not hasattr(layer, "__index__"):
+            raise TypeError(f"layer: expected a whole number, found {_arrays.kind_of(layer)}")
+        if not 0 <= layer < self.num_layers:
+            raise IndexError(f"layer: expected 0 to {self.num_layers - 1}, found {layer}")
+        return int(layer)
 
     def _checked(self, x: Any) -> np.ndarray:
         if self._core.experiment.is_rbm:
@@ -135,6 +147,9 @@ class Run:
         if values.shape[1] != self._core.features:
             raise ValueError(f"x: X has {values.shape[1]} features, but the network is expecting {self._core.features} "
                              "features as input")
+        if self._sample_type not in (None, values.dtype):
+            raise TypeError(f"x: expected {self._sample_type} as for training, found {values.dtype}; bytes are scaled to "
+                            "[0, 1], other numbers are not")
         return values
 
     def _answers(self, x: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -199,13 +214,15 @@ class Run:
     def __getstate__(self) -> dict[str, Any]:
         return {"network": self._core.to_bytes(), "records": self._records, "folder": self.folder,
                 "connections": None if self._connections is None else np.array(self._connections),
-                "kept_epoch": self.kept_epoch, "stopped": self.stopped, "stopped_early": self.stopped_early}
+                "kept_epoch": self.kept_epoch, "stopped": self.stopped, "stopped_early": self.stopped_early,
+                "sample_type": self._sample_type}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(_core.network_from_bytes(state["network"]), state["records"],  # type: ignore[misc]
                       state["connections"], state["folder"])
         self.kept_epoch, self.stopped = state["kept_epoch"], state["stopped"]
         self.stopped_early = state["stopped_early"]
+        self._sample_type = state.get("sample_type")
 
     def __repr__(self) -> str:
         widths = "-".join(map(str, self.layers))
@@ -222,7 +239,8 @@ def _one_sample_a_class(x: np.ndarray, classes: int) -> tuple[np.ndarray, np.nda
     return np.zeros((classes, x.shape[1]), x.dtype), np.arange(classes, dtype=np.int64)
 
 
-def _data_of(data: Any, test: Any, experiment: _core.Experiment) -> _core.Data:
+def _data_of(data: Any, test: Any, experiment: _core.Experiment) -> tuple[_core.Data, Any]:
+    """The data and the type of their samples."""
     regression = experiment.is_regression
     labels = _arrays.targets if regression else _arrays.labels
     x, y = _arrays.pair(data, "data")
@@ -244,8 +262,8 @@ def _data_of(data: Any, test: Any, experiment: _core.Experiment) -> _core.Data:
                              f"{test_classes.shape[1]}")
     if regression:
         names = ["target"] if classes.shape[1] == 1 else [f"target{i}" for i in range(classes.shape[1])]
-        return _core.data_with_targets(values, classes, test_values, test_classes, list(shape), experiment, names)
-    return _core.data_from_arrays(values, classes, test_values, test_classes, list(shape), experiment)
+        return _core.data_with_targets(values, classes, test_values, test_classes, list(shape), experiment, names), values.dtype
+    return _core.data_from_arrays(values, classes, test_values, test_classes, list(shape), experiment), values.dtype
 
 
 def _set_validation(data: _core.Data, validation: Any, like: Any) -> None:
@@ -288,6 +306,8 @@ def train(data: Any, *, recipe: str | None = None, test: Any = None, validation:
     The network is always the one that the last figures are of (the best one's, with patience). Raises ValueError or
     TypeError for what cannot be meant, FloatingPointError if the loss becomes NaN, OSError if `out` cannot be written.
     """
+    if not callable(callbacks) and not isinstance(callbacks, Iterable):
+        raise TypeError(f"callbacks: expected functions of an epoch's record, found {_arrays.kind_of(callbacks)}")
     callbacks = [callbacks] if callable(callbacks) else list(callbacks)
     for each in callbacks:
         if not callable(each):
@@ -301,7 +321,7 @@ def train(data: Any, *, recipe: str | None = None, test: Any = None, validation:
             raise ValueError("test: the data set brings its own test samples; pass arrays to choose others")
         options["dataset"] = data
     experiment = _options.experiment(recipe, options)
-    dataset = _core.load_data(experiment) if named else _data_of(data, test, experiment)
+    dataset, sample_type = (_core.load_data(experiment), None) if named else _data_of(data, test, experiment)
     if "layers" not in options and not experiment.is_rbm:
         experiment = _options.experiment(
             recipe, {**options, "layers": [dataset.features, *experiment.layers[1:-1],
@@ -309,12 +329,12 @@ def train(data: Any, *, recipe: str | None = None, test: Any = None, validation:
     elif "layers" not in options:
         experiment = _options.experiment(recipe, {**options, "layers": [dataset.features, experiment.layers[-1]]})
     if given_validation:
-        _set_validation(dataset, validation, None if named else _arrays.samples(data[0], "x")[0].dtype)
-    return _train(experiment, dataset, callbacks, out, overwrite)
+        _set_validation(dataset, validation, sample_type)
+    return _train(experiment, dataset, callbacks, out, overwrite, sample_type)
 
 
 def _train(experiment: _core.Experiment, dataset: _core.Data, callbacks: list[Callback],
-           out: str | os.PathLike[str] | None, overwrite: bool) -> Run:
+           out: str | os.PathLike[str] | None, overwrite: bool, sample_type: Any = None) -> Run:
     def tell(record: Record) -> bool:
         return any([bool(each(record)) for each in callbacks])
 
@@ -322,6 +342,7 @@ def _train(experiment: _core.Experiment, dataset: _core.Data, callbacks: list[Ca
     core = _core.train(experiment, dataset, folder, bool(overwrite), tell if callbacks else None)
     connections = core.connections
     run = Run(core, core.history, connections.reshape(-1, 2, core.features) if len(connections) else None, folder or None)
+    run._sample_type = sample_type
     if core.raised is not None:
         core.raised.run = run
         raise core.raised

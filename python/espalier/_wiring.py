@@ -6,6 +6,16 @@ from typing import Iterable
 import numpy as np
 
 
+def checked_share(value: float, name: str, interval: str = "[0, 1]") -> float:
+    """`value` as a float of `interval`, from 0 to 1. TypeError for what is no number, ValueError for one outside."""
+    if isinstance(value, (bool, np.bool_, str)) or not hasattr(value, "__float__"):
+        raise TypeError(f"{name}: expected a number in {interval}, found {type(value).__name__}")
+    value = float(value)
+    if not 0 <= value <= 1 or value == 0 and interval[0] == "(" or value == 1 and interval[-1] == ")":
+        raise ValueError(f"{name}: {value:g} is outside {interval}")
+    return value
+
+
 def distinct_cells(cells: int, count: int, rng: np.random.Generator) -> np.ndarray:
     """`count` of range(cells), ascending, every set alike: uint32 where that holds them, else int64. Half of the cells at most
     are drawn, in memory of about twice what is returned; of more, the others are."""

@@ -84,7 +84,7 @@ class _Perceptron(_Estimator):
         return {"sparsity": self.sparsity, "zeta": self.zeta, "epochs": self.max_iter, "batch": self.batch_size,
                 "optimizer": self.optimizer, "learning-rate": self.learning_rate, "activation": self.activation,
                 "weight-decay": self.weight_decay, "dropout": self.dropout,
-                "patience": self.early_stopping if stops else None,
+                "patience": (10 if self.early_stopping is True else self.early_stopping) if stops else None,
                 "validation": self.validation_fraction if stops else None}
 
     def _trained(self, experiment: _core.Experiment, data: _core.Data) -> None:
@@ -104,7 +104,7 @@ class SparseMLPClassifier(ClassifierMixin, _Perceptron):
     the last layer is dense. zeta: share of the edges that one evolution, after every epoch, replaces. max_iter: epochs.
     batch_size: samples a step. optimizer, learning_rate: as the options of these names take them, schedules among them.
     early_stopping: a number of epochs without a lower loss on validation_fraction of the samples, after which training ends
-    with the best network; None trains all epochs. recipe: a recipe's name; its options count where the parameter is None.
+    with the best network (True: 10, as scikit-learn's own); None trains all epochs. recipe: a recipe's name; its options count where the parameter is None.
     options: any other options by name (espalier.options()). threads: None takes one per core, or $OMP_NUM_THREADS.
     random_state: an int is the seed itself.
 

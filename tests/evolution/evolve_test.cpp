@@ -46,7 +46,6 @@ void check_views(const SparseCpuLayer& layer) {
     RC_ASSERT(std::equal(view.column_start.begin(), view.column_start.end(), layer.column_start.begin(),
                          layer.column_start.end()));
     RC_ASSERT(std::equal(view.row.begin(), view.row.end(), layer.row.begin(), layer.row.end()));
-    RC_ASSERT(std::equal(view.slot.begin(), view.slot.end(), layer.slot.begin(), layer.slot.end()));
     RC_ASSERT(layer.input_weights.size() == view.slot.size());
     for (std::size_t e = 0; e < view.slot.size(); ++e) RC_ASSERT(layer.input_weights[e] == layer.weights[view.slot[e]]);
 }
@@ -237,7 +236,6 @@ std::vector<std::uint32_t> words_of(const SparseCpuLayer& layer) {
     add(layer.weights);
     add(layer.column_start);
     add(layer.row);
-    add(layer.slot);
     add(layer.input_weights);
     add(layer.state[0]);
     return words;

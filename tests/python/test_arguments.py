@@ -1,5 +1,6 @@
 """What cannot be meant is refused with a sentence; whatever is passed, nothing crashes and no value is cut."""
 import itertools
+import pickle
 
 import numpy as np
 import pytest
@@ -39,6 +40,7 @@ def test_options(data, options, error, sentence):
     (np.full((4, 3), np.nan), ValueError, "finite"),
     (np.full((4, 3), 1e39), ValueError, "finite numbers that float32 holds"),
     (np.full((4, 3), 2**24 + 1), ValueError, "exactly"),
+    (np.ma.masked_greater(np.arange(12.0).reshape(4, 3), 10), ValueError, "masked"),
     ("mnist?", ValueError, "mnist"),
     (None, TypeError, "pair"),
     (b"abcd", TypeError, "expected a"),
@@ -75,6 +77,39 @@ def test_forms_of_the_same_samples_give_the_same_bits(data):
         assert same(run, espalier.train((x, labels), **SMALL))
     with pytest.raises(TypeError, match="bytes are scaled"):
         espalier.train(data, test=(np.zeros((3, 12), np.uint8), [0, 1, 2]), **SMALL)
+
+
+def test_no_samples(data):
+    x, y = data
+    with pytest.raises(ValueError, match="samples"):
+        espalier.train((x[:0], y[:0]), **SMALL)
+    run = espalier.train(data, **SMALL)
+    assert run.predict(x[:0]).shape == (0,) and run.predict_proba(x[:0]).shape[0] == 0
+
+
+def test_answers_want_samples_as_those_of_training(data):
+    """Bytes are scaled, other numbers are not: the same values would be other samples."""
+    x, y = data
+    run = espalier.train(data, **SMALL)
+    for each in (run, pickle.loads(pickle.dumps(run))):
+        with pytest.raises(TypeError, match="expected float32 as for training, found uint8"):
+            each.predict(np.zeros((3, x.shape[1]), np.uint8))
+    of_bytes = espalier.train((np.arange(len(x) * 12, dtype=np.uint8).reshape(-1, 12), y), **SMALL)
+    with pytest.raises(TypeError, match="expected uint8"):
+        of_bytes.predict_proba(x)
+
+
+def test_callbacks_that_are_none(data):
+    with pytest.raises(TypeError, match="functions of an epoch's record, found int 3"):
+        espalier.train(data, callbacks=3, **SMALL)
+
+
+@pytest.mark.parametrize("layer, error", [(-1, IndexError), (99, IndexError), (0.5, TypeError), ("0", TypeError)])
+def test_layers_that_are_none(data, layer, error):
+    run = espalier.train(data, **SMALL)
+    for ask in (run.topology, run.weights, run.bias):
+        with pytest.raises(error, match="layer: expected"):
+            ask(layer)
 
 
 def test_tensor_elsewhere_is_refused():

@@ -69,6 +69,9 @@ def test_early_stopping_keeps_the_best():
     x, y = blobs(200)
     run = small(early_stopping=2, validation_fraction=0.25).set_params(max_iter=300, learning_rate=0.1).fit(x, y)
     assert run.n_iter_ < 300 and run.run_.stopped_early
+    as_ten = [small(early_stopping=each).set_params(max_iter=40, learning_rate=0.1).fit(x, y).loss_curve_
+              for each in (True, 10, False)]
+    assert as_ten[0] == as_ten[1] and len(as_ten[2]) == 40
 
 
 def test_recipe_and_any_option():

@@ -9,7 +9,8 @@ import pytest
 torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
-from espalier.torch import _laid_out, SparseLinear, decay_groups, erk_densities, evolve_all, replace_linears  # noqa: E402
+from espalier._product import laid_out  # noqa: E402
+from espalier.torch import SparseLinear, decay_groups, erk_densities, evolve_all, replace_linears  # noqa: E402
 
 MODERN = int(torch.__version__.split(".")[0]) >= 2
 
@@ -91,7 +92,7 @@ def test_parts_of_wider_tensors_need_no_copy():
     wide, up = torch.randn(50, 47), torch.randn(50, 33)
     for place in (wide[:, 5:35], wide.t()[5:35, :].t(), wide[::2, 10:40], wide.t().contiguous().t()[3:40, :30], wide[:1, 2:32]):
         x = place.detach()
-        assert _laid_out(x)[0] is x
+        assert laid_out(x)[0] is x
         rows = up[:len(x), 4:24]
         expected = []
         for each in (x, x.clone(memory_format=torch.contiguous_format)):

@@ -99,9 +99,15 @@ def test_patience_keeps_the_best_network(data, test_data):
     assert np.mean(run.predict(test_data[0]) == test_data[1]) == pytest.approx(accuracy)
 
 
+# What a shell starts in the background inherits that SIGINT is ignored, which Python leaves at that.
 INTERRUPTED = """
-import os, signal, sys, threading, numpy as np, espalier
-threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+import os, signal, sys, threading, time, numpy as np, espalier
+signal.signal(signal.SIGINT, signal.default_int_handler)
+def interrupt():
+    while not os.path.exists(sys.argv[1] + "/history.jsonl"):
+        time.sleep(0.05)
+    os.kill(os.getpid(), signal.SIGINT)
+threading.Thread(target=interrupt, daemon=True).start()
 try:
     espalier.train("synthetic", layers=[784, 300, 10], epochs=100000, train_samples=2000, test_samples=100, backend="cpu",
                    threads=1, out=sys.argv[1])

@@ -4,12 +4,13 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <limits>
 #include <memory>
-#include <numeric>
 
 #include "espalier/common/evolve.hpp"
 #include "espalier/common/grow_ranks.hpp"
+#include "host/cpu/canonical_weights.hpp"
 #include "host/cpu/evolution/layer_edges.hpp"
 #include "host/cpu/evolution/merge_edges.hpp"
 #include "host/cpu/evolution/path_growth.hpp"
@@ -66,8 +67,12 @@ template <class Key>
 GroupedByInput group_by_input(const SparseCpuLayer& layer, const NewEdges<Key>& grown, CpuScratch& scratch) {
     const Index num_inputs = layer.num_inputs;
     // counted two places on, so that filling moves each start to where it belongs
-    GroupedByInput groups{std::vector<EdgeIndex>(std::size_t{num_inputs} + 2, 0), scratch.take<EdgeIndex>(grown.count),
-                          scratch.take<Index>(grown.count)};
+    // and room for one more, which merge_input() reads and does not take
+    GroupedByInput groups{std::vector<EdgeIndex>(std::size_t{num_inputs} + 2, 0),
+                          scratch.take<EdgeIndex>(std::size_t{grown.count} + 1),
+                          scratch.take<Index>(std::size_t{grown.count} + 1)};
+    groups.edge[grown.count] = 0;
+    groups.row[grown.count] = 0;
     for (EdgeIndex i = 0; i < grown.count; ++i) ++groups.start[std::size_t{layer.column[grown.slots[i]]} + 2];
     for (std::size_t i = 2; i < groups.start.size(); ++i) groups.start[i] += groups.start[i - 1];
     Index row = 0;
@@ -90,10 +95,9 @@ GroupedByInput group_by_input(const SparseCpuLayer& layer, const NewEdges<Key>& 
 struct NewByInput {
     const EdgeIndex* column_start;
     Index* row;              // [num_edges]
-    EdgeIndex* slot;         // [num_edges]
     float* weights;          // [num_edges], whatever it is for a new edge
     StateArrays states;      // likewise, as many as the layer has
-    EdgeIndex* grown_place;  // [number of new edges]
+    EdgeIndex* grown_place;  // [number of new edges + threads]
 };
 
 /// Calls body<number of states>() with the number as a constant.
@@ -105,66 +109,90 @@ void with_num_states(std::size_t wanted, const Body& body) {
     body.template operator()<num_states>();
 }
 
-/// Merges the kept and the new edges of one input. Kept edges stay in order, so only the new ones need sorting.
+/// Merges the kept and the new edges of one input. Kept edges stay in order, so only the new ones need sorting. Without
+/// branches on the data, as Merge; what is no new edge's place is written to `spare`.
 template <std::size_t num_states>
-void merge_input(const SparseCpuLayer& layer, std::size_t input, const EdgeIndex* destination,
-                 const GroupedByInput& groups, const EdgeIndex* grown_slots, const NewByInput& result) {
+void merge_input(const SparseCpuLayer& layer, std::size_t input, const GroupedByInput& given, EdgeIndex spare,
+                 const NewByInput& results) {
+    const EdgeIndex* const edge = given.edge;
+    const Index* const new_row = given.row;
+    const NewByInput result = results;  // of our own: no store can change them
     const Index* const old_row = layer.row.data();
-    const EdgeIndex* const old_slot = layer.slot.data();
+    const std::uint64_t* const gone_bits = layer.pruned_by_input.data();
     const float* const old_weight = layer.input_weights.data();
     std::array<const float*, num_states> old_state{};
     for (std::size_t s = 0; s < num_states; ++s) old_state[s] = layer.state[s].data();
     const EdgeIndex end = result.column_start[input + 1];
     EdgeIndex out = result.column_start[input];
-    EdgeIndex next = groups.start[input];
-    const EdgeIndex last = groups.start[input + 1];
-    const auto put_new = [&] {
-        result.row[out] = groups.row[next];
-        result.slot[out] = grown_slots[groups.edge[next]];
-        result.grown_place[groups.edge[next++]] = out++;
-    };
-    const EdgeIndex last_ahead = static_cast<EdgeIndex>(layer.slot.size()) - 1;
-    for (EdgeIndex old = layer.column_start[input]; old < layer.column_start[input + 1]; ++old) {
-        hwy::Prefetch(destination + old_slot[std::min(old + scatter_ahead, last_ahead)]);
-        const EdgeIndex moved_to = destination[old_slot[old]];
-        const Index row = old_row[old];
-        while (next < last && groups.row[next] < row) put_new();
-        if (out == end) break;
-        // a pruned edge is written too and then overwritten: which ones go follows no order a branch could learn
-        result.row[out] = row;
-        result.slot[out] = moved_to;
+    EdgeIndex next = given.start[input];
+    const EdgeIndex last = given.start[input + 1];
+    const EdgeIndex old_end = layer.column_start[input + 1];
+    for (EdgeIndex old = layer.column_start[input]; old < old_end && out < end;) {
+        const Index row = old_row[old], born = new_row[next];
+        const EdgeIndex grows = static_cast<EdgeIndex>(next < last) & static_cast<EdgeIndex>(born < row);
+        const EdgeIndex mask = EdgeIndex{0} - grows;
+        // a pruned edge is written too and then overwritten, a new one with weight and state of some other
+        result.row[out] = row ^ ((born ^ row) & mask);
         result.weights[out] = old_weight[old];
         for (std::size_t s = 0; s < num_states; ++s) result.states[s][out] = old_state[s][old];
-        out += moved_to == gone ? 0 : 1;
+        result.grown_place[spare ^ ((edge[next] ^ spare) & mask)] = out;
+        const auto stays = static_cast<EdgeIndex>(~(gone_bits[old / 64] >> old % 64) & 1);
+        out += grows | stays;
+        next += grows;
+        old += 1 - grows;
     }
-    while (next < last) put_new();
+    for (; next < last; ++next, ++out) {
+        result.row[out] = new_row[next];
+        result.grown_place[edge[next]] = out;
+    }
 }
 
-/// Brings the CSC view and the arrays in its order up to date. `column_start` is the new one; `destination` of the old
-/// canonical slots; `born` the new edges' weights.
+/// How many of the bits begin .. end are set.
+EdgeIndex count_bits(const std::uint64_t* bits, EdgeIndex begin, EdgeIndex end) {
+    EdgeIndex count = 0;
+    for (EdgeIndex at = begin; at < end;) {
+        const EdgeIndex last = std::min(end, (at / 64 + 1) * 64);
+        const std::uint64_t of_word = bits[at / 64] >> at % 64 << (64 - (last - at));
+        count += static_cast<EdgeIndex>(std::popcount(of_word));
+        at = last;
+    }
+    return count;
+}
+
+/// Where the inputs' edges begin after the evolution.
+AlignedVector<EdgeIndex> new_column_start(const SparseCpuLayer& layer, const GroupedByInput& groups) {
+    AlignedVector<EdgeIndex> start(std::size_t{layer.num_inputs} + 1, 0);
+    for (Index input = 0; input < layer.num_inputs; ++input) {
+        const EdgeIndex begin = layer.column_start[input], end = layer.column_start[input + 1];
+        start[input + 1] = start[input] + (end - begin) - count_bits(layer.pruned_by_input.data(), begin, end) +
+                           (groups.start[input + 1] - groups.start[input]);
+    }
+    return start;
+}
+
+/// Brings the CSC view and the arrays in its order up to date after those of the other; `born`: the new edges' weights.
 template <class Key>
-void evolve_by_input(SparseCpuLayer& layer, const AlignedVector<EdgeIndex>& column_start, const EdgeIndex* destination,
-                     const NewEdges<Key>& grown, const float* born, int threads) {
+void evolve_by_input(SparseCpuLayer& layer, const NewEdges<Key>& grown, const float* born, int threads) {
     CpuScratch scratch;
     const GroupedByInput groups = group_by_input(layer, grown, scratch);
     const EdgeIndex num_edges = layer.num_edges();
+    const auto column_start = new_column_start(layer, groups);
     NewByInput result{column_start.data(),
                       scratch.take<Index>(num_edges),
-                      scratch.take<EdgeIndex>(num_edges),
                       scratch.take<float>(num_edges),
                       {},
-                      scratch.take<EdgeIndex>(grown.count)};
+                      scratch.take<EdgeIndex>(std::size_t{grown.count} + static_cast<std::size_t>(threads))};
     for (std::size_t s = 0; s < layer.state.size(); ++s) result.states[s] = scratch.take<float>(num_edges);
     with_num_states(layer.state.size(), [&]<std::size_t num_states>() {
         const auto inputs = static_cast<std::int64_t>(layer.num_inputs);
 #pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
         for (std::int64_t input = 0; input < inputs; ++input) {
-            merge_input<num_states>(layer, static_cast<std::size_t>(input), destination, groups, grown.slots, result);
+            const EdgeIndex spare = grown.count + static_cast<EdgeIndex>(omp_get_thread_num());
+            merge_input<num_states>(layer, static_cast<std::size_t>(input), groups, spare, result);
         }
     });
     layer.column_start = column_start;
     overwrite(layer.row, result.row, num_edges);
-    overwrite(layer.slot, result.slot, num_edges);
     overwrite(layer.input_weights, result.weights, num_edges);
     scatter(born, result.grown_place, 0, grown.count, layer.input_weights.data());
     for (std::size_t s = 0; s < layer.state.size(); ++s) {
@@ -178,14 +206,6 @@ void evolve_by_input(SparseCpuLayer& layer, const AlignedVector<EdgeIndex>& colu
         for_scattered(
             0, grown.count, [=](EdgeIndex i) { return state + place[i]; }, [=](EdgeIndex i) { state[place[i]] = 0; });
     }
-}
-
-/// Edges per input after the evolution, summed up.
-AlignedVector<EdgeIndex> new_column_start(const SparseCpuLayer& layer, const Index* new_column, EdgeIndex num_edges) {
-    AlignedVector<EdgeIndex> start(std::size_t{layer.num_inputs} + 1, 0);
-    for (EdgeIndex slot = 0; slot < num_edges; ++slot) ++start[std::size_t{new_column[slot]} + 1];
-    std::partial_sum(start.begin(), start.end(), start.begin());
-    return start;
 }
 
 /// What the drawing of new cells may ask for besides its rule.
@@ -264,17 +284,16 @@ template <class Key, class Policy>
 EdgeIndex replace(const Policy& policy, SparseCpuLayer& layer, const Regrowth* regrowth, int threads,
                   int all_threads) {
     CpuScratch scratch;
+    if (layer.by_input()) layer.pruned_by_input.resize((std::size_t{layer.num_edges()} + 63) / 64, 0);
     const auto change = draw_replacement<Key>(layer, regrowth, all_threads, scratch);
     const CsrView old = csr_of_layer(layer);
     const EdgeIndex num_edges = change.num_edges(old);
     NewEdges<Key> grown;
     grown.count = change.num_grown;
-    EdgeIndex* destination = layer.by_input() ? scratch.take<EdgeIndex>(old.num_edges) : nullptr;
     const std::size_t grown_room = std::size_t{grown.count} + static_cast<std::size_t>(threads);
     const Evolved<Key> evolved{scratch.take<EdgeIndex>(std::size_t{old.num_outputs} + 1),
                                scratch.take<Index>(num_edges),
                                scratch.take<EdgeIndex>(num_edges),
-                               destination,
                                scratch.take<Key>(grown_room),
                                scratch.take<EdgeIndex>(grown_room)};
     grown.cells = evolved.grown_cells;
@@ -303,8 +322,7 @@ EdgeIndex replace(const Policy& policy, SparseCpuLayer& layer, const Regrowth* r
     }
     overwrite(layer.column, evolved.column, num_edges);
     if (layer.by_input()) {
-        const auto column_start = new_column_start(layer, evolved.column, num_edges);
-        evolve_by_input(layer, column_start, destination, grown, born, threads);
+        evolve_by_input(layer, grown, born, threads);
     } else {
         for (auto& state : layer.state) {
             carry(policy, evolved.origin, num_edges, moved, state);
@@ -313,6 +331,7 @@ EdgeIndex replace(const Policy& policy, SparseCpuLayer& layer, const Regrowth* r
         }
     }
     layer.pruned.clear();
+    layer.pruned_by_input.clear();
     return grown.count;
 }
 
@@ -321,8 +340,10 @@ EdgeIndex replace(const Policy& policy, SparseCpuLayer& layer, const Regrowth* r
 std::uint32_t replace(SparseCpuLayer& layer, const Regrowth* regrowth, int threads) {
     const bool narrow = Cell{layer.num_inputs} * layer.num_outputs <= std::numeric_limits<std::uint32_t>::max();
     return with_policy(layer.num_edges(), threads, [&](const auto& policy, int team) {
-        return narrow ? replace<std::uint32_t>(policy, layer, regrowth, team, threads)
-                      : replace<std::uint64_t>(policy, layer, regrowth, team, threads);
+        const std::uint32_t grown = narrow ? replace<std::uint32_t>(policy, layer, regrowth, team, threads)
+                                           : replace<std::uint64_t>(policy, layer, regrowth, team, threads);
+        cut_rows(layer, threads);
+        return grown;
     });
 }
 

@@ -55,9 +55,8 @@ struct Merge {
             const EdgeIndex end = old.row_start[row + 1];
             // all edges written: what is left goes, and beyond lies another part's
             while (at.slot < end && at.out() < last_out) step(at, row_begin, spare);
-            for (; at.slot < end; ++at.slot, ++at.pruned) {
-                if (result.destination != nullptr) result.destination[at.slot] = gone;
-            }
+            at.pruned += end - at.slot;
+            at.slot = end;
             // the new edges beyond the row's last old one
             const Key past = row_begin + old.num_inputs - excluded(at);
             while (change.ranks[at.grown] < past) grow(at, row_begin);
@@ -83,7 +82,6 @@ private:
         result.origin[out] = choose(change.pruned[at.grown], at.slot);
         result.grown_cells[new_edge] = rank + below;
         result.grown_slots[new_edge] = out;
-        if (result.destination != nullptr) result.destination[at.slot] = out | (EdgeIndex{0} - goes);
         at.grown += grows;
         at.slot += 1 - grows;
         at.pruned += goes & (1 - grows);

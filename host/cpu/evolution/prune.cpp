@@ -28,6 +28,27 @@ Pruned clear_weights(SparseCpuLayer& layer, const Slots& slots) {
     return result;
 }
 
+/// Sets the weights by input of the edges in `slots` to 0, and their bits.
+void clear_by_input(SparseCpuLayer& layer, const EdgeIndex* slots, EdgeIndex count) {
+    CpuScratch scratch;
+    auto* places = scratch.take<EdgeIndex>(count);
+    update_places(layer, slots, count, places);
+    for (EdgeIndex i = 0; i < count; ++i) {
+        layer.input_weights[places[i]] = 0;
+        layer.pruned_by_input[places[i] / 64] |= std::uint64_t{1} << places[i] % 64;
+    }
+}
+
+/// The copy by input holds the same bits, in which the cut can be seen again, but for what slots decide.
+void clear_cut_by_input(SparseCpuLayer& layer, const detail::IsCut& cut) {
+    clear_cut(cut, layer.input_weights.data(), layer.num_edges(), layer.pruned_by_input.data());
+    std::vector<EdgeIndex> ties;
+    for (const EdgeIndex slot : layer.pruned) {
+        if (cut.tie(cut.order(cut.weights[slot]), slot)) ties.push_back(slot);
+    }
+    clear_by_input(layer, ties.data(), static_cast<EdgeIndex>(ties.size()));
+}
+
 }  // namespace
 
 Pruned prune(SparseCpuLayer& layer, const Pruning& pruning, int threads) {
@@ -43,13 +64,9 @@ Pruned prune(SparseCpuLayer& layer, const Pruning& pruning, int threads) {
         const EdgeIndex count = cut_slots(scores, num_edges, order, cut, slots, team);
         layer.pruned.assign(slots, slots + count);
         if (!layer.by_input()) return;
-        if (scores == weights) {  // the copy by input holds the same bits, in which the cut can be seen again
-            clear_cut({weights, order, cut}, layer.slot.data(), num_edges, layer.input_weights.data());
-        } else {
-            auto* places = scratch.take<EdgeIndex>(count);
-            update_places(layer, slots, count, places);
-            for (EdgeIndex i = 0; i < count; ++i) layer.input_weights[places[i]] = 0;
-        }
+        layer.pruned_by_input.assign((std::size_t{num_edges} + 63) / 64, 0);
+        if (scores == weights) return clear_cut_by_input(layer, {weights, order, cut});
+        clear_by_input(layer, slots, count);
     });
     return clear_weights(layer, layer.pruned);
 }
@@ -76,9 +93,8 @@ Pruned prune_ends(SparseCpuLayer& layer, const DeadEnds& dead, Degrees& left) {
         }
     }
     if (layer.by_input()) {
-        std::vector<EdgeIndex> places(slots.size());
-        update_places(layer, slots.data(), static_cast<EdgeIndex>(slots.size()), places.data());
-        for (const EdgeIndex place : places) layer.input_weights[place] = 0;
+        layer.pruned_by_input.resize((std::size_t{layer.num_edges()} + 63) / 64, 0);
+        clear_by_input(layer, slots.data(), static_cast<EdgeIndex>(slots.size()));
     }
     layer.pruned.assign(all.begin(), all.end());
     return clear_weights(layer, slots);

@@ -5,6 +5,9 @@
 // clang-format off: in this order
 #include "hwy/foreach_target.h"
 // clang-format on
+#include <bit>
+#include <cstring>
+
 #include "host/cpu/evolution/prune_scan.hpp"
 #include "hwy/highway.h"
 
@@ -17,6 +20,39 @@ using KeyTag = hn::CappedTag<std::uint32_t, select_padding>;
 using Keys = hn::Vec<KeyTag>;
 using KeyMask = hn::Mask<KeyTag>;
 constexpr EdgeIndex key_lanes = hn::MaxLanes(KeyTag());
+
+/// For every mask of eight lanes those that it keeps, in order, and the others behind.
+struct KeptLanes {
+    std::uint8_t of_mask[256][8];
+};
+constexpr KeptLanes kept_lanes() {
+    KeptLanes result{};
+    for (unsigned mask = 0; mask < 256; ++mask) {
+        int at = 0;
+        for (const unsigned kept : {1U, 0U}) {
+            for (std::uint8_t lane = 0; lane < 8; ++lane) {
+                if ((mask >> lane & 1U) == kept) result.of_mask[mask][at++] = lane;
+            }
+        }
+    }
+    return result;
+}
+constexpr KeptLanes lanes_of_eight = kept_lanes();
+
+/// Stores the lanes of `mask` side by side, and whatever else behind; returns how many. Of Highway's own (1.0.3) GCC makes
+/// a copy of a kilobyte, its table, at every call with AVX2.
+HWY_INLINE EdgeIndex store_kept(Keys keys, KeyMask mask, std::uint32_t* to) {
+    const KeyTag d;
+    if constexpr (HWY_TARGET == HWY_AVX2) {
+        std::uint8_t bytes[8] = {};
+        hn::StoreMaskBits(d, mask, bytes);
+        const hn::Rebind<std::uint8_t, KeyTag> small;
+        const auto order = hn::IndicesFromVec(d, hn::PromoteTo(d, hn::LoadU(small, lanes_of_eight.of_mask[bytes[0]])));
+        hn::StoreU(hn::TableLookupLanes(keys, order), d, to);
+        return static_cast<EdgeIndex>(std::popcount(bytes[0]));
+    }
+    return static_cast<EdgeIndex>(hn::CompressStore(keys, mask, d, to));
+}
 
 HWY_INLINE Keys load_keys(const float* weights, std::uint32_t mask) {
     const hn::RebindToFloat<KeyTag> floats;
@@ -49,12 +85,11 @@ EdgeIndex CountKeysBetween(const float* weights, EdgeIndex count, std::uint32_t 
 
 EdgeIndex KeysBetween(const float* weights, EdgeIndex count, std::uint32_t mask, std::uint32_t low, std::uint32_t high,
                       std::uint32_t* keys) {
-    const KeyTag d;
     EdgeIndex found = 0;
     EdgeIndex i = 0;
     for (; count - i >= key_lanes; i += key_lanes) {
         const Keys some = load_keys(weights + i, mask);
-        found += static_cast<EdgeIndex>(hn::CompressStore(some, between(some, low, high), d, keys + found));
+        found += store_kept(some, between(some, low, high), keys + found);
     }
     for (; i < count; ++i) {
         const std::uint32_t key = key_of(weights[i], mask);
@@ -64,16 +99,22 @@ EdgeIndex KeysBetween(const float* weights, EdgeIndex count, std::uint32_t mask,
     return found;
 }
 
+/// IsCut::least for a vector of keys.
+HWY_INLINE KeyMask are_least(const detail::IsCut& cut, Keys keys) {
+    const KeyTag d;
+    const auto of_group = [&](int group) HWY_ATTR {
+        return hn::Lt(hn::Sub(keys, hn::Set(d, cut.first[group])), hn::Set(d, cut.below[group]));
+    };
+    return hn::Or(of_group(0), of_group(1));
+}
+
 /// IsCut for a vector of keys and their slots.
 HWY_INLINE KeyMask are_cut(const detail::IsCut& cut, Keys keys, Keys slots) {
     const KeyTag d;
-    const auto of_group = [&](int group) HWY_ATTR {
-        const KeyMask least = hn::Lt(hn::Sub(keys, hn::Set(d, cut.first[group])), hn::Set(d, cut.below[group]));
-        const KeyMask tie =
-            hn::And(hn::Eq(keys, hn::Set(d, cut.threshold[group])), hn::Lt(slots, hn::Set(d, cut.slots[group])));
-        return hn::Or(least, tie);
+    const auto is_tie = [&](int group) HWY_ATTR {
+        return hn::And(hn::Eq(keys, hn::Set(d, cut.threshold[group])), hn::Lt(slots, hn::Set(d, cut.slots[group])));
     };
-    return hn::Or(of_group(0), of_group(1));
+    return hn::Or(are_least(cut, keys), hn::Or(is_tie(0), is_tie(1)));
 }
 
 EdgeIndex SlotsCut(const detail::IsCut& given, EdgeIndex begin, EdgeIndex end, EdgeIndex* slots) {
@@ -84,7 +125,7 @@ EdgeIndex SlotsCut(const detail::IsCut& given, EdgeIndex begin, EdgeIndex end, E
     for (; end - slot >= key_lanes; slot += key_lanes) {
         const Keys some = hn::Iota(d, slot);
         const KeyMask go = are_cut(cut, load_keys(cut.weights + slot, cut.order.mask), some);
-        found += static_cast<EdgeIndex>(hn::CompressStore(some, go, d, slots + found));
+        found += store_kept(some, go, slots + found);
     }
     for (; slot < end; ++slot) {
         slots[found] = slot;
@@ -93,18 +134,35 @@ EdgeIndex SlotsCut(const detail::IsCut& given, EdgeIndex begin, EdgeIndex end, E
     return found;
 }
 
-void ClearCut(const detail::IsCut& given, const EdgeIndex* slot, EdgeIndex count, float* values) {
-    const detail::IsCut cut = given;
+/// Which of a vector of weights go by their keys; these become 0.
+HWY_INLINE std::uint64_t clear_least(const detail::IsCut& cut, float* weights) {
     const KeyTag d;
     const hn::RebindToFloat<KeyTag> floats;
+    const Keys held = hn::BitCast(d, hn::LoadU(floats, weights));
+    const KeyMask go = are_least(cut, hn::And(held, hn::Set(d, cut.order.mask)));
+    hn::StoreU(hn::BitCast(floats, hn::IfThenZeroElse(go, held)), floats, weights);
+    std::uint8_t bytes[8] = {};
+    hn::StoreMaskBits(d, go, bytes);
+    std::uint64_t bits = 0;
+    std::memcpy(&bits, bytes, sizeof bits);
+    if constexpr (key_lanes < 8) bits &= (1U << key_lanes) - 1;
+    return bits;
+}
+
+void ClearCut(const detail::IsCut& given, float* weights, EdgeIndex count, std::uint64_t* bits) {
+    const detail::IsCut cut = given;
     EdgeIndex i = 0;
-    for (; count - i >= key_lanes; i += key_lanes) {
-        const KeyMask go = are_cut(cut, load_keys(values + i, cut.order.mask), hn::LoadU(d, slot + i));
-        const Keys bits = hn::BitCast(d, hn::LoadU(floats, values + i));
-        hn::StoreU(hn::BitCast(floats, hn::IfThenZeroElse(go, bits)), floats, values + i);
+    for (; count - i >= 64; i += 64) {
+        std::uint64_t word = 0;
+        for (EdgeIndex lane = 0; lane < 64; lane += key_lanes) word |= clear_least(cut, weights + i + lane) << lane;
+        bits[i / 64] = word;
     }
-    for (; i < count; ++i) {
-        if (cut(slot[i])) values[i] = 0;
+    if (i < count) bits[i / 64] = 0;
+    for (EdgeIndex lane = 0; i + lane < count; ++lane) {
+        float& weight = weights[i + lane];
+        if (!cut.least(cut.order(weight))) continue;
+        weight = 0;
+        bits[i / 64] |= std::uint64_t{1} << lane;
     }
 }
 
@@ -130,8 +188,8 @@ EdgeIndex keys_between(const float* weights, EdgeIndex count, std::uint32_t mask
 EdgeIndex slots_cut(const detail::IsCut& cut, EdgeIndex begin, EdgeIndex end, EdgeIndex* slots) {
     return HWY_DYNAMIC_DISPATCH(SlotsCut)(cut, begin, end, slots);
 }
-void clear_cut(const detail::IsCut& cut, const EdgeIndex* slot, EdgeIndex count, float* values) {
-    HWY_DYNAMIC_DISPATCH(ClearCut)(cut, slot, count, values);
+void clear_cut(const detail::IsCut& cut, float* weights, EdgeIndex count, std::uint64_t* bits) {
+    HWY_DYNAMIC_DISPATCH(ClearCut)(cut, weights, count, bits);
 }
 
 }  // namespace espalier

@@ -23,7 +23,8 @@ EdgeIndex keys_between(const float* weights, EdgeIndex count, std::uint32_t mask
 /// on.
 EdgeIndex slots_cut(const detail::IsCut& cut, EdgeIndex begin, EdgeIndex end, EdgeIndex* slots);
 
-/// values[i] = 0 where the edge of slot[i] goes, values[i] being its weight.
-void clear_cut(const detail::IsCut& cut, const EdgeIndex* slot, EdgeIndex count, float* values);
+/// Sets the bit of each of `count` weights, in whatever order, whose key alone says that it goes, and the weight to 0. What
+/// a threshold's slots decide is left.
+void clear_cut(const detail::IsCut& cut, float* weights, EdgeIndex count, std::uint64_t* bits);
 
 }  // namespace espalier

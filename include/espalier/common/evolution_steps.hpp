@@ -75,12 +75,16 @@ struct IsCut {
             slots[group] = some ? cut.tie_slots[group] : 0;
         }
     }
+    // no branches: weights of either kind come in no order
+    ESPALIER_HOST_DEVICE bool least(std::uint32_t key) const {
+        return (key - first[0] < below[0]) | (key - first[1] < below[1]);
+    }
+    ESPALIER_HOST_DEVICE bool tie(std::uint32_t key, EdgeIndex slot) const {
+        return ((key == threshold[0]) & (slot < slots[0])) | ((key == threshold[1]) & (slot < slots[1]));
+    }
     ESPALIER_HOST_DEVICE bool operator()(EdgeIndex slot) const {
-        // no branches: weights of either kind come in no order
         const std::uint32_t key = order(weights[slot]);
-        const bool least = (key - first[0] < below[0]) | (key - first[1] < below[1]);
-        const bool tie = ((key == threshold[0]) & (slot < slots[0])) | ((key == threshold[1]) & (slot < slots[1]));
-        return least | tie;
+        return least(key) | tie(key, slot);
     }
 };
 
@@ -202,7 +206,6 @@ struct Evolved {
     EdgeIndex* row_start = nullptr;    // [num_outputs + 1], may be the old one
     Index* column = nullptr;           // [num_edges]
     EdgeIndex* origin = nullptr;       // [num_edges] the old slot of each edge, pruned[j] for the j-th new one
-    EdgeIndex* destination = nullptr;  // [old edges] the new slot of each kept edge, `gone` for pruned ones; or null
     Key* grown_cells = nullptr;        // [num_grown]
     EdgeIndex* grown_slots = nullptr;  // [num_grown] the new edges' new slots
 };

@@ -1,0 +1,21 @@
+// A layer with both views has its weights twice: by input, as the optimizer changes them, and in canonical order, as the
+// forward pass reads them. The second copy follows the first by one walk in canonical order: outputs ascend in both, so
+// that an input's next edge there has its next weight here, and no index of every edge's other place is needed. (Reading
+// here and there also costs less than writing here and there.)
+#pragma once
+
+#include "host/cpu/layer.hpp"
+#include "host/cpu/team.hpp"
+
+namespace espalier {
+
+/// Cuts the rows of a layer with both views into parts for so many threads; again after every change of its topology.
+void cut_rows(SparseCpuLayer& layer, int threads);
+
+/// How many parts there are.
+Index num_row_parts(const SparseCpuLayer& layer);
+
+/// The member's share of layer.weights from those `by_input`. `next`: room for num_inputs.
+void take_weights(SparseCpuLayer& layer, const float* by_input, const TeamMember& member, EdgeIndex* next);
+
+}  // namespace espalier
