@@ -131,7 +131,7 @@ const JointProgram* Cohort::joint_program(const std::vector<Member*>& waiting, c
     }
     JointProgram joint = join(std::move(networks));
     joint.number = ++last_number_;
-    table_bytes_ += joint.table.size();
+    table_bytes_ += joint.table.size() + joint.launches.size() * launch_bytes;
     return &joint_.emplace(key, std::move(joint)).first->second;
 }
 

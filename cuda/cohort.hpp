@@ -69,8 +69,9 @@ private:
         int users = 0;
     };
     using Key = std::vector<std::uint64_t>;  // member, number of its program, ..
-    // Tables of more bytes are forgotten, with all graphs: programs that never come back have them too.
+    // Tables and launches of more bytes are forgotten, with all graphs: programs that never come back have them too.
     static constexpr std::size_t most_table_bytes = std::size_t{1} << 28;
+    static constexpr std::size_t launch_bytes = 1024;  // that a launch holds of its arguments, about
 
     [[nodiscard]] bool all_have_come() const;
     /// Runs what members wait with, and lets them go on.

@@ -30,11 +30,16 @@ void take(const float* HWY_RESTRICT by_input, const Index* HWY_RESTRICT input, E
 
 }  // namespace
 
+Index row_parts(Index num_inputs, std::uint64_t num_edges, int threads) {
+    if (num_inputs == 0) return 1;
+    const std::uint64_t most = 1 + num_edges / (std::uint64_t{sizeof(EdgeIndex)} * num_inputs);
+    return static_cast<Index>(std::min(static_cast<std::uint64_t>(std::max(threads, 1)), most));
+}
+
 void cut_rows(SparseCpuLayer& layer, int threads) {
     layer.part_starts.clear();
     if (!layer.by_input()) return;
-    const Index most = 1 + layer.num_edges() / (4 * layer.num_inputs);  // so that they take a byte an edge at most
-    const Index parts = std::min(static_cast<Index>(std::max(threads, 1)), most);
+    const Index parts = row_parts(layer.num_inputs, layer.num_edges(), threads);
     layer.part_starts.reserve(std::size_t{parts - 1} * layer.num_inputs);
     const Index* const rows = layer.row.data();
     for (Index part = 1; part < parts; ++part) {

@@ -4,15 +4,20 @@
 // here and there also costs less than writing here and there.)
 #pragma once
 
+#include <cstdint>
+
 #include "host/cpu/layer.hpp"
 #include "host/cpu/team.hpp"
 
 namespace espalier {
 
+/// Into how many parts the rows are cut: so many that where they begin takes a byte an edge at most.
+Index row_parts(Index num_inputs, std::uint64_t num_edges, int threads);
+
 /// Cuts the rows of a layer with both views into parts for so many threads; again after every change of its topology.
 void cut_rows(SparseCpuLayer& layer, int threads);
 
-/// How many parts there are.
+/// How many parts there are now.
 Index num_row_parts(const SparseCpuLayer& layer);
 
 /// The member's share of layer.weights from those `by_input`. `next`: room for num_inputs.

@@ -8,6 +8,7 @@
 
 #include "espalier/backend.hpp"
 #include "host/cpu/backward_by_tiles.hpp"
+#include "host/cpu/canonical_weights.hpp"
 #include "host/cpu/cpu_backend.hpp"
 #include "host/cpu/dense_library.hpp"
 #include "host/cpu/evolution/degrees.hpp"
@@ -54,7 +55,11 @@ public:
 
     [[nodiscard]] std::uint64_t array_bytes(std::uint64_t bytes) const override { return cpu_array_bytes(bytes); }
     [[nodiscard]] LayerBytes layer_bytes(const LayerShape& shape, const LayerUse& use, double zeta) const override {
-        return cpu_layer_bytes(shape, use, zeta);
+        LayerBytes bytes = cpu_layer_bytes(shape, use, zeta);
+        if (!use.needs_input_gradient) return bytes;
+        const Index parts = row_parts(shape.num_inputs, shape.num_edges, team_.threads());
+        bytes.resident += std::uint64_t{sizeof(EdgeIndex)} * (parts - 1) * shape.num_inputs;
+        return bytes;
     }
 
     [[nodiscard]] Layer store(const DeviceLayer& layer) override {

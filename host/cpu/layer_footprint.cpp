@@ -30,8 +30,9 @@ LayerBytes cpu_layer_bytes(const LayerShape& shape, const LayerUse& use, double 
     // column, origin and a moved array of the new topology; with the view by input also its arrays
     bytes.evolving = array * (3 + (by_input ? 2 + states : 0)) + 3 * cpu_array_bytes(key * grown) +
                      cpu_array_bytes(word * grown) * (by_input ? 6 : 5) +
-                     cpu_array_bytes(word * (std::uint64_t{num_outputs} + 1)) + (by_input ? edges / 8 : 0);
-    bytes.resident += cpu_array_bytes(word * grown);  // the slots pruned, between prune and regrow
+                     cpu_array_bytes(word * (std::uint64_t{num_outputs} + 1));
+    // between prune and regrow: the slots pruned, and by input a bit an edge
+    bytes.resident += cpu_array_bytes(word * grown) + (by_input ? edges / 8 : 0);
     return bytes;
 }
 

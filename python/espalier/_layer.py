@@ -289,6 +289,8 @@ class SparseLinear(nn.Module):
             if _processes() > 1:
                 torch.distributed.all_reduce(product)
             gradient = product.abs().cpu().numpy().reshape(-1)
+            if not np.isfinite(gradient).all():
+                raise ValueError("grow: gradient: the last backward pass left gradients that are not finite")
             low, high = np.searchsorted(occupied, [first * self.out_features, first * self.out_features + gradient.size])
             gradient[occupied[low:high] - first * self.out_features] = -1
             keys = np.concatenate([best_keys, np.arange(gradient.size) + first * self.out_features])

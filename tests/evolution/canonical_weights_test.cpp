@@ -54,5 +54,13 @@ TEST(CanonicalWeights, FollowThoseByInputForAnyNumberOfThreads) {
     }
 }
 
+TEST(CanonicalWeights, PartsTakeAByteAnEdgeAtMost) {
+    EXPECT_EQ(row_parts(40, 600, 8), 4U);
+    EXPECT_EQ(row_parts(0, 0, 8), 1U);
+    EXPECT_EQ(row_parts(Index{1} << 30, 1000, 64), 1U);
+    EXPECT_EQ(row_parts(1000, 1'000'000, 64), 64U);
+    EXPECT_EQ(row_parts(1000, 1'000'000, 0), 1U);
+}
+
 }  // namespace
 }  // namespace espalier

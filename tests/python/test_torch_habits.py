@@ -297,3 +297,16 @@ def test_wiring_without_weights_is_refused():
     del state["weight"]
     with pytest.raises(RuntimeError, match="weight: missing"):
         layer.load_state_dict(state, strict=False)
+
+
+def test_growth_by_gradients_that_are_not_finite_is_refused():
+    layer = SparseLinear(30, 10, 0.2, seed=1)
+    layer.remember_for_growth = True
+    x = torch.randn(4, 30)
+    x[0] = float("nan")
+    layer(x).sum().backward()
+    before = layer.weight.detach().clone()
+    with pytest.raises(ValueError, match="not finite"):
+        layer.evolve(grow="gradient")
+    assert torch.equal(layer.weight, before)
+    layer(torch.randn(4, 30))  # its wiring is whole

@@ -151,7 +151,7 @@ void merge_input(const SparseCpuLayer& layer, std::size_t input, const GroupedBy
 EdgeIndex count_bits(const std::uint64_t* bits, EdgeIndex begin, EdgeIndex end) {
     EdgeIndex count = 0;
     for (EdgeIndex at = begin; at < end;) {
-        const EdgeIndex last = std::min(end, (at / 64 + 1) * 64);
+        const EdgeIndex last = at + std::min(end - at, 64 - at % 64);
         const std::uint64_t of_word = bits[at / 64] >> at % 64 << (64 - (last - at));
         count += static_cast<EdgeIndex>(std::popcount(of_word));
         at = last;
