@@ -56,6 +56,17 @@ def run(program, options, epochs, threads):
         return usage.ru_utime, usage.ru_maxrss
 
 
+def lacks(programs, name):
+    """Which of the programs has no such recipe, or None."""
+    options = CASES[name][0]
+    recipe = options[options.index("--recipe") + 1]
+    for which, program in programs.items():
+        listed = subprocess.run([program, "train", "--list-recipes"], capture_output=True, text=True, check=True).stdout
+        if recipe not in {line.split()[0] for line in listed.splitlines() if line.strip()}:
+            return f"{which} has no recipe {recipe}"
+    return None
+
+
 def described(program):
     doctor = json.loads(subprocess.run([program, "doctor", "--json"], capture_output=True, text=True, check=True).stdout)
     return {"version": doctor["version"], "backend": doctor["cpu"]["backend"],
@@ -100,7 +111,8 @@ def main():
               "threads": arguments.threads, "cases": []}
     loads = [os.getloadavg()[0]]
     for name in arguments.case or CASES:
-        report["cases"].append(race(programs, name, arguments.rounds, arguments.threads))
+        missing = lacks(programs, name)
+        report["cases"].append({"case": name, "left_out": missing} if missing else race(programs, name, arguments.rounds, arguments.threads))
         loads.append(os.getloadavg()[0])
         print(json.dumps(report["cases"][-1]), flush=True)
         report["load_average"] = {"least": min(loads), "most": max(loads)}

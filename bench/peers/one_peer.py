@@ -16,7 +16,9 @@ import sys
 import time
 
 MODULES = {"dense": "torch_peer", "masked": "torch_peer", "scatter": "torch_peer", "csr": "torch_peer",
-           "sparselab": "torch_peer", "scipy": "scipy_peer"}
+           "sparselab": "torch_peer", "sparseprop": "torch_peer", "scipy": "scipy_peer", "mkl": "mkl_peer",
+           "sklearn": "sklearn_peer", "jax": "jax_peer"}
+NEEDED = {"sparselab": "sparselab.nn", "sparseprop": "sparseprop.modules", "jax": "jax.extend"}
 
 
 def main():
@@ -28,18 +30,18 @@ def main():
     parser.add_argument("--batches", type=int, default=40)
     parser.add_argument("--epochs", type=int, default=0)
     arguments = parser.parse_args()
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(arguments.threads)  # before the libraries are loaded
     try:
-        if arguments.kind == "sparselab":
-            importlib.import_module("sparselab.nn")
         module = importlib.import_module(MODULES[arguments.kind])
+        module.set_threads(arguments.threads)
+        if arguments.kind in NEEDED:
+            importlib.import_module(NEEDED[arguments.kind])
     except ImportError as error:
         print(json.dumps({"missing": str(error)}))
         return 0
     from networks import BATCH, load
 
-    module.set_threads(arguments.threads)
     peer = module.Peer(arguments.kind, arguments.network)
     images, labels = load(arguments.data, "train")
     record = {"kind": arguments.kind, "software": module.describe()}
@@ -51,7 +53,8 @@ def main():
             start = time.perf_counter()
             peer.step(batch)
             seconds.append(time.perf_counter() - start)
-        record["seconds_per_epoch"] = statistics.median(seconds[3:]) * len(labels) / BATCH
+        samples = getattr(peer, "samples_of_step", BATCH)
+        record["seconds_per_epoch"] = statistics.median(seconds[3:]) * len(labels) / samples
     else:
         losses = [peer.step(batch) for _ in range(arguments.epochs) for batch in peer.shuffled(images, labels)]
         steps = len(losses) // arguments.epochs

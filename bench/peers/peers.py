@@ -2,11 +2,14 @@
 """Espalier beside PyTorch and SciPy on the same networks, data, batch and optimizer, alternating in one run.
 
 usage: bench/peers/peers.py --data DIR [--espalier build/espalier] [--networks sparsenet,1000s,4000s,large-mnist]
-                            [--peers dense,masked,scatter,csr,sparselab,scipy] [--threads 1] [--rounds 3] [--json FILE]
+                            [--peers dense,masked,scatter,csr,sparselab,sparseprop,scipy,mkl,sklearn,jax] [--threads 1]
+                            [--rounds 3] [--json FILE]
 
-Peers, all written here: `dense` (PyTorch nn.Linear), `masked` (dense weight x mask), `scatter` (gather, multiply,
-scatter-add), `csr` (PyTorch sparse CSR with an autograd function of our own), `scipy` (CSR loop in the manner of the
-original SET program, without dropout); and `sparselab`, whose layers keep the density but have a wiring of their own.
+Peers: `dense` (PyTorch nn.Linear), `masked` (dense weight x mask), `scatter` (gather, multiply, scatter-add), `csr`
+(PyTorch sparse CSR with an autograd function of our own); `sparselab` and `sparseprop`, whose layers are those packages'
+(sparselab keeps the density but has a wiring of its own); `scipy` (CSR loop in the manner of the original SET program,
+without dropout), `mkl` (the same with MKL's sparse products); `sklearn` (MLPClassifier, dense, without dropout); `jax`
+(dense, jitted).
 bench/peers/install_peers FOLDER makes an environment that has them all. A network that bears a recipe's name
 (experiment-1, large-mnist) is the recipe as it ships: Espalier runs it whole, with dropout, evolution, test pass,
 records and pages; peers get its network, optimizer and dropout and do nothing besides. Each runs in a process of its
@@ -17,6 +20,7 @@ With --accuracy-epochs N every peer also trains N epochs on a fixed topology, as
 """
 
 import argparse
+import datetime
 import json
 import os
 import pathlib
@@ -40,6 +44,11 @@ def last_json(command):
     if result.returncode != 0:
         sys.exit(f"{' '.join(command)}: exit {result.returncode}\n{result.stderr}")
     return json.loads(result.stdout.splitlines()[-1])
+
+
+def machine():
+    cpu = next((line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "")
+    return f"{cpu or platform.machine()}, {os.cpu_count()} cores, {platform.platform()}"
 
 
 def training_options(network):
@@ -135,13 +144,17 @@ def main():
             parser.error(f"no network '{network}'; there are: {', '.join([*NETWORKS, *RECIPES])}")
     kinds = [kind for kind in arguments.peers.split(",") if kind]
 
+    started = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+    before = os.getloadavg()[0]
     tables = {}
     for network in networks:
         tables[network] = compare(arguments, network, kinds)
         print_table(arguments, network, tables[network])
     if arguments.json:
-        record = {"machine": platform.processor() or platform.machine(), "threads": arguments.threads,
-                  "rounds": arguments.rounds, "networks": tables}
+        record = {"command": "bench/peers/peers.py " + " ".join(sys.argv[1:]), "date": started, "machine": machine(),
+                  "espalier": last_json([arguments.espalier, "doctor", "--json"])["version"],
+                  "threads": arguments.threads, "rounds": arguments.rounds,
+                  "load_average": {"before": before, "after": os.getloadavg()[0]}, "networks": tables}
         pathlib.Path(arguments.json).write_text(json.dumps(record, indent=1) + "\n")
 
 

@@ -49,10 +49,10 @@ class DenseLayer:
 class Peer:
     """Activations are [neuron][sample], as SciPy's products like them."""
 
-    def __init__(self, kind, network):
+    def __init__(self, kind, network, sparse_layer=SparseLayer):
         rng = self.rng = numpy.random.default_rng(1)
         _, _, self.rate, self.momentum, self.decay, _ = settings(network)
-        self.layers = [DenseLayer(i, o, rng) if edges is None else SparseLayer(i, o, edges, rng)
+        self.layers = [DenseLayer(i, o, rng) if edges is None else sparse_layer(i, o, edges, rng)
                        for i, o, edges in layer_shapes(network)]
         self.biases = [numpy.zeros(outputs, "float32") for _, outputs, _ in layer_shapes(network)]
         self.momenta = [(numpy.zeros_like(layer.parameters), numpy.zeros_like(bias))

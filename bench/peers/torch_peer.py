@@ -1,4 +1,4 @@
-"""Networks of PyTorch layers: dense, dense x mask, gather-multiply-scatter, sparse CSR, sparselab's."""
+"""Networks of PyTorch layers: dense, dense x mask, gather-multiply-scatter, sparse CSR, sparselab's, SparseProp's."""
 import sys
 from importlib.metadata import version
 
@@ -8,7 +8,7 @@ from networks import BATCH, layer_shapes, random_cells, settings
 from torch import nn
 from torch.nn import functional
 
-KINDS = ("dense", "masked", "scatter", "csr", "sparselab")
+KINDS = ("dense", "masked", "scatter", "csr", "sparselab", "sparseprop")
 
 
 class Masked(nn.Module):
@@ -87,6 +87,18 @@ def padded(inputs, outputs, edges):
     return SparseLinear(inputs, outputs, sparsity=1 - edges / (inputs * outputs))
 
 
+def propagated(inputs, outputs, rows, columns):
+    """SparseProp's layer, which is given a dense matrix and keeps what is not zero."""
+    from sparseprop.modules import SparseLinear
+
+    weight = torch.zeros(outputs, inputs)
+    weight[rows, columns] = torch.randn(len(rows)) * (2 / inputs) ** 0.5
+    return SparseLinear(weight, nn.Parameter(torch.zeros(outputs)))
+
+
+SPARSE = {"masked": Masked, "scatter": Scatter, "csr": Csr, "sparseprop": propagated}
+
+
 class Peer:
     def __init__(self, kind, network):
         _, _, rate, momentum, decay, dropout = settings(network)
@@ -100,7 +112,7 @@ class Peer:
                 layers.append(padded(inputs, outputs, edges))
             else:
                 rows, columns = (torch.from_numpy(part) for part in random_cells(inputs, outputs, edges, rng))
-                layers.append({"masked": Masked, "scatter": Scatter, "csr": Csr}[kind](inputs, outputs, rows, columns))
+                layers.append(SPARSE[kind](inputs, outputs, rows, columns))
             if outputs != 10:
                 layers.append(nn.ReLU())
                 if dropout > 0:
@@ -135,7 +147,7 @@ class Peer:
 
 def describe():
     text = "PyTorch " + torch.__version__
-    return f"{text}, sparselab {version('sparselab')}" if "sparselab" in sys.modules else text
+    return text + "".join(f", {name} {version(name)}" for name in ("sparselab", "sparseprop") if name in sys.modules)
 
 
 def set_threads(threads):
