@@ -2,7 +2,7 @@
 """Sparse layers in PyTorch, forward and backward (gradients by input, weights and bias), CPU milliseconds of one thread.
 
 Contestants alternate in one process; the lower quartile of the rounds is shown. Beside each time stands the density that the
-contestant really keeps. sparselab takes part where it is installed.
+contestant really keeps. sparselab and SparseProp take part where they are installed (bench/peers/install_peers).
 usage: bench/torch_layers.py [ROUNDS]        with PYTHONPATH naming the package
        bench/torch_layers.py chain [ROUNDS]  two layers with ReLU between them; samples lie row by row at both ends, and of
                                              "espalier, feature-major" feature by feature between
@@ -23,8 +23,8 @@ from espalier.torch import SparseLinear
 
 warnings.filterwarnings("ignore")
 torch.set_num_threads(1)
-SIZES = [(4096, 0.95, 128), (4096, 0.95, 16), (4096, 0.95, 1), (1024, 0.90, 128), (1024, 0.95, 128), (1024, 0.95, 16),
-         (1024, 0.95, 1)]
+SIZES = [(4096, 0.95, 128), (4096, 0.90, 128), (4096, 0.95, 16), (4096, 0.95, 1), (1024, 0.90, 128), (1024, 0.95, 128),
+         (1024, 0.95, 16), (1024, 0.95, 1)]
 
 
 class Csr(nn.Module):
@@ -47,13 +47,26 @@ def contestants(n, sparsity):
     found = {"espalier": ours, "espalier, feature-major": SparseLinear(n, n, 1 - sparsity, seed=0, threads=1, feature_major=True),
              "nn.Linear": nn.Linear(n, n), "torch CSR": Csr(ours)}
     found["nn.Linear"].density = 1.0
-    try:
-        from sparselab.nn import SparseLinear as Padded
-
-        found["sparselab"] = Padded(n, n, sparsity=sparsity)
-    except Exception as error:  # noqa: BLE001  (whatever a rival does)
-        print(f"sparselab does not take part: {error}", file=sys.stderr)
+    for rival, layer in (("sparselab", padded), ("sparseprop", propagated)):
+        try:
+            found[rival] = layer(ours, n, sparsity)
+        except Exception as error:  # noqa: BLE001  (whatever a rival does)
+            print(f"{rival} does not take part: {error}", file=sys.stderr)
     return found
+
+
+def padded(_, n, sparsity):
+    from sparselab.nn import SparseLinear as Padded
+
+    return Padded(n, n, sparsity=sparsity)
+
+
+def propagated(ours, *_):
+    from sparseprop.modules import SparseLinear as Propagated
+
+    layer = Propagated(ours.to_dense().detach(), nn.Parameter(ours.bias.detach().clone()))
+    layer.density = len(layer.W_val) / (layer.N * layer.M)
+    return layer
 
 
 def chains(n, sparsity):
@@ -69,8 +82,8 @@ def check(layers, n):
     """Ours beside a dense layer of the same weights: nothing wrong is timed."""
     ours, x = layers["espalier"], torch.randn(5, n)
     expected = x @ ours.to_dense().detach().t() + ours.bias
-    for name in ("espalier, feature-major", "torch CSR"):
-        if layers[name].density == ours.density and (layers[name](x) - expected).abs().max() > 1e-3:
+    for name in ("espalier, feature-major", "torch CSR", "sparseprop"):
+        if name in layers and layers[name].density == ours.density and (layers[name](x) - expected).abs().max() > 1e-3:
             raise SystemExit(f"{name} computes something else")
 
 

@@ -7,8 +7,8 @@ usage: bench/peers/peers.py --data DIR [--espalier build/espalier] [--networks s
 
 Peers: `dense` (PyTorch nn.Linear), `masked` (dense weight x mask), `scatter` (gather, multiply, scatter-add), `csr`
 (PyTorch sparse CSR with an autograd function of our own); `sparselab` and `sparseprop`, whose layers are those packages'
-(sparselab keeps the density but has a wiring of its own); `scipy` (CSR loop in the manner of the original SET program,
-without dropout), `mkl` (the same with MKL's sparse products); `sklearn` (MLPClassifier, dense, without dropout); `jax`
+(sparselab keeps the density but has a wiring of its own); `scipy` (CSR loop in the manner of the original SET program),
+`mkl` (the same with MKL's sparse products); `sklearn` (MLPClassifier, dense, without dropout); `jax`
 (dense, jitted).
 bench/peers/install_peers FOLDER makes an environment that has them all. A network that bears a recipe's name
 (experiment-1, large-mnist) is the recipe as it ships: Espalier runs it whole, with dropout, evolution, test pass,
@@ -49,6 +49,11 @@ def last_json(command):
 def machine():
     cpu = next((line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "")
     return f"{cpu or platform.machine()}, {os.cpu_count()} cores, {platform.platform()}"
+
+
+def about(program):
+    doctor = json.loads(subprocess.run([program, "doctor", "--json"], capture_output=True, text=True, check=True).stdout)
+    return f"{doctor['version']}, {doctor['cpu']['backend']}"
 
 
 def training_options(network):
@@ -152,7 +157,7 @@ def main():
         print_table(arguments, network, tables[network])
     if arguments.json:
         record = {"command": "bench/peers/peers.py " + " ".join(sys.argv[1:]), "date": started, "machine": machine(),
-                  "espalier": last_json([arguments.espalier, "doctor", "--json"])["version"],
+                  "espalier": about(arguments.espalier),
                   "threads": arguments.threads, "rounds": arguments.rounds,
                   "load_average": {"before": before, "after": os.getloadavg()[0]}, "networks": tables}
         pathlib.Path(arguments.json).write_text(json.dumps(record, indent=1) + "\n")

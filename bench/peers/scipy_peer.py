@@ -51,7 +51,7 @@ class Peer:
 
     def __init__(self, kind, network, sparse_layer=SparseLayer):
         rng = self.rng = numpy.random.default_rng(1)
-        _, _, self.rate, self.momentum, self.decay, _ = settings(network)
+        _, _, self.rate, self.momentum, self.decay, self.dropout = settings(network)
         self.layers = [DenseLayer(i, o, rng) if edges is None else sparse_layer(i, o, edges, rng)
                        for i, o, edges in layer_shapes(network)]
         self.biases = [numpy.zeros(outputs, "float32") for _, outputs, _ in layer_shapes(network)]
@@ -63,18 +63,22 @@ class Peer:
         for start in range(0, len(labels), BATCH):
             yield images, labels, order[start : start + BATCH]
 
-    def forward(self, x):
+    def forward(self, x, dropout=0.0):
         outputs = [x]
         for number, (layer, bias) in enumerate(zip(self.layers, self.biases)):
             z = layer.product(outputs[-1]) + bias[:, None]
-            outputs.append(z if number + 1 == len(self.layers) else numpy.maximum(z, 0))
+            if number + 1 < len(self.layers):
+                numpy.maximum(z, 0, out=z)
+                if dropout > 0:
+                    z *= numpy.float32(1 / (1 - dropout)) * (self.rng.random(z.shape, dtype="float32") >= dropout)
+            outputs.append(z)
         return outputs
 
     def step(self, batch):
         images, labels, chosen = batch
         target = labels[chosen]
         samples = numpy.arange(len(target))
-        outputs = self.forward(numpy.ascontiguousarray(images[chosen].T))
+        outputs = self.forward(numpy.ascontiguousarray(images[chosen].T), self.dropout)
         z = outputs[-1] - outputs[-1].max(0)
         exponential = numpy.exp(z)
         sums = exponential.sum(0)
@@ -87,7 +91,7 @@ class Peer:
             gradients = layer.gradient(x, dy), dy.sum(1)
             if number > 0:
                 dx = layer.transposed_product(dy)
-                dx *= x > 0
+                dx *= numpy.float32(1 / (1 - self.dropout)) * (x > 0)  # what was dropped is 0 too
             for values, gradient, memory in zip((layer.parameters, self.biases[number]), gradients,
                                                 self.momenta[number]):
                 memory *= self.momentum

@@ -23,9 +23,12 @@ using Vector = hn::Vec<LaneTag>;
 constexpr Index vector_lanes = hn::MaxLanes(LaneTag());
 constexpr Index pass_lanes = 4 * vector_lanes;
 
-/// Whether the rows of a tile that edges meet in no order are better fetched ahead: those of a wide layer lie beyond
-/// the second-level cache. (Within it fetching ahead only costs.)
-HWY_INLINE bool fetches_ahead(std::size_t rows) { return rows * tile_lanes * sizeof(float) > caches().second; }
+/// Whether the rows of a tile that edges meet in no order are better fetched ahead: those of a wide layer, for which the
+/// second-level cache has no room beside all else that a pass reads. (Within it fetching ahead only costs.)
+HWY_INLINE bool fetches_ahead(std::size_t rows) {
+    constexpr std::size_t least = std::size_t{1} << 18;  // small caches of that level have a quick one behind them
+    return rows * tile_lanes * sizeof(float) > std::max(caches().second / 2, least);
+}
 
 /// Fetches what a pass of V vectors will read of the row that the edge some places behind `edge` meets; `last`: the
 /// last edge there is.
