@@ -1,4 +1,4 @@
-// The only CUDA header a kernel includes. Under nvcc it is real CUDA and six small functions; elsewhere it is the
+// The only CUDA header a kernel includes. Under nvcc it is real CUDA and seven small functions; elsewhere it is the
 // vocabulary with which kernels run on the CPU (tests/cuda_on_host, put on the include path by those tests).
 #pragma once
 
@@ -38,6 +38,9 @@ __device__ inline const float* opaque(const float* address) {
     return static_cast<const float*>(__cvta_global_to_generic(global));
 }
 
+/// Has a value computed here: nvcc would put it off, and keep in registers what it is made of.
+__device__ inline void settle(float& value) { asm volatile("" : "+f"(value)); }
+
 /// kernel(arguments...) enqueued on a stream; cudaGetLastError tells what was wrong with the launch.
 template <class... Parameters>
 void enqueue_kernel(cudaStream_t stream, void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared_bytes,
@@ -51,4 +54,5 @@ void enqueue_kernel(cudaStream_t stream, void (*kernel)(Parameters...), dim3 gri
 #define ESPALIER_NO_UNROLL
 #include "cuda_on_host.hpp"
 inline const float* opaque(const float* address) { return address; }
+inline void settle(float& /*value*/) {}
 #endif
