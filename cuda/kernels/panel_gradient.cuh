@@ -47,12 +47,13 @@ struct PanelEdges {
 
 /// 32 edges of a warp's list, a lane's each; past the end the last one again. `column` is on its way from memory.
 struct ListedEdge {
-    EdgeIndex edge;
-    Index row;  // of the warp's
-    Index column;
+    EdgeIndex edge = 0;
+    Index row = 0;  // of the warp's
+    Index column = 0;
 
+    /// The list's edges from `first` on; it has some.
     template <int rows>
-    __device__ ListedEdge(const PanelEdges<rows>& list, Index first, const Index* columns) {
+    __device__ void fetch(const PanelEdges<rows>& list, Index first, const Index* columns) {
         const Index own = first + lane_of_warp();
         const Index at = own < list.count ? own : list.count - 1;
         row = list.row_of(at);
@@ -98,7 +99,7 @@ __device__ void gradients_of_panel(const PanelGradientArguments& layer, const Pa
         memory.staged[lane_of_warp()] = base + next.column * tile_lanes;
         memory.staged[warp_lanes + lane_of_warp()] = dy + next.row * tile_lanes;
         __syncwarp();
-        if (left > warp_lanes) next = ListedEdge(list, done + warp_lanes, layer.column);
+        if (left > warp_lanes) next.fetch(list, done + warp_lanes, layer.column);
         const int groups = left < warp_lanes ? static_cast<int>(left + group_edges - 1) / group_edges : groups_of_warp;
         const float gradient = staged_gradients(memory, groups, changes);
         const float own = __shfl_sync(full_warp, gradient, lane_of_edge(lane_of_warp()));
@@ -155,15 +156,11 @@ __global__ void __launch_bounds__(Block::size.threads, 1)
         const EdgeIndex next_end = start[layout.num_positions];
         const PanelEdges<rows> list(begin, end);
         const Index base = panel % 2 * panel_floats - panel * panel_floats;  // modulo 2^32
-        if (list.count > 0) {  // all lanes of the warp alike
-            const ListedEdge first(list, 0, layer.column);
-            __pipeline_wait_prior(1);
-            __syncthreads();
-            gradients_of_panel(layer, list, first, own, base, own_dy, of_tile);
-        } else {
-            __pipeline_wait_prior(1);
-            __syncthreads();  // the panel is there, whoever copied it
-        }
+        ListedEdge first;
+        if (list.count > 0) first.fetch(list, 0, layer.column);  // all lanes of the warp alike
+        __pipeline_wait_prior(1);
+        __syncthreads();  // the panel is there, whoever copied it
+        gradients_of_panel(layer, list, first, own, base, own_dy, of_tile);
         begin = end;
         end = next_end;
         __syncthreads();  // the panel has been read; the next but one takes its place

@@ -203,7 +203,8 @@ TEST_F(CudaMachines, TheChoiceByShapeIsTaken) {
         return cuda_on_host::counts().kernels;
     };
     EXPECT_EQ(kernels_of_load(Spmm::automatic), kernels_of_load(Spmm::panel));
-    EXPECT_EQ(kernels_of_load(Spmm::panel), kernels_of_load(Spmm::gather) + 2) << "a table for each direction";
+    EXPECT_EQ(kernels_of_load(Spmm::panel), kernels_of_load(Spmm::gather) + 3)
+        << "a table for each direction and for the gradient";
 }
 
 }  // namespace

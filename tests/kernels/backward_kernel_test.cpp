@@ -261,33 +261,6 @@ TEST_P(BackwardKernels, UpdateOfManyLayersAtOnce) {
     for (const auto& each : cases) each->check(Momentum{});
 }
 
-/// part[0] = the sum of all parts, a power of two or less, by halves.
-void add_by_halves(std::vector<float>& part) {
-    std::size_t width = 1;
-    while (width < part.size()) width *= 2;
-    for (width /= 2; width > 0; width /= 2) {
-        for (std::size_t i = 0; i < width && i + width < part.size(); ++i) part[i] += part[i + width];
-    }
-}
-
-/// An edge's gradient in the order in which every kernel adds it: a lane's four samples, the lanes, the tiles.
-float gradient_in_order(const Matrix& x, const Matrix& dy, Index column, Index row) {
-    std::vector<float> tiles;
-    for (Index first = 0; first < x.batch; first += tile_lanes) {
-        std::vector<float> lanes(32);
-        for (Index l = 0; l < 32; ++l) {
-            for (Index k = 4; k-- > 0;) {
-                const Index sample = first + l * 4 + k;
-                if (sample < x.batch) lanes[l] = fmaf(dy(row, sample), x(column, sample), lanes[l]);
-            }
-        }
-        add_by_halves(lanes);
-        tiles.push_back(lanes[0]);
-    }
-    add_by_halves(tiles);
-    return tiles[0];
-}
-
 TEST_P(BackwardKernels, GradientsHaveTheBitsOfTheirOrder) {
     std::vector<SparseCase> layers = sparse_cases();
     layers.push_back(sparse_case("more than 32 rows in 32 edges", 1, 500, 9, 150));

@@ -3,47 +3,13 @@
 
 #include <algorithm>
 
-#include "product_cases.hpp"
+#include "panel_cases.hpp"
 
 namespace espalier::cuda {
 namespace {
 
 using PanelKernels = cuda_on_host::EveryOrder;
 INSTANTIATE_TEST_SUITE_P(Orders, PanelKernels, testing::ValuesIn(cuda_on_host::every_order));
-
-/// A view by rows, as panel_starts_kernel takes it.
-struct RowView {
-    const DeviceArray<EdgeIndex>& start;
-    const DeviceArray<Index>& other;
-    const DeviceArray<Index>& order;
-    Index num_rows;
-    Index num_others;
-};
-RowView by_output(const DeviceCase& layer) {
-    return {layer.row_start, layer.column, layer.row_order, layer.host.outputs, layer.host.inputs};
-}
-RowView by_input(const DeviceCase& layer) {
-    return {layer.column_start, layer.row_by_input, layer.column_order, layer.host.inputs, layer.host.outputs};
-}
-
-/// Panels in device memory.
-struct DevicePanels {
-    PanelLayout layout;
-    DeviceArray<EdgeIndex> start;
-    std::size_t shared_bytes;
-
-    DevicePanels(const RowView& view, const PanelBlock& block, std::size_t max_bytes)
-        : layout(panel_layout(block, view.num_rows, view.num_others, max_bytes)),
-          start(layout.size()),
-          shared_bytes(panel_shared_bytes(block, layout.panel_neurons)) {
-        EXPECT_GT(layout.num_panels, 0U);
-        EXPECT_LE(shared_bytes, max_bytes);
-        launch(panel_starts_kernel<threads>, dim3(blocks_for(layout.num_positions, threads), layout.num_panels + 1),
-               dim3(threads), 0, view.start.data(), view.other.data(), view.order.data(), view.num_rows, layout,
-               start.data());
-    }
-    [[nodiscard]] Panels view() const { return {layout, start.data()}; }
-};
 
 /// Blocks smaller than those in use, so that there are several, and one that is in use.
 using Small16 = PanelOf<64, 16, 128>;
@@ -73,14 +39,6 @@ auto panel_input_gradient(Index panel_neurons) {
                dim3(panels.layout.num_positions / Block::size.rows(), dx.tiles() * (tile_lanes / Block::size.columns)),
                dim3(Block::size.threads), panels.shared_bytes, layer.input_gradient(), panels.view(), dy, dx);
     };
-}
-
-/// Equal numbers and signs of zeros.
-void expect_same_bits(const std::vector<float>& found, const std::vector<float>& expected, const std::string& name) {
-    ASSERT_EQ(found.size(), expected.size());
-    for (std::size_t i = 0; i < found.size(); ++i) {
-        ASSERT_EQ(__float_as_uint(found[i]), __float_as_uint(expected[i])) << name << " " << i;
-    }
 }
 
 template <class Block>
