@@ -1,4 +1,4 @@
-// The only CUDA header a kernel includes. Under nvcc it is real CUDA and seven small functions; elsewhere it is the
+// The only CUDA header a kernel includes. Under nvcc it is real CUDA and nine small functions; elsewhere it is the
 // vocabulary with which kernels run on the CPU (tests/cuda_on_host, put on the include path by those tests).
 #pragma once
 
@@ -30,6 +30,10 @@ __device__ inline T* dynamic_shared() {
 __device__ inline float4 load4(const float* address) { return *reinterpret_cast<const float4*>(address); }
 /// Four floats to a multiple of 16 bytes.
 __device__ inline void store4(float* address, float4 values) { *reinterpret_cast<float4*>(address) = values; }
+
+// Two, likewise of 8.
+__device__ inline float2 load2(const float* address) { return *reinterpret_cast<const float2*>(address); }
+__device__ inline void store2(float* address, float2 values) { *reinterpret_cast<float2*>(address) = values; }
 
 /// The same address in global memory, of which nvcc no longer knows how it was made: what is added to it stays a sum of two.
 __device__ inline const float* opaque(const float* address) {

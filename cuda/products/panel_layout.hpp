@@ -10,7 +10,7 @@
 
 namespace espalier::cuda {
 
-/// Threads of a block, rows of each of its warps and samples of a tile that it computes (128 or 32).
+/// Threads of a block, rows of each of its warps and samples of a tile that it computes (128, 64 or 32).
 struct PanelBlock {
     Index threads;
     Index rows_per_warp;
@@ -21,8 +21,9 @@ struct PanelBlock {
     [[nodiscard]] constexpr Index rows() const { return warps() * rows_per_warp; }
 };
 
-/// The kernels there are, most rows first.
-inline constexpr PanelBlock panel_blocks[] = {{512, 16, 128}, {512, 4, 128}, {512, 8, 32}, {512, 2, 32}};
+/// The kernels there are, in the order in which they are to be preferred where they fill a device.
+inline constexpr PanelBlock panel_blocks[] = {
+    {512, 16, 128}, {512, 4, 128}, {512, 4, 64}, {512, 8, 32}, {512, 2, 32}};
 
 /// A block as a template argument: nvcc's stubs cannot take the struct itself.
 template <Index threads, Index rows_per_warp, Index columns>

@@ -33,7 +33,8 @@ TEST(SpmmChoice, TakesPanelsOfTheMostRowsThatFillTheDevice) {
     EXPECT_EQ(rows_for(even(16384, 16384, 0.02, 1024)), 256U);
     EXPECT_EQ(rows_for(even(4096, 4096, 0.01, 1024)), 256U);
     EXPECT_EQ(rows_for(even(4096, 4096, 0.1, 512)), 64U);
-    EXPECT_EQ(rows_for(even(4096, 4096, 0.05, 128)), 128U);
+    EXPECT_EQ(rows_for(even(4096, 4096, 0.05, 128)), 64U);
+    EXPECT_EQ(rows_for(even(4096, 4096, 0.015, 128)), 128U);
     EXPECT_EQ(rows_for(even(1024, 1024, 0.05, 128)), 32U);
 }
 

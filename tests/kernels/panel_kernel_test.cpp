@@ -14,6 +14,7 @@ INSTANTIATE_TEST_SUITE_P(Orders, PanelKernels, testing::ValuesIn(cuda_on_host::e
 /// Blocks smaller than those in use, so that there are several, and one that is in use.
 using Small16 = PanelOf<64, 16, 128>;
 using Small4 = PanelOf<64, 4, 128>;
+using Half4 = PanelOf<64, 4, 64>;
 using Small8 = PanelOf<64, 8, 32>;
 using Small2 = PanelOf<64, 2, 32>;
 using Used = PanelNumber<1>;
@@ -57,6 +58,7 @@ TEST_P(PanelKernels, EqualPlainLoopsAndGatheringToTheBit) {
     for (const SparseCase& layer : sparse_cases()) {
         check_layer<Small16>(layer, 8);
         check_layer<Small4>(layer, 16);
+        check_layer<Half4>(layer, 20);
         check_layer<Small8>(layer, 12);
         check_layer<Small2>(layer, 40);
         if (testing::Test::HasFatalFailure()) return;
@@ -79,6 +81,7 @@ TEST_P(PanelKernels, EveryActivation) {
 
 TEST_P(PanelKernels, LeaveOutTheirNeighboursEdges) {
     check_neighbours_left_out(panel_forward<Small4>(4));
+    check_neighbours_left_out(panel_forward<Half4>(8));
     check_neighbours_left_out(panel_forward<Small2>(100));
 }
 
