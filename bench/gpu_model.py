@@ -9,11 +9,13 @@ machine file. Nothing is measured: each kernel takes the longest of four times, 
 
 usage: bench/gpu_model.py [--machine bench/machines/h200.json] [--layers 784-512-128-10] [--edges 14256,7040,1280]
                           [--batch 128] [--networks 1] [--before kernels,launches] [--check] [--evolution]
+                          [--panel-gradient]
   --networks: so many of one shape in one launch; the step is that of all of them, and what is one's share
   --before: what a change gains. kernels: those that waited for each sample by itself; launches: each verb its own
   --evolution: of one layer, pruned by sign and grown at random, with both views, instead of a step
-  --check: fails where a gather kernel has fewer than 8 loads in flight or the update more than 30 instructions an edge
-Not modelled: hits in L1, bank conflicts, clocks, panels, libraries.
+  --check: fails where a gather kernel has fewer than 8 loads in flight or the update more than 34 instructions an edge
+  --panel-gradient: of each layer the kernel that makes the gradients of its weights out of panels, and nothing else
+Not modelled: hits in L1, bank conflicts, clocks, products by panels, libraries.
 """
 import argparse
 import json
@@ -182,6 +184,26 @@ def updates(machine, layers, edges, tiles, cost, before):
     return rows
 
 
+def panel_gradient(machine, costs, rows, others, edges, tiles):
+    """cuda/kernels/panel_gradient.cuh, its block as choose_gradient of cuda/products/spmm_choice.hpp takes it; beside the other
+    times that of shared memory: what its multiprocessor reads, and shuffles, for each edge."""
+    fits = [each for each in (16, 8, 4, 2) if 16 * each * edges / rows / others >= 1.3
+            and rows / (16 * each) * tiles >= 0.75 * machine.multiprocessors]
+    of_warp = fits[0] if fits else 2
+    panels = math.ceil(others / ((232448 - 16 * of_warp * 512 - 4096) // 1024))
+    blocks = math.ceil(rows / (16 * of_warp)) * tiles
+    run = max(1, edges / rows / panels)  # edges of a row in a panel
+    padded = math.ceil(of_warp * run / BATCH_EDGES) * BATCH_EDGES / (of_warp * run)
+    shared = (4 + 4 / run + 0.5 + 1.3) * padded  # x, dy of a new row, places, shuffles of the sum
+    an_edge = find(costs, "panel_gradient_kernel")[1] * padded
+    moved = blocks * others * 512 + rows * tiles * 512 + edges * tiles * 8
+    name, times = machine.kernel(f"gradient by panels {others}->{rows}, {16 * of_warp} rows a block",
+                                 panels * 2 * machine.l2_latency_cycles, edges * tiles * an_edge, moved, blocks, 16, 16)
+    held = math.ceil(blocks / machine.multiprocessors)
+    times["shared"] = edges * tiles * shared / blocks * held / machine.clocks_per_us
+    return name, times
+
+
 def step(machine, costs, layers, edges, batch, before=()):
     """The rows of the table. Kernels of before the change were launched apart, so that `before` names both or launches."""
     tiles = math.ceil(batch / 128)
@@ -274,7 +296,8 @@ def check(costs):
         _, an_edge, in_flight, _ = find(costs, name)
         if in_flight < BATCH_EDGES:
             faults.append(f"{name}: {in_flight} loads in flight, not {BATCH_EDGES}")
-        most = 30 if "pdate" in name else 24  # its loop ends with the sum over a tile's lanes
+        # an update's loop ends with the sum over a tile's lanes, and holds eight times what a new row takes, if one begins
+        most = 34 if "pdate" in name else 24
         if an_edge > most:
             faults.append(f"{name}: {an_edge} PTX instructions an edge in its loop, more than {most}")
     return faults
@@ -290,6 +313,7 @@ def main():
     parser.add_argument("--before", default="", help="launches, or kernels,launches")
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--evolution", action="store_true")
+    parser.add_argument("--panel-gradient", action="store_true")
     options = parser.parse_args()
     costs = read_costs(ROOT / "cuda/costs.txt")
     if options.check:
@@ -304,6 +328,10 @@ def main():
     if options.evolution:
         for i, count in enumerate(edges):
             print_evolution(machine, layers[i], layers[i + 1], count)
+        return 0
+    if options.panel_gradient:
+        print_rows([panel_gradient(machine, costs, layers[i + 1], layers[i], count, math.ceil(options.batch / 128))
+                    for i, count in enumerate(edges)])
         return 0
     before = [each for each in options.before.split(",") if each]
     if before not in ([], ["launches"], ["kernels", "launches"]):

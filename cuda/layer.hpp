@@ -49,6 +49,7 @@ struct CudaLayer final : DeviceLayer {
 
     Product forward_product;
     Product input_product;
+    Product gradient_product;  // by output; gather: the update makes the gradients
     LibraryProducts library;
     bool products_alone = false;  // neither biases nor activations (CudaOptions::samples_in_a_row)
 
@@ -62,6 +63,7 @@ struct CudaLayer final : DeviceLayer {
     Borrowed pruned;
     EdgeIndex num_pruned = 0;
 
+    [[nodiscard]] bool gradient_by_panels() const { return gradient_product.choice.kernel == Spmm::panel; }
     [[nodiscard]] bool by_input() const { return column_start.size() > 0; }
     [[nodiscard]] const EdgeIndex* pruned_slots() const { return static_cast<const EdgeIndex*>(pruned.data()); }
 };

@@ -39,6 +39,20 @@ std::uint64_t product_bytes(const SpmmChoice& choice, const SpmmShape& shape, co
     }
 }
 
+/// Of the gradient of the weights, and how many kernels more it takes.
+struct GradientCost {
+    std::uint64_t bytes = 0;
+    std::uint64_t launches = 0;
+};
+GradientCost gradient_cost(Spmm asked, SpmmShape shape, const SpmmDevice& device) {
+    shape.longest_row = static_cast<EdgeIndex>(shape.num_edges / std::max<Index>(1, shape.num_rows));
+    const SpmmChoice choice = choose_gradient(asked, shape, device);
+    if (choice.kernel != Spmm::panel) return {};
+    const std::uint64_t tiles = std::max<Index>(1, tiles_of(shape.batch));
+    const auto table = gradient_layout(choice.block, shape.num_rows, shape.num_others, device.shared_bytes).size();
+    return {word * (table + tiles * shape.num_edges), tiles > 1 ? 3U : 2U};
+}
+
 /// For every rule but GrowRandom: three candidates an edge with their places, the distinct of them, and what sorting
 /// them takes.
 std::uint64_t candidate_bytes(const GrowRule& rule, std::uint64_t key, std::uint64_t grown) {
@@ -96,12 +110,13 @@ LayerBytes layer_bytes(const LayerShape& shape, const LayerUse& use, double zeta
     const SpmmShape by_input{shape.num_inputs, shape.num_outputs, edges, 0, use.batch};
     const SpmmChoice forward = expected_choice(use.spmm, by_output, device);
     const SpmmChoice backward = expected_choice(use.spmm, by_input, device);
-    bytes.resident += product_bytes(forward, by_output, device);
+    const GradientCost gradient = gradient_cost(use.spmm, by_output, device);
+    bytes.resident += product_bytes(forward, by_output, device) + gradient.bytes;
     if (use.needs_input_gradient) {
         bytes.resident += 2 * array + 2 * word * shape.num_inputs;
         bytes.resident += product_bytes(backward, by_input, device);
     }
-    bytes.launches = step_launches(forward.kernel, backward.kernel, use.needs_input_gradient);
+    bytes.launches = step_launches(forward.kernel, backward.kernel, use.needs_input_gradient) + gradient.launches;
     if (shape.sparse) bytes.evolving = evolution_bytes(shape, use, zeta);
     return bytes;
 }

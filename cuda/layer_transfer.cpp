@@ -57,6 +57,7 @@ void plan_products(Memory& memory, const Topology& topology, const LayerUse& use
         shape.longest_row = std::max(shape.longest_row, topology.row_start[r + 1] - topology.row_start[r]);
     }
     layer.forward_product = plan_product(memory, use.spmm, shape, device);
+    layer.gradient_product = plan_gradient(memory, use.spmm, shape, device);
     if (!use.needs_input_gradient) return;
     for (const Index column : topology.column) ++length[column];
     shape = {layer.num_inputs, layer.num_outputs, layer.num_edges, 0, use.batch};
@@ -131,6 +132,13 @@ std::unique_ptr<CudaLayer> layer_in_use(cudaStream_t stream, Memory& memory, con
 }
 
 void make_room_for_tiles(Memory& memory, CudaLayer& layer, Index tiles) {
+    if (Product& gradient = layer.gradient_product; layer.gradient_by_panels() && tiles > gradient.parts_tiles) {
+        const std::size_t edges = gradient.parts.size() / gradient.parts_tiles;
+        gradient.parts = Array<float>();
+        gradient.parts = Array<float>(memory, edges * tiles);
+        gradient.parts_tiles = tiles;
+        ++layer.versions;
+    }
     if (layer.blas == nullptr) return;
     const std::size_t floats = layer.num_edges * (levels_of_halves(tiles) + 1);
     if (layer.weight_gradient.size() >= floats) return;

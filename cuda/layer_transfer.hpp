@@ -15,7 +15,7 @@ namespace espalier::cuda {
 std::unique_ptr<CudaLayer> layer_in_use(cudaStream_t stream, Memory& memory, const Layer& layer, const LayerUse& use,
                                         Blas* blas, SparseLibrary* library);
 
-/// Lets a large dense layer sum the gradients of so many tiles. What was recorded before may be void.
+/// Lets a large dense layer, or one with panels, sum the gradients of so many tiles. What was recorded before may be void.
 void make_room_for_tiles(Memory& memory, CudaLayer& layer, Index tiles);
 
 /// Waits.

@@ -77,7 +77,9 @@ class Exchange;  // exchange.hpp
 /// The same by the gradients of all ranks together, activation parameters included. `memory`: of the exchange's memory.
 void update_over_ranks(cudaStream_t stream, const Exchange* exchange, std::uint64_t memory, const LayerUpdates& updates);
 /// sum [count] = the sum by halves of the first `parts` of the arrays [parts][stride]; may be the first of them.
-void sum_arrays(cudaStream_t stream, const float* arrays, std::size_t stride, Index parts, std::size_t count, float* sum);
+void sum_arrays(const Launcher& to, const float* arrays, std::size_t stride, Index parts, std::size_t count, float* sum);
+/// sum [num_edges] = the gradients by the weights of a layer that makes them by panels; may be its parts.
+void panel_gradients(const Launcher& to, const CudaLayer& layer, ConstActivations x, ConstActivations dy, float* sum);
 /// Whether our own kernel sums the gradients of the weights, for which they need no memory.
 inline bool updates_edges(const CudaLayer& layer) { return layer.blas == nullptr && layer.library.gradient == nullptr; }
 /// Weights where a library multiplies.

@@ -1,4 +1,4 @@
-// The only CUDA header a kernel includes. Under nvcc it is real CUDA and six small functions; elsewhere it is the
+// The only CUDA header a kernel includes. Under nvcc it is real CUDA and nine small functions; elsewhere it is the
 // vocabulary with which kernels run on the CPU (tests/cuda_on_host, put on the include path by those tests).
 #pragma once
 
@@ -31,12 +31,19 @@ __device__ inline float4 load4(const float* address) { return *reinterpret_cast<
 /// Four floats to a multiple of 16 bytes.
 __device__ inline void store4(float* address, float4 values) { *reinterpret_cast<float4*>(address) = values; }
 
+// Two, likewise of 8.
+__device__ inline float2 load2(const float* address) { return *reinterpret_cast<const float2*>(address); }
+__device__ inline void store2(float* address, float2 values) { *reinterpret_cast<float2*>(address) = values; }
+
 /// The same address in global memory, of which nvcc no longer knows how it was made: what is added to it stays a sum of two.
 __device__ inline const float* opaque(const float* address) {
     std::size_t global = __cvta_generic_to_global(address);
     asm("" : "+l"(global));
     return static_cast<const float*>(__cvta_global_to_generic(global));
 }
+
+/// Has a value computed here: nvcc would put it off, and keep in registers what it is made of.
+__device__ inline void settle(float& value) { asm volatile("" : "+f"(value)); }
 
 /// kernel(arguments...) enqueued on a stream; cudaGetLastError tells what was wrong with the launch.
 template <class... Parameters>
@@ -51,4 +58,5 @@ void enqueue_kernel(cudaStream_t stream, void (*kernel)(Parameters...), dim3 gri
 #define ESPALIER_NO_UNROLL
 #include "cuda_on_host.hpp"
 inline const float* opaque(const float* address) { return address; }
+inline void settle(float& /*value*/) {}
 #endif

@@ -29,9 +29,14 @@ void update_from(const Launcher& to, const CudaLayer& layer, const TrainedArray&
         layer.optimizer);
 }
 
+/// Edges that the update makes the gradients of.
+EdgeIndex gathered_edges(const CudaLayer& layer) {
+    return updates_edges(layer) && !layer.gradient_by_panels() ? layer.num_edges : 0;
+}
+
 /// Warps that update a layer: one for 32 edges or a bias.
 std::size_t warps_of(const CudaLayer& layer) {
-    const std::size_t edges = updates_edges(layer) ? layer.num_edges : 0;
+    const std::size_t edges = gathered_edges(layer);
     return groups(edges, warp_lanes) + std::size_t{layer.num_outputs};
 }
 
@@ -63,7 +68,7 @@ const LayerUpdate* update_some(const Launcher& to, const LayerUpdate* begin, con
         if (!target(*begin, updated)) break;
         updated.row_start = layer.row_start.data();
         updated.column = layer.column.data();
-        updated.num_edges = updates_edges(layer) ? layer.num_edges : 0;
+        updated.num_edges = gathered_edges(layer);
         updated.num_biases = layer.products_alone ? 0 : layer.num_outputs;
         updated.x = begin->x;
         updated.dy = begin->dy;
@@ -110,6 +115,12 @@ void copy_floats(cudaStream_t stream, float* to, const float* from, std::size_t 
 }  // namespace
 
 void update_layers(const Launcher& to, const LayerUpdates& updates) {
+    for (const auto& [layer, x, dy, step, share] : updates) {
+        if (!layer->gradient_by_panels()) continue;
+        float* const gradient = layer->gradient_product.parts.data();
+        panel_gradients(to, *layer, x, dy, gradient);
+        update_from(to, *layer, layer->weights, gradient, layer->num_edges, step);
+    }
     const LayerUpdate* next = updates.data();
     const LayerUpdate* const end = next + updates.size();
     while (next != end) {
@@ -156,6 +167,9 @@ void update_over_ranks(cudaStream_t stream, const Exchange* exchange, std::uint6
     for (std::size_t i = 0; i < updates.size(); ++i) {
         const CudaLayer& layer = *updates[i].layer;
         copy_floats(stream, bucket + places[i].activation, layer.neuron_sums.data(), layer.neuron_sums.size());
+        if (layer.gradient_by_panels()) {
+            panel_gradients(stream, layer, updates[i].x, updates[i].dy, bucket + places[i].weights);
+        }
         if (layer.blas == nullptr) continue;
         sum_tile_gradients(stream, layer, updates[i].x, updates[i].dy, 0, 1, layer.weight_gradient.data());
         copy_floats(stream, bucket + places[i].weights, layer.weight_gradient.data(), layer.num_edges);
@@ -170,9 +184,8 @@ void update_over_ranks(cudaStream_t stream, const Exchange* exchange, std::uint6
     }
 }
 
-void sum_arrays(cudaStream_t stream, const float* arrays, std::size_t stride, Index parts, std::size_t count,
-                float* sum) {
-    launch_with_shared(stream, sum_arrays_kernel<update_threads>, thread_grid(count, update_threads),
+void sum_arrays(const Launcher& to, const float* arrays, std::size_t stride, Index parts, std::size_t count, float* sum) {
+    launch_with_shared(to, sum_arrays_kernel<update_threads>, thread_grid(count, update_threads),
                        static_cast<unsigned>(update_threads), halves_shared_bytes(parts, update_threads), arrays, stride,
                        parts, count, sum);
 }

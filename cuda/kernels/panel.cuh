@@ -1,5 +1,5 @@
 // Panel products: forward and input gradient of layers dense enough (above about 0.5 %) that a panel of neurons in
-// shared memory serves many rows. A block owns `rows` rows, some a warp, in 128 or 32 samples of one tile; panels of
+// shared memory serves many rows. A block owns `rows` rows, some a warp, in 128, 64 or 32 samples of one tile; panels of
 // the other neurons' samples arrive in turn in two halves of its shared memory. Each row's sum is that of the gather
 // kernels, in the same order, so it has the same bits.
 #pragma once

@@ -4,6 +4,7 @@
 
 #include <type_traits>
 
+#include "cuda/kernels/edge_gradient.cuh"
 #include "cuda/kernels/halves.cuh"
 #include "cuda/kernels/many.cuh"
 #include "espalier/backend.hpp"
@@ -77,21 +78,6 @@ __device__ inline Index row_of_edge(const EdgeIndex* row_start, Index num_rows, 
     return low;
 }
 
-/// Transposes and sums: lane l returns the sum over all lanes of their partial[l]. 31 shuffles, a fixed tree. A template
-/// level per offset, for only constant indices keep the array in registers on every architecture.
-template <int offset = static_cast<int>(warp_lanes / 2)>
-__device__ float transpose_sum(float (&partial)[warp_lanes]) {
-    const bool upper = (lane_of_warp() & static_cast<Index>(offset)) != 0;
-    ESPALIER_UNROLL
-    for (int k = 0; k < offset; ++k) {
-        const float sent = upper ? partial[k] : partial[k + offset];
-        const float kept = upper ? partial[k + offset] : partial[k];
-        partial[k] = kept + __shfl_xor_sync(full_warp, sent, offset);
-    }
-    if constexpr (offset > 1) return transpose_sum<offset / 2>(partial);
-    return partial[0];
-}
-
 /// The same for 32 edges at once, a lane's each: `first` and, from there on, ascending `edge`. The warp searches 32 row
 /// starts at a time: two loads that depend on each other for up to 1,024 rows, where a lane alone needs ten.
 __device__ inline Index row_of_lane(const EdgeIndex* row_start, Index num_rows, EdgeIndex first, EdgeIndex edge) {
@@ -116,41 +102,6 @@ __device__ inline Index row_of_lane(const EdgeIndex* row_start, Index num_rows, 
     // more than 32 rows, most of them empty, begin within the warp's edges
     if (__any_sync(full_warp, passed == warp_lanes ? 1 : 0) != 0) return row_of_edge(row_start, num_rows, edge);
     return low + passed;
-}
-
-/// The gradient of the lane's edge (row, column) by the samples of one tile, of which the lane's of neuron 0 are given: the
-/// sum of dy[row] * x[column]. Rows ascend.
-__device__ inline float edge_gradient_of_tile(Index own_row, Index own_column, const float* from_x, const float* from_dy) {
-    constexpr int edges = static_cast<int>(warp_lanes);
-    float partial[warp_lanes];
-    ESPALIER_UNROLL
-    for (int j = 0; j < edges; ++j) partial[j] = 0;
-    Index held = __shfl_sync(full_warp, own_row, 0);  // the row whose gradient is in g
-    float4 g = load4(from_dy + static_cast<std::size_t>(held) * tile_lanes);
-    ESPALIER_UNROLL
-    for (int done = 0; done < edges; done += loads_in_flight) {
-        float4 in[loads_in_flight];
-        load_of_lanes(in, own_column, done, from_x);
-        ESPALIER_UNROLL
-        for (int u = 0; u < loads_in_flight; ++u) {
-            const Index row = __shfl_sync(full_warp, own_row, done + u);
-            if (row != held) g = load4(from_dy + static_cast<std::size_t>(row) * tile_lanes);
-            held = row;
-            float& sum = partial[done + u];
-            sum = fmaf(g.x, in[u].x, fmaf(g.y, in[u].y, fmaf(g.z, in[u].z, fmaf(g.w, in[u].w, sum))));
-        }
-    }
-    return transpose_sum(partial);
-}
-
-/// The same by the whole batch.
-__device__ inline float edge_gradient(Index own_row, Index own_column, ConstActivations x, ConstActivations dy) {
-    float gradient[1];
-    sum_by_halves(tiles_of(x.batch), gradient, [&](Index tile, float (&sum)[1]) {
-        sum[0] = edge_gradient_of_tile(own_row, own_column, opaque(lane_samples(x, tile, 0)),
-                                       opaque(lane_samples(dy, tile, 0)));
-    });
-    return gradient[0];
 }
 
 /// A layer whose edges and biases are updated.

@@ -31,9 +31,12 @@ __device__ inline void add_scaled(float4& sum, float factor, float4 values) {
     sum.w = fmaf(factor, values.w, sum.w);
 }
 
-// A lane's samples as an array: four of a whole tile, or one of a quarter of it.
+// A lane's samples as an array: four of a whole tile, two of a half or one of a quarter of it.
 __device__ inline void store_samples(float* to, const float (&values)[4]) {
     store4(to, make_float4(values[0], values[1], values[2], values[3]));
+}
+__device__ inline void store_samples(float* to, const float (&values)[2]) {
+    store2(to, make_float2(values[0], values[1]));
 }
 __device__ inline void store_samples(float* to, const float (&values)[1]) { *to = values[0]; }
 __device__ inline void add_samples(float (&sum)[4], float factor, const float* from) {
@@ -42,6 +45,11 @@ __device__ inline void add_samples(float (&sum)[4], float factor, const float* f
     sum[1] = fmaf(factor, values.y, sum[1]);
     sum[2] = fmaf(factor, values.z, sum[2]);
     sum[3] = fmaf(factor, values.w, sum[3]);
+}
+__device__ inline void add_samples(float (&sum)[2], float factor, const float* from) {
+    const float2 values = load2(from);
+    sum[0] = fmaf(factor, values.x, sum[0]);
+    sum[1] = fmaf(factor, values.y, sum[1]);
 }
 __device__ inline void add_samples(float (&sum)[1], float factor, const float* from) {
     sum[0] = fmaf(factor, *from, sum[0]);

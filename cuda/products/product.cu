@@ -61,6 +61,17 @@ Product plan_product(Memory& memory, Spmm asked, const SpmmShape& shape, const S
     return product;
 }
 
+Product plan_gradient(Memory& memory, Spmm asked, const SpmmShape& shape, const SpmmDevice& device) {
+    Product product;
+    product.choice = choose_gradient(asked, shape, device);
+    if (product.choice.kernel != Spmm::panel) return product;
+    product.panels = gradient_layout(product.choice.block, shape.num_rows, shape.num_others, device.shared_bytes);
+    product.panel_start = Array<EdgeIndex>(memory, product.panels.size());
+    product.parts_tiles = std::max<Index>(1, tiles_of(shape.batch));
+    product.parts = Array<float>(memory, std::size_t{product.parts_tiles} * shape.num_edges);
+    return product;
+}
+
 LibraryProducts library_products(SparseLibrary& library, Memory& memory, const CudaLayer& layer) {
     LibraryProducts products;
     products.edge_gradient = Array<float>(memory, layer.num_edges);
@@ -84,8 +95,9 @@ void refresh_products(cudaStream_t stream, CudaLayer& layer) {
         if (matrix != nullptr) matrix->refresh(layer.num_edges);
     }
     if (layer.library.forward != nullptr) ++layer.versions;
-    refresh(stream, {layer.row_start.data(), layer.column.data(), layer.row_order.data(), layer.num_outputs},
-            layer.num_edges, layer.forward_product);
+    const RowView by_output{layer.row_start.data(), layer.column.data(), layer.row_order.data(), layer.num_outputs};
+    refresh(stream, by_output, layer.num_edges, layer.forward_product);
+    refresh(stream, by_output, layer.num_edges, layer.gradient_product);
     if (!layer.by_input()) return;
     refresh(stream, {layer.column_start.data(), layer.row.data(), layer.column_order.data(), layer.num_inputs},
             layer.num_edges, layer.input_product);

@@ -1,5 +1,5 @@
-// How a layer multiplies in one direction, forward or to its inputs: the kernel chosen when the layer was loaded, and
-// the tables that kernel needs beside the layer's edges, or cuSPARSE's matrices. They follow the topology:
+// How a layer multiplies in one direction, forward or to its inputs, or makes the gradient of its weights: the kernel
+// chosen when the layer was loaded, and the tables that kernel needs beside the layer's edges, or cuSPARSE's matrices. They follow the topology:
 // refresh_products after each change.
 #pragma once
 
@@ -19,8 +19,9 @@ struct Product {
     Array<EdgeIndex> panel_start;  // [num_panels + 1][num_positions]
     // coo
     Array<Index> edge_row;  // of each edge; padded as all edge arrays
-    Array<float> parts;     // [parts_tiles][chunks][2][128]
-    Index parts_tiles = 0;  // tiles multiplied at once
+    // coo: [parts_tiles][chunks][2][128], of the tiles multiplied at once; a gradient's panels: [parts_tiles][num_edges]
+    Array<float> parts;
+    Index parts_tiles = 0;
 };
 
 /// A layer's matrices where cuSPARSE multiplies it; null, and no memory, where our kernels do.
@@ -35,6 +36,9 @@ LibraryProducts library_products(SparseLibrary& library, Memory& memory, const C
 
 /// Chooses and allocates. `shape.num_edges` is the most the layer will ever have.
 Product plan_product(Memory& memory, Spmm asked, const SpmmShape& shape, const SpmmDevice& device);
+
+/// Likewise for the gradient of the weights; `shape` is by output.
+Product plan_gradient(Memory& memory, Spmm asked, const SpmmShape& shape, const SpmmDevice& device);
 
 /// Fills the tables of both directions from the layer's views. Programs recorded with cuSPARSE's products are void.
 void refresh_products(cudaStream_t stream, CudaLayer& layer);

@@ -10,18 +10,26 @@
 
 namespace espalier::cuda {
 
-/// Calls run(PanelNumber<n>{}) for the n whose block is `block`.
-template <int number = 0, class Run>
-void with_panel_block(const PanelBlock& block, const Run& run) {
-    if constexpr (number < std::size(panel_blocks)) {
-        if (panel_blocks[number] == block) {
-            run(PanelNumber<number>{});
+/// Calls run(Number<n>{}) for the n below `count` whose block is `block`.
+template <template <int> class Number, std::size_t count, int number = 0, class Run>
+void with_block(const PanelBlock& block, const Run& run) {
+    if constexpr (number < count) {
+        if (Number<number>::size == block) {
+            run(Number<number>{});
         } else {
-            with_panel_block<number + 1>(block, run);
+            with_block<Number, count, number + 1>(block, run);
         }
     } else {
         expects(false, "one of the panel kernels there are");
     }
+}
+template <class Run>
+void with_panel_block(const PanelBlock& block, const Run& run) {
+    with_block<PanelNumber, std::size(panel_blocks)>(block, run);
+}
+template <class Run>
+void with_gradient_block(const PanelBlock& block, const Run& run) {
+    with_block<GradientNumber, std::size(gradient_blocks)>(block, run);
 }
 
 /// A panel kernel of `Block` over `tiles` tiles; `product` has the panels.

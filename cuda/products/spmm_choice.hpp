@@ -4,6 +4,7 @@
 
 #include <iterator>
 
+#include "cuda/limits.hpp"
 #include "cuda/products/panel_layout.hpp"
 #include "cuda/tile.hpp"
 #include "espalier/spmm.hpp"
@@ -41,24 +42,37 @@ struct SpmmThresholds {
     double coo_share = 14.0 / 50.0;
     /// Two chunks: below, there is little to share out.
     EdgeIndex coo_least_row = 512;
+    /// Gradients out of panels take four bytes an edge and tile until the tiles are added: not for more tiles than that.
+    Index gradient_tiles = 8;
 };
 
-/// The first block of panel_blocks that fits, reuses panels enough and fills the device; null if none does.
-constexpr const PanelBlock* panel_block_for(const SpmmShape& shape, const SpmmDevice& device,
-                                            const SpmmThresholds& limits = {}) {
+/// panel_layout or gradient_layout.
+using LayoutOf = PanelLayout (*)(const PanelBlock&, Index, Index, std::size_t);
+
+/// The first of the blocks that fits, reuses panels enough and fills the device; null if none does.
+template <std::size_t count>
+constexpr const PanelBlock* first_block_for(const PanelBlock (&blocks_there_are)[count], LayoutOf layout_of,
+                                            const SpmmShape& shape, const SpmmDevice& device,
+                                            const SpmmThresholds& limits) {
     const double cells = static_cast<double>(shape.num_rows) * shape.num_others;
     if (shape.num_edges == 0) return nullptr;
     const double density = shape.num_edges / cells;
-    for (const PanelBlock& block : panel_blocks) {
+    for (const PanelBlock& block : blocks_there_are) {
         const double blocks = static_cast<double>(shape.num_rows) / block.rows() *  // those in part by that part
                               (tiles_of(shape.batch) * (tile_lanes / block.columns));
-        const bool fits = panel_layout(block, shape.num_rows, shape.num_others, device.shared_bytes).num_panels > 0;
+        const bool fits = layout_of(block, shape.num_rows, shape.num_others, device.shared_bytes).num_panels > 0;
         if (fits && block.rows() * density >= limits.panel_reuse &&
             blocks >= limits.panel_fill * device.multiprocessors) {
             return &block;
         }
     }
     return nullptr;
+}
+
+/// Of a product.
+constexpr const PanelBlock* panel_block_for(const SpmmShape& shape, const SpmmDevice& device,
+                                            const SpmmThresholds& limits = {}) {
+    return first_block_for(panel_blocks, panel_layout, shape, device, limits);
 }
 
 /// Whether one row would keep its warp busy when the rest of the product is done.
@@ -81,6 +95,24 @@ constexpr SpmmChoice choose_spmm(Spmm asked, const SpmmShape& shape, const SpmmD
     if (is_uneven(shape, device)) return {Spmm::coo, {}};
     if (block != nullptr) return {Spmm::panel, *block};
     return {Spmm::gather, {}};
+}
+
+/// What makes the gradient of the weights: panels, or the update, which gathers. `shape`: by output. Panels where they are
+/// asked for and fit; automatic: where the forward product takes them, a block of theirs pays as well, and the parts of a
+/// batch of a tile or more are not too many.
+constexpr SpmmChoice choose_gradient(Spmm asked, const SpmmShape& shape, const SpmmDevice& device,
+                                     const SpmmThresholds& limits = {}) {
+    const SpmmChoice gathering{Spmm::gather, {}};
+    const PanelBlock* block = first_block_for(gradient_blocks, gradient_layout, shape, device, limits);
+    if (asked == Spmm::automatic) {
+        const bool pays = block != nullptr && shape.batch >= tile_lanes && tiles_of(shape.batch) <= limits.gradient_tiles;
+        if (!pays || choose_spmm(asked, shape, device).kernel != Spmm::panel) return gathering;
+    } else if (asked != Spmm::panel) {
+        return gathering;
+    }
+    if (block == nullptr) block = &gradient_blocks[std::size(gradient_blocks) - 1];
+    const Index panels = gradient_layout(*block, shape.num_rows, shape.num_others, device.shared_bytes).num_panels;
+    return panels > 0 && panels < max_grid_rows ? SpmmChoice{Spmm::panel, *block} : gathering;
 }
 
 }  // namespace espalier::cuda

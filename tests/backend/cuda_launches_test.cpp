@@ -41,12 +41,14 @@ struct CountedNetwork {
     std::vector<Index> layers;
     double dropout;
     Activation activation;
+    Spmm spmm = Spmm::automatic;
 };
 const CountedNetwork counted_networks[] = {
     {"784-512-128-10", {784, 512, 128, 10}, 0, Relu{}},
     {"784-80-60-90-10", {784, 80, 60, 90, 10}, 0, Relu{}},
     {"784-80-60-90-10, dropout", {784, 80, 60, 90, 10}, 0.3, Relu{}},
     {"784-80-60-90-10, srelu", {784, 80, 60, 90, 10}, 0, SRelu{}},
+    {"784-80-60-90-10, panels", {784, 80, 60, 90, 10}, 0, Relu{}, Spmm::panel},
 };
 
 /// Of a whole run with batches of 16, of so many networks together.
@@ -59,6 +61,7 @@ Counts counts_of_run(const CountedNetwork& counted, std::uint32_t samples, std::
     experiment.epochs = epochs;
     experiment.dropout = counted.dropout;
     experiment.activation = counted.activation;
+    experiment.spmm = counted.spmm;
     const auto backend = backend_for_test("cuda_on_host", 1, {});
     const auto companions = backend->companions(networks);
     cuda_on_host::count_afresh();

@@ -33,7 +33,8 @@ TEST(SpmmChoice, TakesPanelsOfTheMostRowsThatFillTheDevice) {
     EXPECT_EQ(rows_for(even(16384, 16384, 0.02, 1024)), 256U);
     EXPECT_EQ(rows_for(even(4096, 4096, 0.01, 1024)), 256U);
     EXPECT_EQ(rows_for(even(4096, 4096, 0.1, 512)), 64U);
-    EXPECT_EQ(rows_for(even(4096, 4096, 0.05, 128)), 128U);
+    EXPECT_EQ(rows_for(even(4096, 4096, 0.05, 128)), 64U);
+    EXPECT_EQ(rows_for(even(4096, 4096, 0.015, 128)), 128U);
     EXPECT_EQ(rows_for(even(1024, 1024, 0.05, 128)), 32U);
 }
 
@@ -69,6 +70,37 @@ TEST(SpmmChoice, APanelAlwaysFits) {
                           0U);
             }
         }
+    }
+}
+
+/// Rows of a block that makes gradients; 0: the update gathers.
+Index gradient_rows(Spmm asked, const SpmmShape& shape, const SpmmDevice& device = large) {
+    const SpmmChoice choice = choose_gradient(asked, shape, device);
+    return choice.kernel == Spmm::panel ? choice.block.rows() : 0;
+}
+
+TEST(GradientChoice, TakesPanelsOfTheMostRowsThatFillTheDevice) {
+    EXPECT_EQ(gradient_rows(Spmm::automatic, even(16384, 16384, 0.02, 1024)), 256U);
+    EXPECT_EQ(gradient_rows(Spmm::automatic, even(4096, 4096, 0.05, 1024)), 256U);
+    EXPECT_EQ(gradient_rows(Spmm::automatic, even(4096, 4096, 0.05, 512)), 128U);
+    EXPECT_EQ(gradient_rows(Spmm::automatic, even(4096, 4096, 0.05, 128)), 32U);
+}
+
+TEST(GradientChoice, GathersWhereTheForwardProductDoesOrPartsAreMany) {
+    EXPECT_EQ(gradient_rows(Spmm::automatic, even(4096, 4096, 0.001, 128)), 0U);
+    EXPECT_EQ(gradient_rows(Spmm::automatic, even(128, 512, 0.1, 128)), 0U);
+    EXPECT_EQ(gradient_rows(Spmm::automatic, even(4096, 4096, 0.05, 64)), 0U) << "less than a tile";
+    EXPECT_EQ(gradient_rows(Spmm::automatic, even(4096, 4096, 0.05, 2048)), 0U) << "64 bytes an edge";
+    EXPECT_EQ(gradient_rows(Spmm::automatic, {10, 10000, 100000, 10000, 128}), 0U) << "one row outlasts the rest";
+}
+
+TEST(GradientChoice, FollowsWhoAsksWherePanelsFit) {
+    EXPECT_EQ(gradient_rows(Spmm::panel, even(100, 100, 0.1, 1)), 32U);
+    EXPECT_EQ(gradient_rows(Spmm::panel, even(100, 100, 0.1, 1), {40, 65536}), 32U);
+    EXPECT_EQ(gradient_rows(Spmm::panel, even(100, 100, 0.1, 1), {1, 8192}), 0U);
+    EXPECT_EQ(gradient_rows(Spmm::panel, SpmmShape{5, 3, 0, 0, 1}), 32U);
+    for (const Spmm asked : {Spmm::gather, Spmm::coo, Spmm::cusparse}) {
+        EXPECT_EQ(gradient_rows(asked, even(4096, 4096, 0.05, 1024)), 0U);
     }
 }
 

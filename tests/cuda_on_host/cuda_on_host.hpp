@@ -91,8 +91,9 @@ T atomic_update(T* address, const Operation& operation) {
     }
 }
 
-/// 16 bytes as one access, so that the watch runtime sees one request.
+/// 16 bytes, or 8, as one access, so that the watch runtime sees one request.
 using Vector16 [[gnu::vector_size(16)]] = float;
+using Vector8 [[gnu::vector_size(8)]] = float;
 
 inline std::map<const void*, std::size_t>& shared_limits() {
     static std::map<const void*, std::size_t> limits;
@@ -221,6 +222,16 @@ inline float4 load4(const float* address) {
 inline void store4(float* address, float4 v) {
     cuda_on_host::require_aligned(address, 16, "store4");
     *reinterpret_cast<cuda_on_host::Vector16*>(address) = cuda_on_host::Vector16{v.x, v.y, v.z, v.w};
+}
+
+inline float2 load2(const float* address) {
+    cuda_on_host::require_aligned(address, 8, "load2");
+    const auto v = *reinterpret_cast<const cuda_on_host::Vector8*>(address);
+    return {v[0], v[1]};
+}
+inline void store2(float* address, float2 v) {
+    cuda_on_host::require_aligned(address, 8, "store2");
+    *reinterpret_cast<cuda_on_host::Vector8*>(address) = cuda_on_host::Vector8{v.x, v.y};
 }
 
 /// A copy from global into shared memory that arrives when it is waited for; until then its place holds 0xFF.

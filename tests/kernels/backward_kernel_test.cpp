@@ -261,6 +261,21 @@ TEST_P(BackwardKernels, UpdateOfManyLayersAtOnce) {
     for (const auto& each : cases) each->check(Momentum{});
 }
 
+TEST_P(BackwardKernels, GradientsHaveTheBitsOfTheirOrder) {
+    std::vector<SparseCase> layers = sparse_cases();
+    layers.push_back(sparse_case("more than 32 rows in 32 edges", 1, 500, 9, 150));
+    for (const SparseCase& layer : layers) {
+        std::vector<std::unique_ptr<UpdateCase<KeepGradient>>> one;
+        one.push_back(std::make_unique<UpdateCase<KeepGradient>>(layer));
+        update(KeepGradient{}, one);
+        const auto found = one[0]->weights.value.read();
+        for (EdgeIndex e = 0; e < layer.num_edges(); ++e) {
+            const float expected = gradient_in_order(one[0]->x, one[0]->dy, layer.column[e], layer.row[e]);
+            ASSERT_EQ(__float_as_uint(found[e]), __float_as_uint(expected)) << layer.name << " edge " << e;
+        }
+    }
+}
+
 template <class Rule>
 void check_parameters(const Rule& rule, Index count) {
     const auto gradient = random_values(9, count);

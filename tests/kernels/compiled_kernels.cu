@@ -16,6 +16,7 @@
 #include "cuda/kernels/many.cuh"
 #include "cuda/kernels/merge.cuh"
 #include "cuda/kernels/panel.cuh"
+#include "cuda/kernels/panel_gradient.cuh"
 #include "cuda/kernels/prune.cuh"
 #include "cuda/kernels/update.cuh"
 
@@ -43,7 +44,8 @@ void add_activations(Addresses& addresses, const std::variant<Rules...>* /*type*
             HeadWork<head_threads, SoftmaxNll, std::conditional_t<Rules::num_parameters == 0, Rules, Identity>>>...);
     add(addresses, forward_coo_kernel<coo_threads, Rules>..., forward_coo_join_kernel<coo_threads, Rules>...);
     add(addresses, forward_panel_kernel<PanelNumber<0>, Rules>..., forward_panel_kernel<PanelNumber<1>, Rules>...,
-        forward_panel_kernel<PanelNumber<2>, Rules>..., forward_panel_kernel<PanelNumber<3>, Rules>...);
+        forward_panel_kernel<PanelNumber<2>, Rules>..., forward_panel_kernel<PanelNumber<3>, Rules>...,
+        forward_panel_kernel<PanelNumber<4>, Rules>...);
 }
 
 template <class... Rules>
@@ -71,7 +73,9 @@ Addresses compiled_kernels() {
         many_kernel<DropoutWork<dropout_threads>>);
     add(addresses, panel_starts_kernel<panel_starts_threads>, input_gradient_panel_kernel<PanelNumber<0>>,
         input_gradient_panel_kernel<PanelNumber<1>>, input_gradient_panel_kernel<PanelNumber<2>>,
-        input_gradient_panel_kernel<PanelNumber<3>>);
+        input_gradient_panel_kernel<PanelNumber<3>>, input_gradient_panel_kernel<PanelNumber<4>>);
+    add(addresses, panel_gradient_kernel<GradientNumber<0>>, panel_gradient_kernel<GradientNumber<1>>,
+        panel_gradient_kernel<GradientNumber<2>>, panel_gradient_kernel<GradientNumber<3>>);
     add(addresses, permute_weights_kernel<backward_threads>, edge_rows_kernel<coo_threads>,
         input_gradient_coo_kernel<coo_threads>, input_gradient_coo_join_kernel<coo_threads>);
     add(addresses, sample_kernel<units_threads>, reconstruction_kernel<loss_threads>);

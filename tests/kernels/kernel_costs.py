@@ -97,8 +97,9 @@ def machine_loop(lines):
 
 
 def lanes_per_edge(name):
-    """Samples of an edge that a lane multiplies: four, or one of a quarter of a tile."""
-    return 1 if re.search(r", 32u>", name) else 4
+    """Samples of an edge that a lane multiplies: four, or two or one of a half or a quarter of a tile."""
+    samples = re.search(r"PanelOf<\d+u, \d+u, (\d+)u>", name)
+    return int(samples.group(1)) // 32 if samples else 4
 
 
 def loop_text(name, loop):

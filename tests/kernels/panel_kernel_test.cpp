@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "product_cases.hpp"
+#include "panel_cases.hpp"
 
 namespace espalier::cuda {
 namespace {
@@ -11,43 +11,10 @@ namespace {
 using PanelKernels = cuda_on_host::EveryOrder;
 INSTANTIATE_TEST_SUITE_P(Orders, PanelKernels, testing::ValuesIn(cuda_on_host::every_order));
 
-/// A view by rows, as panel_starts_kernel takes it.
-struct RowView {
-    const DeviceArray<EdgeIndex>& start;
-    const DeviceArray<Index>& other;
-    const DeviceArray<Index>& order;
-    Index num_rows;
-    Index num_others;
-};
-RowView by_output(const DeviceCase& layer) {
-    return {layer.row_start, layer.column, layer.row_order, layer.host.outputs, layer.host.inputs};
-}
-RowView by_input(const DeviceCase& layer) {
-    return {layer.column_start, layer.row_by_input, layer.column_order, layer.host.inputs, layer.host.outputs};
-}
-
-/// Panels in device memory.
-struct DevicePanels {
-    PanelLayout layout;
-    DeviceArray<EdgeIndex> start;
-    std::size_t shared_bytes;
-
-    DevicePanels(const RowView& view, const PanelBlock& block, std::size_t max_bytes)
-        : layout(panel_layout(block, view.num_rows, view.num_others, max_bytes)),
-          start(layout.size()),
-          shared_bytes(panel_shared_bytes(block, layout.panel_neurons)) {
-        EXPECT_GT(layout.num_panels, 0U);
-        EXPECT_LE(shared_bytes, max_bytes);
-        launch(panel_starts_kernel<threads>, dim3(blocks_for(layout.num_positions, threads), layout.num_panels + 1),
-               dim3(threads), 0, view.start.data(), view.other.data(), view.order.data(), view.num_rows, layout,
-               start.data());
-    }
-    [[nodiscard]] Panels view() const { return {layout, start.data()}; }
-};
-
 /// Blocks smaller than those in use, so that there are several, and one that is in use.
 using Small16 = PanelOf<64, 16, 128>;
 using Small4 = PanelOf<64, 4, 128>;
+using Half4 = PanelOf<64, 4, 64>;
 using Small8 = PanelOf<64, 8, 32>;
 using Small2 = PanelOf<64, 2, 32>;
 using Used = PanelNumber<1>;
@@ -75,14 +42,6 @@ auto panel_input_gradient(Index panel_neurons) {
     };
 }
 
-/// Equal numbers and signs of zeros.
-void expect_same_bits(const std::vector<float>& found, const std::vector<float>& expected, const std::string& name) {
-    ASSERT_EQ(found.size(), expected.size());
-    for (std::size_t i = 0; i < found.size(); ++i) {
-        ASSERT_EQ(__float_as_uint(found[i]), __float_as_uint(expected[i])) << name << " " << i;
-    }
-}
-
 template <class Block>
 void check_layer(const SparseCase& layer, Index panel_neurons) {
     SCOPED_TRACE(std::to_string(Block::size.rows()) + " x " + std::to_string(Block::size.columns));
@@ -99,6 +58,7 @@ TEST_P(PanelKernels, EqualPlainLoopsAndGatheringToTheBit) {
     for (const SparseCase& layer : sparse_cases()) {
         check_layer<Small16>(layer, 8);
         check_layer<Small4>(layer, 16);
+        check_layer<Half4>(layer, 20);
         check_layer<Small8>(layer, 12);
         check_layer<Small2>(layer, 40);
         if (testing::Test::HasFatalFailure()) return;
@@ -121,6 +81,7 @@ TEST_P(PanelKernels, EveryActivation) {
 
 TEST_P(PanelKernels, LeaveOutTheirNeighboursEdges) {
     check_neighbours_left_out(panel_forward<Small4>(4));
+    check_neighbours_left_out(panel_forward<Half4>(8));
     check_neighbours_left_out(panel_forward<Small2>(100));
 }
 

@@ -150,6 +150,33 @@ void check_input_gradient(const SparseCase& layer, const Run& run) {
     }
 }
 
+/// part[0] = the sum of all parts, a power of two or less, by halves.
+inline void add_by_halves(std::vector<float>& part) {
+    std::size_t width = 1;
+    while (width < part.size()) width *= 2;
+    for (width /= 2; width > 0; width /= 2) {
+        for (std::size_t i = 0; i < width && i + width < part.size(); ++i) part[i] += part[i + width];
+    }
+}
+
+/// An edge's gradient in the order in which every kernel adds it: a lane's four samples, the lanes, the tiles.
+inline float gradient_in_order(const Matrix& x, const Matrix& dy, Index column, Index row) {
+    std::vector<float> tiles;
+    for (Index first = 0; first < x.batch; first += tile_lanes) {
+        std::vector<float> lanes(32);
+        for (Index l = 0; l < 32; ++l) {
+            for (Index k = 4; k-- > 0;) {
+                const Index sample = first + l * 4 + k;
+                if (sample < x.batch) lanes[l] = fmaf(dy(row, sample), x(column, sample), lanes[l]);
+            }
+        }
+        add_by_halves(lanes);
+        tiles.push_back(lanes[0]);
+    }
+    add_by_halves(tiles);
+    return tiles[0];
+}
+
 /// The kernels that gather: what every other is compared with.
 inline constexpr int gather_test_threads = 64;  // several blocks even for a few rows
 inline constexpr auto gather_forward = [](const DeviceCase& layer, const auto& rule, ConstActivations x,
