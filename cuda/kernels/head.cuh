@@ -41,10 +41,10 @@ constexpr std::size_t head_shared_bytes(Index inputs, Index classes) {
 
 /// A block's share of the launch, and its shared memory.
 struct HeadBlock {
-    Index tile, offset;             // its first sample
-    float *h, *w;                   // [8][head_row(inputs)], [classes][head_row(inputs)] with the bias behind the weights
-    float *z, *powers;              // [8][head_row(classes)]
-    Index input_row, class_row;     // floats of one
+    Index tile, offset;          // its first sample
+    float *h, *w;                // [8][head_row(inputs)], [classes][head_row(inputs)] with the bias behind the weights
+    float *z, *powers;           // [8][head_row(classes)]
+    Index input_row, class_row;  // floats of one
 
     __device__ explicit HeadBlock(const HeadArguments& layer)
         : tile(blockIdx.x / (tile_lanes / head_samples)),
