@@ -1,6 +1,7 @@
 // Training steps and evolutions on a GPU; where there is none, and nobody insists on one, no benchmark is registered.
 //   step_cuda/network/batch            a step of a network of bench/training_setup.hpp, in replayed graphs of many steps
 //   many_cuda/network/batch/networks   the same of so many networks with seeds of their own, in the same launches
+//   epoch_cuda/network/batch           a whole epoch: its steps, an evolution of each sparse layer, the test pass, metrics of both
 //   evolution_cuda/inputs/outputs/edges/by_input   a layer pruned and regrown, its views rebuilt
 // Before it is timed a network's loss is compared with plain loops in double, before and after steps that must lower it;
 // an evolved layer with the CPU's, and one of many networks with itself alone, to the bit. By the wall clock, all waits included.
@@ -181,6 +182,45 @@ void evolution_cuda(benchmark::State& state) {
     state.counters["edges/s"] = static_cast<double>(state.range(2)) / median;
 }
 
+void evolve(Backend& backend, Model& model, std::uint32_t event) {
+    for (std::size_t l = 0; l < model.num_layers(); ++l) {
+        if (model.layer(l).is_sparse) evolve(backend, model.layer(l), event);
+    }
+}
+
+void epoch_cuda(benchmark::State& state) {
+    std::string reason;
+    auto backend = try_cuda_backend(reason);
+    if (backend == nullptr) return state.SkipWithError(reason.c_str());
+    Experiment experiment = experiment_of(state.range(0));
+    experiment.batch = static_cast<Index>(state.range(1));
+    TrainingSetup setup(std::move(backend), experiment);
+    if (const char* const fault = fault_of(setup, training(setup))) return state.SkipWithError(fault);
+    const Split few = first_of(images().test, 64);
+    const UploadedSplit uploaded(*setup.backend, images(), few);
+    const std::uint32_t slice = steps_in_a_graph();
+    const bool is_short = slice < 64;
+    const std::uint32_t steps = is_short ? slice : setup.steps;
+    const Samples tested = is_short ? uploaded.samples() : setup.test.samples();
+    const Work epoch = [&] {
+        setup.begin_epoch();
+        for (std::uint32_t done = 0; done < steps; done += slice) {
+            setup.backend->run([&setup, done, end = std::min(steps, done + slice)] {
+                for (std::uint32_t s = done; s < end; ++s) setup.train_step(s);
+            });
+        }
+        benchmark::DoNotOptimize(setup.backend->metrics());
+        evolve(*setup.backend, setup.perceptron, setup.epoch);
+        setup.backend->run([&] { setup.perceptron.evaluate(tested); });
+        benchmark::DoNotOptimize(setup.backend->metrics());
+    };
+    state.counters["epoch_s"] = median_seconds(state, epoch, [&] { setup.backend->wait(); });
+    if (!is_loss_of(loss_of(setup, uploaded), setup.perceptron.store(), few)) {
+        return state.SkipWithError("afterwards not the loss of plain loops");
+    }
+    state.SetLabel(images().name);
+}
+
 void register_cuda() {
     std::string reason;
     const char* const required = std::getenv("ESPALIER_REQUIRE_GPU");
@@ -199,6 +239,12 @@ void register_cuda() {
         ->UseManualTime()
         ->MinTime(0.2)
         ->Unit(benchmark::kMicrosecond);
+    benchmark::RegisterBenchmark("epoch_cuda", epoch_cuda)
+        ->ArgNames({"network", "batch"})
+        ->ArgsProduct({{0, 1, 2}, {128, 1024}})
+        ->UseManualTime()
+        ->Iterations(5)
+        ->Unit(benchmark::kMillisecond);
     benchmark::RegisterBenchmark("evolution_cuda", evolution_cuda)
         ->ArgNames({"in", "out", "edges", "by_input"})
         ->Args({784, 512, 14256, 0})

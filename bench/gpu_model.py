@@ -2,9 +2,10 @@
 """Predicts a training step's time on a GPU from what nvcc made of the kernels (cuda/costs.txt, cuda/registers.txt) and a
 machine file. Nothing is measured: each kernel takes the longest of four times, and the one that binds it is named.
 
-  chain  one warp's loads and sums, each waiting for the one before
+  chain  the slowest warp's loads, shuffles and arithmetic, each of which waits for the one before in the order of the PTX;
+         ptxas moves loads and shuffles forward, so that a device may be quicker
   issue  all warps' instructions over the device's issue slots
-  L2     all samples moved over the rate of the L2 cache
+  L2     all samples that L1 does not have over the rate of the L2 cache
   SM     samples moved by the fullest multiprocessor over what it takes from L2 in a clock
 
 usage: bench/gpu_model.py [--machine bench/machines/h200.json] [--layers 784-512-128-10] [--edges 14256,7040,1280]
@@ -15,7 +16,8 @@ usage: bench/gpu_model.py [--machine bench/machines/h200.json] [--layers 784-512
   --evolution: of one layer, pruned by sign and grown at random, with both views, instead of a step
   --check: fails where a gather kernel has fewer than 8 loads in flight or the update more than 34 instructions an edge
   --panel-gradient: of each layer the kernel that makes the gradients of its weights out of panels, and nothing else
-Not modelled: hits in L1, bank conflicts, clocks, products by panels, libraries.
+bench/gpu_model_simulated.py holds it against what bench/gpu_sim/simulate found.
+Not modelled: bank conflicts, clocks, products by panels, kernels by edges, libraries.
 """
 import argparse
 import json
@@ -24,9 +26,12 @@ import re
 import sys
 from pathlib import Path
 
+from gpu_model_evolution import evolution
+
 ROOT = Path(__file__).resolve().parent.parent
 BATCH_EDGES = 8  # whose samples are on their way at once (loads_in_flight)
 LOADED = 4 * 128 + 8  # bytes an edge and tile: samples, index, weight
+KERNELS = ("forward_kernel<256, Relu>", "input_gradient_kernel<256, Relu>", "update_layers_kernel<256, Momentum>")
 # The kernels of commit 8c8648e, in machine code for sm_90: instructions an edge; of the update those depend on each other
 BEFORE = {"forward": 13.8, "dx": 17.5, "update": 156, "cycles of a dependent instruction": 2.5}
 
@@ -52,7 +57,7 @@ def longest_row(rows, edges, others):
     mean = edges / rows
     if edges == rows * others:
         return others
-    return min(others, round(mean + math.sqrt(mean) * math.sqrt(2 * math.log(max(rows, 2)))))
+    return min(others, math.ceil(mean + math.sqrt(mean) * math.sqrt(2 * math.log(max(rows, 2)))))
 
 
 class Machine:
@@ -61,6 +66,11 @@ class Machine:
         self.clocks_per_us = self.clock_ghz * 1e3
         self.networks = networks  # in each launch
         self.gathering_warps = self.updating_warps = 64  # that a multiprocessor holds
+
+    def take_part(self, multiprocessors):
+        """So many of its multiprocessors, with as large a part of the rate of L2."""
+        self.l2_bytes_per_us *= multiprocessors / self.multiprocessors
+        self.multiprocessors = multiprocessors
 
     def kernel(self, name, chain_cycles, warp_instructions, l2_bytes, blocks, warps=None, resident=64):
         """The row of the table: (name, {what: us}), given what one network's launch does. warps: of a block; resident: those
@@ -86,30 +96,58 @@ def block_warps(warps, tiles, multiprocessors, most=8):
     return most
 
 
-def gathering(machine, name, rows, edges, others, tiles, an_edge, waits=False):
-    """waits: for an index, a first and three more samples of every four edges, one after the other."""
+def batch_cycles(machine, ask, add):
+    """Eight edges. ask: cycles from one edge's shuffle to its load; add: from the next shuffle to its sum. The first loads
+    are on their way while the others are asked for, the last while those before it are added."""
+    return BATCH_EDGES * ask + max(machine.l2_latency_cycles, (BATCH_EDGES - 1) * add) + add
+
+
+def l1_misses(density, warps):
+    """The share of samples that come from L2 where so many warps of a multiprocessor go through ascending columns together: of
+    those that some of them want at a column, the first finds it not in L1."""
+    return (1 - (1 - density)**warps) / (warps * density)
+
+
+def gathering(machine, name, rows, edges, others, tiles, an_edge, waits=False, backward=False):
+    """waits: for an index, a first and three more samples of every four edges, one after the other. backward: weights through
+    the other view's slots, and the derivative by what lies below."""
     longest = longest_row(rows, edges, others)
     batches = math.ceil(longest / BATCH_EDGES)
     chunks = math.ceil(longest / 32)
-    # order, row start, then for each 32 edges their numbers, for each 8 their samples
-    chain = (2 + chunks + batches) * machine.l2_latency_cycles
-    chain += batches * (2 * machine.shuffle_latency_cycles + BATCH_EDGES * an_edge)
+    load, arithmetic = machine.l2_latency_cycles, machine.integer_latency_cycles
+    # the row's number, its start; for each 32 edges their numbers, for each 8 their samples
+    chain = 2 * load + 25 * arithmetic + chunks * (load + 7 * arithmetic)
+    if backward:
+        chain += chunks * load + load
+    ask = machine.shuffle_latency_cycles + 7 * arithmetic
+    add = machine.shuffle_latency_cycles + arithmetic + 2 * machine.fma_latency_cycles
+    chain += batches * batch_cycles(machine, ask, add)
     warps = block_warps(rows, tiles * machine.networks, machine.multiprocessors)
     blocks = math.ceil(rows / warps) * tiles
     if waits:
-        chain = (2 + 3 * math.ceil(longest / 4)) * machine.l2_latency_cycles + longest * an_edge
+        chain = (2 + 3 * math.ceil(longest / 4)) * load + longest * an_edge
         blocks = math.ceil(rows / 8) * tiles
-    return machine.kernel(name, chain, edges * tiles * an_edge + 60 * rows * tiles, edges * tiles * LOADED, blocks, warps,
+    together = min(machine.gathering_warps, math.ceil(blocks / machine.multiprocessors) * warps)
+    moved = edges * tiles * LOADED * l1_misses(edges / rows / others, together)
+    return machine.kernel(name, chain, edges * tiles * an_edge + 60 * rows * tiles, moved, blocks, warps,
                           machine.gathering_warps)
 
 
 def updating(machine, name, edges, rows, tiles, instructions):
     """edges, rows: of each layer that the launch updates; instructions: for 32 edges."""
     warps = sum(math.ceil(e / 32) for e in edges) + sum(rows)
-    search = math.ceil(math.log(max(rows), 32)) + 1
-    # the row's search and the column, then 4 batches of loads a tile and 5 levels of the transposed sum
-    chain = (search + 1 + 2) * machine.l2_latency_cycles + instructions
-    chain += tiles * 4 * (machine.l2_latency_cycles + machine.shuffle_latency_cycles) + 5 * machine.shuffle_latency_cycles
+    load, shuffle, arithmetic = machine.l2_latency_cycles, machine.shuffle_latency_cycles, machine.integer_latency_cycles
+    search = math.ceil(math.log(max(rows), 32))
+    # the row's search, its start and those of the rows behind it, the column
+    chain = 25 * arithmetic + search * (load + shuffle + 8 * arithmetic) + load + 6 * (shuffle + 2 * arithmetic) + load
+    # of a tile: the first samples; again a row's gradient for each that begins within the warp's edges; eight edges' samples,
+    # products, and nine shuffles of their sums, while the next eight's samples are on their way
+    begun = max(math.ceil(32 * r / e) for e, r in zip(edges, rows))
+    ask = shuffle + 4 * arithmetic
+    add = 2 * arithmetic + 4 * machine.fma_latency_cycles
+    summed = 9 * (shuffle + 3 * machine.fma_latency_cycles)
+    chain += shuffle + tiles * (load + begun * (load + shuffle) + 4 * (BATCH_EDGES * (ask + add) + max(load, summed)))
+    chain += load + 12 * machine.fma_latency_cycles  # the weight and what the optimizer remembers
     of_block = block_warps(warps, machine.networks, machine.multiprocessors)
     blocks = math.ceil(warps / of_block)
     moved = sum(edges) * (512 * tiles + 16)
@@ -125,12 +163,58 @@ def updating_before(machine, name, edges, rows, tiles):
     return machine.kernel(name, chain, edges / 32 * instructions, edges * (512 * tiles + 16), blocks)
 
 
+def fixed_point_sum(machine, levels):
+    """64 bits: two shuffles and the carry a level."""
+    return 12 * machine.integer_latency_cycles + levels * (machine.shuffle_latency_cycles + 5 * machine.integer_latency_cycles)
+
+
+def exp_cycles(machine):
+    return 20 * machine.fma_latency_cycles + 4 * machine.integer_latency_cycles
+
+
 def head(machine, inputs, classes, tiles):
-    chain = 3 * machine.l2_latency_cycles + inputs * (machine.fma_latency_cycles + 1) + 2 * machine.shared_latency_cycles
-    chain += classes * 60 + 6 * 5 * 2 * machine.shuffle_latency_cycles  # exponentials; the sums of 64 bits
-    chain += math.ceil(inputs / 16) * (classes * (machine.fma_latency_cycles + 2) + 30)
-    work = 2 * inputs * classes * 4 * tiles * 3
-    return machine.kernel("head: last layer, loss, its dx", chain, work, inputs * 512 * tiles * 3, 4 * tiles, 16, 32)
+    """The phases of cuda/kernels/head.cuh, one after the other, of a block of 8 samples."""
+    load, shared = machine.l2_latency_cycles, machine.shared_latency_cycles
+    fma, arithmetic = machine.fma_latency_cycles, machine.integer_latency_cycles
+    fours = math.ceil(classes / 4)
+    rounds = math.ceil(inputs * max(8, classes) / 256 / 5)
+    chain = 60 * arithmetic + rounds * (load + 5 * 18 * arithmetic) + shared  # addresses, and places in shared memory
+    chain += math.ceil(inputs / 4) * (shared + 4 * fma)
+    chain += fours * (shared + 4 * 2 * arithmetic) + shared + exp_cycles(machine)  # the highest
+    chain += fours * (shared + 4 * fma) + 2 * machine.division_latency_cycles + 10 * fma  # the sum, dz
+    chain += exp_cycles(machine) + 2 * machine.division_latency_cycles  # a logarithm's is as long
+    chain += fixed_point_sum(machine, 3) + 3 * 12 * arithmetic  # a warp's four groups count different things, one by one
+    quads = math.ceil(inputs / 4 / 32)
+    chain += quads * (load + classes * (shared + 4 * arithmetic) + 20 * arithmetic)
+    work = 16 * tiles * 8 * (inputs * 4.5 + 600)
+    return machine.kernel("head: last layer, loss, its dx", chain, work, (inputs * 3 * 32 + 4 * inputs * classes) * 16 * tiles,
+                          16 * tiles, 8, 16)
+
+
+def loss(machine, classes, tiles):
+    """A thread a sample: three times over the classes; the loads of the first wait for L2."""
+    load, near = machine.l2_latency_cycles, machine.l1_latency_cycles
+    fma, arithmetic = machine.fma_latency_cycles, machine.integer_latency_cycles
+    chain = load + 30 * arithmetic + classes * (load + 3 * arithmetic)
+    chain += classes * (near + exp_cycles(machine) + fma)
+    chain += classes * (near + exp_cycles(machine) + machine.division_latency_cycles + 4 * fma + arithmetic)
+    chain += near + exp_cycles(machine) + 3 * machine.division_latency_cycles
+    chain += 6 * fixed_point_sum(machine, 5) + 5 * (machine.shuffle_latency_cycles + 4 * arithmetic)
+    return machine.kernel("loss", chain, 0, 0, tiles)
+
+
+def gathering_of_batch(machine, features, batch, samples):
+    """One thread makes the permutation's keys, 32 use it; then each of 8 warps fetches four samples, one after the other."""
+    load, shared, arithmetic = machine.l2_latency_cycles, machine.shared_latency_cycles, machine.integer_latency_cycles
+    tiles = math.ceil(batch / 128)
+    philox = 2 * 10 * 4 * arithmetic
+    bits = math.ceil(math.log2(samples) / 2)
+    rounds = 32 if samples < 4096 else 6  # of Permutation, include/espalier/random.hpp
+    chain = load + philox + bits * 4 * arithmetic + 8 * arithmetic
+    chain += rounds * (shared + 13 * arithmetic) + load  # and its label
+    chain += 4 * (shared + load + 8 * arithmetic) + shared + 4 * (shared + 4 * arithmetic)
+    return machine.kernel("gather of the batch", chain, features * batch, features * batch * 5,
+                          math.ceil(features / 32) * 4 * tiles, 8, 48)
 
 
 def small_kernel(machine, name, cycles, moved, blocks):
@@ -147,7 +231,7 @@ def forward_and_loss(machine, layers, edges, tiles, cost, before, has_head):
     if has_head:
         rows.append(head(machine, layers[last], layers[-1], tiles))
     else:
-        rows.append(machine.kernel("loss", 6600, 0, 0, tiles))
+        rows.append(loss(machine, layers[-1], tiles))
     return rows
 
 
@@ -161,7 +245,7 @@ def gradients_of_samples(machine, layers, edges, tiles, cost, before, has_head):
     rows = [derivative(layers[-1])] if apart else []
     for i in range(len(edges) - (2 if has_head else 1), 0, -1):
         rows.append(gathering(machine, f"dx {layers[i + 1]}->{layers[i]}", layers[i], edges[i], layers[i + 1], tiles, cost,
-                              "kernels" in before))
+                              "kernels" in before, backward=True))
         if apart:
             rows.append(derivative(layers[i]))
     return rows
@@ -207,7 +291,7 @@ def panel_gradient(machine, costs, rows, others, edges, tiles):
 def step(machine, costs, layers, edges, batch, before=()):
     """The rows of the table. Kernels of before the change were launched apart, so that `before` names both or launches."""
     tiles = math.ceil(batch / 128)
-    kernels = ("forward_kernel<256, Relu>", "input_gradient_kernel<256, Relu>", "update_layers_kernel<256, Momentum>")
+    kernels = KERNELS
     if machine.networks > 1:
         kernels = tuple(f"many_kernel<{work}" for work in ("ForwardWork<256, Relu>", "InputGradientWork<256, Relu>",
                                                            "UpdateLayersWork<256, Momentum>"))
@@ -216,55 +300,10 @@ def step(machine, costs, layers, edges, batch, before=()):
     if "kernels" in before:
         forward, dx = BEFORE["forward"], BEFORE["dx"]
     has_head = "launches" not in before and edges[-1] == layers[-2] * layers[-1] and layers[-1] <= 32
-    rows = [machine.kernel("gather of the batch", 6 * machine.l2_latency_cycles + 6000, layers[0] * batch,
-                           layers[0] * batch * 5, math.ceil(layers[0] / 32) * 4 * tiles, 8, 48)]
+    rows = [gathering_of_batch(machine, layers[0], batch, 60000)]
     rows += forward_and_loss(machine, layers, edges, tiles, forward, before, has_head)
     rows += gradients_of_samples(machine, layers, edges, tiles, dx, before, has_head)
     return rows + updates(machine, layers, edges, tiles, update, before)
-
-
-def chunk_blocks(count):
-    """As chunks_of() of cuda/chunks.hpp: at most 1,024 chunks of 256, 512, .. elements."""
-    size = 256
-    while count >= size * 1024:
-        size *= 2
-    return math.ceil(count / size), size
-
-
-def evolution(machine, inputs, outputs, edges, zeta=0.3):
-    """The kernels of cuda/evolution.cu for a layer whose cells are sorted as sets of bits, by their dependent loads."""
-    grown, words = round(zeta * edges), inputs * outputs // 32 + 1
-    log = lambda count: math.ceil(math.log2(max(count, 2)))
-    block_sum = 5 * machine.shuffle_latency_cycles + 10 * machine.shared_latency_cycles
-
-    def row(name, loads, cycles, instructions, moved, blocks):
-        return machine.kernel(name, loads * machine.l2_latency_cycles + cycles, instructions, moved, blocks)
-
-    chunks, size = chunk_blocks(edges)
-    sweep = size // 256  # slots of a thread, one after the other
-    bins = 32 * machine.shared_latency_cycles  # set to 0 and added to those of all
-    rows = []
-    for number in (1, 2, 3):
-        found = 0 if number == 1 else 2 + 8  # bins, the cut before, then bin by bin
-        rows.append(row(f"prune: digit {number}", found + sweep + 1, bins + block_sum, edges + 800 * chunks, edges * 4 + chunks * 16384,
-                        chunks))
-    rows.append(row("prune: counts", 10 + sweep, block_sum + bins / 4, edges + 500 * chunks, edges * 4 + chunks * 16384, chunks))
-    rows.append(row("prune: slots", 2 + sweep + 2, 3 * block_sum / 2 + sweep * block_sum, edges * 4, edges * 12, chunks))
-    rows.append(row("grow: cells drawn", 2, 2000, grown * 8, grown * 64, math.ceil(grown / 256)))
-    chunks, size = chunk_blocks(words)
-    sweep = size // 256
-    per_word = grown / words
-    rows.append(row("grow: ranks listed", 1 + sweep, sweep * (block_sum + 10 * per_word), words * 2, words * 4 + grown * 4, chunks))
-    search = log(grown) + log(outputs) + 2 + log(grown)
-    rows.append(row("edges merged", search + 3, 300, edges / 32 * search * 10, edges * 32, math.ceil(edges / 255)))
-    rows.append(row("edges put back", 2 + log(outputs), 100, edges / 32 * log(outputs) * 10, edges * 32, math.ceil(edges / 256)))
-    per_word = edges / words
-    in_row = log(edges / outputs)
-    rows.append(row("view by input listed", 1 + sweep + math.ceil(per_word) * (2 + in_row), sweep * block_sum, edges / 8 * in_row,
-                    words * 4 + edges * 32 * in_row / 4, chunks))
-    most = max(inputs, outputs)
-    rows.append(row("neurons ordered", 3, most / 8 * 12, (inputs**2 + outputs**2) / 32 * 8, 0, math.ceil((inputs + outputs) / 32)))
-    return rows
 
 
 def print_evolution(machine, inputs, outputs, edges):

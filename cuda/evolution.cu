@@ -167,9 +167,8 @@ void order_few_neurons(cudaStream_t stream, const CudaLayer& layer) {
     if (layer.by_input() && layer.num_inputs <= max_compared_neurons) {
         columns = {layer.column_start.data(), layer.num_inputs, layer.column_order.data()};
     }
-    const std::size_t neurons = std::size_t{rows.count} + columns.count;
-    launch(stream, order_neurons_kernel<evolution_threads>, thread_grid(comparing_lanes * neurons, evolution_threads),
-           evolution_threads, rows, columns);
+    const Index blocks = ordering_blocks(rows.count, evolution_threads) + ordering_blocks(columns.count, evolution_threads);
+    launch(stream, order_neurons_kernel<evolution_threads>, dim3(blocks), evolution_threads, rows, columns);
 }
 
 }  // namespace espalier::cuda

@@ -104,8 +104,8 @@ static bool sim_bypass(const inst_t* inst) {
     results[i] = results.back();
     results.pop_back();
   }}
-  // Get list of all input and output registers
 """
+    pending = "bool Scoreboard::pendingWrites(unsigned wid) const {\n"  # asked of a warp that ends, with results under way
     head = "void Scoreboard::releaseRegisters(const class warp_inst_t* inst) {\n"
     return [Source(root, "src/gpgpu-sim/scoreboard.cc")
             .replace('#include "../cuda-sim/ptx_sim.h"\n',
@@ -113,6 +113,7 @@ static bool sim_bypass(const inst_t* inst) {
             .replace("// Constructor\n", held)
             .replace("      reserveRegister(inst->warp_id(), inst->out[r]);\n", reserve)
             .replace(head, head + "  if (sim_bypass(inst)) return;\n")
+            .replace(pending, pending + release)
             .replace("  // Get list of all input and output registers\n", release)]
 
 

@@ -107,9 +107,9 @@ private:
                    by_input_.set(), view(), layer_.column_start.data, layer_.row.data, layer_.slot.data);
         const cuda::NeuronsOfSide rows{layer_.row_start.data, layer_.outputs, layer_.row_order.data};
         const cuda::NeuronsOfSide columns{layer_.column_start.data, layer_.inputs, layer_.column_order.data};
-        const std::size_t lanes = std::size_t{cuda::comparing_lanes} * (layer_.outputs + layer_.inputs);
-        run_kernel("order neurons", cuda::order_neurons_kernel<threads>, dim3(cuda::groups(lanes, threads)), threads, 0, rows,
-                   columns);
+        const Index blocks =
+            cuda::ordering_blocks(layer_.outputs, threads) + cuda::ordering_blocks(layer_.inputs, threads);
+        run_kernel("order neurons", cuda::order_neurons_kernel<threads>, dim3(blocks), threads, 0, rows, columns);
     }
 
     RandomLayer& layer_;

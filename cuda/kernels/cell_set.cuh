@@ -5,6 +5,7 @@
 #include <new>
 
 #include "cuda/kernels/block_sums.cuh"
+#include "cuda/kernels/edges.cuh"
 #include "espalier/common/evolution_steps.hpp"
 
 namespace espalier::cuda {
@@ -108,21 +109,62 @@ struct NeuronsOfSide {
 };
 /// Lanes that look at the others of a neuron together.
 inline constexpr Index comparing_lanes = 8;
+/// Blocks of so many threads for a side.
+ESPALIER_HOST_DEVICE constexpr Index ordering_blocks(Index count, Index threads) {
+    const Index neurons = threads / comparing_lanes;
+    return (count + neurons - 1) / neurons;
+}
+
+/// How many edges each of a side's neurons has, of so many at a time; 0 for those that there are not.
+template <int block_threads>
+struct EdgesOfNeurons {
+    static constexpr Index in_flight = 4;
+    static constexpr Index size = in_flight * block_threads;
+    alignas(16) EdgeIndex count[size];
+
+    /// Of neurons from `first` on. All loads are on their way before one is waited for: every block goes through the same
+    /// neurons at the same time, and would wait for each part of a cache line by itself.
+    __device__ void load(const EdgeIndex* start, Index num_neurons, Index first) {
+        EdgeIndex begin[in_flight], end[in_flight];
+        ESPALIER_UNROLL
+        for (Index u = 0; u < in_flight; ++u) {
+            const Index neuron = first + u * block_threads + threadIdx.x;
+            begin[u] = start[neuron < num_neurons ? neuron : num_neurons];
+            end[u] = start[neuron < num_neurons ? neuron + 1 : num_neurons];
+        }
+        __syncwarp();  // keeps the loads together
+        ESPALIER_UNROLL
+        for (Index u = 0; u < in_flight; ++u) count[u * block_threads + threadIdx.x] = end[u] - begin[u];
+    }
+};
+
 /// Each side's neurons, those with most edges first, in their own order where they have as many: a neuron comes after
-/// all that one look at every other finds to come before it. Grid: x covers those of both sides, comparing_lanes each.
+/// all that one look at every other finds to come before it. Grid: x covers ordering_blocks of one side, then of the other.
 template <int block_threads>
 __global__ void __launch_bounds__(block_threads) order_neurons_kernel(NeuronsOfSide one, NeuronsOfSide other) {
-    const Index number = (blockIdx.x * block_threads + threadIdx.x) / comparing_lanes;
-    const bool of_one = number < one.count;
+    using Edges = EdgesOfNeurons<block_threads>;
+    auto& others = block_shared<Edges>();
+    const Index blocks_of_one = ordering_blocks(one.count, block_threads);
+    const bool of_one = blockIdx.x < blocks_of_one;
     const EdgeIndex* const start = of_one ? one.start : other.start;
     const Index count = of_one ? one.count : other.count;
-    const Index neuron = of_one ? number : number - one.count;
+    const Index neuron = ((of_one ? blockIdx.x : blockIdx.x - blocks_of_one) * block_threads + threadIdx.x) / comparing_lanes;
+    const EdgeIndex edges = neuron < count ? start[neuron + 1] - start[neuron] : 0;
     Index place = 0;
-    if (neuron < count) {
-        const EdgeIndex edges = start[neuron + 1] - start[neuron];
-        for (Index each = threadIdx.x % comparing_lanes; each < count; each += comparing_lanes) {
-            const EdgeIndex others = start[each + 1] - start[each];
-            place += others > edges || (others == edges && each < neuron) ? 1 : 0;
+    for (Index first = 0; first < count; first += Edges::size) {
+        __syncthreads();
+        others.load(start, count, first);
+        __syncthreads();
+        const Index here = count - first < Edges::size ? count - first : Edges::size;
+        for (Index at = threadIdx.x % comparing_lanes * 4; at < here; at += comparing_lanes * 4) {
+            const uint4 four = load_numbers(others.count + at);
+            const auto compare = [&](EdgeIndex has, Index each) {  // of as many edges, those before it
+                place += has + (each < neuron ? 1U : 0U) > edges ? 1 : 0;
+            };
+            compare(four.x, first + at);
+            compare(four.y, first + at + 1);
+            compare(four.z, first + at + 2);
+            compare(four.w, first + at + 3);
         }
     }
     ESPALIER_UNROLL

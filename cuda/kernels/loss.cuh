@@ -31,7 +31,13 @@ struct MetricSums {
     Counter correct;
     Counter nonfinite;   // samples whose loss is NaN, infinite or huge, left out of the sums
     Counter bad_labels;  // samples whose label is no class, left out of everything
+
+    static constexpr Index counters = 11;
+    static constexpr Index first_count = 6;  // from here on they count samples or batches
+    /// Number `i` of them, in this order.
+    ESPALIER_HOST_DEVICE Counter& counter(Index i) { return reinterpret_cast<Counter*>(this)[i]; }
 };
+static_assert(sizeof(MetricSums) == MetricSums::counters * sizeof(Counter));
 
 __device__ inline Counter to_fixed_point(float value) {
     return static_cast<Counter>(static_cast<long long>(value * fixed_point_one));
@@ -42,11 +48,14 @@ __device__ inline void add_of_warp(Counter* counter, Counter value) {
     const Counter sum = sum_of_warp(value);
     if (lane_of_warp() == 0 && sum != 0) atomicAdd(counter, sum);
 }
+/// A loss's whole part, 0, or what is left of it, 1.
+__device__ inline Counter part_of_loss(float value, Index part) {
+    const float whole = floorf(value);
+    return part == 0 ? static_cast<Counter>(static_cast<long long>(whole)) : to_fixed_point(value - whole);
+}
 /// Adds the warp's sum of `value`, whole parts and fractions apart.
 __device__ inline void add_of_warp(Counter (&sum)[2], float value) {
-    const float whole = floorf(value);
-    add_of_warp(&sum[0], static_cast<Counter>(static_cast<long long>(whole)));
-    add_of_warp(&sum[1], to_fixed_point(value - whole));
+    for (Index part = 0; part < 2; ++part) add_of_warp(&sum[part], part_of_loss(value, part));
 }
 
 /// Adds how many lanes' `is_one` hold.
@@ -63,32 +72,37 @@ struct SampleOfLane {
     bool counts_batch;  // one lane of a launch does
 };
 
-/// What a lane's sample adds to the metrics, in parts that a warp adds for its lanes together.
+/// What a lane's sample adds to the metrics.
 struct ScoredSample {
     SampleScore score;  // its loss times the sample's weight
     bool labelled;
 
-    static constexpr Index parts = 5;
-    /// Adds part number `part`, the same in all lanes.
-    __device__ void add(Index part, const SampleOfLane& sample, MetricSums* sums) const {
+    /// To counter number `counter` of MetricSums; 0 to those that there are not.
+    __device__ Counter counted(Index counter, const SampleOfLane& sample) const {
         // no comparison holds for NaN, and infinity less itself is NaN
         const bool finite = score.loss < max_loss && score.confidence - score.confidence == 0;
         const float loss = finite ? score.loss : 0.0F;
         const float confidence = finite ? score.confidence : 0.0F;
-        if (part == 0) {
-            add_of_warp(sums->batch_loss, loss * (1.0F / static_cast<float>(sample.batch)));
-        } else if (part == 1) {
-            add_of_warp(sums->sample_loss, loss);
-        } else if (part == 2) {
-            add_of_warp(&sums->confidence, to_fixed_point(confidence));
-        } else if (part == 3) {
-            add_of_warp(&sums->wrong_confidence, to_fixed_point(labelled && !score.correct ? confidence : 0.0F));
-        } else {
-            count_of_warp(&sums->samples, labelled);
-            count_of_warp(&sums->correct, score.correct);
-            count_of_warp(&sums->nonfinite, !finite);
-            count_of_warp(&sums->bad_labels, sample.used && !labelled);
-            if (sample.counts_batch) atomicAdd(&sums->batches, Counter{1});
+        switch (counter) {
+            case 0:
+            case 1: return part_of_loss(loss * (1.0F / static_cast<float>(sample.batch)), counter);
+            case 2:
+            case 3: return part_of_loss(loss, counter - 2);
+            case 4: return to_fixed_point(confidence);
+            case 5: return to_fixed_point(labelled && !score.correct ? confidence : 0.0F);
+            default: return is_counted(counter, sample, finite) ? 1 : 0;
+        }
+    }
+
+private:
+    __device__ bool is_counted(Index counter, const SampleOfLane& sample, bool finite) const {
+        switch (counter) {
+            case 6: return sample.counts_batch;
+            case 7: return labelled;
+            case 8: return score.correct;
+            case 9: return !finite;
+            case 10: return sample.used && !labelled;
+            default: return false;
         }
     }
 };
@@ -113,7 +127,14 @@ __device__ void score_sample(const Rule& rule, const float* z, float* gradient, 
     }
     const ScoredSample scored{score, labelled};
     ESPALIER_UNROLL
-    for (Index part = 0; part < ScoredSample::parts; ++part) scored.add(part, sample, sums);
+    for (Index counter = 0; counter < MetricSums::counters; ++counter) {
+        const Counter value = scored.counted(counter, sample);
+        if (counter < MetricSums::first_count) {
+            add_of_warp(&sums->counter(counter), value);
+        } else {
+            count_of_warp(&sums->counter(counter), value != 0);
+        }
+    }
 }
 
 /// What loss_kernel does.

@@ -142,7 +142,10 @@ TEST_P(EvolutionKernel, DrawsDistinctCellsAscending) {
 }
 
 TEST_P(EvolutionKernel, OrdersNeuronsByTheirEdges) {
-    const std::vector<EdgeIndex> lengths[] = {{3}, {0, 5, 2, 5, 5, 0, 9, 4, 4, 1, 7}, std::vector<EdgeIndex>(40, 1)};
+    std::vector<EdgeIndex> more_than_at_once(4 * evolving + 50);
+    for (EdgeIndex i = 0; i < more_than_at_once.size(); ++i) more_than_at_once[i] = i * 7 % 12;
+    const std::vector<EdgeIndex> lengths[] = {
+        {3}, {0, 5, 2, 5, 5, 0, 9, 4, 4, 1, 7}, std::vector<EdgeIndex>(40, 1), more_than_at_once};
     for (const auto& one : lengths) {
         for (const auto& other : lengths) {
             const auto starts = [](const std::vector<EdgeIndex>& of) {
@@ -158,8 +161,10 @@ TEST_P(EvolutionKernel, OrdersNeuronsByTheirEdges) {
             };
             const DeviceArray<EdgeIndex> start_one(starts(one)), start_other(starts(other));
             const DeviceArray<Index> order_one(one.size()), order_other(other.size());
-            const auto lanes = comparing_lanes * static_cast<unsigned>(one.size() + other.size());
-            launch(order_neurons_kernel<evolving>, dim3((lanes + evolving - 1) / evolving), dim3(evolving), 0,
+            const auto blocks = [](const std::vector<EdgeIndex>& of) {
+                return ordering_blocks(static_cast<Index>(of.size()), evolving);
+            };
+            launch(order_neurons_kernel<evolving>, dim3(blocks(one) + blocks(other)), dim3(evolving), 0,
                    NeuronsOfSide{start_one.data(), static_cast<Index>(one.size()), order_one.data()},
                    NeuronsOfSide{start_other.data(), static_cast<Index>(other.size()), order_other.data()});
             EXPECT_EQ(order_one.read(), expected(one));
