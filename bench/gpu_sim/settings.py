@@ -8,6 +8,7 @@ import shutil
 import sys
 
 WHOLE = 132
+L2_BYTES = 8 << 20  # at least; in each channel two slices of 64 sets
 SETTINGS = {
     "gpgpu_memory_partition_indexing": "4",  # at random: 2 wants 16, 32 or 64 slices
     "gpgpu_clock_domains": "1980:3960:1980:2600",  # MHz of multiprocessors, interconnect, L2, memory
@@ -37,7 +38,9 @@ def main():
     shipped = pathlib.Path(sys.argv[1]) / "configs/tested-cfgs/SM90_H100"
     multiprocessors = int(sys.argv[3]) if len(sys.argv) > 3 else WHOLE
     channels = max(2, round(80 * multiprocessors / WHOLE))
-    settings = SETTINGS | {"gpgpu_n_clusters": str(multiprocessors), "gpgpu_n_mem": str(channels)}
+    ways = max(40, L2_BYTES // (channels * 2 * 64 * 128))
+    settings = SETTINGS | {"gpgpu_n_clusters": str(multiprocessors), "gpgpu_n_mem": str(channels),
+                           "gpgpu_cache:dl2": f"S:64:128:{ways},L:B:m:L:P,A:192:4,32:0,32"}
     shutil.copytree(shipped, sys.argv[2], dirs_exist_ok=True)
     file = pathlib.Path(sys.argv[2]) / "gpgpusim.config"
     text = file.read_text()
