@@ -56,16 +56,20 @@ Index num_row_parts(const SparseCpuLayer& layer) {
     return layer.num_inputs == 0 ? 1 : 1 + static_cast<Index>(layer.part_starts.size() / layer.num_inputs);
 }
 
+RowPart row_part(const SparseCpuLayer& layer, Index part) {
+    const Index parts = num_row_parts(layer);
+    const auto start_of = [&](Index number) { return layer.part_starts.data() + std::size_t{number - 1} * layer.num_inputs; };
+    return {rows_of_part(layer, part, parts), part == 0 ? layer.column_start.data() : start_of(part),
+            part + 1 == parts ? layer.column_start.data() + 1 : start_of(part + 1)};
+}
+
 void take_weights(SparseCpuLayer& layer, const float* by_input, const TeamMember& member, EdgeIndex* next) {
     const Index parts = num_row_parts(layer);
     const bool fetch_ahead = layer.num_edges() * sizeof(float) > caches().second;
     for (auto part = static_cast<Index>(member.index); part < parts; part += static_cast<Index>(member.count)) {
-        const Range rows = rows_of_part(layer, part, parts);
-        const EdgeIndex* const starts = part == 0
-                                            ? layer.column_start.data()
-                                            : layer.part_starts.data() + std::size_t{part - 1} * layer.num_inputs;
-        std::copy_n(starts, layer.num_inputs, next);
-        take(by_input, layer.column.data(), layer.row_start[rows.begin], layer.row_start[rows.end], next,
+        const RowPart own = row_part(layer, part);
+        std::copy_n(own.begin, layer.num_inputs, next);
+        take(by_input, layer.column.data(), layer.row_start[own.rows.begin], layer.row_start[own.rows.end], next,
              layer.weights.data(), fetch_ahead);
     }
 }

@@ -20,6 +20,14 @@ void cut_rows(SparseCpuLayer& layer, int threads);
 /// How many parts there are now.
 Index num_row_parts(const SparseCpuLayer& layer);
 
+/// A part of the rows, and its edges by input: those of input i are begin[i] .. end[i].
+struct RowPart {
+    Range rows;
+    const EdgeIndex* begin;
+    const EdgeIndex* end;
+};
+RowPart row_part(const SparseCpuLayer& layer, Index part);
+
 /// The member's share of layer.weights from those `by_input`. `next`: room for num_inputs.
 void take_weights(SparseCpuLayer& layer, const float* by_input, const TeamMember& member, EdgeIndex* next);
 

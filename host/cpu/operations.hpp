@@ -42,6 +42,8 @@ struct Saved {
 void forward_rows(const SparseCpuLayer& layer, ConstActivations x, Activations saved, Activations y,
                   const Dropped& dropped, Index tile, Range rows);
 
+struct RowPart;
+
 /// The edges of a layer by input, their weights wherever they lie.
 struct InputEdges {
     const EdgeIndex* start;  // [num_inputs + 1]
@@ -91,6 +93,10 @@ Packed pack_lanes(ConstActivations values, float* memory);
 // order. `saved` and `y` are 0 past the batch as far as lanes are worked on.
 void narrow_forward(const SparseCpuLayer& layer, const Packed& x, Activations saved, Activations y,
                     const Dropped& dropped, Range rows);
+/// W x + b of some rows from edges by input, which need no weights in canonical order: the sums [row][lanes], of the part's
+/// first row at sums[0]. Room in `sums`: [row][2][lanes], in `odd`: [row].
+void narrow_forward_by_input(const InputEdges& edges, const RowPart& part, const Packed& x, Index num_inputs,
+                             const float* bias, std::uint8_t* odd, float* sums);
 void narrow_transposed(const SparseCpuLayer& layer, const float* offsets, const Packed& y, Activations x,
                        Range columns);
 void narrow_column_gradients(const InputEdges& edges, ConstActivations x, const Packed& dy, Activations dx,

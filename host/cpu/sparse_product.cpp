@@ -86,6 +86,15 @@ void pack_narrow(BatchView<const float> from, const PackedBatch& to, Range featu
     }
 }
 
+/// Values [neuron][lanes] of `rows` to the caller.
+void put_packed(const float* from, Index lanes, BatchView<float> to, Range rows) {
+    const bool by_sample = to.order == BatchOrder::sample_major;
+    const std::size_t sample_step = by_sample ? to.row_stride() : 1, feature_step = by_sample ? 1 : to.row_stride();
+    for (Index r = rows.begin; r < rows.end; ++r, from += lanes) {
+        for (Index s = 0; s < to.samples; ++s) to.data[s * sample_step + r * feature_step] = from[s];
+    }
+}
+
 /// The same neurons as the kernels want those that they do not meet at random.
 void widen(const PackedBatch& from, Range features, float* memory) {
     for (Index f = features.begin; f < features.end; ++f, memory += cpu_lanes) {
@@ -119,6 +128,8 @@ struct SparseProduct::State {
     std::shared_ptr<ProductScratch> pass_memory = ProductScratch::shared();
     std::vector<EdgeIndex> next_edge;  // [parts of the rows][num_inputs]
     std::vector<float> zeros;  // offsets of a product without any
+    std::vector<float> sums;   // of a narrow batch: [num_outputs][2][lanes]
+    std::vector<std::uint8_t> odd;  // [num_outputs]
 
     explicit State(int threads) : team(threads) { team.reserve_scratch(2 * rows_together * cpu_lanes); }
 
@@ -137,6 +148,7 @@ struct SparseProduct::State {
 
     [[nodiscard]] Phase packing(BatchView<const float> from, const PackedBatch& to) const;
     [[nodiscard]] Phase multiplying(const PackedBatch& x, BatchView<float> y);
+    [[nodiscard]] Phase multiplying_narrow(const PackedBatch& x, const float* weights, BatchView<float> y);
     [[nodiscard]] Phase bias_gradient(const PackedBatch& dy, float* to) const;
     [[nodiscard]] Phase gradients(const PackedBatch& x, const PackedBatch& dy, const float* weights, const Gradients& to);
     [[nodiscard]] Phase input_gradient(const PackedBatch& dy, const float* weights, BatchView<float> dx);
@@ -166,18 +178,29 @@ Phase SparseProduct::State::packing(BatchView<const float> from, const PackedBat
 
 Phase SparseProduct::State::multiplying(const PackedBatch& x, BatchView<float> y) {
     return {0, [this, &x, y](const TeamMember& member) {
-                const Index tiles = is_narrow(x) ? 1 : x.tiles().tiles();
-                for_tile_rows(member, tiles, layer.num_outputs, granule, [&](Index tile, Range rows) {
+                for_tile_rows(member, x.tiles().tiles(), layer.num_outputs, granule, [&](Index tile, Range rows) {
                     for_blocks(rows, [&](Range block) {
                         const Activations to = block_view(member.scratch, block.begin, y.samples);
-                        if (is_narrow(x)) {
-                            narrow_forward(layer, {x.data(), x.lanes()}, {}, to, {}, block);
-                        } else {
-                            forward_rows(layer, x.tiles(), {}, to, {}, tile, block);
-                        }
+                        forward_rows(layer, x.tiles(), {}, to, {}, tile, block);
                         unpack_tile(to, y, tile, block);
                     });
                 });
+            }};
+}
+
+/// By input: weights in canonical order would cost more than the product.
+Phase SparseProduct::State::multiplying_narrow(const PackedBatch& x, const float* weights, BatchView<float> y) {
+    sums.resize(std::size_t{2} * layer.num_outputs * x.lanes());
+    odd.resize(layer.num_outputs);
+    return {0, [this, &x, weights, y](const TeamMember& member) {
+                const Index parts = num_row_parts(layer);
+                for (auto i = static_cast<Index>(member.index); i < parts; i += static_cast<Index>(member.count)) {
+                    const RowPart part = row_part(layer, i);
+                    float* const own = sums.data() + std::size_t{2} * part.rows.begin * x.lanes();
+                    narrow_forward_by_input(edges(weights), part, {x.data(), x.lanes()}, layer.num_inputs,
+                                            layer.neurons.bias.data(), odd.data() + part.rows.begin, own);
+                    put_packed(own, x.lanes(), y, part.rows);
+                }
             }};
 }
 
@@ -292,13 +315,14 @@ void SparseProduct::forward(const PackedBatch& x, const float* weights, const fl
     expects(x.features() == num_inputs() && y.features == num_outputs() && y.samples == x.samples(),
             "x [samples, inputs] and y [samples, outputs]");
     if (x.samples() == 0) return;
-    const BorrowedScratch borrowed(*state_->pass_memory, state_->layer.weights, num_edges());
     SparseCpuLayer& layer = state_->layer;
     if (bias != nullptr) {
         std::copy_n(bias, layer.num_outputs, layer.neurons.bias.begin());
     } else {
         std::fill(layer.neurons.bias.begin(), layer.neurons.bias.end(), 0.0F);
     }
+    if (is_narrow(x)) return state_->team.run({state_->multiplying_narrow(x, weights, y)});
+    const BorrowedScratch borrowed(*state_->pass_memory, layer.weights, num_edges());
     state_->team.run({state_->taking(weights), state_->multiplying(x, y)});
 }
 

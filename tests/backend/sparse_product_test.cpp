@@ -8,6 +8,7 @@
 #include <cmath>
 #include <random>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace espalier {
@@ -109,6 +110,32 @@ TEST(SparseProduct, OtherWeightsAreTakenAtEveryCall) {
     weights = {4, 5};
     product.forward(packed, weights.data(), nullptr, {&y, 1, 1});
     EXPECT_EQ(y, 54);
+}
+
+TEST(SparseProduct, FewSamplesHaveTheBitsOfMany) {
+    constexpr Index inputs = 60, outputs = 83, many = 9;  // nine have the kernels of whole tiles
+    std::mt19937 random(11);
+    std::normal_distribution<float> normal;
+    for (const Cell edges : {Cell{0}, Cell{700}, Cell{inputs} * outputs}) {
+        const Topology topology = random_topology(inputs, outputs, edges, ExactCount{}, {1, Purpose::topology, 0, 0});
+        std::vector<float> weights(edges), bias(outputs);
+        for (float& each : weights) each = normal(random);
+        for (float& each : bias) each = normal(random);
+        const Batch all(many, inputs, BatchOrder::sample_major, &random);
+        Batch expected(many, outputs, BatchOrder::sample_major);
+        SparseProduct alone(topology, 1);
+        alone.forward(alone.pack(all.view()), weights.data(), bias.data(), expected.view());
+        for (const int threads : {1, 2, 3}) {
+            SparseProduct product(topology, threads);
+            for (Index samples = 1; samples < many; ++samples) {
+                Batch x(samples, inputs, BatchOrder::sample_major), y(samples, outputs, BatchOrder::sample_major);
+                std::copy_n(all.values.begin(), x.values.size(), x.values.begin());
+                product.forward(product.pack(std::as_const(x).view()), weights.data(), bias.data(), y.view());
+                EXPECT_TRUE(std::equal(y.values.begin(), y.values.end(), expected.values.begin()))
+                    << edges << " edges, " << samples << " samples, " << threads << " threads";
+            }
+        }
+    }
 }
 
 TEST(SparseProduct, PartsOfWiderBatchesAreTakenAndWrittenInPlace) {

@@ -7,6 +7,7 @@
 // clang-format off: in this order
 #include "hwy/foreach_target.h"
 // clang-format on
+#include "host/cpu/canonical_weights.hpp"
 #include "host/cpu/kernels/simd-inl.hpp"
 #include "host/cpu/operations.hpp"
 
@@ -143,6 +144,53 @@ void NarrowForward(const SparseCpuLayer& layer, const Packed& x, Activations sav
             });
         },
         layer.activation);
+}
+
+/// Inputs ascend, so that each row meets its edges in canonical order: odd[row] says which of its two chains is next.
+template <int Lanes>
+HWY_NOINLINE void narrow_products_by_input(const InputEdges& edges, const RowPart& part, const float* packed,
+                                           Index num_inputs, const float* bias, std::uint8_t* HWY_RESTRICT odd,
+                                           float* HWY_RESTRICT sums) {
+    using N = Narrow<Lanes>;
+    const typename N::Tag d;
+    const Index* HWY_RESTRICT output = edges.output;
+    const float* HWY_RESTRICT weights = edges.weights;
+    const Index first = part.rows.begin;
+    const Index rows = part.rows.end - first;
+    for (Index r = 0; r < rows; ++r) {
+        odd[r] = 0;
+        for (int i = 0; i < Lanes; ++i) {
+            sums[(std::size_t{r} * 2) * Lanes + i] = bias[first + r];
+            sums[(std::size_t{r} * 2 + 1) * Lanes + i] = 0;
+        }
+    }
+    for (Index input = 0; input < num_inputs; ++input, packed += Lanes) {
+        typename N::Vec x[N::count];
+        for (int v = 0; v < N::count; ++v) x[v] = hn::LoadU(d, packed + v * N::vector);
+        for (EdgeIndex e = part.begin[input], end = part.end[input]; e < end; ++e) {
+            const Index row = output[e] - first;
+            float* const sum = sums + (std::size_t{row} * 2 + odd[row]) * Lanes;
+            odd[row] ^= 1;
+            for (int v = 0; v < N::count; ++v) {
+                float* const at = sum + v * N::vector;
+                hn::StoreU(hn::MulAdd(hn::Set(d, weights[e]), x[v], hn::LoadU(d, at)), d, at);
+            }
+        }
+    }
+    for (Index r = 0; r < rows; ++r) {
+        const float* const both = sums + std::size_t{r} * 2 * Lanes;
+        for (int v = 0; v < N::count; ++v) {
+            const auto sum = hn::Add(hn::LoadU(d, both + v * N::vector), hn::LoadU(d, both + Lanes + v * N::vector));
+            hn::StoreU(sum, d, sums + std::size_t{r} * Lanes + v * N::vector);
+        }
+    }
+}
+
+void NarrowForwardByInput(const InputEdges& edges, const RowPart& part, const Packed& x, Index num_inputs,
+                          const float* bias, std::uint8_t* odd, float* sums) {
+    with_lanes(x.lanes, [&]<int Lanes>() {
+        narrow_products_by_input<Lanes>(edges, part, x.values, num_inputs, bias, odd, sums);
+    });
 }
 
 void NarrowTransposed(const SparseCpuLayer& layer, const float* offsets, const Packed& y, Activations x,
@@ -299,6 +347,7 @@ namespace espalier {
 
 HWY_EXPORT(PackLanes);
 HWY_EXPORT(NarrowForward);
+HWY_EXPORT(NarrowForwardByInput);
 HWY_EXPORT(NarrowTransposed);
 HWY_EXPORT(NarrowColumnGradients);
 HWY_EXPORT(NarrowRowGradients);
@@ -312,6 +361,11 @@ Packed pack_lanes(ConstActivations values, float* memory) {
 void narrow_forward(const SparseCpuLayer& layer, const Packed& x, Activations saved, Activations y,
                     const Dropped& dropped, Range rows) {
     HWY_DYNAMIC_DISPATCH(NarrowForward)(layer, x, saved, y, dropped, rows);
+}
+
+void narrow_forward_by_input(const InputEdges& edges, const RowPart& part, const Packed& x, Index num_inputs,
+                             const float* bias, std::uint8_t* odd, float* sums) {
+    HWY_DYNAMIC_DISPATCH(NarrowForwardByInput)(edges, part, x, num_inputs, bias, odd, sums);
 }
 
 void narrow_transposed(const SparseCpuLayer& layer, const float* offsets, const Packed& y, Activations x,
