@@ -62,7 +62,7 @@ public:
           memory_(stream_),
           layer_(layer_in_use(stream_, memory_, layer_of(topology), {true, Sgd{}}, nullptr, nullptr)),
           order_(memory_, topology.column.size()),
-          gradient_(memory_, topology.column.size()),
+          gradient_(memory_, layer_->gradient_by_panels() ? 0 : topology.column.size()),
           step_(memory_, 1) {
         const std::vector<EdgeIndex> order = input_order(topology);
         if (!order.empty()) {
@@ -106,8 +106,9 @@ public:
                 cuda::input_gradient(on, *layer_, dy, {}, to.x);
             }
             if (to.weights == nullptr && to.bias == nullptr) return;
-            edge_gradients(on, *layer_, x, dy, step_.data(), to.weights == nullptr ? nullptr : gradient_.data(), to.bias);
-            if (to.weights != nullptr) permute(on, gradient_.data(), layer_->slot.data(), num_edges(), to.weights);
+            const Array<float>& gradient = layer_->gradient_by_panels() ? layer_->gradient_product.parts : gradient_;
+            edge_gradients(on, *layer_, x, dy, step_.data(), to.weights == nullptr ? nullptr : gradient.data(), to.bias);
+            if (to.weights != nullptr) permute(on, gradient.data(), layer_->slot.data(), num_edges(), to.weights);
         });
     }
 
@@ -140,7 +141,7 @@ private:
     Memory memory_;
     std::unique_ptr<CudaLayer> layer_;
     Array<EdgeIndex> order_;   // [num_edges] of each canonical edge, its number by input
-    Array<float> gradient_;    // [num_edges], canonical order
+    Array<float> gradient_;    // [num_edges], canonical order; none where panels have room for it
     Array<StepScalars> step_;  // of no meaning to gradients
     std::optional<cudaStream_t> last_;
 };

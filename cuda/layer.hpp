@@ -1,8 +1,8 @@
 // A layer in the CUDA backend's memory: CSR by output neuron with the weights and the optimizer's memory, all in
 // canonical order, and, unless it is the first layer, CSC by input neuron for the input gradient. With momentum and
-// both views an edge takes 20 bytes. A small dense layer holds every cell as an edge, a large one is a matrix. Edge
-// arrays are padded to a multiple of four. Addresses stay for a layer's life, so a captured graph stays valid through
-// evolution.
+// both views an edge takes 20 bytes, and four more for each tile of a batch where panels make its gradient. A small dense
+// layer holds every cell as an edge, a large one is a matrix. Edge arrays are padded to a multiple of four. Addresses stay
+// for a layer's life, so a captured graph stays valid through evolution.
 #pragma once
 
 #include <cstdint>
@@ -56,7 +56,7 @@ struct CudaLayer final : DeviceLayer {
     TrainedArray bias;                   // num_outputs
     TrainedArray activation_parameters;  // [num_parameters][num_outputs]
     Array<float> neuron_sums;            // likewise: gradients by them
-    // of a matrix; an edge's never reaches memory. An array for each level of the sum over tiles (kernels/halves.cuh)
+    // of a matrix; an edge's reaches memory only by panels. An array for each level of the sum over tiles (kernels/halves.cuh)
     Array<float> weight_gradient;
 
     // Chosen by prune() until regrow() or remove(): canonical slots, ascending, whose weights are 0.

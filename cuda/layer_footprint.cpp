@@ -48,7 +48,7 @@ GradientCost gradient_cost(Spmm asked, SpmmShape shape, const SpmmDevice& device
     shape.longest_row = static_cast<EdgeIndex>(shape.num_edges / std::max<Index>(1, shape.num_rows));
     const SpmmChoice choice = choose_gradient(asked, shape, device);
     if (choice.kernel != Spmm::panel) return {};
-    const std::uint64_t tiles = std::max<Index>(1, tiles_of(shape.batch));
+    const std::uint64_t tiles = std::max<Index>(1, tiles_of(shape.backward_batch()));
     const auto table = gradient_layout(choice.block, shape.num_rows, shape.num_others, device.shared_bytes).size();
     return {word * (table + tiles * shape.num_edges), tiles > 1 ? 3U : 2U};
 }
@@ -99,14 +99,14 @@ LayerBytes layer_bytes(const LayerShape& shape, const LayerUse& use, double zeta
     LayerBytes bytes;
     bytes.resident = array * (1 + states) + word * shape.num_outputs * (1 + states);
     if (!shape.sparse && has_blas && shape.num_edges > small_dense_weights) {
-        bytes.resident += array * (levels_of_halves(tiles_of(use.batch)) + 1);  // the gradient
+        bytes.resident += array * (levels_of_halves(tiles_of(use.backward_batch())) + 1);  // the gradient
         bytes.shared = blas_workspace_bytes;
         bytes.launches = step_launches(Spmm::cusparse, Spmm::cusparse, use.needs_input_gradient);
         return bytes;
     }
     bytes.resident += array + 2 * word * shape.num_outputs;
     const auto edges = static_cast<EdgeIndex>(std::min(shape.num_edges, max_edges));
-    const SpmmShape by_output{shape.num_outputs, shape.num_inputs, edges, 0, use.batch};
+    const SpmmShape by_output{shape.num_outputs, shape.num_inputs, edges, 0, use.batch, use.gradient_batch};
     const SpmmShape by_input{shape.num_inputs, shape.num_outputs, edges, 0, use.batch};
     const SpmmChoice forward = expected_choice(use.spmm, by_output, device);
     const SpmmChoice backward = expected_choice(use.spmm, by_input, device);

@@ -51,7 +51,7 @@ TrainedArray trained(cudaStream_t stream, Memory& memory, const std::vector<floa
 /// How the layer multiplies, by the topology it begins with: later ones have no more edges.
 void plan_products(Memory& memory, const Topology& topology, const LayerUse& use, CudaLayer& layer) {
     const SpmmDevice device = spmm_device();
-    SpmmShape shape{layer.num_outputs, layer.num_inputs, layer.num_edges, 0, use.batch};
+    SpmmShape shape{layer.num_outputs, layer.num_inputs, layer.num_edges, 0, use.batch, use.gradient_batch};
     std::vector<EdgeIndex> length(layer.num_inputs);
     for (Index r = 0; r < layer.num_outputs; ++r) {
         shape.longest_row = std::max(shape.longest_row, topology.row_start[r + 1] - topology.row_start[r]);
@@ -121,7 +121,7 @@ std::unique_ptr<CudaLayer> layer_in_use(cudaStream_t stream, Memory& memory, con
     result->neuron_sums = Array<float>(memory, layer.activation_parameters.size());
     if (!result->is_sparse && blas != nullptr) {
         result->blas = blas;
-        make_room_for_tiles(memory, *result, tiles_of(use.batch));
+        make_room_for_tiles(memory, *result, tiles_of(use.backward_batch()));
     } else if (!result->is_sparse) {
         add_topology(stream, memory, full_topology(layer.num_inputs, layer.num_outputs), use, library, *result);
     } else {
@@ -132,19 +132,15 @@ std::unique_ptr<CudaLayer> layer_in_use(cudaStream_t stream, Memory& memory, con
 }
 
 void make_room_for_tiles(Memory& memory, CudaLayer& layer, Index tiles) {
-    if (Product& gradient = layer.gradient_product; layer.gradient_by_panels() && tiles > gradient.parts_tiles) {
-        const std::size_t edges = gradient.parts.size() / gradient.parts_tiles;
-        gradient.parts = Array<float>();
-        gradient.parts = Array<float>(memory, edges * tiles);
-        gradient.parts_tiles = tiles;
+    const auto grow = [&](Array<float>& array, std::size_t floats) {
+        if (array.size() >= floats) return;
+        array = Array<float>();
+        array = Array<float>(memory, floats);
         ++layer.versions;
-    }
-    if (layer.blas == nullptr) return;
-    const std::size_t floats = layer.num_edges * (levels_of_halves(tiles) + 1);
-    if (layer.weight_gradient.size() >= floats) return;
-    layer.weight_gradient = Array<float>();
-    layer.weight_gradient = Array<float>(memory, floats);
-    ++layer.versions;
+    };
+    const std::size_t edges = layer.num_edges;
+    if (layer.gradient_by_panels()) grow(layer.gradient_product.parts, edges * tiles);
+    if (layer.blas != nullptr) grow(layer.weight_gradient, edges * (levels_of_halves(tiles) + 1));
 }
 
 Layer layer_at_rest(cudaStream_t stream, const CudaLayer& layer) {

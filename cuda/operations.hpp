@@ -70,7 +70,8 @@ struct LayerUpdate {
 using LayerUpdates = std::vector<LayerUpdate>;
 /// Biases, and weights where updates_edges().
 void update_layers(const Launcher& to, const LayerUpdates& updates);
-/// The gradients by an edge layer's weights, canonical order, and biases; either may be null. `step`: any, of the device.
+/// The gradients by an edge layer's weights, canonical order, and biases; either may be null. By panels where those have room
+/// for all tiles. `step`: any, of the device.
 void edge_gradients(cudaStream_t stream, const CudaLayer& layer, ConstActivations x, ConstActivations dy,
                     const StepScalars* step, float* weights, float* bias);
 class Exchange;  // exchange.hpp
@@ -80,7 +81,11 @@ void update_over_ranks(cudaStream_t stream, const Exchange* exchange, std::uint6
 void sum_arrays(const Launcher& to, const float* arrays, std::size_t stride, Index parts, std::size_t count, float* sum);
 /// sum [num_edges] = the gradients by the weights of a layer that makes them by panels; may be its parts.
 void panel_gradients(const Launcher& to, const CudaLayer& layer, ConstActivations x, ConstActivations dy, float* sum);
-/// Whether our own kernel sums the gradients of the weights, for which they need no memory.
+/// Whether the parts of such gradients by so many tiles have room.
+inline bool has_room_for_panels(const CudaLayer& layer, Index tiles) {
+    return layer.gradient_by_panels() && layer.gradient_product.parts.size() >= std::size_t{tiles} * layer.num_edges;
+}
+/// Whether our own kernels sum the gradients of the weights.
 inline bool updates_edges(const CudaLayer& layer) { return layer.blas == nullptr && layer.library.gradient == nullptr; }
 /// Weights where a library multiplies.
 void update_by_library(cudaStream_t stream, const CudaLayer& layer, ConstActivations x, ConstActivations dy,

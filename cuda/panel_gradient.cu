@@ -8,7 +8,7 @@ namespace espalier::cuda {
 
 void panel_gradients(const Launcher& to, const CudaLayer& layer, ConstActivations x, ConstActivations dy, float* sum) {
     const Product& product = layer.gradient_product;
-    expects(x.tiles() <= product.parts_tiles, "room for the gradients of all tiles");
+    expects(has_room_for_panels(layer, x.tiles()), "room for the gradients of all tiles");
     float* const parts = product.parts.data();
     with_gradient_block(product.choice.block, [&]<class Block>(Block) {
         launch_with_shared(to, panel_gradient_kernel<Block>,

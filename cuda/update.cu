@@ -133,16 +133,19 @@ void edge_gradients(cudaStream_t stream, const CudaLayer& layer, ConstActivation
                     const StepScalars* step, float* weights, float* bias) {
     UpdatedLayers<KeepGradient> layers{};
     UpdatedLayer<KeepGradient>& one = layers.layer[0];
+    const bool by_panels = weights != nullptr && has_room_for_panels(layer, x.tiles());
+    if (by_panels) panel_gradients(stream, layer, x, dy, weights);
     one.row_start = layer.row_start.data();
     one.column = layer.column.data();
-    one.num_edges = weights != nullptr ? layer.num_edges : 0;
+    one.num_edges = weights != nullptr && !by_panels ? layer.num_edges : 0;
     one.num_biases = bias != nullptr ? layer.num_outputs : 0;
     one.weights = {weights, {}};
     one.bias = {bias, {}};
     one.x = x;
     one.dy = dy;
     one.step = step;
-    launch_update(stream, layers, 1, threads_for(warps_of(layer), 1, update_threads, layer.multiprocessors), x.tiles());
+    const std::size_t warps = groups(one.num_edges, warp_lanes) + std::size_t{one.num_biases};
+    launch_update(stream, layers, 1, threads_for(warps, 1, update_threads, layer.multiprocessors), x.tiles());
 }
 
 void update_over_ranks(cudaStream_t stream, const Exchange* exchange, std::uint64_t /*memory*/,

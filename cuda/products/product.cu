@@ -67,8 +67,7 @@ Product plan_gradient(Memory& memory, Spmm asked, const SpmmShape& shape, const 
     if (product.choice.kernel != Spmm::panel) return product;
     product.panels = gradient_layout(product.choice.block, shape.num_rows, shape.num_others, device.shared_bytes);
     product.panel_start = Array<EdgeIndex>(memory, product.panels.size());
-    product.parts_tiles = std::max<Index>(1, tiles_of(shape.batch));
-    product.parts = Array<float>(memory, std::size_t{product.parts_tiles} * shape.num_edges);
+    product.parts = Array<float>(memory, std::size_t{std::max<Index>(1, tiles_of(shape.backward_batch()))} * shape.num_edges);
     return product;
 }
 

@@ -1,6 +1,6 @@
 // How a layer multiplies in one direction, forward or to its inputs, or makes the gradient of its weights: the kernel
-// chosen when the layer was loaded, and the tables that kernel needs beside the layer's edges, or cuSPARSE's matrices. They follow the topology:
-// refresh_products after each change.
+// chosen when the layer was loaded, and the tables that kernel needs beside the layer's edges, or cuSPARSE's matrices.
+// They follow the topology: refresh_products after each change.
 #pragma once
 
 #include "cuda/memory.hpp"
@@ -19,9 +19,9 @@ struct Product {
     Array<EdgeIndex> panel_start;  // [num_panels + 1][num_positions]
     // coo
     Array<Index> edge_row;  // of each edge; padded as all edge arrays
-    // coo: [parts_tiles][chunks][2][128], of the tiles multiplied at once; a gradient's panels: [parts_tiles][num_edges]
+    // coo: [parts_tiles][chunks][2][128]; a gradient's panels: [tiles][num_edges], for as many tiles as fit
     Array<float> parts;
-    Index parts_tiles = 0;
+    Index parts_tiles = 0;  // of coo: multiplied at once
 };
 
 /// A layer's matrices where cuSPARSE multiplies it; null, and no memory, where our kernels do.

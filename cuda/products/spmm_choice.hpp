@@ -17,6 +17,9 @@ struct SpmmShape {
     EdgeIndex num_edges = 0;
     EdgeIndex longest_row = 0;
     Index batch = 0;
+    Index gradient_batch = 0;  // as in LayerUse
+
+    [[nodiscard]] constexpr Index backward_batch() const { return gradient_batch > batch ? gradient_batch : batch; }
 };
 
 struct SpmmDevice {
@@ -44,24 +47,29 @@ struct SpmmThresholds {
     EdgeIndex coo_least_row = 512;
     /// Gradients out of panels take four bytes an edge and tile until the tiles are added: not for more tiles than that.
     Index gradient_tiles = 8;
+    /// Edges that a warp has of a panel of such a gradient: it takes them eight at a time, with as much work for fewer, and two
+    /// barriers a panel.
+    double gradient_run = 6;
 };
 
 /// panel_layout or gradient_layout.
 using LayoutOf = PanelLayout (*)(const PanelBlock&, Index, Index, std::size_t);
 
-/// The first of the blocks that fits, reuses panels enough and fills the device; null if none does.
+/// The first of the blocks that fits, reuses panels enough, gives its warps `run` edges of a panel and fills the device; null if
+/// none does.
 template <std::size_t count>
 constexpr const PanelBlock* first_block_for(const PanelBlock (&blocks_there_are)[count], LayoutOf layout_of,
                                             const SpmmShape& shape, const SpmmDevice& device,
-                                            const SpmmThresholds& limits) {
+                                            const SpmmThresholds& limits, double run) {
     const double cells = static_cast<double>(shape.num_rows) * shape.num_others;
     if (shape.num_edges == 0) return nullptr;
     const double density = shape.num_edges / cells;
     for (const PanelBlock& block : blocks_there_are) {
         const double blocks = static_cast<double>(shape.num_rows) / block.rows() *  // those in part by that part
                               (tiles_of(shape.batch) * (tile_lanes / block.columns));
-        const bool fits = layout_of(block, shape.num_rows, shape.num_others, device.shared_bytes).num_panels > 0;
-        if (fits && block.rows() * density >= limits.panel_reuse &&
+        const PanelLayout layout = layout_of(block, shape.num_rows, shape.num_others, device.shared_bytes);
+        if (layout.num_panels > 0 && block.rows() * density >= limits.panel_reuse &&
+            block.rows_per_warp * density * layout.panel_neurons >= run &&
             blocks >= limits.panel_fill * device.multiprocessors) {
             return &block;
         }
@@ -72,7 +80,7 @@ constexpr const PanelBlock* first_block_for(const PanelBlock (&blocks_there_are)
 /// Of a product.
 constexpr const PanelBlock* panel_block_for(const SpmmShape& shape, const SpmmDevice& device,
                                             const SpmmThresholds& limits = {}) {
-    return first_block_for(panel_blocks, panel_layout, shape, device, limits);
+    return first_block_for(panel_blocks, panel_layout, shape, device, limits, 0);
 }
 
 /// Whether one row would keep its warp busy when the rest of the product is done.
@@ -97,18 +105,21 @@ constexpr SpmmChoice choose_spmm(Spmm asked, const SpmmShape& shape, const SpmmD
     return {Spmm::gather, {}};
 }
 
-/// What makes the gradient of the weights: panels, or the update, which gathers. `shape`: by output. Panels where they are
-/// asked for and fit; automatic: where the forward product takes them, a block of theirs pays as well, and the parts of a
-/// batch of a tile or more are not too many.
+/// What makes the gradient of the weights: panels, or the update, which gathers. `shape`: by output. Gathering where the parts
+/// of a batch are many; else panels where they are asked for and fit; automatic: where the forward product takes them, a
+/// block of theirs pays as well, and a tile is full.
 constexpr SpmmChoice choose_gradient(Spmm asked, const SpmmShape& shape, const SpmmDevice& device,
                                      const SpmmThresholds& limits = {}) {
     const SpmmChoice gathering{Spmm::gather, {}};
-    const PanelBlock* block = first_block_for(gradient_blocks, gradient_layout, shape, device, limits);
+    SpmmShape summed = shape;
+    summed.batch = shape.backward_batch();
+    if (asked != Spmm::automatic && asked != Spmm::panel) return gathering;
+    if (tiles_of(summed.batch) > limits.gradient_tiles) return gathering;
+    const PanelBlock* block =
+        first_block_for(gradient_blocks, gradient_layout, summed, device, limits, limits.gradient_run);
     if (asked == Spmm::automatic) {
-        const bool pays = block != nullptr && shape.batch >= tile_lanes && tiles_of(shape.batch) <= limits.gradient_tiles;
+        const bool pays = block != nullptr && shape.batch >= tile_lanes;
         if (!pays || choose_spmm(asked, shape, device).kernel != Spmm::panel) return gathering;
-    } else if (asked != Spmm::panel) {
-        return gathering;
     }
     if (block == nullptr) block = &gradient_blocks[std::size(gradient_blocks) - 1];
     const Index panels = gradient_layout(*block, shape.num_rows, shape.num_others, device.shared_bytes).num_panels;

@@ -48,6 +48,13 @@ std::string array_fault(const Network& network, const std::string& name, const s
 
 }  // namespace
 
+Index rbm_model_tile(Index tiles, Index ranks) { return (std::bit_ceil(tiles) + ranks - 1) / ranks * ranks; }
+
+Index rbm_gradient_batch(const Backend& backend, Index batch) {
+    const Index tiles = (batch + backend.lanes() - 1) / backend.lanes();
+    return rbm_model_tile(tiles, backend.ranks()) * backend.lanes() + batch;
+}
+
 Rbm::Rbm(Backend& backend, const Experiment& experiment, const Network& network)
     : Model(backend, experiment),
       num_visible_(experiment.layers.at(0)),
@@ -58,9 +65,11 @@ Rbm::Rbm(Backend& backend, const Experiment& experiment, const Network& network)
       seed_(experiment.seed),
       num_chains_(experiment.batch) {
     expects(rbm_fault(experiment, network).empty(), "a machine of the experiment's shape");
-    load(network.layers[hidden], {true, experiment.optimizer, experiment.spmm, experiment.batch});
-    load(layer_of_biases(*network.array(visible_bias_array)),
-         {false, experiment.optimizer, experiment.spmm, experiment.batch});
+    LayerUse use{true, experiment.optimizer, experiment.spmm, experiment.batch};
+    use.gradient_batch = rbm_gradient_batch(backend, experiment.batch);
+    load(network.layers[hidden], use);
+    use.needs_input_gradient = false;
+    load(layer_of_biases(*network.array(visible_bias_array)), use);
     const auto halves = [&](Index rows) {
         // zeros: the lanes behind the data's last sample are inside the batch of both halves
         const std::size_t held = std::size_t{model_tile(test_batch(), test_batch())} + tiles(test_batch());
@@ -90,11 +99,6 @@ Rbm::Rbm(Backend& backend, const Experiment& experiment, const Network& network)
 
 Activations Rbm::view(const Buffer<float>& buffer, Index rows, Index batch, Index tiles_before) const {
     return {buffer.data() + std::size_t{tiles_before} * rows * backend().lanes(), rows, batch, backend().lanes()};
-}
-
-Index Rbm::model_tile(Index size, Index chains) const {
-    const Index ranks = backend().ranks();
-    return (std::bit_ceil(std::max(tiles(size), tiles(chains))) + ranks - 1) / ranks * ranks;
 }
 
 void Rbm::clear_gap(Index size, Index chains, const StepScalars* step) {

@@ -8,6 +8,8 @@
 // Tieleman, "Training restricted Boltzmann machines using approximations to the likelihood gradient", ICML 2008.
 #pragma once
 
+#include <algorithm>
+
 #include "espalier/model.hpp"
 
 namespace espalier {
@@ -18,6 +20,12 @@ struct DataSet;
 constexpr const char* rbm_model = "rbm";
 constexpr const char* visible_bias_array = "visible_bias";  // [visible units], trained
 constexpr const char* chains_array = "chains";              // [chains][hidden units], states 0 or 1
+
+/// Where the model's half of a batch begins: a power of two, so that the tiles of a sample of the data and of one of the
+/// model are added first, and a multiple of the ranks, so that they belong to the same one. Tiles of a phase: at most `tiles`.
+Index rbm_model_tile(Index tiles, Index ranks);
+/// Samples of its backward pass by so many of the data and as many of the model.
+Index rbm_gradient_batch(const Backend& backend, Index batch);
 
 class Rbm final : public Model {
 public:
@@ -38,9 +46,9 @@ private:
     /// `batch` samples of one phase: the data's in the first half of a buffer, the model's behind them.
     [[nodiscard]] Activations view(const Buffer<float>& buffer, Index rows, Index batch, Index tiles_before = 0) const;
     [[nodiscard]] Index tiles(Index batch) const { return (batch + backend().lanes() - 1) / backend().lanes(); }
-    /// Where the model's half of a batch begins: a power of two, so that the tiles of a sample of the data and of one of
-    /// the model are added first, and a multiple of the ranks, so that they belong to the same one.
-    [[nodiscard]] Index model_tile(Index size, Index chains) const;
+    [[nodiscard]] Index model_tile(Index size, Index chains) const {
+        return rbm_model_tile(std::max(tiles(size), tiles(chains)), backend().ranks());
+    }
     /// Zeros where an earlier batch left something between the data's last tile and the model's first.
     void clear_gap(Index size, Index chains, const StepScalars* step);
     void reconstruct(ConstActivations hidden_states, Activations visible);

@@ -16,6 +16,7 @@
 #include "host/data/validation.hpp"
 #include "host/models/correlated_birth.hpp"
 #include "host/models/mlp.hpp"
+#include "host/models/rbm.hpp"
 #include "host/models/sensitive_birth.hpp"
 #include "host/run/topology_records.hpp"
 #include "host/training/evolution_plan.hpp"
@@ -129,9 +130,10 @@ LayerShape largest_shape(const Experiment& experiment, std::size_t layer) {
     return shape;
 }
 
-LayerUse use_of(const Experiment& experiment, std::size_t layer) {
-    return {layer > 0 || experiment.model == ModelKind::rbm, experiment.optimizer, experiment.spmm, experiment.batch,
-            experiment.grow};
+LayerUse use_of(const Experiment& experiment, const Backend& backend, std::size_t layer) {
+    const bool is_rbm = experiment.model == ModelKind::rbm;
+    return {layer > 0 || is_rbm, experiment.optimizer, experiment.spmm, experiment.batch, experiment.grow,
+            is_rbm ? rbm_gradient_batch(backend, experiment.batch) : 0};
 }
 
 /// What a device holds; `loaded`: bytes of layers and workspaces.
@@ -155,7 +157,7 @@ std::uint64_t birth_bytes(const Experiment& experiment, std::uint32_t train_samp
 
 void expect_within_limits(const Experiment& experiment, const Backend& backend) {
     for (std::size_t l = 0; l + 1 < experiment.layers.size(); ++l) {
-        backend.expect_within_limits(expected_shape(experiment, l), use_of(experiment, l));
+        backend.expect_within_limits(expected_shape(experiment, l), use_of(experiment, backend, l));
     }
 }
 
@@ -183,7 +185,7 @@ MemoryEstimate estimate_memory(const Experiment& experiment, Backend& backend, i
         const LayerShape shape = expected_shape(experiment, l);
         const auto& [inputs, outputs, edges, sparse] = shape;
         const LayerBytes bytes =
-            backend.layer_bytes(largest_shape(experiment, l), use_of(experiment, l),
+            backend.layer_bytes(largest_shape(experiment, l), use_of(experiment, backend, l),
                                 scheduled(experiment.zeta, 0, experiment.epochs));
         estimate.layers.push_back({std::to_string(inputs) + " x " + std::to_string(outputs), sparse, edges,
                                    static_cast<double>(edges) / (static_cast<double>(inputs) * outputs),

@@ -147,6 +147,9 @@ struct LayerUse {
     Spmm spmm = Spmm::automatic;  // a backend with one way to multiply ignores it
     Index batch = 128;            // samples of a training step, for which the choice is made
     GrowRule grow = GrowRandom{};  // by which it evolves: some rules need more memory meanwhile
+    Index gradient_batch = 0;      // of a backward pass, where that has more samples: a Boltzmann machine's
+
+    [[nodiscard]] Index backward_batch() const { return gradient_batch > batch ? gradient_batch : batch; }
 };
 
 /// A layer that is yet to be born. Activation parameters are left out: four floats per neuron at most.

@@ -4,6 +4,7 @@
 #include "cuda_on_host/runtime/runtime.hpp"
 #include "cuda_training.hpp"
 #include "host/training/memory_estimate.hpp"
+#include "small_rbm.hpp"
 
 namespace espalier {
 namespace {
@@ -50,6 +51,26 @@ double used_by(Backend& cuda, const Experiment& experiment, const DataSet& data,
     static_cast<void>(train(cuda, experiment, data));
     return static_cast<double>(cuda_on_host::counts().peak_bytes - before) +
            static_cast<double>(cuda_on_host::counts().peak_nodes * node_bytes);
+}
+
+/// Its backward pass sums by both halves of a batch.
+TEST_F(CudaMemory, TheMemoryEstimateKnowsBothHalvesOfABoltzmannMachine) {
+    DataSet data = load_dataset("synthetic", "", 200, 20);
+    use_as_units(data);
+    Experiment experiment = small_rbm_experiment(data.features(), 60);
+    experiment.dataset = "synthetic";
+    experiment.train_samples = 200;
+    experiment.test_samples = 20;
+    experiment.epsilon = 20;
+    experiment.epochs = 1;
+    experiment.batch = 200;
+    experiment.spmm = Spmm::panel;
+    experiment.cadence = NeverEvolve{};
+    const auto cuda = make();
+    const MemoryEstimate estimate = estimate_memory(experiment, *cuda);
+    const double used = used_by(*cuda, experiment, data, 0);
+    const auto estimated = static_cast<double>(estimate.gpu_bytes - estimate.gpu_in_use_bytes - estimate.evolution_bytes);
+    EXPECT_NEAR(estimated / used, 1, 0.05) << estimated << " estimated, " << used << " used";
 }
 
 TEST_F(CudaMemory, TheMemoryEstimateKnowsContextGraphsAndCandidates) {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "backend_fixture.hpp"
+#include "cuda/device_product.hpp"
 #include "cuda_on_host/runtime/runtime.hpp"
 #include "espalier/error.hpp"
 
@@ -188,6 +189,61 @@ TEST_P(CudaProducts, TheFirstLayerNeedsNoInputGradient) {
         ASSERT_EQ(after.size(), weights.size());
         for (std::size_t e = 0; e < after.size(); ++e) EXPECT_NEAR(after[e], weights[e], 1e-5) << e;
     }
+}
+
+/// Where memory for the gradients of a larger batch fails, the next step takes anew what it needs.
+TEST_F(CudaMachines, PanelsOutliveABatchThatFindsNoMemory) {
+    const auto backend = backend_for_test("cuda_on_host", 1);
+    TestRandom random(1);
+    const auto device = backend->load(test_layer({40, 30, 0.4, 100}, Identity{}, 1, random), with(Spmm::panel, 100));
+    const auto now = device_scalars(*backend, {});
+    const auto step = [&](Index batch) {
+        const DeviceMatrix x(*backend, random_matrix(40, batch, 1, random));
+        const DeviceMatrix dy(*backend, random_matrix(30, batch, 1, random));
+        const DeviceMatrix y(*backend, 30, batch);
+        backend->forward(*device, x, y, y);
+        if (batch > 100) cuda_on_host::fail_allocations_from(0);
+        backend->backward(*device, x, y, dy, {}, now.data());
+        backend->wait();
+    };
+    step(100);
+    EXPECT_THROW(step(300), UserError);
+    cuda_on_host::fail_allocations_from(-1);
+    EXPECT_NO_THROW(step(100));
+}
+
+/// Products on others' memory take panels where a batch is the tile that they have room for; the bits are the same.
+TEST_F(CudaMachines, ProductsOnTheCallersMemoryTakePanelsWithoutAGradientBeside) {
+    TestRandom random(1);
+    const Layer layer = test_layer({60, 40, 0.2, 1}, Identity{}, 1, random);
+    std::vector<std::vector<float>> gradients[2];
+    std::uint64_t held[2] = {};
+    for (const int panels : {0, 1}) {
+        cuda_on_host::Machine machine;
+        machine.multiprocessors = panels == 1 ? 1 : 132;
+        cuda_on_host::set_machine(machine);
+        const auto memory = backend_for_test("cuda_on_host", 1);
+        const std::uint64_t before = cuda_on_host::counts().live_bytes;
+        const auto product = cuda::make_product_on_device(*layer.topology, 0);
+        held[panels] = cuda_on_host::counts().live_bytes - before;
+        TestRandom values(2);
+        for (const Index batch : {100U, 200U}) {
+            const DeviceMatrix x(*memory, random_matrix(60, batch, 1, values));
+            const DeviceMatrix dy(*memory, random_matrix(40, batch, 1, values));
+            const Buffer<float> weights(*memory, layer.weights.size());
+            const Buffer<float> bias(*memory, layer.num_outputs);
+            for (float* const of_bias : {bias.data(), static_cast<float*>(nullptr)}) {
+                product->backward(x, nullptr, dy, {{}, weights.data(), of_bias}, {});
+                for (const Buffer<float>* each : {&weights, &bias}) {
+                    std::vector<float> found(each->size());
+                    each->download(found.data());
+                    gradients[panels].push_back(found);
+                }
+            }
+        }
+    }
+    EXPECT_EQ(gradients[0], gradients[1]);
+    EXPECT_LT(held[1], held[0] + layer.weights.size() * sizeof(float)) << "tables of panels, and nothing along the edges";
 }
 
 TEST_F(CudaMachines, TheChoiceByShapeIsTaken) {

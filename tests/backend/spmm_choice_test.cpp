@@ -94,11 +94,35 @@ TEST(GradientChoice, GathersWhereTheForwardProductDoesOrPartsAreMany) {
     EXPECT_EQ(gradient_rows(Spmm::automatic, {10, 10000, 100000, 10000, 128}), 0U) << "one row outlasts the rest";
 }
 
+/// A panel beside many rows is narrow on devices with less shared memory: a warp then has few edges of it.
+TEST(GradientChoice, GivesAWarpEdgesEnoughOfAPanel) {
+    const SpmmDevice medium{108, 166912};  // as of an A100
+    const SpmmDevice desktop{46, 101376};  // as of an RTX 3070
+    EXPECT_EQ(gradient_rows(Spmm::automatic, even(16384, 16384, 0.006, 1024)), 256U);
+    EXPECT_EQ(gradient_rows(Spmm::automatic, even(16384, 16384, 0.006, 1024), medium), 0U);
+    EXPECT_EQ(gradient_rows(Spmm::automatic, even(16384, 16384, 0.012, 1024), medium), 128U);
+    EXPECT_EQ(gradient_rows(Spmm::automatic, even(16384, 16384, 0.05, 1024), medium), 256U);
+    EXPECT_EQ(gradient_rows(Spmm::automatic, even(16384, 16384, 0.012, 1024), desktop), 0U);
+    EXPECT_EQ(gradient_rows(Spmm::automatic, even(16384, 16384, 0.05, 1024), desktop), 128U);
+    EXPECT_EQ(gradient_rows(Spmm::automatic, even(16384, 16384, 0.03, 1024), small), 0U);
+    EXPECT_EQ(gradient_rows(Spmm::automatic, even(16384, 16384, 0.1, 1024), small), 64U);
+}
+
+TEST(GradientChoice, CountsTheSamplesOfTheBackwardPass) {
+    SpmmShape machine = even(4096, 4096, 0.05, 512);  // a Boltzmann machine of twice the samples
+    machine.gradient_batch = 1024;
+    EXPECT_EQ(gradient_rows(Spmm::automatic, machine), 256U);
+    machine.gradient_batch = 1025;
+    EXPECT_EQ(gradient_rows(Spmm::automatic, machine), 0U);
+}
+
 TEST(GradientChoice, FollowsWhoAsksWherePanelsFit) {
     EXPECT_EQ(gradient_rows(Spmm::panel, even(100, 100, 0.1, 1)), 32U);
     EXPECT_EQ(gradient_rows(Spmm::panel, even(100, 100, 0.1, 1), {40, 65536}), 32U);
     EXPECT_EQ(gradient_rows(Spmm::panel, even(100, 100, 0.1, 1), {1, 8192}), 0U);
     EXPECT_EQ(gradient_rows(Spmm::panel, SpmmShape{5, 3, 0, 0, 1}), 32U);
+    EXPECT_EQ(gradient_rows(Spmm::panel, even(100, 100, 0.1, 1024)), 32U);
+    EXPECT_EQ(gradient_rows(Spmm::panel, even(100, 100, 0.1, 1025)), 0U) << "parts as many as tiles";
     for (const Spmm asked : {Spmm::gather, Spmm::coo, Spmm::cusparse}) {
         EXPECT_EQ(gradient_rows(asked, even(4096, 4096, 0.05, 1024)), 0U);
     }
