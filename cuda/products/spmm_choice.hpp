@@ -55,8 +55,8 @@ struct SpmmThresholds {
 /// panel_layout or gradient_layout.
 using LayoutOf = PanelLayout (*)(const PanelBlock&, Index, Index, std::size_t);
 
-/// The first of the blocks that fits, reuses panels enough, gives its warps `run` edges of a panel and fills the device; null if
-/// none does.
+/// The first of the blocks that fits, reuses panels enough, gives its warps `run` edges of a panel and fills the device;
+/// null if none does.
 template <std::size_t count>
 constexpr const PanelBlock* first_block_for(const PanelBlock (&blocks_there_are)[count], LayoutOf layout_of,
                                             const SpmmShape& shape, const SpmmDevice& device,
