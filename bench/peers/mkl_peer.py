@@ -1,6 +1,6 @@
 """The loop of scipy_peer with MKL's sparse products: one handle a matrix and one for its transpose, kept for the whole
-run. Without mkl_sparse_optimize, which copies the values: a handle made by it trains on stale weights unless
-mkl_sparse_s_update_values follows every step, and gained nothing."""
+run. Without mkl_sparse_optimize, which after a hint copies the values: such a handle trains on stale weights unless
+mkl_sparse_s_update_values follows every step (findings/mkl_hinted_handles_keep_old_values.sh)."""
 import ctypes
 import os
 import sys
