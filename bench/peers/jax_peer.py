@@ -77,6 +77,9 @@ class Peer:
         int(right)
         return float(loss)
 
+    def kept_edges(self):
+        return sum((weight != 0).sum() for weight, _ in self.parameters)
+
     def accuracy(self, images, labels):
         return float((self.logits(self.parameters, images).argmax(1) == labels).mean())
 

@@ -4,9 +4,12 @@
 usage: one_peer.py KIND --network NAME --data DIR --threads N --batches N [--epochs N]
 
 seconds_per_epoch is the median time of a step over --batches steps after three to warm up, scaled to the epoch.
-With --epochs the network is trained for that many whole epochs instead, and its test accuracy reported.
+memory_mib: above what the process had with the data loaded: after the network was built, at most, after the steps; what a
+library loads when it is first used is in them.
+kept_edges: weights that are not zero, at the end. With --epochs the network is trained for that many whole epochs instead, and its test accuracy reported.
 """
 import argparse
+import gc
 import importlib
 import json
 import os
@@ -19,6 +22,23 @@ MODULES = {"dense": "torch_peer", "masked": "torch_peer", "scatter": "torch_peer
            "sparselab": "torch_peer", "sparseprop": "torch_peer", "scipy": "scipy_peer", "mkl": "mkl_peer",
            "sklearn": "sklearn_peer", "jax": "jax_peer"}
 NEEDED = {"sparselab": "sparselab.nn", "sparseprop": "sparseprop.modules", "jax": "jax.extend"}
+
+
+def resident():
+    """MiB that the process has in memory now."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize() / 2**20
+
+
+def most_resident():
+    """The most that it has had since forget_peak()."""
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) / 1024 for line in file if line.startswith("VmHWM"))
+
+
+def forget_peak():
+    with open("/proc/self/clear_refs", "w") as file:
+        file.write("5")
 
 
 def main():
@@ -42,9 +62,13 @@ def main():
         return 0
     from networks import BATCH, load
 
-    peer = module.Peer(arguments.kind, arguments.network)
     images, labels = load(arguments.data, "train")
-    record = {"kind": arguments.kind, "software": module.describe()}
+    peak = most_resident()
+    forget_peak()
+    before = resident()
+    peer = module.Peer(arguments.kind, arguments.network)
+    record = {"kind": arguments.kind, "software": module.describe(),
+              "memory_mib": {"construction": round(resident() - before, 1)}}
     if arguments.epochs == 0:
         seconds = []
         for number, batch in enumerate(peer.shuffled(images, labels)):
@@ -60,7 +84,11 @@ def main():
         steps = len(losses) // arguments.epochs
         record["train_loss"] = statistics.mean(losses[-steps:])
         record["test_accuracy"] = float(peer.accuracy(*load(arguments.data, "t10k")))
-    record["peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    record["kept_edges"] = int(peer.kept_edges())
+    at_most = most_resident()
+    gc.collect()
+    record["peak_mib"] = max(peak, at_most)
+    record["memory_mib"] |= {"step": round(at_most - before, 1), "at_rest": round(resident() - before, 1)}
     print(json.dumps(record))
     return 0
 

@@ -101,6 +101,9 @@ class Peer:
                 dy = dx
         return loss
 
+    def kept_edges(self):
+        return sum(numpy.count_nonzero(layer.parameters) for layer in self.layers)
+
     def accuracy(self, images, labels):
         return (self.forward(numpy.ascontiguousarray(images.T))[-1].argmax(0) == labels).mean()
 

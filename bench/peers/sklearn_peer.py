@@ -27,6 +27,9 @@ class Peer:
         self.model.partial_fit(images[chosen], labels[chosen], classes=numpy.arange(10))
         return self.model.loss_
 
+    def kept_edges(self):
+        return sum(numpy.count_nonzero(weights) for weights in self.model.coefs_)
+
     def accuracy(self, images, labels):
         return self.model.score(images, labels)
 

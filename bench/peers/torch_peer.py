@@ -96,6 +96,15 @@ def propagated(inputs, outputs, rows, columns):
     return SparseLinear(weight, nn.Parameter(torch.zeros(outputs)))
 
 
+def kept_edges_of(layer):
+    if isinstance(layer, Masked):
+        return int((layer.linear.weight * layer.mask != 0).sum())
+    if hasattr(layer, "nnz"):  # sparselab's, whose values are padded
+        return int(layer.nnz)
+    weight = getattr(layer, "weight", None)
+    return 0 if weight is None else int((weight != 0).sum())
+
+
 SPARSE = {"masked": Masked, "scatter": Scatter, "csr": Csr, "sparseprop": propagated}
 
 
@@ -138,6 +147,9 @@ class Peer:
         self.optimizer.step()
         (output.argmax(1) == target).sum().item()
         return loss.item()
+
+    def kept_edges(self):
+        return sum(kept_edges_of(layer) for layer in self.model)
 
     def accuracy(self, images, labels):
         self.model.eval()
