@@ -77,19 +77,30 @@ const char* fault_of(TrainingSetup& setup, const Work& train) {
     return trained < at_birth ? nullptr : "training does not lower the loss";
 }
 
-void step_cuda(benchmark::State& state) {
+/// The network of arguments `network` and `batch`, trained a little; null where that cannot be or is wrong, which is told.
+std::unique_ptr<TrainingSetup> verified_setup(benchmark::State& state) {
     std::string reason;
     auto backend = try_cuda_backend(reason);
-    if (backend == nullptr) return state.SkipWithError(reason.c_str());
+    if (backend == nullptr) {
+        state.SkipWithError(reason.c_str());
+        return nullptr;
+    }
     Experiment experiment = experiment_of(state.range(0));
     experiment.batch = static_cast<Index>(state.range(1));
-    TrainingSetup setup(std::move(backend), experiment);
+    auto setup = std::make_unique<TrainingSetup>(std::move(backend), experiment);
+    const char* const fault = fault_of(*setup, training(*setup));
+    if (fault != nullptr) state.SkipWithError(fault);
+    return fault == nullptr ? std::move(setup) : nullptr;
+}
+
+void step_cuda(benchmark::State& state) {
+    const auto verified = verified_setup(state);
+    if (verified == nullptr) return;
+    TrainingSetup& setup = *verified;
     const std::uint32_t steps = std::min(setup.steps - 1, steps_in_a_graph());
-    const Work train = training(setup);
-    if (const char* const fault = fault_of(setup, train)) return state.SkipWithError(fault);
-    const double median = median_seconds(state, train, [&] { setup.backend->wait(); }) / steps;
+    const double median = median_seconds(state, training(setup), [&] { setup.backend->wait(); }) / steps;
     state.counters["step_s"] = median;
-    state.counters["GFLOP/s"] = 1e-9 * flops_per_sample(setup.network) * experiment.batch / median;
+    state.counters["GFLOP/s"] = 1e-9 * flops_per_sample(setup.network) * static_cast<double>(state.range(1)) / median;
     state.SetLabel(images().name);
 }
 
@@ -189,17 +200,13 @@ void evolve(Backend& backend, Model& model, std::uint32_t event) {
 }
 
 void epoch_cuda(benchmark::State& state) {
-    std::string reason;
-    auto backend = try_cuda_backend(reason);
-    if (backend == nullptr) return state.SkipWithError(reason.c_str());
-    Experiment experiment = experiment_of(state.range(0));
-    experiment.batch = static_cast<Index>(state.range(1));
-    TrainingSetup setup(std::move(backend), experiment);
-    if (const char* const fault = fault_of(setup, training(setup))) return state.SkipWithError(fault);
+    const auto verified = verified_setup(state);
+    if (verified == nullptr) return;
+    TrainingSetup& setup = *verified;
     const Split few = first_of(images().test, 64);
     const UploadedSplit uploaded(*setup.backend, images(), few);
     const std::uint32_t slice = steps_in_a_graph();
-    const bool is_short = slice < 64;
+    const bool is_short = slice < 64;  // somebody tries whether this runs, on the CPU say
     const std::uint32_t steps = is_short ? slice : setup.steps;
     const Samples tested = is_short ? uploaded.samples() : setup.test.samples();
     const Work epoch = [&] {

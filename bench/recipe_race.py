@@ -112,7 +112,8 @@ def main():
     loads = [os.getloadavg()[0]]
     for name in arguments.case or CASES:
         missing = lacks(programs, name)
-        report["cases"].append({"case": name, "left_out": missing} if missing else race(programs, name, arguments.rounds, arguments.threads))
+        report["cases"].append({"case": name, "left_out": missing} if missing else
+                               race(programs, name, arguments.rounds, arguments.threads))
         loads.append(os.getloadavg()[0])
         print(json.dumps(report["cases"][-1]), flush=True)
         report["load_average"] = {"least": min(loads), "most": max(loads)}

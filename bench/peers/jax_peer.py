@@ -3,8 +3,6 @@ import os
 
 from networks import BATCH, settings
 
-KINDS = ("jax",)
-
 
 def set_threads(threads):
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])  # XLA takes as many threads as it may run on

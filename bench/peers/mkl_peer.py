@@ -10,7 +10,6 @@ import numpy
 import scipy_peer
 from networks import layer_shapes
 
-KINDS = ("mkl",)
 GENERAL, NON_TRANSPOSED, ROW_MAJOR = 20, 10, 101
 
 

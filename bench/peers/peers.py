@@ -110,7 +110,7 @@ def compare(arguments, network, kinds):
             "seconds_per_epoch": statistics.median(r[kind]["seconds_per_epoch"] for r in rounds),
             "ratio": statistics.median(ratios), "least_ratio": min(ratios), "largest_ratio": max(ratios),
             "peak_mib": max(r[kind]["peak_mib"] for r in rounds)})
-        rows[-1] |= {name: rounds[0][kind][name] for name in ("memory_mib", "kept_edges", "rewired_edges") if name in rounds[0][kind]}
+        rows[-1] |= {name: rounds[0][kind][name] for name in ("memory_mib", "kept_edges") if name in rounds[0][kind]}
         if arguments.accuracy_epochs > 0:
             trained = (espalier(arguments, network, arguments.accuracy_epochs) if kind == "espalier" else
                        peer(arguments, kind, network, epochs=arguments.accuracy_epochs))

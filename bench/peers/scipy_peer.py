@@ -5,7 +5,6 @@ import scipy
 from networks import BATCH, layer_shapes, random_cells, settings
 from scipy.sparse import csr_matrix
 
-KINDS = ("scipy",)
 EDGES_AT_A_TIME = 4096  # of the gradient, so that the gathered ends stay in the cache
 
 

@@ -4,7 +4,6 @@ import sklearn
 from networks import BATCH, settings
 from sklearn.neural_network import MLPClassifier
 
-KINDS = ("sklearn",)
 BATCHES = 8  # of each call, so that its checks of the data weigh little
 
 

@@ -8,8 +8,6 @@ from networks import BATCH, layer_shapes, random_cells, settings
 from torch import nn
 from torch.nn import functional
 
-KINDS = ("dense", "masked", "scatter", "csr", "sparselab", "sparseprop")
-
 
 class Masked(nn.Module):
     """A dense weight times a fixed mask: how most published sparse training runs."""
