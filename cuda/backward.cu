@@ -75,7 +75,7 @@ void input_gradient(const Launcher& to, const CudaLayer& layer, ConstActivations
     if (product.choice.kernel == Spmm::panel) {
         with_panel_block(product.choice.block, [&]<class Block>(Block) {
             launch_panels<Block>(to, input_gradient_panel_kernel<Block>, product, dx.tiles(), arguments,
-                                 Panels{product.panels, product.panel_start.data()}, dy, dx);
+                                 packed_panels(product), dy, dx);
         });
     } else if (product.choice.kernel == Spmm::coo) {
         const CooEdges edges{product.edge_row.data(), layer.row.data(), layer.num_edges};

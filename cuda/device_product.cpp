@@ -83,7 +83,7 @@ public:
         expect_tiles(y, num_outputs());
         expects(y.batch == x.batch, "as many samples in x as in y");
         work(stream, [&](cudaStream_t on) {
-            take(on, weights);
+            take(on, weights, layer_->forward_product);
             float* const own = layer_->bias.values.data();
             if (bias != nullptr) {
                 sum_arrays(on, bias, 0, 1, num_outputs(), own);  // of one: a copy
@@ -102,7 +102,7 @@ public:
         work(stream, [&](cudaStream_t on) {
             if (to.x) {
                 expect_tiles(to.x, num_inputs());
-                take(on, weights);
+                take(on, weights, layer_->input_product);
                 cuda::input_gradient(on, *layer_, dy, {}, to.x);
             }
             if (to.weights == nullptr && to.bias == nullptr) return;
@@ -118,9 +118,10 @@ private:
         expect_batch(values.batch);
     }
     void wait() { check(cudaStreamSynchronize(stream_), "work on the device"); }
-    /// The weights in the order in which the forward pass reads them.
-    void take(cudaStream_t stream, const float* weights) {
+    /// The weights in the order in which `product` reads them.
+    void take(cudaStream_t stream, const float* weights, const Product& product) {
         permute(stream, weights, order_.data(), num_edges(), layer_->weights.values.data());
+        if (product.choice.kernel == Spmm::panel) pack_weights(stream, {{layer_.get(), &product}});
     }
     template <class Work>
     void work(StreamHandle stream, const Work& enqueue) {

@@ -254,7 +254,7 @@ void rebuild_views(cudaStream_t stream, Memory& memory, CudaLayer& layer) {
 }
 
 Pruned prune(cudaStream_t stream, Memory& memory, CudaLayer& layer, const Pruning& pruning) {
-    return with_device_errors([&] {
+    const Pruned pruned = with_device_errors([&] {
         Device device(stream, memory);
         const float* const weights = layer.weights.values.data();
         return std::visit(
@@ -269,10 +269,12 @@ Pruned prune(cudaStream_t stream, Memory& memory, CudaLayer& layer, const Prunin
             },
             pruning.rule);
     });
+    pack_weights(stream, layer);
+    return pruned;
 }
 
 Pruned prune_ends(cudaStream_t stream, Memory& memory, CudaLayer& layer, const DeadEnds& dead) {
-    return with_device_errors([&] {
+    const Pruned pruned = with_device_errors([&] {
         Device device(stream, memory);
         const EdgeIndex num_edges = layer.num_edges;
         const EdgeIndex* const before = layer.pruned_slots();
@@ -292,6 +294,8 @@ Pruned prune_ends(cudaStream_t stream, Memory& memory, CudaLayer& layer, const D
         keep_pruned(device, memory, layer, all, total);
         return clear_weights(device, layer, fresh, count);
     });
+    pack_weights(stream, layer);
+    return pruned;
 }
 
 void pruned_degrees(cudaStream_t stream, Memory& memory, const CudaLayer& layer, EdgeIndex* outputs,

@@ -21,7 +21,7 @@ void multiply(const Launcher& to, const CudaLayer& layer, const Rule& rule, Cons
     if (product.choice.kernel == Spmm::panel) {
         with_panel_block(product.choice.block, [&]<class Block>(Block) {
             launch_panels<Block>(to, forward_panel_kernel<Block, Rule>, product, y.tiles(), arguments,
-                                 Panels{product.panels, product.panel_start.data()}, rule, x, saved, y);
+                                 packed_panels(product), rule, x, saved, y);
         });
     } else if (product.choice.kernel == Spmm::coo) {
         const CooEdges edges{product.edge_row.data(), layer.column.data(), layer.num_edges};

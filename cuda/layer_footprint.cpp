@@ -25,8 +25,11 @@ SpmmChoice expected_choice(Spmm asked, SpmmShape shape, const SpmmDevice& device
 /// One direction's tables.
 std::uint64_t product_bytes(const SpmmChoice& choice, const SpmmShape& shape, const SpmmDevice& device) {
     switch (choice.kernel) {
-        case Spmm::panel:
-            return word * panel_layout(choice.block, shape.num_rows, shape.num_others, device.shared_bytes).size();
+        case Spmm::panel: {
+            const PanelLayout layout = panel_layout(choice.block, shape.num_rows, shape.num_others, device.shared_bytes);
+            return word * (layout.size() + layout.num_groups(choice.block) + 1) +
+                   sizeof(EdgePair) * most_pairs(choice.block, layout, shape.num_edges);
+        }
         case Spmm::coo: {
             const std::uint64_t tiles = std::max<Index>(1, tiles_of(shape.batch));
             return word * padded_edges(shape.num_edges) +

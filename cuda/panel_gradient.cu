@@ -12,7 +12,7 @@ void panel_gradients(const Launcher& to, const CudaLayer& layer, ConstActivation
     float* const parts = product.parts.data();
     with_gradient_block(product.choice.block, [&]<class Block>(Block) {
         launch_with_shared(to, panel_gradient_kernel<Block>,
-                           dim3(product.panels.num_positions / Block::size.rows(), x.tiles()), Block::size.threads,
+                           dim3(product.panels.num_positions / Block::size.rows(), x.tiles()), Block::size.launched_threads(),
                            gradient_shared_bytes(Block::size, product.panels.panel_neurons),
                            PanelGradientArguments{layer.column.data(), layer.row_order.data(), layer.num_edges},
                            Panels{product.panels, product.panel_start.data()}, x, dy, parts);

@@ -4,6 +4,7 @@
 
 #ifdef __CUDACC__
 
+#include <cuda_awbarrier_primitives.h>
 #include <cuda_pipeline_primitives.h>
 
 #include <type_traits>
@@ -45,6 +46,18 @@ __device__ inline const float* opaque(const float* address) {
 /// Has a value computed here: nvcc would put it off, and keep in registers what it is made of.
 __device__ inline void settle(float& value) { asm volatile("" : "+f"(value)); }
 
+/// threadIdx.x, read anew: nothing made of it is kept in registers from before.
+__device__ inline unsigned thread_anew() {
+    unsigned x = 0;
+    asm volatile("mov.u32 %0, %%tid.x;" : "=r"(x));
+    return x;
+}
+
+/// Until the phase of `token` has ended.
+__device__ inline void wait_at(__mbarrier_t* barrier, __mbarrier_token_t token) {
+    while (!__mbarrier_test_wait(barrier, token)) {}
+}
+
 /// kernel(arguments...) enqueued on a stream; cudaGetLastError tells what was wrong with the launch.
 template <class... Parameters>
 void enqueue_kernel(cudaStream_t stream, void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared_bytes,
@@ -59,4 +72,5 @@ void enqueue_kernel(cudaStream_t stream, void (*kernel)(Parameters...), dim3 gri
 #include "cuda_on_host.hpp"
 inline const float* opaque(const float* address) { return address; }
 inline void settle(float& /*value*/) {}
+inline unsigned thread_anew() { return threadIdx.x; }
 #endif

@@ -107,6 +107,13 @@ void sum_tile_gradients(cudaStream_t stream, const CudaLayer& layer, ConstActiva
     sum_arrays(stream, sum, count, 2, count, sum);
 }
 
+/// Of all updated layers.
+std::vector<PanelProduct> panel_products(const LayerUpdates& updates) {
+    std::vector<PanelProduct> products;
+    for (const LayerUpdate& each : updates) add_panel_products(*each.layer, products);
+    return products;
+}
+
 void copy_floats(cudaStream_t stream, float* to, const float* from, std::size_t count) {
     if (count == 0) return;
     check(cudaMemcpyAsync(to, from, count * sizeof(float), cudaMemcpyDeviceToDevice, stream), "a copy");
@@ -127,6 +134,7 @@ void update_layers(const Launcher& to, const LayerUpdates& updates) {
         std::visit([&](const auto& rule) { next = update_some<std::decay_t<decltype(rule)>>(to, next, end); },
                    next->layer->optimizer);
     }
+    pack_weights(to, panel_products(updates));
 }
 
 void edge_gradients(cudaStream_t stream, const CudaLayer& layer, ConstActivations x, ConstActivations dy,
@@ -185,6 +193,7 @@ void update_over_ranks(cudaStream_t stream, const Exchange* exchange, std::uint6
         update_from(stream, *layer, layer->activation_parameters, bucket + places[i].activation,
                     layer->activation_parameters.values.size(), step);
     }
+    pack_weights(stream, panel_products(updates));
 }
 
 void sum_arrays(const Launcher& to, const float* arrays, std::size_t stride, Index parts, std::size_t count, float* sum) {

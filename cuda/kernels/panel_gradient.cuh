@@ -1,11 +1,13 @@
 // The gradients of edges out of panels, for layers dense enough that a panel of inputs in shared memory serves many rows
 // (kernels/panel.cuh). A block owns `rows` rows, some a warp, in one tile; their dy stays in its shared memory, panels of x
-// arrive in turn in two halves of it. A warp takes the edges that its rows have in a panel, 32 at a time. An edge's gradient
-// by one tile is that of the update that gathers, in the same order, so it has the same bits; the tiles are added later.
+// come one after the other (kernels/panel_flow.cuh). A warp takes the edges that its rows have in a panel, 32 at a time. An
+// edge's gradient by one tile is that of the update that gathers, in the same order, so it has the same bits; the tiles are
+// added later.
 #pragma once
 
 #include "cuda/kernels/edge_gradient.cuh"
-#include "cuda/kernels/panel.cuh"
+#include "cuda/kernels/panel_edges.cuh"
+#include "cuda/kernels/panel_flow.cuh"
 
 namespace espalier::cuda {
 
@@ -14,35 +16,6 @@ struct PanelGradientArguments {
     const Index* column;  // num_edges
     const Index* order;   // rows by position
     EdgeIndex num_edges;
-};
-
-/// The edges that a warp's rows have in one panel, as one list: row after row. Lane r knows row r of the warp's.
-template <int rows>
-struct PanelEdges {
-    EdgeIndex shift;  // of the lane's row: what leads from a place in the list to the edge
-    Index end;        // where the lane's row ends in the list
-    Index count;      // of the list
-
-    /// begin, end: of the lane's row, alike in lanes that have none.
-    __device__ PanelEdges(EdgeIndex from, EdgeIndex to) : end(to - from) {
-        ESPALIER_UNROLL
-        for (int step = 1; step < rows; step *= 2) {
-            const Index left = __shfl_up_sync(full_warp, end, static_cast<unsigned>(step));
-            if (lane_of_warp() >= static_cast<Index>(step)) end += left;
-        }
-        shift = to - end;  // modulo 2^32
-        count = __shfl_sync(full_warp, end, rows - 1);
-    }
-    /// The row of the warp's that place `at` of the list belongs to.
-    [[nodiscard]] __device__ Index row_of(Index at) const {
-        Index row = 0;
-        ESPALIER_UNROLL
-        for (int step = rows / 2; step > 0; step /= 2) {
-            const Index ends = __shfl_sync(full_warp, end, static_cast<int>(row) + step - 1);
-            row += ends <= at ? static_cast<Index>(step) : 0;
-        }
-        return row;
-    }
 };
 
 /// 32 edges of a warp's list, a lane's each; past the end the last one again. `column` is on its way from memory.
@@ -64,7 +37,7 @@ struct ListedEdge {
 
 /// A warp's place in shared memory, and what lies where.
 struct PanelGradientMemory {
-    const float* samples;  // the calling lane's of neuron 0 of the first half
+    const float* samples;  // the calling lane's where places begin
     Index* staged;         // of 32 edges where x lies, then where dy does
 };
 
@@ -107,64 +80,88 @@ __device__ void gradients_of_panel(const PanelGradientArguments& layer, const Pa
     }
 }
 
-/// Begins to copy the dy of the block's rows to `rows`; `from`: the tile's of neuron 0.
-template <class Block>
-__device__ void begin_rows(float* rows, const float* from, const Index* order, Index num_rows) {
-    constexpr Index pieces = tile_lanes / 4;
-    const Index first = blockIdx.x * Block::size.rows();
-    for (Index i = threadIdx.x; i < Block::size.rows() * pieces; i += Block::size.threads) {
-        const Index position = first + i / pieces;
-        if (position >= num_rows) return;  // those after it likewise
-        __pipeline_memcpy_async(rows + i * 4, from + std::size_t{order[position]} * tile_lanes + i % pieces * 4, 16);
+/// Copies the dy of a warp's rows, from position `first` on, to `rows`; `from`: the tile's of neuron 0.
+template <int count>
+__device__ void copy_rows(float* rows, const float* from, const Index* order, Index first, Index num_rows) {
+    ESPALIER_UNROLL
+    for (int r = 0; r < count; ++r) {
+        if (first + r >= num_rows) continue;
+        __pipeline_memcpy_async(rows + static_cast<Index>(r) * tile_lanes + lane_of_warp() * 4,
+                                from + std::size_t{order[first + r]} * tile_lanes + lane_of_warp() * 4, 16);
     }
+    __pipeline_commit();
+    __pipeline_wait_prior(0);
+    __syncwarp();
 }
+
+/// The lists of a warp's edges, of one panel after the other; what comes next is on its way from memory.
+template <int rows>
+class ListedPanels {
+public:
+    PanelEdges<rows> list{0, 0};
+    ListedEdge first;  // 32 of them
+
+    /// `first_position`: of the warp's rows.
+    __device__ ListedPanels(const PanelGradientArguments& layer, const Panels& panels, Index first_position)
+        : layer_(layer), layout_(panels.layout) {
+        // lane r: where the edges of row r begin; the same for lanes beyond the rows
+        const Index row = lane_of_warp() < static_cast<Index>(rows) ? lane_of_warp() : static_cast<Index>(rows) - 1;
+        end_ = panels.start + first_position + row;
+        begin_ = *end_;
+        next_end_ = *(end_ += layout_.num_positions);
+        go_on();
+    }
+    /// To the next panel; after the last an empty list.
+    __device__ void go_on() {
+        list = PanelEdges<rows>(begin_, next_end_);
+        begin_ = next_end_;
+        if (list.count > 0) first.fetch(list, 0, layer_.column);  // all lanes of the warp alike
+        if (panel_ < layout_.num_panels) end_ += layout_.num_positions;
+        ++panel_;
+        next_end_ = *end_;
+    }
+
+private:
+    const PanelGradientArguments& layer_;
+    const PanelLayout& layout_;
+    const EdgeIndex* end_;  // of the lane's row in the panel after the list's
+    EdgeIndex begin_;
+    EdgeIndex next_end_;
+    Index panel_ = 1;  // after the list's
+};
 
 /// part [tiles][num_edges] = every edge's gradient by each tile. Grid: x covers the positions by blocks, y the tiles.
 /// Dynamic shared memory: gradient_shared_bytes.
 template <class Block>
-__global__ void __launch_bounds__(Block::size.threads, 1)
+__global__ void __launch_bounds__(Block::size.launched_threads(), 1)
     panel_gradient_kernel(PanelGradientArguments layer, Panels panels, ConstActivations x, ConstActivations dy,
                           float* part) {
     constexpr int rows = Block::size.rows_per_warp;
+    constexpr Index rows_floats = Block::size.rows() * tile_lanes;
     const PanelLayout& layout = panels.layout;
     const Index warp = threadIdx.x / warp_lanes;
     const Index tile = blockIdx.y;
     auto* const memory = dynamic_shared<float>();
-    const Index panel_floats = layout.panel_neurons * tile_lanes;
-    const Index dy_begins = 2 * panel_floats;
-    auto* const staged = reinterpret_cast<Index*>(memory + dy_begins + Block::size.rows() * tile_lanes);
-    const PanelGradientMemory own{memory + lane_of_warp() * 4, staged + warp * warp_lanes * 2};
-    const Index own_dy = dy_begins + warp * static_cast<Index>(rows) * tile_lanes;
-
-    // lane r: where the edges of the warp's row r begin in the panel and where they end; the same for lanes beyond the rows
-    const Index row = lane_of_warp() < static_cast<Index>(rows) ? lane_of_warp() : static_cast<Index>(rows) - 1;
-    const EdgeIndex* start = panels.start + blockIdx.x * Block::size.rows() + warp * static_cast<Index>(rows) + row;
-    EdgeIndex begin = *start;
-    EdgeIndex end = start[layout.num_positions];
-
-    const float* const from = x.row(tile, 0);
-    begin_rows<Block>(memory + dy_begins, dy.row(tile, 0), layer.order, dy.rows);
-    begin_panel<Block>(memory, layout, from, x.rows, 0);
-    __pipeline_commit();
-    float* const of_tile = part + std::size_t{tile} * layer.num_edges;
-    ESPALIER_NO_UNROLL
-    for (Index panel = 0; panel < layout.num_panels; ++panel) {
-        const bool last = panel + 1 == layout.num_panels;
-        if (!last) begin_panel<Block>(memory, layout, from, x.rows, panel + 1);
-        __pipeline_commit();
-        start += last ? 0 : layout.num_positions;
-        const EdgeIndex next_end = start[layout.num_positions];
-        const PanelEdges<rows> list(begin, end);
-        const Index base = panel % 2 * panel_floats - panel * panel_floats;  // modulo 2^32
-        ListedEdge first;
-        if (list.count > 0) first.fetch(list, 0, layer.column);  // all lanes of the warp alike
-        __pipeline_wait_prior(1);
-        __syncthreads();  // the panel is there, whoever copied it
-        gradients_of_panel(layer, list, first, own, base, own_dy, of_tile);
-        begin = end;
-        end = next_end;
-        __syncthreads();  // the panel has been read; the next but one takes its place
+    auto& flow = *reinterpret_cast<PanelFlow<Block, gradient_stages>*>(memory);
+    auto* const staged = reinterpret_cast<Index*>(memory + panel_flow_bytes(Block::size) / sizeof(float));
+    // dy, then the panels, which are read by places in all of it
+    float* const samples = memory + (gradient_fixed_bytes(Block::size) / sizeof(float) - rows_floats);
+    flow.barriers.template begin<Block>();
+    if (warp == Block::size.warps()) {
+        return copy_panels(flow, samples + rows_floats, layout, x.row(tile, 0), x.rows);
     }
+    const PanelGradientMemory own{samples + lane_of_warp() * 4, staged + warp * warp_lanes * 2};
+    const Index own_dy = warp * static_cast<Index>(rows) * tile_lanes;
+    const Index first_position = blockIdx.x * Block::size.rows() + warp * static_cast<Index>(rows);
+    copy_rows<rows>(samples + own_dy, dy.row(tile, 0), layer.order, first_position, dy.rows);
+    float* const of_tile = part + std::size_t{tile} * layer.num_edges;
+    ListedPanels<rows> edges(layer, panels, first_position);
+    read_panels(flow, layout.num_panels, [&](Index panel) {
+        const Index base = rows_floats + layout.place(panel, gradient_stages, tile_lanes) -
+                           panel * layout.panel_neurons * tile_lanes;  // modulo 2^32
+        gradients_of_panel(layer, edges.list, edges.first, own, base, own_dy, of_tile);
+        edges.go_on();
+    });
 }
 
 }  // namespace espalier::cuda

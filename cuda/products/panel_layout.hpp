@@ -10,7 +10,7 @@
 
 namespace espalier::cuda {
 
-/// Threads of a block, rows of each of its warps and samples of a tile that it computes (128, 64 or 32).
+/// Threads of a block that sum, rows of each of its warps and samples of a tile that it computes (128, 64 or 32).
 struct PanelBlock {
     Index threads;
     Index rows_per_warp;
@@ -19,6 +19,8 @@ struct PanelBlock {
     constexpr bool operator==(const PanelBlock&) const = default;
     [[nodiscard]] constexpr Index warps() const { return threads / 32; }
     [[nodiscard]] constexpr Index rows() const { return warps() * rows_per_warp; }
+    /// With the warp that copies panels.
+    [[nodiscard]] constexpr Index launched_threads() const { return threads + 32; }
 };
 
 /// The kernels there are, in the order in which they are to be preferred where they fill a device.
@@ -34,17 +36,26 @@ template <int number>
 using PanelNumber =
     PanelOf<panel_blocks[number].threads, panel_blocks[number].rows_per_warp, panel_blocks[number].columns>;
 
-/// Edges of a row that a warp stages at once; even, for they are read in pairs.
-inline constexpr Index staged_edges = 8;
-
-/// Bytes beside the panels: the staged (place, weight) pairs, and the zeros that padding points to.
-constexpr std::size_t panel_fixed_bytes(const PanelBlock& block) {
-    return std::size_t{block.rows()} * staged_edges * 8 + std::size_t{block.columns} * sizeof(float);
+/// Panels of a product in shared memory at once: while one is read the next are there, or on their way, so that no warp
+/// waits for the slowest of its block.
+inline constexpr Index product_stages = 3;
+/// Of a gradient, whose rows' samples leave less room.
+inline constexpr Index gradient_stages = 2;
+inline constexpr Index most_stages = 3;
+/// Bytes of what the warps of either wait by (PanelFlow of kernels/panel_flow.cuh).
+constexpr std::size_t panel_flow_bytes(const PanelBlock& block) {
+    const std::size_t needed = (std::size_t{2} + block.warps() + 1) * most_stages * 8;
+    return (needed + 1023) / 1024 * 1024;  // what comes next begins where the last bits of its places are 0
 }
+/// Bytes of packed edges that a warp fetches at once; it has two such pieces in shared memory.
+inline constexpr Index packed_piece_bytes = 512;
 
-/// Two panels: one is read while the next arrives.
+/// Bytes beside the panels: what warps wait by, and packed edges (kernels/pack.cuh).
+constexpr std::size_t panel_fixed_bytes(const PanelBlock& block) {
+    return panel_flow_bytes(block) + std::size_t{block.warps()} * 2 * packed_piece_bytes;
+}
 constexpr std::size_t panel_shared_bytes(const PanelBlock& block, Index panel_neurons) {
-    return panel_fixed_bytes(block) + std::size_t{2} * panel_neurons * block.columns * sizeof(float);
+    return panel_fixed_bytes(block) + std::size_t{product_stages} * panel_neurons * block.columns * sizeof(float);
 }
 
 /// The kernels that make gradients of edges: blocks of whole tiles, most rows first.
@@ -53,12 +64,13 @@ template <int number>
 using GradientNumber =
     PanelOf<gradient_blocks[number].threads, gradient_blocks[number].rows_per_warp, gradient_blocks[number].columns>;
 
-/// Bytes beside the panels: the rows' samples, and where those of 32 edges of each warp lie.
+/// Bytes beside the panels: what warps wait by, the rows' samples, and where those of 32 edges of each warp lie.
 constexpr std::size_t gradient_fixed_bytes(const PanelBlock& block) {
-    return std::size_t{block.rows()} * block.columns * sizeof(float) + std::size_t{block.warps()} * 32 * 8;
+    return panel_flow_bytes(block) + std::size_t{block.rows()} * block.columns * sizeof(float) +
+           std::size_t{block.warps()} * 32 * 8;
 }
 constexpr std::size_t gradient_shared_bytes(const PanelBlock& block, Index panel_neurons) {
-    return panel_shared_bytes(block, panel_neurons) - panel_fixed_bytes(block) + gradient_fixed_bytes(block);
+    return gradient_fixed_bytes(block) + std::size_t{gradient_stages} * panel_neurons * block.columns * sizeof(float);
 }
 
 struct PanelLayout {
@@ -68,12 +80,21 @@ struct PanelLayout {
 
     /// Numbers in the table of first edges, [num_panels + 1][num_positions].
     [[nodiscard]] constexpr std::size_t size() const { return (std::size_t{num_panels} + 1) * num_positions; }
+    /// Numbers in the table of a product's pairs, [num_panels][num_positions / rows a warp].
+    [[nodiscard]] constexpr std::size_t num_groups(const PanelBlock& block) const {
+        return std::size_t{num_panels} * (num_positions / block.rows_per_warp);
+    }
+    /// Where a panel's samples lie among those in shared memory: floats before them.
+    [[nodiscard]] constexpr Index place(Index panel, Index stages, Index columns) const {
+        return panel % stages * (panel_neurons * columns);
+    }
 };
 
-/// As few panels as fit into `shared_bytes` beside `fixed`, alike in size. No panel at all: not even four neurons fit.
-constexpr PanelLayout panels_beside(std::size_t fixed, const PanelBlock& block, Index num_rows, Index num_neurons,
-                                    std::size_t shared_bytes) {
-    const std::size_t neuron = std::size_t{2} * block.columns * sizeof(float);
+/// As few panels as fit into `shared_bytes` beside `fixed`, `stages` of them at once, alike in size. No panel at all: not
+/// even four neurons fit.
+constexpr PanelLayout panels_beside(std::size_t fixed, Index stages, const PanelBlock& block, Index num_rows,
+                                    Index num_neurons, std::size_t shared_bytes) {
+    const std::size_t neuron = std::size_t{stages} * block.columns * sizeof(float);
     const std::size_t most = shared_bytes < fixed ? 0 : (shared_bytes - fixed) / neuron / 4 * 4;
     if (most == 0 || num_neurons == 0) return {};
     const auto panels = static_cast<Index>((std::size_t{num_neurons} + most - 1) / most);
@@ -86,12 +107,35 @@ constexpr PanelLayout panels_beside(std::size_t fixed, const PanelBlock& block, 
 /// Of a product.
 constexpr PanelLayout panel_layout(const PanelBlock& block, Index num_rows, Index num_neurons,
                                    std::size_t shared_bytes) {
-    return panels_beside(panel_fixed_bytes(block), block, num_rows, num_neurons, shared_bytes);
+    return panels_beside(panel_fixed_bytes(block), product_stages, block, num_rows, num_neurons, shared_bytes);
 }
 /// Of a gradient.
 constexpr PanelLayout gradient_layout(const PanelBlock& block, Index num_rows, Index num_neurons,
                                       std::size_t shared_bytes) {
-    return panels_beside(gradient_fixed_bytes(block), block, num_rows, num_neurons, shared_bytes);
+    return panels_beside(gradient_fixed_bytes(block), gradient_stages, block, num_rows, num_neurons, shared_bytes);
+}
+
+/// Two edges as a product reads them: places of their other ends' samples among the panels in shared memory (floats), and
+/// weights. A warp's edges of a panel are, for each four rows or fewer, a header, which holds their counts in 16 bits each,
+/// then row after row in whole pairs; those of its panels follow each other.
+struct alignas(16) EdgePair {
+    Index place;
+    float weight;
+    Index second_place;
+    float second_weight;
+};
+inline constexpr int header_rows = 4;
+constexpr Index num_headers(Index rows_per_warp) { return (rows_per_warp + header_rows - 1) / header_rows; }
+
+/// Pairs that a warp reads past its own, which it does not use.
+inline constexpr std::size_t pairs_read_ahead = 2 * packed_piece_bytes / sizeof(EdgePair);
+
+/// The most that `num_edges` edges take: of those that a row has in a panel the last may be alone.
+constexpr std::size_t most_pairs(const PanelBlock& block, const PanelLayout& layout, EdgeIndex num_edges) {
+    const std::size_t cells = std::size_t{layout.num_panels} * layout.num_positions;
+    const std::size_t alone = cells < num_edges ? cells : num_edges;
+    return layout.num_groups(block) * num_headers(block.rows_per_warp) + (num_edges + alone + 1) / 2 +
+           pairs_read_ahead;
 }
 
 /// The first of a row's edges [begin, end), ascending by `other`, that belongs to `panel` or a later one.

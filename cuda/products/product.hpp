@@ -3,6 +3,9 @@
 // They follow the topology: refresh_products after each change.
 #pragma once
 
+#include <vector>
+
+#include "cuda/launcher.hpp"
 #include "cuda/memory.hpp"
 #include "cuda/products/cusparse.hpp"
 #include "cuda/products/spmm_choice.hpp"
@@ -17,6 +20,10 @@ struct Product {
     // panel
     PanelLayout panels;
     Array<EdgeIndex> panel_start;  // [num_panels + 1][num_positions]
+    // a product's panels: the edges as its kernel reads them (kernels/pack.cuh)
+    Array<EdgeIndex> pair_start;  // [num_panels][num_positions / rows a warp]
+    Array<EdgePair> pairs;
+    Array<EdgeIndex> pairs_used;  // one
     // coo
     Array<Index> edge_row;  // of each edge; padded as all edge arrays
     // coo: [parts_tiles][chunks][2][128]; a gradient's panels: [tiles][num_edges], for as many tiles as fit
@@ -40,7 +47,19 @@ Product plan_product(Memory& memory, Spmm asked, const SpmmShape& shape, const S
 /// Likewise for the gradient of the weights; `shape` is by output.
 Product plan_gradient(Memory& memory, Spmm asked, const SpmmShape& shape, const SpmmDevice& device);
 
-/// Fills the tables of both directions from the layer's views. Programs recorded with cuSPARSE's products are void.
+/// Fills the tables of both directions from the layer's views, and packs. Programs recorded with cuSPARSE's products are void.
 void refresh_products(cudaStream_t stream, CudaLayer& layer);
+
+/// A direction of a layer in which it multiplies by panels.
+struct PanelProduct {
+    const CudaLayer* layer;
+    const Product* product;  // one of the layer's two
+};
+/// Takes the layers' weights into their packed edges, after each change of weights: one launch for up to sixteen products.
+void pack_weights(const Launcher& to, const std::vector<PanelProduct>& products);
+/// Likewise, of all products of a layer.
+void pack_weights(const Launcher& to, const CudaLayer& layer);
+/// Adds those of a layer that multiply by panels.
+void add_panel_products(const CudaLayer& layer, std::vector<PanelProduct>& products);
 
 }  // namespace espalier::cuda

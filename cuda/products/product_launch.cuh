@@ -32,6 +32,11 @@ void with_gradient_block(const PanelBlock& block, const Run& run) {
     with_block<GradientNumber, std::size(gradient_blocks)>(block, run);
 }
 
+/// The panels and packed edges of a product.
+inline PackedPanels packed_panels(const Product& product) {
+    return {product.panels, product.pair_start.data(), product.pairs.data()};
+}
+
 /// A panel kernel of `Block` over `tiles` tiles; `product` has the panels.
 template <class Block, class... Parameters, class... Arguments>
 void launch_panels(const Launcher& to, void (*kernel)(Parameters...), const Product& product, Index tiles,
@@ -39,7 +44,7 @@ void launch_panels(const Launcher& to, void (*kernel)(Parameters...), const Prod
     const Index slices = tiles * (tile_lanes / Block::size.columns);
     expects(slices <= max_grid_rows, "at most 65,535 slices of a batch");
     launch_with_shared(to, kernel, {product.panels.num_positions / Block::size.rows(), slices, 1},
-                       Block::size.threads, panel_shared_bytes(Block::size, product.panels.panel_neurons),
+                       Block::size.launched_threads(), panel_shared_bytes(Block::size, product.panels.panel_neurons),
                        std::forward<Arguments>(arguments)...);
 }
 

@@ -15,6 +15,7 @@
 #include "cuda/kernels/loss.cuh"
 #include "cuda/kernels/many.cuh"
 #include "cuda/kernels/merge.cuh"
+#include "cuda/kernels/pack.cuh"
 #include "cuda/kernels/panel.cuh"
 #include "cuda/kernels/panel_gradient.cuh"
 #include "cuda/kernels/prune.cuh"
@@ -76,6 +77,7 @@ Addresses compiled_kernels() {
         input_gradient_panel_kernel<PanelNumber<3>>, input_gradient_panel_kernel<PanelNumber<4>>);
     add(addresses, panel_gradient_kernel<GradientNumber<0>>, panel_gradient_kernel<GradientNumber<1>>,
         panel_gradient_kernel<GradientNumber<2>>, panel_gradient_kernel<GradientNumber<3>>);
+    add(addresses, pair_starts_kernel<pack_threads>, pack_kernel<pack_threads, true>, pack_kernel<pack_threads, false>);
     add(addresses, permute_weights_kernel<backward_threads>, edge_rows_kernel<coo_threads>,
         input_gradient_coo_kernel<coo_threads>, input_gradient_coo_join_kernel<coo_threads>);
     add(addresses, sample_kernel<units_threads>, reconstruction_kernel<loss_threads>);

@@ -30,7 +30,7 @@ void check_gradients(const SparseCase& layer, Index panel_neurons) {
     const DeviceArray<float> parts(std::vector<float>(std::size_t{tiles} * layer.num_edges(), std::nanf("")));
     cuda_on_host::allow_shared(panel_gradient_kernel<Block>, shared_bytes);
     launch(panel_gradient_kernel<Block>, dim3(panels.layout.num_positions / Block::size.rows(), tiles),
-           dim3(Block::size.threads), shared_bytes,
+           dim3(Block::size.launched_threads()), shared_bytes,
            PanelGradientArguments{device.column.data(), device.row_order.data(), layer.num_edges()}, panels.view(),
            d_x.view(), d_dy.view(), parts.data());
     const auto found = parts.read();

@@ -23,22 +23,22 @@ using Used = PanelNumber<1>;
 template <class Block>
 auto panel_forward(Index panel_neurons) {
     return [=](const DeviceCase& layer, const auto& rule, ConstActivations x, Activations saved, Activations y) {
-        const DevicePanels panels(by_output(layer), Block::size, panel_shared_bytes(Block::size, panel_neurons));
+        const DevicePackedPanels panels(by_output(layer), Block::size, panel_shared_bytes(Block::size, panel_neurons));
         const auto kernel = forward_panel_kernel<Block, std::decay_t<decltype(rule)>>;
         cuda_on_host::allow_shared(kernel, panels.shared_bytes);
         launch(forward_panel_kernel<Block, std::decay_t<decltype(rule)>>,
-               dim3(panels.layout.num_positions / Block::size.rows(), y.tiles() * (tile_lanes / Block::size.columns)),
-               dim3(Block::size.threads), panels.shared_bytes, layer.forward(), panels.view(), rule, x, saved, y);
+               dim3(panels.panels.layout.num_positions / Block::size.rows(), y.tiles() * (tile_lanes / Block::size.columns)),
+               dim3(Block::size.launched_threads()), panels.shared_bytes, layer.forward(), panels.view(), rule, x, saved, y);
     };
 }
 template <class Block>
 auto panel_input_gradient(Index panel_neurons) {
     return [=](const DeviceCase& layer, ConstActivations dy, Activations dx) {
-        const DevicePanels panels(by_input(layer), Block::size, panel_shared_bytes(Block::size, panel_neurons));
+        const DevicePackedPanels panels(by_input(layer), Block::size, panel_shared_bytes(Block::size, panel_neurons));
         cuda_on_host::allow_shared(input_gradient_panel_kernel<Block>, panels.shared_bytes);
         launch(input_gradient_panel_kernel<Block>,
-               dim3(panels.layout.num_positions / Block::size.rows(), dx.tiles() * (tile_lanes / Block::size.columns)),
-               dim3(Block::size.threads), panels.shared_bytes, layer.input_gradient(), panels.view(), dy, dx);
+               dim3(panels.panels.layout.num_positions / Block::size.rows(), dx.tiles() * (tile_lanes / Block::size.columns)),
+               dim3(Block::size.launched_threads()), panels.shared_bytes, layer.input_gradient(), panels.view(), dy, dx);
     };
 }
 
@@ -89,7 +89,8 @@ TEST_P(PanelKernels, TableOfFirstEdges) {
     const SparseCase layer = sparse_case("table", 50, 13, 1, 300);
     const DeviceCase device(layer);
     const PanelBlock block = Small4::size;
-    const DevicePanels panels(by_output(device), block, panel_shared_bytes(block, 8));
+    const DevicePanels panels(by_output(device),
+                              panel_layout(block, layer.outputs, layer.inputs, panel_shared_bytes(block, 8)));
     const PanelLayout& layout = panels.layout;
     EXPECT_EQ(layout.num_panels, 7U);
     EXPECT_EQ(layout.panel_neurons, 8U);
