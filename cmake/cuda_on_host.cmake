@@ -3,7 +3,7 @@
 file(GLOB kernel_test_sources CONFIGURE_DEPENDS tests/cuda_on_host/*_test.cpp tests/kernels/*.cpp)
 set(kernel_engine_sources
   tests/cuda_on_host/block.cpp tests/cuda_on_host/fiber.cpp tests/cuda_on_host/guarded_memory.cpp
-  tests/cuda_on_host/launch_limits.cpp)
+  tests/cuda_on_host/launch_limits.cpp tests/cuda_on_host/shared_memory.cpp tests/cuda_on_host/arrival_barriers.cpp)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
   list(APPEND kernel_engine_sources tests/cuda_on_host/switch_x86_64.cpp)
 else()

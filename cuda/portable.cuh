@@ -1,4 +1,4 @@
-// The only CUDA header a kernel includes. Under nvcc it is real CUDA and nine small functions; elsewhere it is the
+// The only CUDA header a kernel includes. Under nvcc it is real CUDA and ten small functions; elsewhere it is the
 // vocabulary with which kernels run on the CPU (tests/cuda_on_host, put on the include path by those tests).
 #pragma once
 
@@ -35,6 +35,14 @@ __device__ inline void store4(float* address, float4 values) { *reinterpret_cast
 // Two, likewise of 8.
 __device__ inline float2 load2(const float* address) { return *reinterpret_cast<const float2*>(address); }
 __device__ inline void store2(float* address, float2 values) { *reinterpret_cast<float2*>(address) = values; }
+
+/// Returns when the phase of the token has ended; what was done before the arrivals in it is then visible.
+__device__ inline void wait_at(__mbarrier_t* barrier, __mbarrier_token_t token) {
+    while (!__mbarrier_test_wait(barrier, token)) {
+    }
+    // before sm_80 the test is a mere volatile read, which nvcc may move later reads across
+    asm volatile("" ::: "memory");
+}
 
 /// The same address in global memory, of which nvcc no longer knows how it was made: what is added to it stays a sum of two.
 __device__ inline const float* opaque(const float* address) {

@@ -1,6 +1,5 @@
 #include "block.hpp"
 
-#include <algorithm>
 #include <cstdio>
 #include <cstring>
 #include <deque>
@@ -8,9 +7,11 @@
 #include <utility>
 #include <vector>
 
+#include "arrival_barriers.hpp"
 #include "fiber.hpp"
 #include "launch_limits.hpp"
 #include "order.hpp"
+#include "shared_memory.hpp"
 #include "watch.hpp"
 
 uint3 threadIdx{};
@@ -26,8 +27,6 @@ constexpr unsigned lanes_per_warp = 32;
 
 Policy policy;
 
-std::string text(const Site& site) { return std::string(site.file) + ":" + std::to_string(site.line); }
-
 std::string hexadecimal(std::uint32_t word) {
     char buffer[11];
     std::snprintf(buffer, sizeof buffer, "0x%08x", word);
@@ -39,7 +38,7 @@ uint3 index_of(std::uint64_t number, dim3 size) {
             static_cast<unsigned>(number / size.x / size.y)};
 }
 
-enum class State { ready, at_barrier, in_exchange, returned };
+enum class State { ready, at_barrier, in_exchange, at_phase, returned };
 
 struct Thread {
     Fiber fiber;
@@ -51,6 +50,7 @@ struct Thread {
     Site site{};
     std::uint32_t mask = 0;
     std::uint64_t word = 0;
+    const ArrivalBarrier* arrivals = nullptr;
     // what the last exchange gave it
     std::uint64_t words[lanes_per_warp] = {};
     // its copies under way, each with the number of its group
@@ -58,21 +58,15 @@ struct Thread {
     std::uint64_t copy_group = 0;  // the open one
 };
 
-struct SharedSlot {
-    const void* key;
-    GuardedMemory memory;
-};
-
 /// The threads of a launch; they serve one block after another.
 class Engine {
 public:
     Engine(dim3 block, std::size_t dynamic_bytes, std::size_t shared_limit, const std::function<void()>& body)
         : size_(block.x * block.y * block.z),
-          dynamic_bytes_(dynamic_bytes),
-          shared_limit_(shared_limit),
           body_(body),
           random_(policy.seed),
-          threads_(size_) {}
+          threads_(size_),
+          shared_(dynamic_bytes, shared_limit) {}
 
     void run_blocks(std::uint64_t count) {
         for (const std::uint64_t block : ordered(count, policy.order, random_)) run_block(block);
@@ -83,13 +77,13 @@ public:
         return "block " + index_text(blockIdx.x, blockIdx.y, blockIdx.z) + " thread " + index_text(at.x, at.y, at.z);
     }
     [[nodiscard]] Thread* self() { return self_; }
-
     void barrier(Site site);
     const std::uint64_t* exchange(const char* what, std::uint32_t mask, std::uint64_t word, bool orders_memory,
                                   Site site);
-    void* shared(const void* key, std::size_t bytes, std::size_t alignment);
-    void* dynamic_shared() { return shared(&dynamic_key_, dynamic_bytes_, 16); }
-    [[nodiscard]] bool is_shared(const void* address) const;
+    void init_arrivals(std::uint64_t* barrier, unsigned count, Site site);
+    std::uint64_t arrive(const std::uint64_t* barrier, Site site);
+    void wait_at(const std::uint64_t* barrier, std::uint64_t token, Site site);
+    SharedMemory& shared() { return shared_; }
     void yield() {
         ready_.push_back(self_->number);
         suspend();
@@ -108,8 +102,6 @@ private:
     [[noreturn]] void report_deadlock() const;
 
     unsigned size_;
-    std::size_t dynamic_bytes_;
-    std::size_t shared_limit_;
     const std::function<void()>& body_;
     Random random_;
     std::vector<Thread> threads_;
@@ -120,9 +112,9 @@ private:
     unsigned arrived_ = 0;  // at the barrier
     unsigned returned_ = 0;
     Site barrier_site_{};
-    std::vector<SharedSlot> shared_;
+    SharedMemory shared_;
+    ArrivalBarriers arrival_barriers_;
     std::exception_ptr thrown_;
-    char dynamic_key_ = 0;
 };
 
 Engine* engine = nullptr;  // of the launch that runs
@@ -175,6 +167,7 @@ Thread& Engine::next_ready() {
 void Engine::run_block(std::uint64_t block) {
     blockIdx = index_of(block, gridDim);
     watch::block_begins(block);
+    arrival_barriers_.begin_block();
     arrived_ = returned_ = 0;
     ready_.clear();
     order_ = ordered(size_, policy.order, random_);
@@ -193,8 +186,7 @@ void Engine::run_block(std::uint64_t block) {
         self_ = nullptr;
         if (thrown_) std::rethrow_exception(thrown_);  // the block's other fibers are dropped where they are
     }
-    for (const SharedSlot& slot : shared_) slot.memory.check();
-    shared_.clear();
+    shared_.end_block();
     watch::block_ends();
 }
 
@@ -207,6 +199,10 @@ void Engine::report_deadlock() const {
         const uint3 at = index_of(thread.number, blockDim);
         report += "\n  thread " + index_text(at.x, at.y, at.z) + " waits at " + thread.what;
         if (thread.state == State::in_exchange) report += " with mask " + hexadecimal(thread.mask);
+        if (thread.state == State::at_phase) {
+            report += " with " + std::to_string(thread.arrivals->arrived) + " of " +
+                      std::to_string(thread.arrivals->count) + " arrivals";
+        }
         report += ", " + text(thread.site);
     }
     if (listed > most) report += "\n  and " + std::to_string(listed - most) + " more";
@@ -280,39 +276,40 @@ void Engine::complete_exchange(unsigned first, std::uint32_t mask, bool orders_m
     }
 }
 
-void* Engine::shared(const void* key, std::size_t bytes, std::size_t alignment) {
-    for (const SharedSlot& slot : shared_) {
-        if (slot.key == key) return slot.memory.data();
-    }
-    if (alignment > 256) fail("shared memory aligned to " + std::to_string(alignment) + " bytes; 256 is the most");
-    std::size_t total = bytes;
-    std::size_t fixed = key == &dynamic_key_ ? 0 : bytes;
-    for (const SharedSlot& slot : shared_) {
-        total += slot.memory.bytes();
-        if (slot.key != &dynamic_key_) fixed += slot.memory.bytes();
-    }
-    if (fixed > default_shared_limit) {
-        fail("static shared memory of " + std::to_string(fixed) + " bytes; the limit is " +
-             std::to_string(default_shared_limit));
-    }
-    if (total > shared_limit_) {
-        fail("shared memory of " + std::to_string(total) + " bytes; the kernel's limit is " +
-             std::to_string(shared_limit_));
-    }
-    shared_.push_back(
-        {key, GuardedMemory(bytes, "shared memory of block " + index_text(blockIdx.x, blockIdx.y, blockIdx.z))});
-    return shared_.back().memory.data();
+void Engine::init_arrivals(std::uint64_t* barrier, unsigned count, Site site) {
+    watch::arrivals_begin(arrival_barriers_.init(shared_, barrier, count, {"__mbarrier_init", site}).index);
 }
 
-bool Engine::is_shared(const void* address) const {
-    const auto* byte = static_cast<const std::byte*>(address);
-    return std::any_of(shared_.begin(), shared_.end(), [&](const SharedSlot& slot) {
-        const auto* begin = static_cast<const std::byte*>(slot.memory.data());
-        return byte >= begin && byte < begin + slot.memory.bytes();
-    });
+std::uint64_t Engine::arrive(const std::uint64_t* barrier, Site site) {
+    ArrivalBarrier& arrivals = arrival_barriers_.at(shared_, barrier, {"__mbarrier_arrive", site});
+    watch::arrives(arrivals.index, self_->number);
+    const std::uint64_t token = ArrivalBarriers::arrive(arrivals);
+    if (arrivals.arrived == 0) {
+        watch::phase_ends(arrivals.index);
+        for (const unsigned number : arrivals.waiting) wake(number);
+        arrivals.waiting.clear();
+    }
+    return token;
+}
+
+void Engine::wait_at(const std::uint64_t* barrier, std::uint64_t token, Site site) {
+    const Where where{"wait_at", site};
+    ArrivalBarrier& arrivals = arrival_barriers_.at(shared_, barrier, where);
+    if (!ArrivalBarriers::has_ended(arrivals, token, where)) {
+        self_->state = State::at_phase;
+        self_->what = "wait_at";
+        self_->site = site;
+        self_->arrivals = &arrivals;
+        arrivals.waiting.push_back(self_->number);
+        suspend();
+        ArrivalBarriers::has_ended(arrivals, token, where);  // and not the next one too, before this thread saw it
+    }
+    watch::passes(arrivals.index, self_->number);
 }
 
 }  // namespace
+
+std::string text(const Site& site) { return std::string(site.file) + ":" + std::to_string(site.line); }
 
 void set_policy(const Policy& chosen) { policy = chosen; }
 
@@ -348,17 +345,17 @@ const std::uint64_t* exchange(const char* what, std::uint32_t mask, std::uint64_
 }
 
 void* shared(const void* key, std::size_t bytes, std::size_t alignment) {
-    return Call("block_shared")->shared(key, bytes, alignment);
+    return Call("block_shared")->shared().at(key, bytes, alignment);
 }
 
-void* dynamic_shared() { return Call("dynamic_shared")->dynamic_shared(); }
+void* dynamic_shared() { return Call("dynamic_shared")->shared().dynamic(); }
 
 unsigned lane() { return Call("a lane's number")->self()->number % lanes_per_warp; }
 
 void begin_copy(PendingCopy copy) {
     const Call call("a copy into shared memory");
     Thread& self = *call->self();
-    if (!call->is_shared(copy.to)) fail("copies to an address outside shared memory");
+    if (!call->shared().holds(copy.to, 1)) fail("copies to an address outside shared memory");
     self.copies.emplace_back(self.copy_group, copy);
 }
 
@@ -373,6 +370,22 @@ bool take_copy(std::size_t groups, PendingCopy& copy) {
     return true;
 }
 
+// The watch runtime sees accesses of the barrier itself: whoever uses it must be ordered after who made it.
+void init_arrivals(std::uint64_t* barrier, unsigned count, Site site) {
+    watch::access(barrier, sizeof *barrier, true, false, __builtin_return_address(0));
+    Call("__mbarrier_init")->init_arrivals(barrier, count, site);
+}
+
+std::uint64_t arrive(const std::uint64_t* barrier, Site site) {
+    watch::access(barrier, sizeof *barrier, true, true, __builtin_return_address(0));
+    return Call("__mbarrier_arrive")->arrive(barrier, site);
+}
+
+void wait_at(const std::uint64_t* barrier, std::uint64_t token, Site site) {
+    watch::access(barrier, sizeof *barrier, false, true, __builtin_return_address(0));
+    Call("wait_at")->wait_at(barrier, token, site);
+}
+
 int running_thread() {
     if (engine == nullptr || engine->self() == nullptr || engine->self()->in_engine) return -1;
     return static_cast<int>(engine->self()->number);
@@ -380,7 +393,7 @@ int running_thread() {
 
 bool on_running_stack(const void* address) { return engine->self()->fiber.owns(address); }
 
-bool is_shared(const void* address) { return engine->is_shared(address); }
+bool is_shared(const void* address) { return engine->shared().holds(address, 1); }
 
 void yield() { engine->yield(); }
 

@@ -23,6 +23,8 @@ struct Site {
     const char* file;
     int line;
 };
+/// "file:line".
+std::string text(const Site& site);
 
 /// Which thread runs next, and which block.
 enum class Order { forward, reverse, shuffled };
@@ -63,6 +65,13 @@ void begin_copy(PendingCopy copy);
 void commit_copies();
 /// Takes the oldest copy of a closed group other than the last `groups`; false when none is left.
 bool take_copy(std::size_t groups, PendingCopy& copy);
+
+// A barrier in shared memory whose phases end by arrivals (arrival_barriers.hpp).
+void init_arrivals(std::uint64_t* barrier, unsigned count, Site site);
+/// The token of the phase in which the running thread arrived.
+std::uint64_t arrive(const std::uint64_t* barrier, Site site);
+/// Returns when the phase of the token has ended.
+void wait_at(const std::uint64_t* barrier, std::uint64_t token, Site site);
 
 // For the watch runtime.
 /// Number of the running thread in its block; -1 outside a kernel.

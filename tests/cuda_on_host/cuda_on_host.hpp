@@ -171,6 +171,19 @@ T __reduce_max_sync(unsigned mask, T value, CUDA_ON_HOST_SITE) {
     return cuda_on_host::fold("__reduce_max_sync", mask, value, {file, line}, [](T a, T b) { return a < b ? b : a; });
 }
 
+using __mbarrier_t = std::uint64_t;
+using __mbarrier_token_t = std::uint64_t;
+
+inline void __mbarrier_init(__mbarrier_t* barrier, unsigned count, CUDA_ON_HOST_SITE) {
+    cuda_on_host::init_arrivals(barrier, count, {file, line});
+}
+inline __mbarrier_token_t __mbarrier_arrive(__mbarrier_t* barrier, CUDA_ON_HOST_SITE) {
+    return cuda_on_host::arrive(barrier, {file, line});
+}
+inline void wait_at(__mbarrier_t* barrier, __mbarrier_token_t token, CUDA_ON_HOST_SITE) {
+    cuda_on_host::wait_at(barrier, token, {file, line});
+}
+
 #undef CUDA_ON_HOST_SITE
 
 template <class T>

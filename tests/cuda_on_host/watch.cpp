@@ -1,8 +1,9 @@
 // Our own runtime behind -fsanitize=thread: kernels are compiled with that flag and linked to this instead of libtsan,
 // so every access calls in here and the running CUDA thread is known.
-// Two accesses of different threads are ordered when a __syncthreads of their block or a __syncwarp of their warp lies
-// between them; blocks of one launch are never ordered; launches always are. Unordered accesses of one byte, one of
-// them a write, not both atomic, are a race. This file itself must be compiled without the flag.
+// Two accesses of different threads are ordered when a __syncthreads of their block, a __syncwarp of their warp or a
+// phase of an mbarrier (arrived at after the one, waited for before the other) lies between them; blocks of one launch
+// are never ordered; launches always are. Unordered accesses of one byte, one of them a write, not both atomic, are a
+// race. This file itself must be compiled without the flag.
 #include "watch.hpp"
 
 #include <dlfcn.h>
@@ -31,7 +32,7 @@ struct Access {
     const void* place = nullptr;  // the return address; null: no access
     std::uint64_t block = 0;
     std::uint32_t barriers = 0;  // the block's count before it
-    std::uint32_t clock = 0;     // the thread's __syncwarp count before it
+    std::uint32_t clock = 0;     // the thread's count of __syncwarps and arrivals before it
     std::uint16_t thread = 0;
     std::uint8_t bytes = 0;  // of the word, a bit each
     bool write = false;
@@ -69,6 +70,14 @@ struct Race {
     std::uintptr_t address = 0;
 };
 
+using Clocks = std::vector<std::uint32_t>;  // of each thread
+
+/// What was done before the arrivals in the running phase of an mbarrier, and in the one before.
+struct Phases {
+    Clocks running;
+    Clocks ended;
+};
+
 struct Watch {
     std::unordered_map<std::uintptr_t, std::unique_ptr<Page>> pages;
     Page* last_page = nullptr;
@@ -77,8 +86,11 @@ struct Watch {
     bool in_launch = false;
     std::uint64_t block = 0;
     std::uint32_t barriers = 0;
-    std::vector<std::uint32_t> clocks;                            // per thread
-    std::vector<std::array<std::uint32_t, lanes_per_warp>> seen;  // per thread: clocks of its warp it is ordered after
+    Clocks clocks;                 // per thread
+    std::vector<Clocks> seen;      // per thread: the clocks that it is ordered after
+    std::vector<Phases> phases;    // per mbarrier of the block; without one, no thread sees another warp's clocks
+    bool saw_other_warps = false;  // whether, since `seen` was last cleared, there was one
+    Clocks joined;                 // of the threads that meet
     std::vector<Race> races;
     unsigned one_in = 0;
     std::uint64_t random = 1;
@@ -108,11 +120,21 @@ Word& word_at(Watch& w, std::uintptr_t number) {
     return w.last_page->words[number % words_per_page];
 }
 
+/// The threads whose clocks those of the warp with lane 0 `first` can have seen.
+std::pair<std::size_t, std::size_t> visible(const Watch& w, std::size_t first) {
+    const std::size_t threads = w.clocks.size();
+    if (w.saw_other_warps) return {0, threads};
+    return {first, std::min(first + lanes_per_warp, threads)};
+}
+
+void join(Clocks& into, const Clocks& from, std::size_t begin, std::size_t end) {
+    for (std::size_t i = begin; i < end; ++i) into[i] = std::max(into[i], from[i]);
+}
+
 bool ordered(const Watch& w, const Access& past, const Access& now) {
     if (past.block != now.block) return false;
     if (past.thread == now.thread || past.barriers < now.barriers) return true;
-    return past.thread / lanes_per_warp == now.thread / lanes_per_warp &&
-           past.clock <= w.seen[now.thread][past.thread % lanes_per_warp];
+    return past.clock <= w.seen[now.thread][past.thread];
 }
 
 void compare(Watch& w, const Access& past, const Access& now, std::uintptr_t address) {
@@ -233,8 +255,11 @@ void launch_begins(unsigned threads_per_block) {
     Watch& w = state();
     ++w.launch;
     w.in_launch = true;
-    w.clocks.assign(threads_per_block, 0);
-    w.seen.resize(threads_per_block);
+    if (w.clocks.size() != threads_per_block) {
+        w.clocks.assign(threads_per_block, 0);
+        w.seen.assign(threads_per_block, Clocks(threads_per_block, 0));
+        w.joined.assign(threads_per_block, 0);
+    }
     w.races.clear();
 }
 
@@ -265,7 +290,12 @@ void block_begins(std::uint64_t block) {
     w.barriers = 0;
     // clocks start at 1, so that nothing of another lane is ordered before the first __syncwarp
     std::fill(w.clocks.begin(), w.clocks.end(), 1U);
-    for (auto& each : w.seen) each.fill(0);
+    for (std::size_t i = 0; i < w.seen.size(); ++i) {
+        const auto [begin, end] = visible(w, i / lanes_per_warp * lanes_per_warp);
+        std::fill(w.seen[i].data() + begin, w.seen[i].data() + end, 0U);
+    }
+    w.saw_other_warps = false;
+    w.phases.clear();
     w.requests.clear();
     w.executions.clear();
 }
@@ -297,18 +327,44 @@ void block_barrier() { ++state().barriers; }
 
 void warp_barrier(unsigned first, std::uint32_t mask) {
     Watch& w = state();
-    std::array<std::uint32_t, lanes_per_warp> joined{};
+    const auto [begin, end] = visible(w, first);
     const auto in_mask = [&](unsigned l) { return (mask >> l & 1U) != 0; };
+    std::fill(w.joined.data() + begin, w.joined.data() + end, 0U);
     for (unsigned l = 0; l < lanes_per_warp; ++l) {
         if (!in_mask(l)) continue;
-        for (unsigned k = 0; k < lanes_per_warp; ++k) joined[k] = std::max(joined[k], w.seen[first + l][k]);
-        joined[l] = std::max(joined[l], w.clocks[first + l]);
+        join(w.joined, w.seen[first + l], begin, end);
+        w.joined[first + l] = std::max(w.joined[first + l], w.clocks[first + l]);
     }
     for (unsigned l = 0; l < lanes_per_warp; ++l) {
         if (!in_mask(l)) continue;
-        w.seen[first + l] = joined;
+        std::copy(w.joined.data() + begin, w.joined.data() + end, w.seen[first + l].data() + begin);
         ++w.clocks[first + l];
     }
+}
+
+void arrivals_begin(std::size_t barrier) {
+    Watch& w = state();
+    w.saw_other_warps = true;
+    w.phases.resize(std::max(w.phases.size(), barrier + 1));
+    w.phases[barrier] = {Clocks(w.clocks.size(), 0), Clocks(w.clocks.size(), 0)};
+}
+
+void arrives(std::size_t barrier, unsigned thread) {
+    Watch& w = state();
+    Clocks& running = w.phases[barrier].running;
+    join(running, w.seen[thread], 0, running.size());
+    running[thread] = std::max(running[thread], w.clocks[thread]++);
+}
+
+void phase_ends(std::size_t barrier) {
+    Phases& phases = state().phases[barrier];
+    std::swap(phases.running, phases.ended);
+    std::fill(phases.running.begin(), phases.running.end(), 0U);
+}
+
+void passes(std::size_t barrier, unsigned thread) {
+    Watch& w = state();
+    join(w.seen[thread], w.phases[barrier].ended, 0, w.clocks.size());
 }
 
 }  // namespace cuda_on_host::watch

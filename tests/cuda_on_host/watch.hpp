@@ -39,8 +39,15 @@ void fresh(const void* memory, std::size_t bytes);
 void block_barrier();
 /// The lanes of `mask`, of the warp whose lane 0 is thread `first`, have met at a __syncwarp.
 void warp_barrier(unsigned first, std::uint32_t mask);
+/// The block's barrier of that number, counted from 0, begins its first phase.
+void arrivals_begin(std::size_t barrier);
+/// What the thread has done until now is ordered before whatever a thread does that passes this phase.
+void arrives(std::size_t barrier, unsigned thread);
+void phase_ends(std::size_t barrier);
+/// The thread has waited for the last phase that ended.
+void passes(std::size_t barrier, unsigned thread);
 
-// Called by the compiled kernels, through watch_calls.cpp. `place`: the return address.
+// Called by the compiled kernels, through watch_calls.cpp, and by the engine. `place`: the return address.
 void access(const void* address, std::size_t bytes, bool write, bool atomic, const void* place);
 
 }  // namespace cuda_on_host::watch
