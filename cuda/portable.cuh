@@ -1,4 +1,4 @@
-// The only CUDA header a kernel includes. Under nvcc it is real CUDA and ten small functions; elsewhere it is the
+// The only CUDA header a kernel includes. Under nvcc it is real CUDA and eleven small functions; elsewhere it is the
 // vocabulary with which kernels run on the CPU (tests/cuda_on_host, put on the include path by those tests).
 #pragma once
 
@@ -59,11 +59,6 @@ __device__ inline unsigned thread_anew() {
     unsigned x = 0;
     asm volatile("mov.u32 %0, %%tid.x;" : "=r"(x));
     return x;
-}
-
-/// Until the phase of `token` has ended.
-__device__ inline void wait_at(__mbarrier_t* barrier, __mbarrier_token_t token) {
-    while (!__mbarrier_test_wait(barrier, token)) {}
 }
 
 /// kernel(arguments...) enqueued on a stream; cudaGetLastError tells what was wrong with the launch.

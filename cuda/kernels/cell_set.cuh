@@ -110,8 +110,8 @@ struct NeuronsOfSide {
 /// Lanes that look at the others of a neuron together.
 inline constexpr Index comparing_lanes = 8;
 /// Blocks of so many threads for a side.
-ESPALIER_HOST_DEVICE constexpr Index ordering_blocks(Index count, Index threads) {
-    const Index neurons = threads / comparing_lanes;
+ESPALIER_HOST_DEVICE constexpr Index ordering_blocks(Index count, Index block_threads) {
+    const Index neurons = block_threads / comparing_lanes;
     return (count + neurons - 1) / neurons;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "cuda/kernels/pack.cuh"
+#include "cuda/kernels/panel.cuh"
 #include "product_cases.hpp"
 
 namespace espalier::cuda {
