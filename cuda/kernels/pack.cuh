@@ -96,8 +96,8 @@ __device__ void pack_panel(const PackedProduct& product, Index panel, Index grou
     own.first_pair = product.pair_start[std::size_t{panel} * product.num_groups() + group] +
                      sum_up_to_lane<most_rows>(pairs) - pairs + lane_of_warp() / header_rows + 1;
     if (with_places) write_headers(product, own);
-    const Index base = layout.place(panel, product_stages, product.block.columns) -
-                       panel * layout.panel_neurons * product.block.columns;  // modulo 2^32
+    const Index neuron = product.block.columns * static_cast<Index>(sizeof(float));  // bytes
+    const Index base = layout.place(panel, product_stages, neuron) - panel * layout.panel_neurons * neuron;  // modulo 2^32
     auto* const records = reinterpret_cast<std::uint32_t*>(product.pairs);  // of two words: place, weight
     for (Index first = 0; first < list.count; first += warp_lanes) {
         const Index at = first + lane_of_warp();
@@ -106,7 +106,7 @@ __device__ void pack_panel(const PackedProduct& product, Index panel, Index grou
         const EdgeIndex of_row = edge - __shfl_sync(full_warp, own.begin, row);
         const std::size_t record = std::size_t{__shfl_sync(full_warp, own.first_pair, row)} * 2 + of_row;
         if (at >= list.count) continue;
-        if (with_places) records[record * 2] = base + product.other[edge] * product.block.columns;
+        if (with_places) records[record * 2] = base + product.other[edge] * neuron;
         records[record * 2 + 1] = __float_as_uint(product.weight_of(edge));
     }
 }

@@ -23,13 +23,19 @@ class PackedEdges {
 public:
     /// `memory`: the block's; the warp's pieces begin `begin` floats after it, a multiple of the size of both.
     __device__ PackedEdges(const EdgePair* pairs, EdgeIndex first, float* memory, Index begin)
-        : pairs_(pairs), from_(first), memory_(memory) {
+        : pairs_(pairs), from_(first), memory_(memory), at_(begin) {
         copy_piece(begin);
-        step_to(begin);
+        enter_piece();
+        read();
     }
     __device__ uint4 take() {
         const uint4 pair = next_;
-        step_to((at_ & ~(2 * piece - 1)) | ((at_ + 4) & (2 * piece - 1)));
+        at_ += 4;
+        if (at_ % piece == 0) {  // all lanes alike
+            if (at_ % (2 * piece) == 0) at_ -= 2 * piece;
+            enter_piece();
+        }
+        read();
         return pair;
     }
     /// Before the kernel's end.
@@ -44,16 +50,13 @@ private:
         __pipeline_commit();
         from_ += warp_lanes;
     }
-    /// Where a piece begins, the next one takes the place of the one before.
-    __device__ void step_to(Index at) {
-        at_ = at;
-        if (at_ % piece == 0) {  // all lanes alike
-            __pipeline_wait_prior(0);
-            __syncwarp();  // the piece is there, and the one before it has been read
-            copy_piece(at_ ^ piece);
-        }
-        next_ = load_numbers(reinterpret_cast<const std::uint32_t*>(memory_ + at_));
+    /// The next one takes the place of the one before.
+    __device__ void enter_piece() {
+        __pipeline_wait_prior(0);
+        __syncwarp();  // the piece is there, and the one before it has been read
+        copy_piece(at_ ^ piece);
     }
+    __device__ void read() { next_ = load_numbers(reinterpret_cast<const std::uint32_t*>(memory_ + at_)); }
 
     const EdgePair* pairs_;
     EdgeIndex from_;  // where the next piece begins
@@ -85,6 +88,11 @@ __device__ void end_sums(const float (&sum)[rows_per_warp][values], const Rows& 
     }
 }
 
+/// So many bytes on.
+__device__ inline const float* samples_at(const float* samples, Index place) {
+    return reinterpret_cast<const float*>(reinterpret_cast<const char*>(samples) + place);
+}
+
 /// Adds what a warp's rows have in one panel. `samples`: the calling lane's in the place of the first neuron.
 template <int rows_per_warp, int values>
 __device__ void add_packed(float (&sum)[rows_per_warp][values], PackedEdges& edges, const float* samples) {
@@ -96,16 +104,13 @@ __device__ void add_packed(float (&sum)[rows_per_warp][values], PackedEdges& edg
             counts[0] = header.x;
             counts[1] = header.y;
         }
-        const Index count = counts[r % header_rows / 2] >> r % 2 * 16 & 0xffffU;
+        auto left = static_cast<int>(counts[r % header_rows / 2] >> r % 2 * 16 & 0xffffU);
         ESPALIER_NO_UNROLL
-        for (Index e = 1; e < count; e += 2) {
+        for (; left > 0; left -= 2) {
             const uint4 pair = edges.take();
-            add_samples(sum[r], __uint_as_float(pair.y), samples + pair.x);
-            add_samples(sum[r], __uint_as_float(pair.w), samples + pair.z);
+            add_samples(sum[r], __uint_as_float(pair.y), samples_at(samples, pair.x));
+            if (left > 1) add_samples(sum[r], __uint_as_float(pair.w), samples_at(samples, pair.z));
         }
-        if (count % 2 == 0) continue;
-        const uint4 last = edges.take();
-        add_samples(sum[r], __uint_as_float(last.y), samples + last.x);
     }
 }
 

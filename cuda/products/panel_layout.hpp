@@ -84,9 +84,9 @@ struct PanelLayout {
     [[nodiscard]] constexpr std::size_t num_groups(const PanelBlock& block) const {
         return std::size_t{num_panels} * (num_positions / block.rows_per_warp);
     }
-    /// Where a panel's samples lie among those in shared memory: floats before them.
-    [[nodiscard]] constexpr Index place(Index panel, Index stages, Index columns) const {
-        return panel % stages * (panel_neurons * columns);
+    /// Where a panel's samples lie among those in shared memory, given what a neuron takes there.
+    [[nodiscard]] constexpr Index place(Index panel, Index stages, Index of_neuron) const {
+        return panel % stages * (panel_neurons * of_neuron);
     }
 };
 
@@ -115,7 +115,7 @@ constexpr PanelLayout gradient_layout(const PanelBlock& block, Index num_rows, I
     return panels_beside(gradient_fixed_bytes(block), gradient_stages, block, num_rows, num_neurons, shared_bytes);
 }
 
-/// Two edges as a product reads them: places of their other ends' samples among the panels in shared memory (floats), and
+/// Two edges as a product reads them: places of their other ends' samples among the panels in shared memory (bytes), and
 /// weights. A warp's edges of a panel are, for each four rows or fewer, a header, which holds their counts in 16 bits each,
 /// then row after row in whole pairs; those of its panels follow each other.
 struct alignas(16) EdgePair {

@@ -68,7 +68,7 @@ private:
         const auto expect = [&](Index place, float weight, EdgeIndex edge) {
             const Index within = other_[edge] - panel * layout_.panel_neurons;
             ASSERT_LT(within, layout_.panel_neurons);
-            ASSERT_EQ(place, (panel % product_stages * layout_.panel_neurons + within) * block_.columns);
+            ASSERT_EQ(place, (panel % product_stages * layout_.panel_neurons + within) * block_.columns * sizeof(float));
             ASSERT_EQ(weight, weight_of(edge));
         };
         const EdgeIndex edge = first_of(row, panel) + at;
