@@ -71,6 +71,8 @@ endif()
 
 # Its little kernels are those of self_test.cpp, compiled otherwise.
 set_source_files_properties(tests/cuda_on_host/watch_test.cpp PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+# Alone, so that the others stay together as they were: kernel_cases.hpp before some kernels is a name twice.
+set_source_files_properties(tests/cuda_on_host/mbarrier_test.cpp PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
 # ${name}: the kernel tests with ${watch} as their watch runtime; further arguments are compiler options.
 function(add_kernel_tests name watch)
   add_library(${name}_objects OBJECT ${kernel_test_sources})

@@ -1,7 +1,8 @@
-// Five kernels that work, and 31 ways to break them: what the engine and the watch runtime are measured by.
+// Six kernels that work, and 37 ways to break them: what the engine and the watch runtime are measured by.
 // spmm: a block per row stages edges in shared memory, its warps share the edges and sum by a tree. sddmm: a warp per
 // edge, fused with momentum. regrow: distinct cells through a hash table, compacted by ballots. panel: a block per row
 // whose inputs arrive in shared memory by copies that overlap with the sums. coo: chunks of edges, parts joined later.
+// ring: a warp fills stages in shared memory, others sum what they hold, and mbarriers say when.
 #pragma once
 
 #include <initializer_list>
@@ -48,6 +49,13 @@ enum class Bug {
     both_ends_in_one_part,
     part_written_as_sum,
     first_part_left_out,
+    // ring
+    no_sync_after_init,
+    full_counts_too_few,
+    no_wait_for_full_stage,
+    no_wait_for_empty_stage,
+    arrive_before_fill,
+    no_warp_sync_before_arrival,
 };
 
 inline constexpr int spmm_threads = 256;
@@ -298,6 +306,52 @@ __global__ inline void coo_join(Bug bug, const int* start, int rows, const float
         sum += parts[each * 2 + (each == first ? 1 : 0)];
     }
     sums[row] = sum;
+}
+
+inline constexpr int ring_threads = 96;
+inline constexpr int ring_stages = 3;
+inline constexpr int ring_chunk = 64;
+
+struct Ring {
+    float value[ring_stages][ring_chunk];
+    __mbarrier_t full[ring_stages];   // warp 0 has filled the stage, the others are done with what it held before
+    __mbarrier_t empty[ring_stages];  // the others are done with what warp 0, which arrives too, filled it with
+};
+
+/// y [ring_chunk] = the sum of x [chunks][ring_chunk] over chunks; lane 0 of each warp arrives and waits for its warp.
+__global__ inline void ring(Bug bug, int chunks, const float* x, float* y) {
+    auto& stages = block_shared<Ring>();
+    const int own = static_cast<int>(threadIdx.x);
+    const bool leads = own % 32 == 0;
+    if (own < ring_stages) {
+        __mbarrier_init(&stages.full[own], bug == Bug::full_counts_too_few ? 2 : 3);
+        __mbarrier_init(&stages.empty[own], 3);
+    }
+    if (bug != Bug::no_sync_after_init) __syncthreads();
+    __mbarrier_token_t token[ring_stages] = {};
+    for (int s = 0; s < ring_stages && leads && own > 0; ++s) token[s] = __mbarrier_arrive(&stages.full[s]);
+    float sum = 0;
+    for (int number = 0; number < chunks; ++number) {
+        const int s = number % ring_stages;
+        if (own < 32) {
+            const bool used = number >= ring_stages && bug != Bug::no_wait_for_empty_stage;
+            if (leads && used) wait_at(&stages.empty[s], token[s]);
+            __syncwarp();
+            if (leads && bug == Bug::arrive_before_fill) __mbarrier_arrive(&stages.full[s]);
+            store2(stages.value[s] + own * 2, load2(x + number * ring_chunk + own * 2));
+            if (bug != Bug::no_warp_sync_before_arrival) __syncwarp();
+            if (leads && bug != Bug::arrive_before_fill) __mbarrier_arrive(&stages.full[s]);
+            if (leads) token[s] = __mbarrier_arrive(&stages.empty[s]);
+        } else {
+            if (leads && bug != Bug::no_wait_for_full_stage) wait_at(&stages.full[s], token[s]);
+            __syncwarp();
+            sum += stages.value[s][own - 32];
+            __syncwarp();
+            if (leads) __mbarrier_arrive(&stages.empty[s]);
+            if (leads && number + ring_stages < chunks) token[s] = __mbarrier_arrive(&stages.full[s]);
+        }
+    }
+    if (own >= 32) y[own - 32] = sum;
 }
 
 }  // namespace seeded

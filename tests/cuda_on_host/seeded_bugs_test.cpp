@@ -67,6 +67,12 @@ constexpr Case cases[] = {
     {Bug::both_ends_in_one_part, "both_ends_in_one_part", true, true, true},
     {Bug::part_written_as_sum, "part_written_as_sum", true, true, true},
     {Bug::first_part_left_out, "first_part_left_out", true, true, true},
+    {Bug::no_sync_after_init, "no_sync_after_init", false, true, true},
+    {Bug::full_counts_too_few, "full_counts_too_few", false, true, true},
+    {Bug::no_wait_for_full_stage, "no_wait_for_full_stage", false, true, true},
+    {Bug::no_wait_for_empty_stage, "no_wait_for_empty_stage", false, false, false},
+    {Bug::arrive_before_fill, "arrive_before_fill", false, false, true},
+    {Bug::no_warp_sync_before_arrival, "no_warp_sync_before_arrival", false, false, false},
 };
 
 /// Small numbers of which sums of products are exact, so that any order of summation gives the same.
@@ -219,15 +225,27 @@ bool coo_is_right(Bug bug) {
     return sums.read() == expected;
 }
 
+bool ring_is_right(Bug bug) {
+    constexpr int chunks = 8;
+    const auto x = exact_values(chunks * seeded::ring_chunk);
+    std::vector<float> expected(seeded::ring_chunk, 0.0F);
+    for (std::size_t i = 0; i < x.size(); ++i) expected[i % seeded::ring_chunk] += x[i];
+    const DeviceArray<float> d_x(x);
+    const DeviceArray<float> y(expected.size());
+    launch(seeded::ring, dim3(1), dim3(seeded::ring_threads), 0, bug, chunks, d_x.data(), y.data());
+    return y.read() == expected;
+}
+
 bool is_right(Bug bug) {
     if (bug == Bug::none) {
         return spmm_is_right(bug) && sddmm_is_right(bug) && regrow_is_right(bug) && panel_is_right(bug) &&
-               coo_is_right(bug);
+               coo_is_right(bug) && ring_is_right(bug);
     }
     if (bug <= Bug::blocks_update_one_word) return spmm_is_right(bug);
     if (bug <= Bug::ballot_in_divergent_code) return sddmm_is_right(bug);
     if (bug <= Bug::counter_without_atomic) return regrow_is_right(bug);
-    return bug <= Bug::panel_half_mixed_up ? panel_is_right(bug) : coo_is_right(bug);
+    if (bug <= Bug::panel_half_mixed_up) return panel_is_right(bug);
+    return bug <= Bug::first_part_left_out ? coo_is_right(bug) : ring_is_right(bug);
 }
 
 /// Whether a run under `policy`, in a process of its own, goes wrong in any way.
