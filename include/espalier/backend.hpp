@@ -14,6 +14,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "espalier/bernoulli_units.hpp"
@@ -199,11 +200,7 @@ public:
 
     /// Memory with `bytes` bytes like those at `from`, to be read only; release() gives it back. Companions hold equal
     /// bytes once.
-    [[nodiscard]] virtual void* keep(const void* from, std::size_t bytes) {
-        void* const to = allocate(bytes);
-        upload(to, from, bytes);
-        return to;
-    }
+    [[nodiscard]] virtual void* keep(const void* from, std::size_t bytes);
 
     /// Bytes that an allocation of so many takes.
     [[nodiscard]] virtual std::uint64_t array_bytes(std::uint64_t bytes) const { return bytes; }
@@ -373,6 +370,8 @@ public:
     /// From and to size() elements of host memory.
     void upload(const T* from) { backend_->upload(data_, from, size_ * sizeof(T)); }
     void download(T* to) const { backend_->download(to, data_, size_ * sizeof(T)); }
+    /// The memory, which is the caller's to release from now on.
+    [[nodiscard]] T* let_go() { return std::exchange(data_, nullptr); }
 
 private:
     void swap(Buffer& other) noexcept {
@@ -385,5 +384,11 @@ private:
     T* data_ = nullptr;
     std::size_t size_ = 0;
 };
+
+inline void* Backend::keep(const void* from, std::size_t bytes) {
+    Buffer<std::byte> memory(*this, bytes);
+    memory.upload(static_cast<const std::byte*>(from));
+    return memory.let_go();
+}
 
 }  // namespace espalier

@@ -8,6 +8,7 @@
 #include "cuda_on_host/runtime/runtime.hpp"
 #include "cuda_training.hpp"
 #include "espalier/error.hpp"
+#include "user_errors.hpp"
 
 namespace espalier {
 namespace {
@@ -263,6 +264,27 @@ TEST_F(CudaOnHost, ADeviceThatBreaksAnywhereIsTheDevicesErrorAndLeaksNothing) {
         EXPECT_EQ(cuda_on_host::counts().live_streams, before.live_streams);
         EXPECT_EQ(cuda_on_host::counts().live_graphs, before.live_graphs);
     }
+}
+
+TEST_F(CudaOnHost, AnUploadThatFailsLeavesNoMemoryOfItsOwnBehind) {
+    const auto cuda = make(false);
+    OneLayer one(*cuda);
+    const std::vector<float> values(1000, 0.5F);
+    const std::uint64_t live = cuda_on_host::counts().live_allocations;
+    cuda_on_host::Machine machine;
+    machine.break_after = cuda_on_host::counts().kernels + 1;
+    cuda_on_host::set_machine(machine);
+    one.step();  // its kernels are queued, so memory can still be had, and the device breaks under the upload
+    EXPECT_EQ(error_of([&] { static_cast<void>(Buffer<float>::kept(*cuda, values.data(), values.size())); }).first,
+              ExitCode::device);
+    EXPECT_EQ(cuda_on_host::counts().live_allocations, live);
+    cuda_on_host::set_machine({});
+    static_cast<void>(cudaGetLastError());
+    const Buffer<float> kept = Buffer<float>::kept(*cuda, values.data(), values.size());
+    std::vector<float> read(values.size());
+    kept.download(read.data());
+    EXPECT_EQ(read, values);
+    EXPECT_EQ(cuda_on_host::counts().live_allocations, live + 1);
 }
 
 TEST_F(CudaOnHost, ScratchMemoryIsKeptAndGivenUpWhenMemoryIsShort) {
