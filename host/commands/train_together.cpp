@@ -2,8 +2,11 @@
 // takes a step of all of them by the launches of one (Backend::companions). Nobody else calls it, so no help shows it.
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <exception>
 #include <memory>
+#include <string>
 #include <thread>
+#include <vector>
 
 #include "espalier/backends.hpp"
 #include "espalier/error.hpp"
@@ -11,6 +14,7 @@
 #include "host/options/config_text.hpp"
 #include "host/system/progress.hpp"
 #include "host/system/signals.hpp"
+#include "host/system/threads.hpp"
 #include "host/training/run_training.hpp"
 
 namespace espalier {
@@ -47,31 +51,41 @@ std::vector<TogetherRun> read_runs(const TogetherArguments& arguments) {
     return runs;
 }
 
-/// Tells what becomes of it in lines that begin with "[number] ", the last of them "exit code N".
-void train_one(TogetherRun& run, std::size_t number) {
-    const std::string head = "[" + std::to_string(number) + "] ";
+std::string head_of(std::size_t number) { return "[" + std::to_string(number) + "] "; }
+
+/// Runs `action` for a run and tells what becomes of it in lines that begin with "[number] ", the last "exit code N".
+void conclude(TogetherRun& run, std::size_t number, const Action& action) {
+    const std::string head = head_of(number);
     const auto tell = [&](const std::string& line) { std::fprintf(stderr, "%s%s\n", head.c_str(), line.c_str()); };
-    begin_lines_with(head);
-    run.code = code_of(
-        [&] {
-            std::unique_ptr<Backend> backend = std::move(run.backend);  // gone when this run is, so that no other waits for it
-            run.place.backend = &backend;
-            return static_cast<int>(run_training(run.experiment, run.place).stopped ? ExitCode::stopped : ExitCode::ok);
-        },
-        tell);
+    run.code = code_of(action, tell);
     tell("exit code " + std::to_string(run.code));
+}
+
+void train_one(TogetherRun& run, std::size_t number) {
+    begin_lines_with(head_of(number));
+    conclude(run, number, [&] {
+        std::unique_ptr<Backend> backend = std::move(run.backend);  // gone when this run is, so that no other waits for it
+        run.place.backend = &backend;
+        return static_cast<int>(run_training(run.experiment, run.place).stopped ? ExitCode::stopped : ExitCode::ok);
+    });
 }
 
 int train_together(const TogetherArguments& arguments) {
     std::vector<TogetherRun> runs = read_runs(arguments);
     auto backends = make_backend(runs.front().experiment)->companions(runs.size());
     backends.resize(runs.size());  // where there are no companions each run makes its own
-    std::vector<std::thread> threads;
+    std::vector<std::jthread> threads;
+    threads.reserve(runs.size());
     for (std::size_t r = 0; r < runs.size(); ++r) {
         runs[r].backend = std::move(backends[r]);
-        threads.emplace_back([&run = runs[r], r] { train_one(run, r); });
+        try {
+            threads.push_back(start_thread([&run = runs[r], r] { train_one(run, r); }));
+        } catch (const std::exception&) {  // the others train all the same
+            runs[r].backend.reset();       // and none waits for this one
+            conclude(runs[r], r, []() -> int { throw; });
+        }
     }
-    for (std::thread& each : threads) each.join();
+    threads.clear();  // once they have ended
     for (const TogetherRun& run : runs) {
         if (run.code != 0) return run.code;
     }

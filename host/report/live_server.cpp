@@ -4,12 +4,18 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <deque>
+#include <functional>
+#include <memory>
 #include <mutex>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "espalier/error.hpp"
 #include "host/report/assets.hpp"
 #include "host/report/page.hpp"
+#include "host/system/threads.hpp"
 
 namespace espalier {
 namespace {
@@ -29,12 +35,65 @@ std::string waiting_page() {
                    R"({"maps":[],"palette":"000000"})");
 }
 
+/// The threads that answer. The library's own pool would end the program where it cannot start one of its.
+class Workers : public httplib::TaskQueue {
+public:
+    Workers() {
+        try {
+            for (std::size_t t = 0; t < threads; ++t) threads_.push_back(start_thread([this] { work(); }));
+        } catch (...) {
+            Workers::shutdown();
+            throw;
+        }
+    }
+    ~Workers() override { Workers::shutdown(); }
+
+    using Enqueued = decltype(std::declval<TaskQueue&>().enqueue({}));  // void, in later versions bool
+    Enqueued enqueue(std::function<void()> job) override {
+        {
+            const std::lock_guard lock(mutex_);
+            jobs_.push_back(std::move(job));
+        }
+        changed_.notify_one();
+        return static_cast<Enqueued>(true);
+    }
+    /// Waits until all that was enqueued is done.
+    void shutdown() override {
+        {
+            const std::lock_guard lock(mutex_);
+            ended_ = true;
+        }
+        changed_.notify_all();
+        threads_.clear();
+    }
+
+private:
+    void work() {
+        std::unique_lock lock(mutex_);
+        for (;;) {
+            changed_.wait(lock, [this] { return ended_ || !jobs_.empty(); });
+            if (jobs_.empty()) return;
+            const std::function<void()> job = std::move(jobs_.front());
+            jobs_.pop_front();
+            lock.unlock();
+            job();
+            lock.lock();
+        }
+    }
+
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    std::deque<std::function<void()>> jobs_;
+    bool ended_ = false;
+    std::vector<std::jthread> threads_;
+};
+
 }  // namespace
 
 class LiveServer::Server {
 public:
     explicit Server(MakePage make) : make_page_(std::move(make)) {
-        http_.new_task_queue = [] { return new httplib::ThreadPool(threads); };
+        http_.new_task_queue = [this] { return workers_.release(); };
         http_.set_keep_alive_timeout(1);
         http_.set_default_headers({{"Content-Security-Policy", policy},
                                    {"Cache-Control", "no-store"},
@@ -50,7 +109,7 @@ public:
         http_.Get("/events", [this](const httplib::Request&, httplib::Response& response) { stream(response); });
         port_ = http_.bind_to_any_port("127.0.0.1");
         if (port_ <= 0) throw UserError(ExitCode::device, "--live: no port on 127.0.0.1 can be had");
-        listener_ = std::thread([this] { http_.listen_after_bind(); });
+        listener_ = start_thread([this] { http_.listen_after_bind(); });
         while (!http_.is_running()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
     ~Server() {
@@ -161,7 +220,8 @@ private:
     MakePage make_page_;
     httplib::Server http_;
     int port_ = 0;
-    std::thread listener_;
+    std::unique_ptr<Workers> workers_ = std::make_unique<Workers>();  // until http_ takes them
+    std::jthread listener_;
 
     std::mutex mutex_;  // of what follows
     std::condition_variable changed_;

@@ -15,7 +15,7 @@ public:
     /// at a time, and only if someone watches.
     using MakePage = std::function<std::string()>;
 
-    /// Listens on a port that the system picks. Throws UserError (device) if it gives none.
+    /// Listens on a port that the system picks. Throws UserError (device) if it gives none, or no threads.
     explicit LiveServer(MakePage page);
     LiveServer(const LiveServer&) = delete;
     LiveServer& operator=(const LiveServer&) = delete;

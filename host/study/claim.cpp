@@ -16,6 +16,7 @@
 #include "espalier/error.hpp"
 #include "host/formats/output_file.hpp"
 #include "host/system/process_name.hpp"
+#include "host/system/threads.hpp"
 
 namespace espalier {
 namespace {
@@ -95,8 +96,7 @@ std::optional<int> next_generation(const fs::path& path, ClaimTimes times) {
 
 class Claim::Impl {
 public:
-    Impl(fs::path path, int number, ClaimTimes times)
-        : path_(std::move(path)), number_(number), times_(times), toucher_([this] { touch(); }) {}
+    Impl(fs::path path, int number, ClaimTimes times) : path_(std::move(path)), number_(number), times_(times) {}
     Impl(const Impl&) = delete;
     Impl& operator=(const Impl&) = delete;
     ~Impl() {
@@ -105,11 +105,14 @@ public:
             ended_ = true;
         }
         end_.notify_all();
-        toucher_.join();
+        if (toucher_.joinable()) toucher_.join();
         // The oldest first: while the last stands, whoever looks finds the claim taken.
         for (int number = 1; number <= number_; ++number) ::unlink(generation(path_, number).c_str());
     }
 
+    void begin_touching() {
+        toucher_ = start_thread([this] { touch(); });
+    }
     [[nodiscard]] bool lost() const {
         return modified(generation(path_, number_ + 1)).has_value() || !modified(generation(path_, number_)).has_value();
     }
@@ -128,7 +131,7 @@ private:
     std::mutex mutex_;
     std::condition_variable end_;
     bool ended_ = false;
-    std::thread toucher_;
+    std::jthread toucher_;
 };
 
 Claim::Claim(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -152,7 +155,9 @@ std::unique_ptr<Claim> Claim::take(const fs::path& path, ClaimTimes times) {
         ::unlink(file.c_str());
         throw_unwritable(file, fault);
     }
-    return std::unique_ptr<Claim>(new Claim(std::make_unique<Impl>(path, *number, times)));
+    auto impl = std::make_unique<Impl>(path, *number, times);  // lets the claim go if what follows fails
+    impl->begin_touching();
+    return std::unique_ptr<Claim>(new Claim(std::move(impl)));
 }
 
 bool is_claimed(const fs::path& path, ClaimTimes times) { return !next_generation(path, times).has_value(); }

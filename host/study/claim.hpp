@@ -24,7 +24,8 @@ class Claim {
 public:
     /// The claim `path` if it is free or expired, null if a process that lives has it. Whether a claim expired is judged
     /// by the file system's clock alone, so clocks of machines need not agree. Claims that take the place of an expired
-    /// one are called `path`.2, .3 ...: creating the next name is what only one taker can do. Throws UserError (io).
+    /// one are called `path`.2, .3 ...: creating the next name is what only one taker can do. Throws UserError (io; device
+    /// if no thread can be had).
     static std::unique_ptr<Claim> take(const std::filesystem::path& path, ClaimTimes times = {});
 
     Claim(const Claim&) = delete;

@@ -88,6 +88,35 @@ TEST_F(CudaStudy, AProcessThatFailsFailsAllItsRuns) {
     EXPECT_EQ(again.code, 0) << again.err;
 }
 
+TEST_F(CudaStudy, ARunForWhichNoThreadCanBeHadFailsAndLeavesTheOthersAlone) {
+    ASSERT_EQ(study("seeds = 3\nepochs = 2\n", "one", {"--jobs", "1"}).code, 0);
+    const std::vector<std::string> names = runs("one");
+    ASSERT_EQ(names.size(), 3U);
+    std::vector<std::string> words{"train-together"};
+    for (const std::string& name : names) {
+        words.insert(words.end(), {"begin", path("one/runs/" + name + ".toml"), path("many/runs/" + name)});
+    }
+    const std::string why = "espalier: cannot start another thread: Resource temporarily unavailable\n";
+    for (std::size_t threads = 0; threads <= names.size(); ++threads) {
+        std::filesystem::remove_all(path("many"));
+        const Outcome together = run_with_threads(static_cast<int>(threads), words);
+        EXPECT_EQ(together.code, threads < names.size() ? 6 : 0) << together.err;
+        for (std::size_t r = 0; r < names.size(); ++r) {
+            const std::string head = "[" + std::to_string(r) + "] ";
+            const std::string run = "many/runs/" + names[r];
+            if (r < threads) {
+                EXPECT_THAT(together.err, HasSubstr(head + "exit code 0\n"));
+                EXPECT_TRUE(text_of(path(run + "/network.safetensors")) ==
+                            text_of(path("one/runs/" + names[r] + "/network.safetensors")))
+                    << names[r];
+            } else {
+                EXPECT_THAT(together.err, HasSubstr(head + why + head + "exit code 6\n"));
+                EXPECT_FALSE(std::filesystem::exists(path(run)));
+            }
+        }
+    }
+}
+
 TEST_F(CudaStudy, TheCommandOfSeveralRunsSaysWhatItWants) {
     EXPECT_EQ(run({"train-together"}).code, 2);
     EXPECT_EQ(run({"train-together", "begin", path("none.toml")}).code, 2);

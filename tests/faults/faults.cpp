@@ -2,10 +2,13 @@
 //   ESPALIER_FAULT_UNDER  the folder; calls on other files are neither counted nor touched
 //   ESPALIER_FAULT_AT     the number of the call, from 1
 //   ESPALIER_FAULT_EVERY  "fsync" or "flock": instead, every call of that name fails
-//   ESPALIER_FAULT        an errno the call fails with, "short" (a write takes only half), "signal N" (raised before
-//   it) ESPALIER_FAULT_COUNT  a file that receives the number of calls when the program exits
+//   ESPALIER_FAULT        an errno the call fails with, "short" (a write takes only half), "signal N" (raised
+//                         before it)
+//   ESPALIER_FAULT_COUNT  a file that receives the number of calls when the program exits
+//   ESPALIER_FAULT_THREADS  how many threads the program can start; needs none of the others
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -193,5 +196,13 @@ int mkdir(const char* path, mode_t mode) noexcept {
 int remove(const char* path) noexcept {
     static const auto real = next("remove", &remove);
     return is_under(path) && fails() ? -1 : real(path);
+}
+
+int pthread_create(pthread_t* thread, const pthread_attr_t* attributes, void* (*work)(void*), void* argument) noexcept {
+    static std::atomic<int> started{0};
+    static const char* const most = std::getenv("ESPALIER_FAULT_THREADS");
+    if (most != nullptr && ++started > std::atoi(most)) return EAGAIN;
+    static const auto real = next("pthread_create", &pthread_create);
+    return real(thread, attributes, work, argument);
 }
 }

@@ -12,6 +12,7 @@
 
 #include "host/report/page.hpp"
 #include "host/report/report.hpp"
+#include "program_fixture.hpp"
 #include "recorded_run.hpp"
 #include "temporary_folder.hpp"
 
@@ -157,6 +158,21 @@ TEST(LiveServer, ThePageOfARunSoFarIsItsReport) {
     const std::string page = page_so_far({run, temporary.path() / "nothing yet"}, {});
     EXPECT_THAT(page, HasSubstr("data-chart=\"loss\""));
     EXPECT_THAT(page, testing::Not(HasSubstr("href=\"/")));  // there are no files to link to
+}
+
+class LiveProgram : public ProgramTest {};
+
+TEST_F(LiveProgram, SaysThatNoThreadCanBeHad) {
+    const auto live = [this](int most) {
+        return run_with_threads(most, {"train", "--dataset", "synthetic", "--train-samples", "90", "--layers", "784-10-10",
+                                       "--epochs", "1", "--threads", "1", "--live", "--overwrite", "--out", path("run")});
+    };
+    for (const int most : {0, 1, 12}) {  // none, not all that answer, none to listen
+        const Outcome outcome = live(most);
+        EXPECT_EQ(outcome.code, 6) << outcome.err;
+        EXPECT_THAT(outcome.err, HasSubstr("espalier: cannot start another thread: "));
+    }
+    EXPECT_EQ(live(13).code, 0);
 }
 
 }  // namespace

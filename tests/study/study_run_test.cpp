@@ -142,6 +142,13 @@ TEST_F(StudyRun, WhatAnotherProcessHasIsLeftToIt) {
     EXPECT_FALSE(fs::exists(claim));
 }
 
+TEST_F(StudyRun, WhereNoThreadCanBeHadNothingIsClaimed) {
+    const Outcome outcome = run_with_threads(0, words("seeds = 1\n"));
+    EXPECT_EQ(outcome.code, 6) << outcome.err;
+    EXPECT_THAT(outcome.err, HasSubstr("espalier: cannot start another thread: "));
+    EXPECT_TRUE(fs::is_empty(path("grid") + "/runs"));
+}
+
 TEST_F(StudyRun, PartsRunApartAreJoined) {
     const std::string grid = "zeta = [0.1, 0.2, 0.3]\n";
     const auto part = [&](const std::string& shard, const std::string& out) {

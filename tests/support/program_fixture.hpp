@@ -11,6 +11,7 @@
 #include <fstream>
 #include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "files.hpp"
@@ -53,6 +54,17 @@ protected:
                 text_of(path("err")), usage.ru_maxrss};
     }
     Outcome run(const std::vector<std::string>& arguments) { return finish(start(arguments)); }
+    /// The same where the system gives no more than so many threads.
+    Outcome run_with_threads(int most, const std::vector<std::string>& arguments) {
+        const std::vector<std::pair<const char*, std::string>> environment{
+            {"LD_PRELOAD", ESPALIER_FAULTS},
+            {"ESPALIER_FAULT_THREADS", std::to_string(most)},
+            {"ASAN_OPTIONS", "verify_asan_link_order=0"}};
+        for (const auto& [name, value] : environment) setenv(name, value.c_str(), 1);
+        const pid_t child = start(arguments);
+        for (const auto& [name, value] : environment) unsetenv(name);
+        return finish(child);
+    }
 
     /// A short training run on the built-in data, plus `more`.
     Outcome train(const std::vector<std::string>& more) {
