@@ -10,14 +10,14 @@ machine file. Nothing is measured: each kernel takes the longest of four times, 
 
 usage: bench/gpu_model.py [--machine bench/machines/h200.json] [--layers 784-512-128-10] [--edges 14256,7040,1280]
                           [--batch 128] [--networks 1] [--before kernels,launches] [--check] [--evolution]
-                          [--panel-gradient]
+                          [--panels]
   --networks: so many of one shape in one launch; the step is that of all of them, and what is one's share
   --before: what a change gains. kernels: those that waited for each sample by itself; launches: each verb its own
   --evolution: of one layer, pruned by sign and grown at random, with both views, instead of a step
   --check: fails where a gather kernel has fewer than 8 loads in flight or the update more than 34 instructions an edge
-  --panel-gradient: of each layer the kernel that makes the gradients of its weights out of panels, and nothing else
+  --panels: of each layer the kernels that multiply, and make gradients, out of panels, and nothing else
 bench/gpu_model_simulated.py holds it against what bench/gpu_sim/simulate found.
-Not modelled: bank conflicts, clocks, products by panels, kernels by edges, libraries.
+Not modelled: bank conflicts, clocks, kernels by edges, libraries.
 """
 import argparse
 import json
@@ -26,6 +26,7 @@ import re
 import sys
 from pathlib import Path
 
+import gpu_model_panels as panel_model
 from gpu_model_evolution import evolution
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -268,26 +269,6 @@ def updates(machine, layers, edges, tiles, cost, before):
     return rows
 
 
-def panel_gradient(machine, costs, rows, others, edges, tiles):
-    """cuda/kernels/panel_gradient.cuh, its block as choose_gradient of cuda/products/spmm_choice.hpp takes it; beside the other
-    times that of shared memory: what its multiprocessor reads, and shuffles, for each edge."""
-    fits = [each for each in (16, 8, 4, 2) if 16 * each * edges / rows / others >= 1.3
-            and rows / (16 * each) * tiles >= 0.75 * machine.multiprocessors]
-    of_warp = fits[0] if fits else 2
-    panels = math.ceil(others / ((232448 - 16 * of_warp * 512 - 4096) // 1024))
-    blocks = math.ceil(rows / (16 * of_warp)) * tiles
-    run = max(1, edges / rows / panels)  # edges of a row in a panel
-    padded = math.ceil(of_warp * run / BATCH_EDGES) * BATCH_EDGES / (of_warp * run)
-    shared = (4 + 4 / run + 0.5 + 1.3) * padded  # x, dy of a new row, places, shuffles of the sum
-    an_edge = find(costs, "panel_gradient_kernel")[1] * padded
-    moved = blocks * others * 512 + rows * tiles * 512 + edges * tiles * 8
-    name, times = machine.kernel(f"gradient by panels {others}->{rows}, {16 * of_warp} rows a block",
-                                 panels * 2 * machine.l2_latency_cycles, edges * tiles * an_edge, moved, blocks, 16, 16)
-    held = math.ceil(blocks / machine.multiprocessors)
-    times["shared"] = edges * tiles * shared / blocks * held / machine.clocks_per_us
-    return name, times
-
-
 def step(machine, costs, layers, edges, batch, before=()):
     """The rows of the table. Kernels of before the change were launched apart, so that `before` names both or launches."""
     tiles = math.ceil(batch / 128)
@@ -315,6 +296,19 @@ def print_evolution(machine, inputs, outputs, edges):
     print(f"  {len(rows)} launches {launches:30.1f}\n  3 memsets {memsets:30.1f}\n  1 wait {machine.host_wait_us:33.1f}")
     # the device works while the host launches on
     print(f"  evolution {max(total, launches + memsets) + machine.host_wait_us:30.1f}")
+
+
+def print_panels(machine, costs, rows, others, edges, batch):
+    loops = {("forward", block): find(costs, f"forward_panel_kernel<PanelOf<512u, {block[0]}u, {block[1]}u>, Relu")[1]
+             for block in panel_model.PRODUCT_BLOCKS}
+    loops |= {("dx", block): find(costs, f"input_gradient_panel_kernel<PanelOf<512u, {block[0]}u, {block[1]}u>")[1]
+              for block in panel_model.PRODUCT_BLOCKS}
+    loops["gradient"] = find(costs, "panel_gradient_kernel")[1]
+    table = panel_model.panels(machine, loops, rows, others, edges, math.ceil(batch / 128))
+    print(f"{others}-{rows}, {edges} edges, batch {batch}, on {machine.name}: predicted, not measured; microseconds")
+    print_rows(table)
+    for name, times in table[2:]:
+        print(f"  {name}: {2 * edges * batch / max(times.values()) / 1e6:.1f} TFLOP/s")
 
 
 def print_rows(rows):
@@ -352,7 +346,7 @@ def main():
     parser.add_argument("--before", default="", help="launches, or kernels,launches")
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--evolution", action="store_true")
-    parser.add_argument("--panel-gradient", action="store_true")
+    parser.add_argument("--panels", action="store_true")
     options = parser.parse_args()
     costs = read_costs(ROOT / "cuda/costs.txt")
     if options.check:
@@ -368,9 +362,9 @@ def main():
         for i, count in enumerate(edges):
             print_evolution(machine, layers[i], layers[i + 1], count)
         return 0
-    if options.panel_gradient:
-        print_rows([panel_gradient(machine, costs, layers[i + 1], layers[i], count, math.ceil(options.batch / 128))
-                    for i, count in enumerate(edges)])
+    if options.panels:
+        for i, count in enumerate(edges):
+            print_panels(machine, costs, layers[i + 1], layers[i], count, options.batch)
         return 0
     before = [each for each in options.before.split(",") if each]
     if before not in ([], ["launches"], ["kernels", "launches"]):

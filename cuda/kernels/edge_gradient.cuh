@@ -26,10 +26,11 @@ __device__ inline unsigned row_changes(Index row) {
     return __ballot_sync(full_warp, __shfl_up_sync(full_warp, row, 1) != row ? 1 : 0);
 }
 
-/// Transposes and sums: lane l returns the sum over all lanes of their part[l / 4]. A template level per offset, for only
-/// constant indices keep the array in registers on every architecture.
-template <int count = group_edges>
-__device__ float sum_of_group(float (&part)[group_edges]) {
+/// Transposes and sums: lane l returns the sum over all lanes of their part[l / 4]; of four parts over its half warp's, of
+/// their part[l % 16 / 4]. A template level per offset, for only constant indices keep the array in registers on every
+/// architecture.
+template <int count, int size>
+__device__ float sum_of_group(float (&part)[size]) {
     constexpr int half = count / 2;
     constexpr int offset = half * groups_of_warp;
     const bool upper = (lane_of_warp() & static_cast<Index>(offset)) != 0;
@@ -66,7 +67,7 @@ __device__ float gradients_of_edges(int groups, unsigned changes, const LoadX& l
             settle(part[u]);
         }
         if (group + 1 < groups) load_x(x, first + group_edges);  // on their way while this group is summed
-        const float sum = sum_of_group(part);
+        const float sum = sum_of_group<group_edges>(part);
         gradient = static_cast<int>(lane_of_warp()) % groups_of_warp == group ? sum : gradient;
     }
     return gradient;

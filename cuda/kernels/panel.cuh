@@ -31,7 +31,7 @@ public:
     __device__ uint4 take() {
         const uint4 pair = next_;
         at_ += 4;
-        if (at_ % piece == 0) {  // all lanes alike
+        if (at_ % piece == 0) [[unlikely]] {  // all lanes alike
             if (at_ % (2 * piece) == 0) at_ -= 2 * piece;
             enter_piece();
         }

@@ -3,9 +3,12 @@
 // come one after the other (kernels/panel_flow.cuh). A warp takes the edges that its rows have in a panel, 32 at a time. An
 // edge's gradient by one tile is that of the update that gathers, in the same order, so it has the same bits; the tiles are
 // added later.
+// Half a warp multiplies an edge: a lane has eight samples, those of two lanes, l and l + 16, where a whole warp does, and so
+// adds by itself what is added first there.
 #pragma once
 
 #include "cuda/kernels/edge_gradient.cuh"
+#include "cuda/kernels/edges.cuh"
 #include "cuda/kernels/panel_edges.cuh"
 #include "cuda/kernels/panel_flow.cuh"
 
@@ -41,21 +44,66 @@ struct PanelGradientMemory {
     Index* staged;         // of 32 edges where x lies, then where dy does
 };
 
-/// The gradient of edge edge_of_lane() of those that the warp staged, of as many `groups` as there are.
-__device__ inline float staged_gradients(const PanelGradientMemory& memory, int groups, unsigned changes) {
-    return gradients_of_edges(
-        groups, changes,
-        [&](float4 (&x)[group_edges], int first) {
-            ESPALIER_UNROLL
-            for (int u = 0; u < group_edges; u += 4) {
-                const uint4 at = load_numbers(memory.staged + first + u);
-                x[u] = load4(memory.samples + at.x);
-                x[u + 1] = load4(memory.samples + at.y);
-                x[u + 2] = load4(memory.samples + at.z);
-                x[u + 3] = load4(memory.samples + at.w);
-            }
-        },
-        [&](int edge) { return load4(memory.samples + memory.staged[warp_lanes + static_cast<Index>(edge)]); });
+inline constexpr Index half_lanes = warp_lanes / 2;
+inline constexpr int half_edges = 4;  // of a half warp at once
+
+struct EightSamples {
+    float4 low;
+    float4 high;
+};
+__device__ inline EightSamples load8(const float* from) { return {load4(from), load4(from + tile_lanes / 2)}; }
+
+__device__ inline float sum_of_products(float4 a, float4 b) {
+    return fmaf(a.x, b.x, fmaf(a.y, b.y, fmaf(a.z, b.z, fmaf(a.w, b.w, 0.0F))));
+}
+
+/// The lane's of the samples of four edges.
+__device__ inline void load_edges(EightSamples (&x)[half_edges], const float* samples, const Index* places) {
+    const uint4 at = load_numbers(places);
+    x[0] = load8(samples + at.x);
+    x[1] = load8(samples + at.y);
+    x[2] = load8(samples + at.z);
+    x[3] = load8(samples + at.w);
+}
+
+/// Of up to 32 edges that a warp staged, each half of it takes its `of_half` of them, a multiple of four. Bit e of `changes`:
+/// edge e is of another row than the one before it.
+struct HalvedEdges {
+    Index of_half;
+    unsigned changes;
+
+    /// The edge whose gradient staged_gradients() gives the lane, the other way round.
+    [[nodiscard]] __device__ int lane_of(Index edge) const {
+        const Index half = edge >= of_half ? 1 : 0;
+        const Index own = edge - half * of_half;
+        return static_cast<int>(half * half_lanes + own % half_edges * half_edges + own / half_edges);
+    }
+};
+
+/// Lane l's is that of edge l % 16 / 4 of the l % 4th four of its half.
+__device__ inline float staged_gradients(const PanelGradientMemory& memory, const HalvedEdges& edges) {
+    const Index first = lane_of_warp() / half_lanes * edges.of_half;
+    const unsigned changes = edges.changes >> first | 1U;
+    const Index* const places = memory.staged + first;
+    EightSamples dy{};
+    EightSamples x[half_edges];
+    load_edges(x, memory.samples, places);
+    float gradient = 0;
+    ESPALIER_NO_UNROLL
+    for (Index done = 0; done < edges.of_half; done += half_edges) {
+        float part[half_edges];
+        ESPALIER_UNROLL
+        for (int u = 0; u < half_edges; ++u) {
+            if ((changes >> done >> u & 1U) != 0) dy = load8(memory.samples + places[warp_lanes + done + u]);
+            part[u] = sum_of_products(dy.low, x[u].low) + sum_of_products(dy.high, x[u].high);
+            settle(part[u]);
+        }
+        // on their way while these are summed
+        if (done + half_edges < edges.of_half) load_edges(x, memory.samples, places + done + half_edges);
+        const float sum = sum_of_group<half_edges>(part);
+        gradient = lane_of_warp() % half_edges == done / half_edges ? sum : gradient;
+    }
+    return gradient;
 }
 
 /// Writes the gradients of a warp's edges in one panel. base: where x of neuron 0 would lie, modulo 2^32; dy: where that of
@@ -66,17 +114,17 @@ __device__ void gradients_of_panel(const PanelGradientArguments& layer, const Pa
     ESPALIER_NO_UNROLL
     for (Index done = 0; done < list.count; done += warp_lanes) {
         const Index left = list.count - done;
+        const Index count = left < warp_lanes ? left : warp_lanes;
+        const HalvedEdges edges{(count + 7) / 8 * half_edges, row_changes(next.row)};
         const EdgeIndex edge = next.edge;
-        const unsigned changes = row_changes(next.row);
         __syncwarp();  // the 32 before have been read
         memory.staged[lane_of_warp()] = base + next.column * tile_lanes;
         memory.staged[warp_lanes + lane_of_warp()] = dy + next.row * tile_lanes;
         __syncwarp();
         if (left > warp_lanes) next.fetch(list, done + warp_lanes, layer.column);
-        const int groups = left < warp_lanes ? static_cast<int>(left + group_edges - 1) / group_edges : groups_of_warp;
-        const float gradient = staged_gradients(memory, groups, changes);
-        const float own = __shfl_sync(full_warp, gradient, lane_of_edge(lane_of_warp()));
-        if (lane_of_warp() < left) part[edge] = own;
+        const float gradient = staged_gradients(memory, edges);
+        const float own = __shfl_sync(full_warp, gradient, edges.lane_of(lane_of_warp()) % static_cast<int>(warp_lanes));
+        if (lane_of_warp() < count) part[edge] = own;
     }
 }
 
@@ -150,7 +198,7 @@ __global__ void __launch_bounds__(Block::size.launched_threads(), 1)
     if (warp == Block::size.warps()) {
         return copy_panels(flow, samples + rows_floats, layout, x.row(tile, 0), x.rows);
     }
-    const PanelGradientMemory own{samples + lane_of_warp() * 4, staged + warp * warp_lanes * 2};
+    const PanelGradientMemory own{samples + lane_of_warp() % half_lanes * 4, staged + warp * warp_lanes * 2};
     const Index own_dy = warp * static_cast<Index>(rows) * tile_lanes;
     const Index first_position = blockIdx.x * Block::size.rows() + warp * static_cast<Index>(rows);
     copy_rows<rows>(samples + own_dy, dy.row(tile, 0), layer.order, first_position, dy.rows);
