@@ -119,7 +119,9 @@ LayerBytes layer_bytes(const LayerShape& shape, const LayerUse& use, double zeta
         bytes.resident += 2 * array + 2 * word * shape.num_inputs;
         bytes.resident += product_bytes(backward, by_input, device);
     }
-    bytes.launches = step_launches(forward.kernel, backward.kernel, use.needs_input_gradient) + gradient.launches;
+    const bool packs = forward.kernel == Spmm::panel || (use.needs_input_gradient && backward.kernel == Spmm::panel);
+    bytes.launches =
+        step_launches(forward.kernel, backward.kernel, use.needs_input_gradient) + gradient.launches + (packs ? 1 : 0);
     if (shape.sparse) bytes.evolving = evolution_bytes(shape, use, zeta);
     return bytes;
 }

@@ -4,7 +4,10 @@
 #include <gtest/gtest.h>
 
 #include "backend_fixture.hpp"
+#include "cuda/device.hpp"
 #include "cuda/device_product.hpp"
+#include "cuda/products/product.hpp"
+#include "cuda/tile.hpp"
 #include "cuda_on_host/runtime/runtime.hpp"
 #include "espalier/error.hpp"
 
@@ -212,12 +215,22 @@ TEST_F(CudaMachines, PanelsOutliveABatchThatFindsNoMemory) {
     EXPECT_NO_THROW(step(100));
 }
 
+/// Of a direction's packed edges, as many as there may be.
+std::uint64_t bytes_of_pairs(Index rows, Index others, EdgeIndex edges) {
+    const cuda::SpmmDevice device = cuda::spmm_device();
+    const cuda::PanelBlock block = cuda::choose_spmm(Spmm::automatic, {rows, others, edges, 0, cuda::tile_lanes}, device).block;
+    const auto layout = cuda::panel_layout(block, rows, others, device.shared_bytes);
+    return sizeof(cuda::EdgePair) * cuda::most_pairs(block, layout, edges);
+}
+
 /// Products on others' memory take panels where a batch is the tile that they have room for; the bits are the same.
 TEST_F(CudaMachines, ProductsOnTheCallersMemoryTakePanelsWithoutAGradientBeside) {
     TestRandom random(1);
     const Layer layer = test_layer({60, 40, 0.2, 1}, Identity{}, 1, random);
     std::vector<std::vector<float>> gradients[2];
     std::uint64_t held[2] = {};
+    std::uint64_t pairs = 0;
+    const auto edges = static_cast<EdgeIndex>(layer.weights.size());
     for (const int panels : {0, 1}) {
         cuda_on_host::Machine machine;
         machine.multiprocessors = panels == 1 ? 1 : 132;
@@ -226,6 +239,7 @@ TEST_F(CudaMachines, ProductsOnTheCallersMemoryTakePanelsWithoutAGradientBeside)
         const std::uint64_t before = cuda_on_host::counts().live_bytes;
         const auto product = cuda::make_product_on_device(*layer.topology, 0);
         held[panels] = cuda_on_host::counts().live_bytes - before;
+        if (panels == 1) pairs = bytes_of_pairs(40, 60, edges) + bytes_of_pairs(60, 40, edges);
         TestRandom values(2);
         for (const Index batch : {100U, 200U}) {
             const DeviceMatrix x(*memory, random_matrix(60, batch, 1, values));
@@ -243,7 +257,7 @@ TEST_F(CudaMachines, ProductsOnTheCallersMemoryTakePanelsWithoutAGradientBeside)
         }
     }
     EXPECT_EQ(gradients[0], gradients[1]);
-    EXPECT_LT(held[1], held[0] + layer.weights.size() * sizeof(float)) << "tables of panels, and nothing along the edges";
+    EXPECT_LT(held[1], held[0] + pairs + edges * sizeof(float)) << "tables of panels, packed edges, and no gradient beside";
 }
 
 TEST_F(CudaMachines, TheChoiceByShapeIsTaken) {
@@ -261,8 +275,8 @@ TEST_F(CudaMachines, TheChoiceByShapeIsTaken) {
         return cuda_on_host::counts().kernels;
     };
     EXPECT_EQ(kernels_of_load(Spmm::automatic), kernels_of_load(Spmm::panel));
-    EXPECT_EQ(kernels_of_load(Spmm::panel), kernels_of_load(Spmm::gather) + 3)
-        << "a table for each direction and for the gradient";
+    EXPECT_EQ(kernels_of_load(Spmm::panel), kernels_of_load(Spmm::gather) + 3 + 4)
+        << "a table for each direction and for the gradient; where either's pairs begin, and they";
 }
 
 }  // namespace
