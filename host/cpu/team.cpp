@@ -12,6 +12,7 @@
 
 #include "espalier/error.hpp"
 #include "host/system/processors.hpp"
+#include "host/system/threads.hpp"
 #include "hwy/cache_control.h"
 #include "hwy/detect_compiler_arch.h"
 
@@ -184,6 +185,7 @@ Range share_of_edges(const TeamMember& member, const EdgeIndex* start, Index row
 
 Team::Team(int threads, const TileShare& tiles, int sharing)
     : threads_(checked_threads(threads, sharing)), tiles_(tiles), scratch_(static_cast<std::size_t>(threads_)) {
+    expect_threads(threads_ - 1);
     const std::vector<int> cpus = allowed_cpus();
     const auto wanted = static_cast<std::size_t>(threads_);
     spin_ = cpus.size() >= wanted * static_cast<std::size_t>(sharing);

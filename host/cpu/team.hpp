@@ -72,7 +72,8 @@ private:
 
 class Team {
 public:
-    /// Throws UserError (usage) unless 0 <= threads <= 1024; 0: default_threads() of host/system.
+    /// Throws UserError (usage) unless 0 <= threads <= 1024, or (device) if the system gives fewer; 0: default_threads()
+    /// of host/system.
     /// `sharing`: processes that compute on the same CPUs, this one included.
     explicit Team(int threads, const TileShare& tiles = {}, int sharing = 1);
     [[nodiscard]] int threads() const { return threads_; }

@@ -69,6 +69,15 @@ TEST_F(Cli, ValuesOutOfRangeAreRefusedBeforeAnythingIsWritten) {
     }
 }
 
+TEST_F(Cli, ThreadsThatCannotBeHadAreRefusedBeforeAnythingIsWritten) {
+    const Outcome outcome = run_with_threads(1, {"train", "--dataset", "synthetic", "--layers", "784-20-10", "--backend",
+                                                 "cpu", "--threads", "3", "--out", path("run")});
+    EXPECT_EQ(outcome.code, 6) << outcome.err;
+    EXPECT_THAT(outcome.err, HasSubstr("espalier: cannot start another thread: Resource temporarily unavailable; no more "
+                                       "than --threads 2 can be had\n"));
+    EXPECT_FALSE(std::filesystem::exists(path("run")));
+}
+
 TEST_F(Cli, OptionsOfEvolutionAreNotedWhereNothingEvolves) {
     const std::vector<std::string> given{"--zeta", "0.2", "--grow", "gradient"};
     const auto told = [&](const char* name, const char* value) {
