@@ -5,6 +5,8 @@ import subprocess
 import numpy as np
 import pytest
 
+pytest.register_assert_rewrite("torch_twin")  # its assertions tell of their values, too
+
 PROGRAM = os.environ["ESPALIER_PROGRAM"]
 
 
