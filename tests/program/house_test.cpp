@@ -234,6 +234,11 @@ TEST(House, FilesAreShort) {
         const std::size_t most = file.string().starts_with("tests") ? 500 : 400;  // tests are lists of cases
         EXPECT_LE(source_lines(file).size(), most) << file;
     }
+    auto scripts = sources({"bench", "cmake", "datasets", "docs", "host", "python", "scripts", "tests"},
+                           {".cmake", ".css", ".js", ".py", ".sh"});
+    scripts.insert(scripts.end(), {"CMakeLists.txt", "python/CMakeLists.txt"});
+    EXPECT_THAT(scripts, testing::Contains("tests/python/conftest.py"));
+    for (const auto& file : scripts) EXPECT_LE(source_lines(file).size(), 400U) << file;
 }
 
 std::string source_text(const fs::path& file) {
