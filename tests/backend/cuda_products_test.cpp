@@ -6,8 +6,7 @@
 #include "backend_fixture.hpp"
 #include "cuda/device.hpp"
 #include "cuda/device_product.hpp"
-#include "cuda/products/product.hpp"
-#include "cuda/tile.hpp"
+#include "cuda/products/spmm_choice.hpp"
 #include "cuda_on_host/runtime/runtime.hpp"
 #include "espalier/error.hpp"
 

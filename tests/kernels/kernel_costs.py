@@ -89,7 +89,9 @@ def machine_loop(lines):
             labels[label.group(1)] = len(code)
         elif instruction:
             code.append((instruction.group(1), instruction.group(2)))
-    for at, (operation, text) in enumerate(code):
+    # behind the last exit lies what few warps come to, from anywhere and back to there
+    exits = [at for at, (operation, _) in enumerate(code) if operation.startswith("EXIT")]
+    for at, (operation, text) in enumerate(code[:exits[-1] if exits else len(code)]):
         target = re.search(r"\.L_x_\w+", text)
         if operation.startswith("BRA") and target and labels.get(target.group(), at) < at:
             back.append((labels[target.group()], at))
