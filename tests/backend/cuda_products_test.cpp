@@ -30,9 +30,10 @@ struct Trained {
     Layer layer;
     std::vector<float> y;
     std::vector<float> dx;
+    std::vector<float> pruned;  // y between pruning and what comes after it
 };
 
-/// Forward, backward, prune, regrow, and forward and backward again on the new topology.
+/// Forward, backward, prune, forward, regrow, and forward and backward again on the new topology.
 Trained train(const std::string& name, const Layer& layer, Index batch, const LayerUse& use, bool remove = false) {
     const auto backend = backend_for_test(name, 1);
     TestRandom random(3);
@@ -48,9 +49,12 @@ Trained train(const std::string& name, const Layer& layer, Index batch, const La
         backend->forward(*device, x, y, y);
         backend->backward(*device, x, y, gradient, dx, now.data());
     };
+    std::vector<float> pruned;
     step();
     if (layer.is_sparse()) {
         backend->prune(*device, {PruneBySign{}, 0.3});
+        backend->forward(*device, x, y, y);
+        pruned = y.raw();
         if (remove) {
             backend->remove(*device);
         } else {
@@ -58,7 +62,7 @@ Trained train(const std::string& name, const Layer& layer, Index batch, const La
         }
         step();
     }
-    return {backend->store(*device), y.raw(), dx.raw()};
+    return {backend->store(*device), y.raw(), dx.raw(), pruned};
 }
 
 LayerUse with(Spmm spmm, Index batch) { return {true, Momentum{0.5F}, spmm, batch}; }
@@ -78,6 +82,7 @@ TEST_P(CudaProducts, PanelsGiveTheBitsOfGathering) {
             expect_identical(panels.layer, gathered.layer);
             EXPECT_EQ(panels.y, gathered.y);
             EXPECT_EQ(panels.dx, gathered.dx);
+            EXPECT_EQ(panels.pruned, gathered.pruned);
         }
     }
 }
@@ -97,6 +102,7 @@ TEST_F(CudaMachines, EveryPanelBlockGivesTheBitsOfGathering) {
             expect_identical(panels.layer, gathered.layer);
             EXPECT_EQ(panels.y, gathered.y);
             EXPECT_EQ(panels.dx, gathered.dx);
+            EXPECT_EQ(panels.pruned, gathered.pruned);
         }
     }
 }
@@ -225,7 +231,7 @@ std::uint64_t bytes_of_pairs(Index rows, Index others, EdgeIndex edges) {
 /// Products on others' memory take panels where a batch is the tile that they have room for; the bits are the same.
 TEST_F(CudaMachines, ProductsOnTheCallersMemoryTakePanelsWithoutAGradientBeside) {
     TestRandom random(1);
-    const Layer layer = test_layer({60, 40, 0.2, 1}, Identity{}, 1, random);
+    const Layer layer = test_layer({300, 200, 0.2, 1}, Identity{}, 1, random);
     std::vector<std::vector<float>> gradients[2];
     std::uint64_t held[2] = {};
     std::uint64_t pairs = 0;
@@ -238,11 +244,11 @@ TEST_F(CudaMachines, ProductsOnTheCallersMemoryTakePanelsWithoutAGradientBeside)
         const std::uint64_t before = cuda_on_host::counts().live_bytes;
         const auto product = cuda::make_product_on_device(*layer.topology, 0);
         held[panels] = cuda_on_host::counts().live_bytes - before;
-        if (panels == 1) pairs = bytes_of_pairs(40, 60, edges) + bytes_of_pairs(60, 40, edges);
+        if (panels == 1) pairs = bytes_of_pairs(200, 300, edges) + bytes_of_pairs(300, 200, edges);
         TestRandom values(2);
         for (const Index batch : {100U, 200U}) {
-            const DeviceMatrix x(*memory, random_matrix(60, batch, 1, values));
-            const DeviceMatrix dy(*memory, random_matrix(40, batch, 1, values));
+            const DeviceMatrix x(*memory, random_matrix(300, batch, 1, values));
+            const DeviceMatrix dy(*memory, random_matrix(200, batch, 1, values));
             const Buffer<float> weights(*memory, layer.weights.size());
             const Buffer<float> bias(*memory, layer.num_outputs);
             for (float* const of_bias : {bias.data(), static_cast<float*>(nullptr)}) {
