@@ -149,7 +149,7 @@ def updating(machine, name, edges, rows, tiles, instructions):
     summed = 9 * (shuffle + 3 * machine.fma_latency_cycles)
     chain += shuffle + tiles * (load + begun * (load + shuffle) + 4 * (BATCH_EDGES * (ask + add) + max(load, summed)))
     chain += load + 12 * machine.fma_latency_cycles  # the weight and what the optimizer remembers
-    of_block = block_warps(warps, machine.networks, machine.multiprocessors)
+    of_block = block_warps(warps, machine.networks, machine.multiprocessors, 4)
     blocks = math.ceil(warps / of_block)
     moved = sum(edges) * (512 * tiles + 16)
     return machine.kernel(name, chain, sum(edges) / 32 * instructions, moved, blocks, of_block, machine.updating_warps)

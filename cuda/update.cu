@@ -76,7 +76,7 @@ const LayerUpdate* update_some(const Launcher& to, const LayerUpdate* begin, con
         warps += warps_of(layer);
         tiles = std::max(tiles, begin->x.tiles());
     }
-    const int threads = threads_for(warps, to.networks(), update_threads, (begin - 1)->layer->multiprocessors);
+    const int threads = threads_for(warps, to.networks(), layers_threads, (begin - 1)->layer->multiprocessors);
     launch_update(to, layers, count, threads, tiles);
     return begin;
 }
@@ -153,7 +153,7 @@ void edge_gradients(cudaStream_t stream, const CudaLayer& layer, ConstActivation
     one.dy = dy;
     one.step = step;
     const std::size_t warps = groups(one.num_edges, warp_lanes) + std::size_t{one.num_biases};
-    launch_update(stream, layers, 1, threads_for(warps, 1, update_threads, layer.multiprocessors), x.tiles());
+    launch_update(stream, layers, 1, threads_for(warps, 1, layers_threads, layer.multiprocessors), x.tiles());
 }
 
 void update_over_ranks(cudaStream_t stream, const Exchange* exchange, std::uint64_t /*memory*/,

@@ -116,7 +116,7 @@ struct Step {
             updated.layer[l] = layers[l]->updated(values[l]->view(), gradients[l + 1]->view(), scalars.data);
             warps += groups(layers[l]->num_edges(), warp_lanes) + layers[l]->outputs;
         }
-        const int threads = threads_for(warps, 1, update_threads, multiprocessors());
+        const int threads = threads_for(warps, 1, layers_threads, multiprocessors());
         Index blocks = 0;
         for (std::size_t l = 0; l < count; ++l) {
             const Index warps_of_block = static_cast<Index>(threads) / warp_lanes;

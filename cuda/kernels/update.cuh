@@ -13,6 +13,8 @@
 namespace espalier::cuda {
 
 inline constexpr int update_threads = 256;
+/// Of a block that updates layers, at most: where there are many, the last of them end sooner than larger ones would.
+inline constexpr int layers_threads = 128;
 
 /// Parameters and their optimizer memory, shaped alike; state[s] is read for s below the rule's num_states.
 struct TrainedArrays {
