@@ -83,6 +83,8 @@ class gpgpu_context;"""
 
 
 def latency(root):
+    """Results of arithmetic come early. A load that is marked as a copy holds back no later instruction, neither the store of
+    what it loads (whose bits are right all the same) nor the next copy: only a barrier in memory waits for it."""
     now = "m_gpu->gpu_sim_cycle + m_gpu->gpu_tot_sim_cycle"
     held = """struct sim_result { unsigned long long cycle; unsigned warp, reg; };
 static std::map<unsigned, std::vector<sim_result> > sim_results;  // by multiprocessor
@@ -90,6 +92,8 @@ static bool sim_bypass(const inst_t* inst) {
   static const bool asked = getenv("SIM_BYPASS") != NULL;
   return asked && !inst->is_load() && !inst->is_store() && inst->op != BARRIER_OP;
 }
+typedef std::map<std::pair<unsigned, unsigned>, std::set<unsigned> > sim_registers;
+static sim_registers sim_copies;  // by multiprocessor and warp: what loads marked as copies are on their way to
 // Constructor
 """
     reserve = f"""      reserveRegister(inst->warp_id(), inst->out[r]);
@@ -106,12 +110,25 @@ static bool sim_bypass(const inst_t* inst) {
   }}
 """
     pending = "bool Scoreboard::pendingWrites(unsigned wid) const {\n"  # asked of a warp that ends, with results under way
+    copy = """  if (inst->is_load() && inst->cache_op == CACHE_LAST_USE) {  // what toolkit_tool.py marks
+    for (unsigned r = 0; r < MAX_OUTPUT_VALUES; r++)
+      if (inst->out[r] > 0) sim_copies[std::make_pair(m_sid, inst->warp_id())].insert(inst->out[r]);
+    return;
+  }
+"""
+    copied = "  sim_copies[std::make_pair(m_sid, wid)].erase(regnum);\n"
+    reserving = "void Scoreboard::reserveRegisters(const class warp_inst_t* inst) {\n"
+    releasing = "void Scoreboard::releaseRegister(unsigned wid, unsigned regnum) {\n"
     head = "void Scoreboard::releaseRegisters(const class warp_inst_t* inst) {\n"
     return [Source(root, "src/gpgpu-sim/scoreboard.cc")
             .replace('#include "../cuda-sim/ptx_sim.h"\n',
-                     '#include <cstdlib>\n#include <map>\n#include <vector>\n#include "../cuda-sim/ptx_sim.h"\n')
+                     '#include <cstdlib>\n#include <map>\n#include <set>\n#include <utility>\n#include <vector>\n#include "../cuda-sim/ptx_sim.h"\n')
             .replace("// Constructor\n", held)
             .replace("      reserveRegister(inst->warp_id(), inst->out[r]);\n", reserve)
+            .replace(reserving, reserving + copy)
+            .replace(releasing, releasing + copied)
+            .replace("  return !reg_table[wid].empty();\n",
+                     "  return !reg_table[wid].empty() || !sim_copies[std::make_pair(m_sid, wid)].empty();\n")
             .replace(head, head + "  if (sim_bypass(inst)) return;\n")
             .replace(pending, pending + release)
             .replace("  // Get list of all input and output registers\n", release)]

@@ -2,10 +2,14 @@
 // (docs/gpu-sim.md), a real one, or, by tests/cuda_on_host, the CPU. Says each launch's name and, at the end, a digest of the
 // bits of every array written: those of the CPU, whose kernels the tests hold against plain loops, are what others must be.
 //
-// usage: kernels CASE BATCH LAYERS DENSITIES    CASE: forward, dx, update, update-all, forward-coo, dx-coo, head, gather, loss, evolve, step
-//        LAYERS: 784-512-128-10; DENSITIES: of each layer, 0.0355,0.107,1. head takes the last layer, step and update-all every one, the
-//        others the first.
+// usage: kernels CASE BATCH LAYERS DENSITIES
+//        CASE: forward, dx, update, update-all, forward-coo, dx-coo, head, gather, loss, evolve, step; by panels of the block
+//        <512, 16, 128> forward-panel, dx-panel, gradient-panel, pack, and of <512, 4, 64> forward-panel-half, dx-panel-half,
+//        pack-half
+//        LAYERS: 784-512-128-10; DENSITIES: of each layer, 0.0355,0.107,1. head takes the last layer, step and update-all every
+//        one, the others the first.
 // ESPALIER_MULTIPROCESSORS: how many to choose sizes of blocks for, as the backend does; 132 without.
+// ESPALIER_SHARED_BYTES: of shared memory that a block may ask for, 232448 without; fewer make more panels.
 #include <charconv>
 #include <cstdio>
 #include <cstdlib>
@@ -14,6 +18,7 @@
 
 #include "bench/gpu_sim/evolution.hpp"
 #include "bench/gpu_sim/layers.hpp"
+#include "bench/gpu_sim/panels.hpp"
 #include "bench/gpu_sim/run_kernel.hpp"
 #include "cuda/kernels/coo.cuh"
 #include "cuda/kernels/gather.cuh"
@@ -166,7 +171,7 @@ bool run_case(Step& step, const std::string& name) {
     if (name == "update-all") return step.update(step.layers.size()), true;
     if (name == "head") return step.head(), true;
     if (name == "loss") return step.loss(), true;
-    return false;
+    return run_panel_case(name, *step.layers[0], *step.values[0], *step.values[1], *step.gradients[0], *step.gradients[1]);
 }
 
 template <class Number>

@@ -72,12 +72,23 @@ struct DeviceArray {
 };
 
 template <class T>
-void say_digest(const std::string& name, const DeviceArray<T>& array) {
-    std::vector<unsigned char> bytes(array.size * sizeof(T));
-    copy(bytes.data(), array.data, bytes.size(), cudaMemcpyDeviceToHost);
+std::vector<T> read(const DeviceArray<T>& array) {
+    std::vector<T> values(array.size);
+    copy(values.data(), array.data, values.size() * sizeof(T), cudaMemcpyDeviceToHost);
+    return values;
+}
+
+template <class T>
+void say_digest(const std::string& name, const std::vector<T>& values) {
+    std::vector<unsigned char> bytes(values.size() * sizeof(T));
+    if (!bytes.empty()) std::memcpy(bytes.data(), values.data(), bytes.size());
     std::uint64_t digest = 0xcbf29ce484222325ULL;  // FNV-1a
     for (const unsigned char byte : bytes) digest = (digest ^ byte) * 0x100000001b3ULL;
-    std::printf("DIGEST %s: %zu, %016llx\n", name.c_str(), array.size, static_cast<unsigned long long>(digest));
+    std::printf("DIGEST %s: %zu, %016llx\n", name.c_str(), values.size(), static_cast<unsigned long long>(digest));
+}
+template <class T>
+void say_digest(const std::string& name, const DeviceArray<T>& array) {
+    say_digest(name, read(array));
 }
 
 inline std::vector<StepScalars> scalars_of_a_step() {

@@ -13,6 +13,9 @@ import sys
 def readable(ptx):
     lines = []
     for line in ptx.splitlines():
+        stored = re.match(r"^st\.shared\.v4\.u32 \[.*\], (\{.*\});$", line)
+        if stored and lines and lines[-1].startswith(f"ld.global.v4.u32 {stored[1]},"):
+            lines[-1] = lines[-1].replace("ld.global.", "ld.global.lu.", 1)
         line = re.sub(r"^(shfl\.sync\.\w+\.b32 %r\d+)\|%p\d+,", r"\1,", line)
         number = re.match(r"^((?:@\S+ )?\w+(?:\.\w+)*\.[sub]64 .*, )(\d+);$", line)
         if number and 2**31 <= int(number[2]) < 2**32:
