@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """change_simulator.py CHECKOUT: what Espalier's kernels need of accel-sim/gpgpu-sim_distribution (branch h100-test, commit
-fa235ebc): it builds without its power model, five PTX instructions compute what the hardware computes, and two variables
-give it a multiprocessor's bandwidth and arithmetic. Each place is looked for before anything is written.
+fa235ebc): it builds without its power model, five PTX instructions compute what the hardware computes, copies into shared
+memory hold back nothing, and two variables give it a multiprocessor's bandwidth and arithmetic. Each place is looked for
+before anything is written.
 
 SIM_L2_PORTS=N   sectors of 32 bytes that enter a multiprocessor a cycle; 1 without, 2 on hardware since Volta.
 SIM_BYPASS=1     a result of arithmetic can be used 3 cycles and its latency after its issue, not after the whole pipeline.
@@ -122,7 +123,8 @@ static sim_registers sim_copies;  // by multiprocessor and warp: what loads mark
     head = "void Scoreboard::releaseRegisters(const class warp_inst_t* inst) {\n"
     return [Source(root, "src/gpgpu-sim/scoreboard.cc")
             .replace('#include "../cuda-sim/ptx_sim.h"\n',
-                     '#include <cstdlib>\n#include <map>\n#include <set>\n#include <utility>\n#include <vector>\n#include "../cuda-sim/ptx_sim.h"\n')
+                     "".join(f"#include <{each}>\n" for each in ("cstdlib", "map", "set", "utility", "vector")) +
+                     '#include "../cuda-sim/ptx_sim.h"\n')
             .replace("// Constructor\n", held)
             .replace("      reserveRegister(inst->warp_id(), inst->out[r]);\n", reserve)
             .replace(reserving, reserving + copy)

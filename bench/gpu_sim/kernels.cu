@@ -5,7 +5,7 @@
 // usage: kernels CASE BATCH LAYERS DENSITIES
 //        CASE: forward, dx, update, update-all, forward-coo, dx-coo, head, gather, loss, evolve, step; by panels of the block
 //        <512, 16, 128> forward-panel, dx-panel, gradient-panel, pack, and of <512, 4, 64> forward-panel-half, dx-panel-half,
-//        pack-half
+//        pack-half, of <512, 2, 128> gradient-panel-few
 //        LAYERS: 784-512-128-10; DENSITIES: of each layer, 0.0355,0.107,1. head takes the last layer, step and update-all every
 //        one, the others the first.
 // ESPALIER_MULTIPROCESSORS: how many to choose sizes of blocks for, as the backend does; 132 without.

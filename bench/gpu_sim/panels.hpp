@@ -170,11 +170,13 @@ inline bool run_panel_case(const std::string& name, const RandomLayer& layer, co
                            const RandomTiles& dx, const RandomTiles& dy) {
     using Large = cuda::PanelOf<512, 16, 128>;
     using Half = cuda::PanelOf<512, 4, 64>;
+    using Few = cuda::PanelOf<512, 2, 128>;
     if (name == "forward-panel") return forward_by_panels<Large>(layer, x.view(), y.view()), true;
     if (name == "forward-panel-half") return forward_by_panels<Half>(layer, x.view(), y.view()), true;
     if (name == "dx-panel") return input_gradient_by_panels<Large>(layer, dy.view(), dx.view()), true;
     if (name == "dx-panel-half") return input_gradient_by_panels<Half>(layer, dy.view(), dx.view()), true;
     if (name == "gradient-panel") return gradient_by_panels<Large>(layer, x.view(), dy.view()), true;
+    if (name == "gradient-panel-few") return gradient_by_panels<Few>(layer, x.view(), dy.view()), true;
     if (name == "pack") return pack_products<Large>(layer), true;
     if (name == "pack-half") return pack_products<Half>(layer), true;
     return false;

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Stands in the simulator's toolkit folder for cuobjdump and ptxas, by the name it is called as; the real ones lie beside it
 as NAME.real. PTX loses what the simulator misreads: second results of shuffles, which nvcc writes and never reads, numbers
-from 2^31 on in 64-bit operations, and leading zeros counted by bfind.shiftamt. ptxas counts the registers of sm_$SIM_ARCHITECTURE (90) and is made to speak as it
-did when the simulator was written."""
+from 2^31 on in 64-bit operations, and leading zeros counted by bfind.shiftamt. A load whose values go straight into shared
+memory is marked, as what was an asynchronous copy. ptxas counts the registers of sm_$SIM_ARCHITECTURE (90) and is made to
+speak as it did when the simulator was written."""
 import os
 import pathlib
 import re
