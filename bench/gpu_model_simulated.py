@@ -2,7 +2,7 @@
 """Holds bench/gpu_model.py against a simulated GPU: fails where it is more than 25 % off a kernel of a step.
 
 usage: bench/gpu_model_simulated.py docs/results/gpu-simulated.json    a table that bench/gpu_sim/simulate made
-Kernels by edges and of evolutions are not compared; panels are not simulated.
+Kernels by edges, of evolutions and by panels are not compared: of panels no time there means anything (docs/gpu-sim.md).
 """
 import json
 import math
