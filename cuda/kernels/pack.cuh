@@ -66,19 +66,14 @@ struct PackedRow {
     EdgeIndex first_pair = 0;
 };
 
-/// The headers, and zeros beside edges that are alone in a pair, for they are read as well.
 __device__ inline void write_headers(const PackedProduct& product, const PackedRow& row) {
     const Index odd = __shfl_down_sync(full_warp, row.count, 1);
-    const EdgeIndex first_pair = __shfl_sync(full_warp, row.first_pair, static_cast<int>(lane_of_warp() / header_rows * header_rows));
+    const auto first_of_header = static_cast<int>(lane_of_warp() / header_rows * header_rows);
+    const EdgeIndex first_pair = __shfl_sync(full_warp, row.first_pair, first_of_header);
     const Index of_header = lane_of_warp() % header_rows;
-    if (lane_of_warp() / header_rows < num_headers(product.block.rows_per_warp) && of_header % 2 == 0) {
-        auto* const words = reinterpret_cast<std::uint32_t*>(product.pairs + (first_pair - 1));
-        words[of_header / 2] = row.count | odd << 16U;
-    }
-    if (row.count % 2 == 0) return;
-    EdgePair& last = product.pairs[row.first_pair + row.count / 2];
-    last.second_place = 0;
-    last.second_weight = 0;
+    if (lane_of_warp() / header_rows >= num_headers(product.block.rows_per_warp) || of_header % 2 != 0) return;
+    auto* const words = reinterpret_cast<std::uint32_t*>(product.pairs + (first_pair - 1));
+    words[of_header / 2] = row.count | odd << 16U;
 }
 
 /// A warp packs what its rows have in one panel.

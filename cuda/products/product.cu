@@ -54,6 +54,8 @@ void pack(cudaStream_t stream, const RowView& view, const Product& product) {
     const PackedProduct packed = packed_product(view, product);
     const Index rows = product.panels.num_positions / product.choice.block.rows_per_warp;
     check(cudaMemsetAsync(product.pairs_used.data(), 0, sizeof(EdgeIndex), stream), "clearing memory");
+    // what lies beside an edge that is alone, or behind the last, is read as well, but not used
+    check(cudaMemsetAsync(product.pairs.data(), 0, product.pairs.size() * sizeof(EdgePair), stream), "clearing memory");
     launch(stream, pair_starts_kernel<pack_threads>, warp_grid(rows, pack_threads), pack_threads, packed,
            product.pairs_used.data());
     launch_pack<true>(stream, &packed, 1);
