@@ -90,6 +90,18 @@ TEST_P(CudaTraining, GivesTheBitsOfTheSameSourcesRunOnTheCpu) {
     }
 }
 
+/// Eleven layers multiply by panels in 21 directions: their weights take two launches to be packed.
+TEST_P(CudaTraining, ManyLayersByPanelsGiveTheBitsOfGathering) {
+    const DataSet data = small_data();
+    Experiment experiment = small_experiment(data);
+    experiment.layers = {data.features(), 9, 14, 10, 13, 8, 12, 11, 9, 15, 10, data.classes};
+    experiment.epochs = 2;
+    experiment.spmm = Spmm::gather;
+    const Trained gathered = train(*make(true), experiment, data);
+    experiment.spmm = Spmm::panel;
+    expect_same(train(*make(true), experiment, data), gathered);
+}
+
 TEST_P(CudaTraining, TheSameRunTwiceGivesTheSameBits) {
     const DataSet data = small_data();
     Experiment experiment = small_experiment(data);
