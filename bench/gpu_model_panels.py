@@ -52,7 +52,7 @@ class Launch:
         cycles = {"chain": chain * self.rounds, "issue": instructions / m.issue_per_clock * self.rounds,
                   "shared": shared * self.rounds,
                   "SM": moved / self.blocks * self.rounds / m.l2_bytes_per_clock_of_a_multiprocessor}
-        times = {name: (each + self.start) / m.clocks_per_us for name, each in cycles.items()}
+        times = {name: (each + self.start * self.rounds) / m.clocks_per_us for name, each in cycles.items()}
         return times | {"L2": moved / m.l2_bytes_per_us + self.start / m.clocks_per_us}
 
 

@@ -1,8 +1,8 @@
 // A layer in the CUDA backend's memory: CSR by output neuron with the weights and the optimizer's memory, all in
 // canonical order, and, unless it is the first layer, CSC by input neuron for the input gradient. With momentum and
-// both views an edge takes 20 bytes, and four more for each tile of a batch where panels make its gradient. A small dense
-// layer holds every cell as an edge, a large one is a matrix. Edge arrays are padded to a multiple of four. Addresses stay
-// for a layer's life, so a captured graph stays valid through evolution.
+// both views an edge takes 20 bytes; where panels multiply some 10 to 30 more for each direction, where they make its
+// gradient four for each tile of a batch. A small dense layer holds every cell as an edge, a large one is a matrix. Edge
+// arrays are padded to a multiple of four. Addresses stay for a layer's life, so a captured graph stays valid through evolution.
 #pragma once
 
 #include <cstdint>

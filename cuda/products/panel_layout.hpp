@@ -138,6 +138,9 @@ constexpr std::size_t most_pairs(const PanelBlock& block, const PanelLayout& lay
            pairs_read_ahead;
 }
 
+/// Pairs, read ahead ones included, have numbers of 32 bits.
+inline constexpr std::size_t max_pairs = 0xffffffffU;
+
 /// The first of a row's edges [begin, end), ascending by `other`, that belongs to `panel` or a later one.
 ESPALIER_HOST_DEVICE inline EdgeIndex first_edge_of_panel(const Index* other, EdgeIndex begin, EdgeIndex end,
                                                           const PanelLayout& layout, Index panel) {

@@ -75,6 +75,20 @@ void refresh(cudaStream_t stream, const RowView& view, EdgeIndex num_edges, Prod
     }
 }
 
+void expect_panels(const PanelBlock& block, const SpmmShape& shape, const SpmmDevice& device) {
+    if (has_panels(block, shape, device)) return;
+    const PanelLayout layout = panel_layout(block, shape.num_rows, shape.num_others, device.shared_bytes);
+    const bool fit = layout.num_panels > 0 && layout.num_panels < max_grid_rows;
+    throw UserError(ExitCode::device,
+                    "spmm: panels of a layer with " + std::to_string(shape.num_others) + " neurons " +
+                        (fit ? "and " + std::to_string(shape.num_rows) + " at the other side take up to " +
+                                   std::to_string(most_pairs(block, layout, shape.num_edges)) + " pairs of edges, and " +
+                                   std::to_string(max_pairs) + " are counted"
+                             : "do not fit into this GPU's shared memory, " + std::to_string(device.shared_bytes) +
+                                   " bytes a block") +
+                        "; choose auto, gather or coo");
+}
+
 }  // namespace
 
 Product plan_product(Memory& memory, Spmm asked, const SpmmShape& shape, const SpmmDevice& device) {
@@ -82,13 +96,8 @@ Product plan_product(Memory& memory, Spmm asked, const SpmmShape& shape, const S
     product.choice = choose_spmm(asked, shape, device);
     switch (product.choice.kernel) {
         case Spmm::panel:
+            expect_panels(product.choice.block, shape, device);
             product.panels = panel_layout(product.choice.block, shape.num_rows, shape.num_others, device.shared_bytes);
-            if (product.panels.num_panels == 0 || product.panels.num_panels >= max_grid_rows) {
-                throw UserError(ExitCode::device, "spmm: panels of a layer with " + std::to_string(shape.num_others) +
-                                                      " neurons do not fit into this GPU's shared memory, " +
-                                                      std::to_string(device.shared_bytes) +
-                                                      " bytes a block; choose auto, gather or coo");
-            }
             product.panel_start = Array<EdgeIndex>(memory, product.panels.size());
             product.pair_start = Array<EdgeIndex>(memory, product.panels.num_groups(product.choice.block));
             product.pairs = Array<EdgePair>(memory, most_pairs(product.choice.block, product.panels, shape.num_edges));

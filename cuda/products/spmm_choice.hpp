@@ -50,17 +50,26 @@ struct SpmmThresholds {
     /// Edges that a warp has of a panel of such a gradient: it takes them eight at a time, with as much work for fewer, and two
     /// barriers a panel.
     double gradient_run = 6;
+    /// Edges that a row has of a panel of a product: each costs a dozen instructions beside its edges, and a pair of them holds
+    /// one where there is only one.
+    double product_run = 0.5;
+};
+
+/// The least edges of a panel that pay, of a row and of a warp.
+struct LeastRun {
+    double of_row = 0;
+    double of_warp = 0;
 };
 
 /// panel_layout or gradient_layout.
 using LayoutOf = PanelLayout (*)(const PanelBlock&, Index, Index, std::size_t);
 
-/// The first of the blocks that fits, reuses panels enough, gives its warps `run` edges of a panel and fills the device;
-/// null if none does.
+/// The first of the blocks that fits, reuses panels enough, gives its rows and warps edges enough of a panel and fills the
+/// device; null if none does.
 template <std::size_t count>
 constexpr const PanelBlock* first_block_for(const PanelBlock (&blocks_there_are)[count], LayoutOf layout_of,
                                             const SpmmShape& shape, const SpmmDevice& device,
-                                            const SpmmThresholds& limits, double run) {
+                                            const SpmmThresholds& limits, const LeastRun& run) {
     const double cells = static_cast<double>(shape.num_rows) * shape.num_others;
     if (shape.num_edges == 0) return nullptr;
     const double density = shape.num_edges / cells;
@@ -69,7 +78,8 @@ constexpr const PanelBlock* first_block_for(const PanelBlock (&blocks_there_are)
                               (tiles_of(shape.batch) * (tile_lanes / block.columns));
         const PanelLayout layout = layout_of(block, shape.num_rows, shape.num_others, device.shared_bytes);
         if (layout.num_panels > 0 && block.rows() * density >= limits.panel_reuse &&
-            block.rows_per_warp * density * layout.panel_neurons >= run &&
+            density * layout.panel_neurons >= run.of_row &&
+            block.rows_per_warp * density * layout.panel_neurons >= run.of_warp &&
             blocks >= limits.panel_fill * device.multiprocessors) {
             return &block;
         }
@@ -77,10 +87,18 @@ constexpr const PanelBlock* first_block_for(const PanelBlock (&blocks_there_are)
     return nullptr;
 }
 
+/// Whether a product's panels fit, are no more than a grid has rows, and its pairs no more than are counted.
+constexpr bool has_panels(const PanelBlock& block, const SpmmShape& shape, const SpmmDevice& device) {
+    const PanelLayout layout = panel_layout(block, shape.num_rows, shape.num_others, device.shared_bytes);
+    return layout.num_panels > 0 && layout.num_panels < max_grid_rows &&
+           most_pairs(block, layout, shape.num_edges) <= max_pairs;
+}
+
 /// Of a product.
 constexpr const PanelBlock* panel_block_for(const SpmmShape& shape, const SpmmDevice& device,
                                             const SpmmThresholds& limits = {}) {
-    return first_block_for(panel_blocks, panel_layout, shape, device, limits, 0);
+    const PanelBlock* const block = first_block_for(panel_blocks, panel_layout, shape, device, limits, {limits.product_run, 0});
+    return block != nullptr && has_panels(*block, shape, device) ? block : nullptr;
 }
 
 /// Whether one row would keep its warp busy when the rest of the product is done.
@@ -116,7 +134,7 @@ constexpr SpmmChoice choose_gradient(Spmm asked, const SpmmShape& shape, const S
     if (asked != Spmm::automatic && asked != Spmm::panel) return gathering;
     if (tiles_of(summed.batch) > limits.gradient_tiles) return gathering;
     const PanelBlock* block =
-        first_block_for(gradient_blocks, gradient_layout, summed, device, limits, limits.gradient_run);
+        first_block_for(gradient_blocks, gradient_layout, summed, device, limits, {0, limits.gradient_run});
     if (asked == Spmm::automatic) {
         const bool pays = block != nullptr && shape.batch >= tile_lanes;
         if (!pays || choose_spmm(asked, shape, device).kernel != Spmm::panel) return gathering;

@@ -1,14 +1,17 @@
 // Every way to multiply of the CUDA backend, on a GPU and with its sources run on the CPU: the same training to the bit
 // by gathering and by panels, but for rounding by coordinates and by the library; tables that follow the topology; the
 // choice by shape.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "backend_fixture.hpp"
 #include "cuda/device.hpp"
 #include "cuda/device_product.hpp"
+#include "cuda/products/product.hpp"
 #include "cuda/products/spmm_choice.hpp"
 #include "cuda_on_host/runtime/runtime.hpp"
 #include "espalier/error.hpp"
+#include "user_errors.hpp"
 
 namespace espalier {
 namespace {
@@ -281,6 +284,17 @@ TEST_F(CudaMachines, ProductsOnTheCallersMemoryTakePanelsWithoutAGradientBeside)
     }
     EXPECT_EQ(gradients[0], gradients[1]);
     EXPECT_LT(held[1], held[0] + pairs + edges * sizeof(float)) << "tables of panels, packed edges, and no gradient beside";
+}
+
+TEST_F(CudaMachines, PairsThatAreNotCountedAreASentence) {
+    cuda::Memory memory(nullptr);
+    const auto planned = [&](Index neurons) {
+        const cuda::SpmmShape shape{neurons, neurons, 1000, 0, 1};
+        return error_of([&] { static_cast<void>(cuda::plan_product(memory, Spmm::panel, shape, {132, 232448})); }).second;
+    };
+    EXPECT_EQ(planned(1000), "no error");
+    EXPECT_THAT(planned(2200000),
+                testing::HasSubstr("take up to 4321901064 pairs of edges, and 4294967295 are counted; choose auto"));
 }
 
 TEST_F(CudaMachines, TheChoiceByShapeIsTaken) {

@@ -50,6 +50,15 @@ TEST(SpmmChoice, SharesOutARowThatWouldOutlastTheRest) {
     EXPECT_EQ(kernel_for({10, 200, 2000, 200, 128}), Spmm::gather) << "little to share out";
 }
 
+/// So large a layer's pairs, or panels, have numbers that are not counted.
+TEST(SpmmChoice, GathersWherePanelsCannotBeCounted) {
+    EXPECT_EQ(kernel_for(even(600000, 600000, 0.0051, 128)), Spmm::panel);
+    EXPECT_EQ(kernel_for(even(915000, 915000, 0.0051, 128)), Spmm::gather) << "up to 5.8 thousand million pairs";
+    EXPECT_EQ(choose_spmm(Spmm::automatic, even(10240, 1800000, 0.0052, 128), small).kernel, Spmm::panel);
+    EXPECT_EQ(choose_spmm(Spmm::automatic, even(10240, 1900000, 0.0052, 128), small).kernel, Spmm::gather)
+        << "more panels than a grid has rows";
+}
+
 TEST(SpmmChoice, FollowsWhoAsks) {
     for (const Spmm asked : {Spmm::gather, Spmm::panel, Spmm::coo, Spmm::cusparse}) {
         for (const SpmmShape& shape :
