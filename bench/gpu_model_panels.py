@@ -3,7 +3,6 @@ them (panel_gradient.cuh) and pack edges for them (pack.cuh). Beside the other t
 multiprocessor's kernel reads and writes there and shuffles, 128 bytes a cycle."""
 import math
 
-SHARED_BYTES = 232448  # that a block of an H200 may ask for
 SUMMING_WARPS = 16
 HEADER_ROWS = 4
 PIECE_PAIRS = 32
@@ -16,9 +15,9 @@ GRADIENT_BLOCKS = ((16, 128), (8, 128), (4, 128), (2, 128))
 FLOW_BYTES = 1024
 
 
-def layout(fixed, stages, columns, others):
+def layout(machine, fixed, stages, columns, others):
     """Neurons of a panel, panels."""
-    most = (SHARED_BYTES - fixed) // (stages * columns * 4) // 4 * 4
+    most = (machine.shared_bytes_of_a_block - fixed) // (stages * columns * 4) // 4 * 4
     panels = math.ceil(others / most)
     return math.ceil(others / panels), panels
 
@@ -65,7 +64,7 @@ def product(machine, an_edge, name, rows, others, edges, tiles):
     """an_edge: instructions of the loop over pairs, by edges of whole pairs."""
     of_warp, columns = choose(machine, PRODUCT_BLOCKS, rows, others, edges, tiles)
     values = columns // 32
-    neurons, panels = layout(FLOW_BYTES + SUMMING_WARPS * PIECE_PAIRS * 32, 3, columns, others)
+    neurons, panels = layout(machine, FLOW_BYTES + SUMMING_WARPS * PIECE_PAIRS * 32, 3, columns, others)
     run = edges / rows / panels
     pairs, visits = pairs_of(run), of_warp * panels  # of a row in a panel; of a warp
     read = pairs + 1 / HEADER_ROWS
@@ -83,7 +82,7 @@ def product(machine, an_edge, name, rows, others, edges, tiles):
 def gradient(machine, an_edge, rows, others, edges, tiles):
     """an_edge: instructions of the loop over eight edges, by edges."""
     of_warp, _ = choose(machine, GRADIENT_BLOCKS, rows, others, edges, tiles)
-    neurons, panels = layout(FLOW_BYTES + SUMMING_WARPS * (of_warp * 512 + 256), 2, 128, others)
+    neurons, panels = layout(machine, FLOW_BYTES + SUMMING_WARPS * (of_warp * 512 + 256), 2, 128, others)
     run = edges / rows / panels
     of_panel = of_warp * run  # a warp's edges
     taken = of_panel + 3.5 if of_panel >= 4 else 8  # whole eights, on average
@@ -104,7 +103,7 @@ def gradient(machine, an_edge, rows, others, edges, tiles):
 def packing(machine, rows, others, edges, tiles, slots):
     """Of weights: the slot where there is one, a sector for the weight that it leads to, eight bytes of which half change."""
     of_warp, columns = choose(machine, PRODUCT_BLOCKS, rows, others, edges, tiles)
-    _, panels = layout(FLOW_BYTES + SUMMING_WARPS * PIECE_PAIRS * 32, 3, columns, others)
+    _, panels = layout(machine, FLOW_BYTES + SUMMING_WARPS * PIECE_PAIRS * 32, 3, columns, others)
     warps = rows / of_warp * panels
     chunks = math.ceil(of_warp * edges / rows / panels / 32)
     chain = (4 + chunks * (1 + slots)) * machine.l2_latency_cycles + (8 + 8 * chunks) * machine.shuffle_latency_cycles

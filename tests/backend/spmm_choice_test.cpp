@@ -50,12 +50,19 @@ TEST(SpmmChoice, SharesOutARowThatWouldOutlastTheRest) {
     EXPECT_EQ(kernel_for({10, 200, 2000, 200, 128}), Spmm::gather) << "little to share out";
 }
 
+/// Where a block has little shared memory a panel is of few neurons, and most rows have no edge of it.
+TEST(SpmmChoice, GathersWhatHasTooFewEdgesOfAPanel) {
+    EXPECT_EQ(choose_spmm(Spmm::automatic, even(4096, 4096, 0.01, 1024), large).kernel, Spmm::panel);
+    EXPECT_EQ(choose_spmm(Spmm::automatic, even(4096, 4096, 0.01, 1024), small).kernel, Spmm::gather);
+    EXPECT_EQ(choose_spmm(Spmm::automatic, even(4096, 4096, 0.03, 1024), small).kernel, Spmm::panel);
+}
+
 /// So large a layer's pairs, or panels, have numbers that are not counted.
 TEST(SpmmChoice, GathersWherePanelsCannotBeCounted) {
     EXPECT_EQ(kernel_for(even(600000, 600000, 0.0051, 128)), Spmm::panel);
     EXPECT_EQ(kernel_for(even(915000, 915000, 0.0051, 128)), Spmm::gather) << "up to 5.8 thousand million pairs";
-    EXPECT_EQ(choose_spmm(Spmm::automatic, even(10240, 1800000, 0.0052, 128), small).kernel, Spmm::panel);
-    EXPECT_EQ(choose_spmm(Spmm::automatic, even(10240, 1900000, 0.0052, 128), small).kernel, Spmm::gather)
+    EXPECT_EQ(choose_spmm(Spmm::automatic, even(10240, 1800000, 0.02, 128), small).kernel, Spmm::panel);
+    EXPECT_EQ(choose_spmm(Spmm::automatic, even(10240, 1900000, 0.02, 128), small).kernel, Spmm::gather)
         << "more panels than a grid has rows";
 }
 
