@@ -42,6 +42,7 @@ struct CountedNetwork {
     double dropout;
     Activation activation;
     Spmm spmm = Spmm::automatic;
+    Index batch = 16;
 };
 const CountedNetwork counted_networks[] = {
     {"784-512-128-10", {784, 512, 128, 10}, 0, Relu{}},
@@ -49,15 +50,18 @@ const CountedNetwork counted_networks[] = {
     {"784-80-60-90-10, dropout", {784, 80, 60, 90, 10}, 0.3, Relu{}},
     {"784-80-60-90-10, srelu", {784, 80, 60, 90, 10}, 0, SRelu{}},
     {"784-80-60-90-10, panels", {784, 80, 60, 90, 10}, 0, Relu{}, Spmm::panel},
+    {"784-4000-1000-4000-10, batch 128", {784, 4000, 1000, 4000, 10}, 0, Relu{}, Spmm::automatic, 128},
+    {"784-4000-1000-4000-10, batch 128, dropout", {784, 4000, 1000, 4000, 10}, 0.3, Relu{}, Spmm::automatic, 128},
 };
 
-/// Of a whole run with batches of 16, of so many networks together.
-Counts counts_of_run(const CountedNetwork& counted, std::uint32_t samples, std::uint32_t epochs, std::size_t networks = 1) {
+/// Of a whole run with so many batches an epoch, of so many networks together.
+Counts counts_of_run(const CountedNetwork& counted, Index batches, std::uint32_t epochs, std::size_t networks = 1) {
     cuda_on_host::set_machine({});
+    const std::uint32_t samples = batches * counted.batch;
     const DataSet data = load_dataset("synthetic", "", samples, 16);
     Experiment experiment = small_experiment(data);
     experiment.layers = counted.layers;
-    experiment.batch = 16;
+    experiment.batch = counted.batch;
     experiment.epochs = epochs;
     experiment.dropout = counted.dropout;
     experiment.activation = counted.activation;
@@ -98,16 +102,16 @@ std::string table() {
     std::ostringstream text;
     text << "# by the tests of the CUDA backend (cuda_launches_test.cpp): what is asked of the device\n";
     for (const CountedNetwork& each : counted_networks) {
-        text << each.name << ", a step: " << difference(counts_of_run(each, 32, 1), counts_of_run(each, 16, 1)) << '\n';
+        text << each.name << ", a step: " << difference(counts_of_run(each, 2, 1), counts_of_run(each, 1, 1)) << '\n';
     }
     const std::pair<const CountedNetwork&, std::size_t> together[] = {{counted_networks[0], 2}, {counted_networks[1], 5}};
     for (const auto& [each, networks] : together) {
         text << each.name << ", a step of " << networks << " networks together: "
-             << difference(counts_of_run(each, 32, 1, networks), counts_of_run(each, 16, 1, networks)) << '\n';
+             << difference(counts_of_run(each, 2, 1, networks), counts_of_run(each, 1, 1, networks)) << '\n';
     }
     const CountedNetwork& small = counted_networks[1];
     text << small.name << ", an epoch of two steps: "
-         << difference(counts_of_run(small, 32, 3), counts_of_run(small, 32, 2)) << '\n';
+         << difference(counts_of_run(small, 2, 3), counts_of_run(small, 2, 2)) << '\n';
     text << "an evolution of a layer: " << evolution_of_a_layer(false) << '\n';
     text << "an evolution of a layer with the view by input: " << evolution_of_a_layer(true) << '\n';
     return text.str();
