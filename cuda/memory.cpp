@@ -41,7 +41,7 @@ void* Memory::allocate(std::size_t bytes) {
                         "the GPU is out of memory: " + bytes_text(bytes, 2) + " more were needed, " +
                             bytes_text(free, 2) + " of its " + bytes_text(total, 2) + " are free, this run holds " +
                             bytes_text(held_, 2) +
-                            ". A smaller --batch, --epsilon or --layers, a higher --sparsity or --backend cpu helps");
+                            ". A smaller --batch, --epsilon or --layers, a higher --sparsity, --spmm gather or --backend cpu helps");
     }
     check(error, "cudaMalloc of " + bytes_text(bytes, 2));
     allocated_.emplace(memory, bytes);
