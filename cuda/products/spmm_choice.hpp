@@ -47,8 +47,8 @@ struct SpmmThresholds {
     EdgeIndex coo_least_row = 512;
     /// Gradients out of panels take four bytes an edge and tile until the tiles are added: not for more tiles than that.
     Index gradient_tiles = 8;
-    /// Edges that a warp has of a panel of such a gradient: it takes them eight at a time, with as much work for fewer, and two
-    /// barriers a panel.
+    /// Edges that a warp has of a panel of such a gradient: it takes them eight at a time, with as much work for fewer, and
+    /// arrives at barriers twice a panel.
     double gradient_run = 6;
     /// Edges that a row has of a panel of a product: each costs a dozen instructions beside its edges, and a pair of them holds
     /// one where there is only one.
