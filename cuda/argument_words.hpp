@@ -50,17 +50,30 @@ inline void add_words(ArgumentWords& words, const Samples& samples) {
     add_members(words, bytes, floats, labels, targets, count, features, channels, factor, offset);
 }
 
+inline void add_words(ArgumentWords& words, const RankShare& share) {
+    const auto& [first, stride, batch] = share;
+    add_members(words, first, stride, batch);
+}
+
+inline void add_words(ArgumentWords& words, const Stream& stream) {
+    const auto& [seed, purpose, layer, event] = stream;
+    add_members(words, seed, purpose, layer, event);
+}
+
+inline void add_words(ArgumentWords& words, const Dropped& dropped) {
+    const auto& [mask, step, share] = dropped;
+    add_words(words, mask.stream());
+    add_members(words, mask.threshold(), mask.scale(), step);
+    add_words(words, share);
+}
+
 inline void add_words(ArgumentWords& words, const LayerBelow& below) {
-    const auto& [layer, saved] = below;
+    const auto& [layer, saved, dropped] = below;
     add_words(words, layer != nullptr);
     if (layer == nullptr) return;
     add_words(words, *layer);
     add_words(words, saved);
-}
-
-inline void add_words(ArgumentWords& words, const RankShare& share) {
-    const auto& [first, stride, batch] = share;
-    add_members(words, first, stride, batch);
+    add_words(words, dropped);
 }
 
 inline void add_words(ArgumentWords& words, const LayerUpdates& updates) {
@@ -82,11 +95,6 @@ inline void add_words(ArgumentWords& words, const BatchChoice& choice) {
 inline void add_words(ArgumentWords& words, const UnitDraw& draw) {
     const auto& [seed, number, probabilities, scale] = draw;
     add_members(words, seed, number, probabilities, scale);
-}
-
-inline void add_words(ArgumentWords& words, const Stream& stream) {
-    const auto& [seed, purpose, layer, event] = stream;
-    add_members(words, seed, purpose, layer, event);
 }
 
 /// A rule: which one, and its fields.

@@ -8,11 +8,12 @@
 #include "cuda/products/product_launch.cuh"
 
 namespace espalier::cuda {
-void differentiate(const Launcher& to, const CudaLayer& layer, ConstActivations saved, Activations dy) {
+void differentiate(const Launcher& to, const CudaLayer& layer, ConstActivations saved, Activations dy,
+                   const Dropped& dropped) {
     std::visit(
         [&](const auto& rule) {
             using Rule = std::decay_t<decltype(rule)>;
-            if constexpr (!std::is_same_v<Rule, Identity>) {
+            if (!std::is_same_v<Rule, Identity> || dropped.step != nullptr) {
                 const std::size_t shared =
                     Rule::num_parameters == 0
                         ? 0
@@ -20,7 +21,7 @@ void differentiate(const Launcher& to, const CudaLayer& layer, ConstActivations 
                 launch_with_shared(to, ForMany<DifferentiateWork<backward_threads, Rule>>{},
                                    differentiate_kernel<backward_threads, Rule>, warp_grid(dy.rows, backward_threads),
                                    backward_threads, shared, rule, layer.activation_parameters.values.data(), saved, dy,
-                                   layer.neuron_sums.data());
+                                   dropped, layer.neuron_sums.data());
             }
         },
         layer.activation);
@@ -36,8 +37,9 @@ bool fuses_derivative(const CudaLayer& layer, const CudaLayer& below) {
 
 namespace {
 
-void gather_input_gradient(const Launcher& to, const CudaLayer& layer, const InputGradientArguments& arguments,
+void gather_input_gradient(const Launcher& to, const CudaLayer& layer, InputGradientArguments arguments,
                            ConstActivations dy, const LayerBelow& below, Activations dx) {
+    if (below.layer != nullptr) arguments.dropped = below.dropped;
     const int threads = threads_for(dx.rows, dx.tiles() * to.networks(), backward_threads, layer.multiprocessors);
     const auto by = [&]<class Rule>(const Rule& rule) {
         if constexpr (Rule::num_parameters == 0) {

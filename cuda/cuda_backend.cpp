@@ -172,8 +172,13 @@ protected:
     }
     void do_forward(const DeviceLayer& layer, ConstActivations x, Activations saved, Activations y) override {
         make_current(device_);
-        fusion_.forward(as_cuda(layer), own(x), own(saved), own(y));
-        if (!fuses_) fusion_.release();
+        enqueue_forward(as_cuda(layer), x, saved, y, {});
+    }
+    void do_forward_dropout(const DeviceLayer& layer, ConstActivations x, Activations saved, Activations y,
+                            const Dropout& dropout) override {
+        if (products_alone_) return Backend::do_forward_dropout(layer, x, saved, y, dropout);
+        make_current(device_);
+        enqueue_forward(as_cuda(layer), x, saved, y, dropped(dropout, y.batch));
     }
     void do_dropout(Activations values, float rate, std::uint64_t seed, std::uint32_t layer,
                     const StepScalars* step) override {
@@ -190,14 +195,15 @@ protected:
     }
     void do_backward(DeviceLayer& layer, ConstActivations x, ConstActivations saved, Activations dy, Activations dx,
                      const StepScalars* step) override {
-        make_current(device_);
-        if (exchange_ != nullptr) exchange_->make_room();
-        make_room_for_tiles(memory_, as_cuda(layer), own(x).tiles());
-        fusion_.backward(as_cuda(layer), own(x), own(saved), own(dy), own(dx), step, share(x.batch));
-        if (!fuses_) fusion_.release();
+        enqueue_backward(as_cuda(layer), x, saved, dy, dx, step, {});
+    }
+    void do_backward_dropout(DeviceLayer& layer, ConstActivations x, ConstActivations saved, Activations dy, Activations dx,
+                             const StepScalars* step, const Dropout& dropout) override {
+        if (products_alone_) return Backend::do_backward_dropout(layer, x, saved, dy, dx, step, dropout);
+        enqueue_backward(as_cuda(layer), x, saved, dy, dx, step, dropped(dropout, x.batch));
     }
     void do_differentiate(const DeviceLayer& layer, ConstActivations saved, Activations dy, Activations dx) override {
-        enqueue(cuda::differentiate, as_cuda(layer), own(saved), own(dy));
+        enqueue(cuda::differentiate, as_cuda(layer), own(saved), own(dy), Dropped{});
         if (dx) enqueue(cuda::input_gradient, as_cuda(layer), ConstActivations(own(dy)), LayerBelow{}, own(dx));
     }
     void do_transposed(const DeviceLayer& layer, const DeviceLayer& offsets, ConstActivations y,
@@ -227,6 +233,22 @@ protected:
     [[nodiscard]] Degrees do_degrees(const DeviceLayer& layer) override;
 
 private:
+    void enqueue_forward(const CudaLayer& layer, ConstActivations x, Activations saved, Activations y, const Dropped& dropped) {
+        fusion_.forward(layer, own(x), own(saved), own(y), dropped);
+        if (!fuses_) fusion_.release();
+    }
+    void enqueue_backward(CudaLayer& layer, ConstActivations x, ConstActivations saved, Activations dy, Activations dx,
+                          const StepScalars* step, const Dropped& dropped) {
+        make_current(device_);
+        if (exchange_ != nullptr) exchange_->make_room();
+        make_room_for_tiles(memory_, layer, own(x).tiles());
+        fusion_.backward(layer, own(x), own(saved), own(dy), own(dx), step, share(x.batch), dropped);
+        if (!fuses_) fusion_.release();
+    }
+    [[nodiscard]] Dropped dropped(const Dropout& dropout, Index batch) const {
+        const Stream draws{dropout.seed, Purpose::dropout, dropout.layer, 0};
+        return {DropoutMask(dropout.rate, draws), dropout.step, share(batch)};
+    }
     /// What work(outputs, inputs) counts for each neuron of a layer.
     template <class Work>
     Degrees counted(const CudaLayer& layer, const Work& work);

@@ -6,9 +6,11 @@
 
 namespace espalier::cuda {
 
-void Fusion::forward(const CudaLayer& layer, ConstActivations x, Activations saved, Activations y) {
+void Fusion::forward(const CudaLayer& layer, ConstActivations x, Activations saved, Activations y, const Dropped& dropped) {
     release();
-    if (!may_be_head(layer) || (saved && saved.data != y.data)) return graphs_.enqueue(cuda::forward, layer, x, saved, y);
+    if (!may_be_head(layer) || (saved && saved.data != y.data) || dropped.step != nullptr) {
+        return graphs_.enqueue(cuda::forward, layer, x, saved, y, dropped);
+    }
     head_.layer = &layer;
     head_.saved = saved;
     head_.call.x = x;
@@ -36,7 +38,7 @@ void Fusion::release_head() {
     const HeldHead held = std::exchange(head_, {});
     if (held.layer == nullptr) return;
     const HeadCall& call = held.call;
-    graphs_.enqueue(cuda::forward, *held.layer, call.x, held.saved, call.z);
+    graphs_.enqueue(cuda::forward, *held.layer, call.x, held.saved, call.z, Dropped{});
     if (!held.has_loss) return;
     const float* const no_targets = nullptr;
     graphs_.enqueue(cuda::loss, call.loss, ConstActivations(call.z), call.labels, call.dz, call.class_weights, no_targets,
@@ -44,7 +46,7 @@ void Fusion::release_head() {
 }
 
 void Fusion::backward(const CudaLayer& layer, ConstActivations x, ConstActivations saved, Activations dy,
-                      Activations dx, const StepScalars* step, const RankShare& share) {
+                      Activations dx, const StepScalars* step, const RankShare& share, const Dropped& dropped) {
     if (head_.has_loss && head_.layer == &layer && product_.layer == nullptr && dx && head_.call.dz.data == dy.data &&
         head_.call.x.data == x.data) {
         product_ = {&layer, dy, dx, true};  // the derivative of Identity is 1
@@ -54,11 +56,14 @@ void Fusion::backward(const CudaLayer& layer, ConstActivations x, ConstActivatio
     if (!product_.with_head) release_head();
     const auto is_held = [&](const LayerUpdate& each) { return each.layer == &layer; };
     if (std::any_of(updates_.begin(), updates_.end(), is_held)) release();  // a layer used twice is updated twice
-    if (product_.layer != nullptr && product_.dx.data == dy.data && fuses_derivative(*product_.layer, layer)) {
-        release_product({&layer, saved});
+    // a head's own kernel knows nothing of dropout
+    const bool ends_product = product_.layer != nullptr && product_.dx.data == dy.data &&
+                              !(product_.with_head && dropped.step != nullptr) && fuses_derivative(*product_.layer, layer);
+    if (ends_product) {
+        release_product({&layer, saved, dropped});
     } else {
         release_before(dy);
-        if (!layer.products_alone) graphs_.enqueue(differentiate, layer, saved, dy);
+        if (!layer.products_alone) graphs_.enqueue(differentiate, layer, saved, dy, dropped);
     }
     if (layer.activation_parameters.values.size() > 0 && !layer.products_alone && exchange_ == nullptr) {
         graphs_.enqueue(update_activation, layer, step);

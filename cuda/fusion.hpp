@@ -1,7 +1,7 @@
 // Verbs of a program that become one launch. Within CudaBackend::run() some verbs are held back until the next one shows
 // what can be done with them in one go: the last layer's product, its loss and its dx are one kernel where the layer is
-// small and dense; the product that gives dx also multiplies by the derivative of the layer below; all layers are updated
-// by one kernel at the end. Every verb still does what it says, with the same bits; only when is another matter, so
+// small and dense; the product that gives dx also multiplies by the derivative of the layer below, and by the mask of units
+// dropped there; all layers are updated by one kernel at the end. Every verb still does what it says, with the same bits; only when is another matter, so
 // whatever would read or write what is held back must come after release().
 #pragma once
 
@@ -16,12 +16,12 @@ public:
     /// `exchange`: where several processes train one network; null alone.
     Fusion(GraphCache& graphs, const Exchange* exchange) : graphs_(graphs), exchange_(exchange) {}
 
-    void forward(const CudaLayer& layer, ConstActivations x, Activations saved, Activations y);
+    void forward(const CudaLayer& layer, ConstActivations x, Activations saved, Activations y, const Dropped& dropped);
     void loss(const Loss& loss, ConstActivations z, const std::int32_t* labels, Activations dz,
               const float* class_weights, const float* targets, MetricSums* sums, const RankShare& share);
     /// Backend::backward, held back at least in part.
     void backward(const CudaLayer& layer, ConstActivations x, ConstActivations saved, Activations dy, Activations dx,
-                  const StepScalars* step, const RankShare& share);
+                  const StepScalars* step, const RankShare& share, const Dropped& dropped);
     /// Enqueues what is held back but for updates that `written` does not concern: `written` is about to change.
     void release_before(ConstActivations written);
     /// Enqueues all that is held back.

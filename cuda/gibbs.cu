@@ -10,7 +10,7 @@ void transposed(cudaStream_t stream, const CudaLayer& layer, const CudaLayer& of
                 Activations x) {
     input_gradient(stream, layer, y, {}, x);
     launch(stream, activate_kernel<activate_threads, Identity>, warp_grid(x.rows, activate_threads, x.tiles()),
-           activate_threads, Identity{}, offsets.weights.values.data(), nullptr, Activations{}, x);
+           activate_threads, Identity{}, offsets.weights.values.data(), nullptr, Activations{}, x, Dropped{});
 }
 
 void sample(cudaStream_t stream, const UnitDraw& draw, ConstActivations values, Activations means, Activations states,

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "cuda/dropped.hpp"
 #include "cuda/launcher.hpp"
 #include "cuda/layer.hpp"
 #include "cuda/rank_share.hpp"
@@ -23,7 +24,8 @@ void add_metrics(void* sums, const void* more);
 
 void gather(const Launcher& to, const Samples& samples, const BatchChoice& choice, Activations x, std::int32_t* labels,
             const StepScalars* step, const RankShare& share);
-void forward(const Launcher& to, const CudaLayer& layer, ConstActivations x, Activations saved, Activations y);
+void forward(const Launcher& to, const CudaLayer& layer, ConstActivations x, Activations saved, Activations y,
+             const Dropped& dropped = {});
 /// `draws`: their event is the step's.
 void dropout(const Launcher& to, Activations values, float rate, const Stream& draws, const StepScalars* step,
              const RankShare& share);
@@ -34,9 +36,12 @@ void loss(const Launcher& to, const Loss& loss, ConstActivations z, const std::i
 struct LayerBelow {
     const CudaLayer* layer = nullptr;  // null: dx remains the gradient by the output
     ConstActivations saved;
+    Dropped dropped;
 };
-/// dy by the preactivation, in place, and the gradients by the activation's parameters. Nothing for Identity.
-void differentiate(const Launcher& to, const CudaLayer& layer, ConstActivations saved, Activations dy);
+/// dy by the preactivation, in place, and the gradients by the activation's parameters. Nothing for Identity of which
+/// nothing is dropped.
+void differentiate(const Launcher& to, const CudaLayer& layer, ConstActivations saved, Activations dy,
+                   const Dropped& dropped = {});
 /// dx = W^T dy; with a layer below (fuses_derivative()) by its preactivation.
 void input_gradient(const Launcher& to, const CudaLayer& layer, ConstActivations dy, const LayerBelow& below,
                     Activations dx);

@@ -5,6 +5,7 @@
 
 #include <type_traits>
 
+#include "cuda/dropped.hpp"
 #include "cuda/kernels/edges.cuh"
 #include "cuda/kernels/halves.cuh"
 #include "cuda/kernels/many.cuh"
@@ -14,12 +15,16 @@ namespace espalier::cuda {
 
 inline constexpr int backward_threads = 256;
 
-/// dy of a lane's samples by the preactivation, in place; adds to sums[p] the gradients by the activation's parameters.
+/// dy of a lane's samples by the preactivation, in place, `dropped` having been applied; adds to sums[p] the gradients by the activation's parameters.
 template <class Rule>
-__device__ void differentiate_samples(const Rule& rule, const float* saved, float* dy,
-                                      float (&sums)[Rule::num_parameters + 1]) {
+__device__ void differentiate_samples(const Rule& rule, const float* saved, Activations all, const Dropped& dropped,
+                                      Index tile, Index neuron, float (&sums)[Rule::num_parameters + 1]) {
+    float* const dy = lane_samples(all, tile, neuron);
     const float4 s = load4(saved);
-    float4 g = load4(dy);
+    const float4 given = load4(dy);
+    float by[] = {given.x, given.y, given.z, given.w};
+    dropped.apply(by, tile, neuron, lane_of_warp() * 4, all.used(tile));
+    float4 g = make_float4(by[0], by[1], by[2], by[3]);
     if constexpr (Rule::num_parameters > 0) {
         const auto add = [&](float z, float by_output) {
             float d[Rule::num_parameters];
@@ -40,22 +45,22 @@ __device__ void differentiate_samples(const Rule& rule, const float* saved, floa
 template <int threads, class Rule>
 struct DifferentiateWork {
     static constexpr int block_threads = threads;
-    using Arguments = Pack<Rule, const float*, ConstActivations, Activations, float*>;
+    using Arguments = Pack<Rule, const float*, ConstActivations, Activations, Dropped, float*>;
 
     __device__ void operator()(Rule rule, const float* activation_parameters, ConstActivations saved,
-                               Activations dy, float* sums) const {
+                               Activations dy, Dropped dropped, float* sums) const {
         const Index neuron = warp_of_grid();
         if (neuron >= dy.rows) return;  // all lanes of the warp alike
         const Rule own = for_neuron(rule, activation_parameters, neuron, dy.rows);
         float all[Rule::num_parameters + 1] = {};  // an array has one element at least
         if constexpr (Rule::num_parameters == 0) {
             for (Index tile = 0; tile < dy.tiles(); ++tile) {
-                differentiate_samples(own, lane_samples(saved, tile, neuron), lane_samples(dy, tile, neuron), all);
+                differentiate_samples(own, lane_samples(saved, tile, neuron), dy, dropped, tile, neuron, all);
             }
         } else {
             sum_by_halves(dy.tiles(), all, [&](Index tile, float (&of_tile)[Rule::num_parameters + 1]) {
                 for (int p = 0; p <= Rule::num_parameters; ++p) of_tile[p] = 0;
-                differentiate_samples(own, lane_samples(saved, tile, neuron), lane_samples(dy, tile, neuron), of_tile);
+                differentiate_samples(own, lane_samples(saved, tile, neuron), dy, dropped, tile, neuron, of_tile);
                 for (int p = 0; p < Rule::num_parameters; ++p) of_tile[p] = sum_of_warp(of_tile[p]);
             });
         }
@@ -71,8 +76,8 @@ struct DifferentiateWork {
 template <int block_threads, class Rule>
 __global__ void __launch_bounds__(block_threads)
     differentiate_kernel(Rule rule, const float* activation_parameters, ConstActivations saved, Activations dy,
-                         float* sums) {
-    DifferentiateWork<block_threads, Rule>{}(rule, activation_parameters, saved, dy, sums);
+                         Dropped dropped, float* sums) {
+    DifferentiateWork<block_threads, Rule>{}(rule, activation_parameters, saved, dy, dropped, sums);
 }
 
 /// The edges by input neuron (the CSC view); arrays of edges padded to a multiple of 4.
@@ -82,6 +87,7 @@ struct InputGradientArguments {
     const EdgeIndex* slot;          // num_edges: where the edge's weight lies
     const float* weight;            // num_edges, canonical order
     const Index* order;             // num_inputs: inputs, most edges first
+    Dropped dropped = {};           // of the inputs, where dx is by what they were made of
 };
 
 /// What becomes of an input's sum over its edges: dx, times the derivative of the activation that made the input.
@@ -91,19 +97,21 @@ struct InputRows {
     Activations dx;
     Rule rule = {};
     ConstActivations saved = {};
+    Dropped dropped = {};
 
     __device__ float first(Index /*row*/) const { return 0; }
     template <int values>
     __device__ void finish(Index tile, Index row, Index offset, const float (&sum)[values]) const {
-        if constexpr (std::is_same_v<Rule, Identity>) {
-            store_samples(dx.row(tile, row) + offset, sum);
-        } else {
+        float by[values];
+        ESPALIER_UNROLL
+        for (int v = 0; v < values; ++v) by[v] = sum[v];
+        dropped.apply(by, tile, row, offset, dx.used(tile));
+        if constexpr (!std::is_same_v<Rule, Identity>) {
             const float* const from = saved.row(tile, row) + offset;
-            float by_preactivation[values];
             ESPALIER_UNROLL
-            for (int v = 0; v < values; ++v) by_preactivation[v] = sum[v] * rule.derivative(from[v]);
-            store_samples(dx.row(tile, row) + offset, by_preactivation);
+            for (int v = 0; v < values; ++v) by[v] *= rule.derivative(from[v]);
         }
+        store_samples(dx.row(tile, row) + offset, by);
     }
 };
 
@@ -122,7 +130,7 @@ struct InputGradientWork {
         const float4 sum =
             weighted_sum(make_float4(0, 0, 0, 0), layer.column_start[input], layer.column_start[input + 1], layer.row,
                          PermutedWeights{layer.weight, layer.slot}, lane_samples(dy, tile, 0));
-        InputRows<Below>{dx, below, saved}.finish(tile, input, lane_of_warp() * 4, {sum.x, sum.y, sum.z, sum.w});
+        InputRows<Below>{dx, below, saved, layer.dropped}.finish(tile, input, lane_of_warp() * 4, {sum.x, sum.y, sum.z, sum.w});
     }
 };
 

@@ -3,6 +3,7 @@
 // Grid: x covers the rows, y the tiles, so that warps that run together gather from one tile.
 #pragma once
 
+#include "cuda/dropped.hpp"
 #include "cuda/kernels/edges.cuh"
 #include "cuda/kernels/many.cuh"
 
@@ -17,6 +18,7 @@ struct ForwardArguments {
     const Index* order;                  // num_outputs: rows, longest first
     const float* bias;                   // num_outputs
     const float* activation_parameters;  // [num_parameters][num_outputs]
+    Dropped dropped = {};                // of y
 };
 
 /// What becomes of a row's sum over its edges: it begins with the bias and ends in the activation.
@@ -35,7 +37,6 @@ struct OutputRows {
         float out[values];
         ESPALIER_UNROLL
         for (int v = 0; v < values; ++v) out[v] = own.value(z[v]);
-        store_samples(y.row(tile, row) + offset, out);
         if (saved.data != nullptr && saved.data != y.data) {
             if constexpr (Rule::saves_input) {
                 store_samples(saved.row(tile, row) + offset, z);
@@ -43,6 +44,8 @@ struct OutputRows {
                 store_samples(saved.row(tile, row) + offset, out);
             }
         }
+        layer.dropped.apply(out, tile, row, offset, y.used(tile));
+        store_samples(y.row(tile, row) + offset, out);
     }
 };
 

@@ -27,7 +27,7 @@ void check_differentiate(const SparseCase& layer, const Rule& rule) {
     const TiledArray d_dy(dy);
     const std::size_t shared = num_sums == 0 ? 0 : halves_shared_bytes(d_dy.view().tiles(), threads, num_sums + 1);
     launch(differentiate_kernel<threads, Rule>, dim3(blocks_for(layer.outputs, threads / 32)), dim3(threads), shared, rule,
-           d_parameters.data(), d_saved.view(), d_dy.view(), d_sums.data());
+           d_parameters.data(), d_saved.view(), d_dy.view(), Dropped{}, d_sums.data());
     const Matrix found = d_dy.read();
     const auto found_sums = d_sums.read();
     for (const float each : d_dy.beyond()) ASSERT_EQ(each, 0.0F) << "gradients past the batch stay 0";
@@ -76,7 +76,7 @@ void check_derivative_below(const SparseCase& layer, const Rule& rule) {
         const TiledArray together(Matrix(layer.inputs, layer.batch));
         gather_input_gradient(device, dy.view(), apart.view());
         launch(differentiate_kernel<threads, Rule>, dim3(blocks_for(layer.inputs, threads / 32)), dim3(threads), 0, rule,
-               nullptr, saved.view(), apart.view(), nullptr);
+               nullptr, saved.view(), apart.view(), Dropped{}, nullptr);
         launch(input_gradient_kernel<threads, Rule>, dim3(blocks_for(layer.inputs, threads / 32), together.view().tiles()),
                dim3(threads), 0, device.input_gradient(), rule, dy.view(), saved.view(), together.view());
         EXPECT_EQ(together.read().values, apart.read().values) << layer.name << ' ' << Rule::name;

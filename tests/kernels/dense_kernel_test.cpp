@@ -23,7 +23,7 @@ void check_activate(const Rule& rule, Index rows, Index batch, Saved where) {
     const TiledArray apart(Matrix(rows, batch), 9);
     const Activations saved = where == Saved::none ? Activations{} : where == Saved::apart ? apart.view() : y.view();
     launch(activate_kernel<threads, Rule>, dim3(blocks_for(rows, threads / 32), y.view().tiles()), dim3(threads), 0,
-           rule, d_biases.data(), d_parameters.data(), saved, y.view());
+           rule, d_biases.data(), d_parameters.data(), saved, y.view(), Dropped{});
     const Matrix found = y.read();
     const Matrix kept = apart.read();
     for (Index n = 0; n < rows; ++n) {
