@@ -38,7 +38,8 @@ Step step(const std::string& name, const Activation& activation, Spmm spmm, Inde
     scalars.step = 3;
     scalars.update.learning_rate = 0.01F;
     const auto now = device_scalars(*backend, scalars);
-    const Dropout dropout{rate, seed, 2, now.data(), nullptr};
+    const Buffer<std::uint64_t> mask(*backend, dropout_words(hidden));
+    const Dropout dropout{rate, seed, 2, now.data(), mask.data()};
     const Dropout within = apart ? Dropout{} : dropout;
     const auto drop = [&](const DeviceMatrix& values) {
         if (apart) backend->dropout(values, rate, seed, 2, now.data());
