@@ -2,16 +2,33 @@
 them (panel_gradient.cuh) and pack edges for them (pack.cuh). Beside the other times that of shared memory: what a
 multiprocessor's kernel reads and writes there and shuffles, 128 bytes a cycle."""
 import math
+import pathlib
+import re
+
+PRODUCTS = pathlib.Path(__file__).resolve().parents[1] / "cuda" / "products"
+
+
+def number_of(file, name):
+    """What a constant is."""
+    return float(re.search(rf"\b{name} = ([0-9.]+)", (PRODUCTS / file).read_text())[1])
+
+
+def blocks_of(name):
+    """Rows a warp and samples of the blocks there are."""
+    listed = re.search(rf"\b{name}\[\] = \{{(.*?)\}};", (PRODUCTS / "panel_layout.hpp").read_text(), re.DOTALL)[1]
+    return [(int(rows), int(columns)) for rows, columns in re.findall(r"\{512, (\d+), (\d+)\}", listed)]
+
 
 SUMMING_WARPS = 16
 HEADER_ROWS = 4
 PIECE_PAIRS = 32
 VISIT = 8  # instructions of a row in a panel beside its pairs (machine code for sm_90)
 HEADER = 14
-CHUNK = 110  # of 32 edges whose gradients are made, beside them; likewise
-PANEL_REUSE, PANEL_FILL = 1.3, 0.75  # SpmmThresholds of cuda/products/spmm_choice.hpp
-PRODUCT_BLOCKS = ((16, 128), (4, 128), (4, 64), (8, 32), (2, 32))  # rows a warp, samples: cuda/products/panel_layout.hpp
-GRADIENT_BLOCKS = ((16, 128), (8, 128), (4, 128), (2, 128))
+PANEL, PANEL_SHARED = 50, 4  # of a warp in a panel: its barriers; likewise, and cycles of shared memory
+LIST, CHUNK = 60, 100  # of a gradient's list of a panel, and of 32 of its edges, beside them; likewise
+PANEL_REUSE, PANEL_FILL = (number_of("spmm_choice.hpp", name) for name in ("panel_reuse", "panel_fill"))
+PRODUCT_BLOCKS, GRADIENT_BLOCKS = blocks_of("panel_blocks"), blocks_of("gradient_blocks")
+PRODUCT_STAGES, GRADIENT_STAGES = (int(number_of("panel_layout.hpp", f"{name}_stages")) for name in ("product", "gradient"))
 FLOW_BYTES = 1024
 
 
@@ -64,16 +81,18 @@ def product(machine, an_edge, name, rows, others, edges, tiles):
     """an_edge: instructions of the loop over pairs, by edges of whole pairs."""
     of_warp, columns = choose(machine, PRODUCT_BLOCKS, rows, others, edges, tiles)
     values = columns // 32
-    neurons, panels = layout(machine, FLOW_BYTES + SUMMING_WARPS * PIECE_PAIRS * 32, 3, columns, others)
+    neurons, panels = layout(machine, FLOW_BYTES + SUMMING_WARPS * PIECE_PAIRS * 32, PRODUCT_STAGES, columns, others)
     run = edges / rows / panels
     pairs, visits = pairs_of(run), of_warp * panels  # of a row in a panel; of a warp
     read = pairs + 1 / HEADER_ROWS
     launch = Launch(machine, math.ceil(rows / (SUMMING_WARPS * of_warp)) * tiles * (128 // columns), neurons * columns * 4)
     one = machine.shared_latency_cycles + 6 * machine.integer_latency_cycles + 2 * machine.fma_latency_cycles
-    chain = visits * (pairs * one + 4 * machine.integer_latency_cycles + one / HEADER_ROWS) * unevenness(of_warp * run, 3)
-    instructions = SUMMING_WARPS * visits * (pairs * 2 * an_edge + VISIT + HEADER / HEADER_ROWS) + others * values
+    chain = visits * (pairs * one + 4 * machine.integer_latency_cycles + one / HEADER_ROWS) * unevenness(of_warp * run, PRODUCT_STAGES)
+    instructions = SUMMING_WARPS * (visits * (pairs * 2 * an_edge + VISIT + HEADER / HEADER_ROWS) + panels * PANEL) + \
+        others * values
     # samples; pairs, read by all lanes at once, 32 of them written in 4 cycles; panels written
-    shared = SUMMING_WARPS * visits * (run * values + read * (1 + 4 / PIECE_PAIRS)) + others * values
+    shared = SUMMING_WARPS * (visits * (run * values + read * (1 + 4 / PIECE_PAIRS)) + panels * PANEL_SHARED) + \
+        others * values
     moved = launch.blocks * others * columns * 4 + rows * panels * read * 16 * tiles * (128 // columns) + rows * tiles * 512
     return f"{name} {others}->{rows} by panels, {SUMMING_WARPS * of_warp} rows x {columns}", \
         launch.times(chain, instructions, shared, moved)
@@ -82,28 +101,35 @@ def product(machine, an_edge, name, rows, others, edges, tiles):
 def gradient(machine, an_edge, rows, others, edges, tiles):
     """an_edge: instructions of the loop over eight edges, by edges."""
     of_warp, _ = choose(machine, GRADIENT_BLOCKS, rows, others, edges, tiles)
-    neurons, panels = layout(machine, FLOW_BYTES + SUMMING_WARPS * (of_warp * 512 + 256), 2, 128, others)
+    neurons, panels = layout(machine, FLOW_BYTES + SUMMING_WARPS * (of_warp * 512 + 128), GRADIENT_STAGES, 128, others)
     run = edges / rows / panels
     of_panel = of_warp * run  # a warp's edges
-    taken = of_panel + 3.5 if of_panel >= 4 else 8  # whole eights, on average
+    # whole eights, of each quarter of a warp two, and 32s, on average
+    taken, chunks = (of_panel + 3.5, max(1, of_panel / 32 + 0.5)) if of_panel >= 4 else (8, 1)
     launch = Launch(machine, math.ceil(rows / (SUMMING_WARPS * of_warp)) * tiles, neurons * 512)
     shuffle, arithmetic, fma = machine.shuffle_latency_cycles, machine.integer_latency_cycles, machine.fma_latency_cycles
-    eight = 4 * (6 * fma + arithmetic) + 4 * (shuffle + 3 * fma)
-    chunk = 4 * (shuffle + 2 * arithmetic) + 2 * machine.shared_latency_cycles  # of 32: their rows, their places
-    chain = panels * (machine.l2_latency_cycles + taken / 8 * eight + math.ceil(of_panel / 32) * chunk)
-    # x; dy where the row changes; places; shuffles: five for eight edges, six for the rows and gradients of 32
-    dy = 4 * (1 - math.exp(-run)) / run * of_panel
-    shared = SUMMING_WARPS * panels * (taken * (4 + 1 / 8 + 5 / 8 + 6 / 32) + dy) + others * 4
-    instructions = SUMMING_WARPS * panels * (taken * an_edge + math.ceil(of_panel / 32) * CHUNK) + others * 4
-    moved = launch.blocks * others * 512 + rows * tiles * 512 + edges * tiles * 8
+    levels = math.log2(of_warp)
+    eight = 2 * (machine.shared_latency_cycles + 6 * fma + 3 * arithmetic) + 3 * (shuffle + fma)
+    chunk = (levels + 1) * (shuffle + 2 * arithmetic) + 2 * machine.shared_latency_cycles  # of 32: their rows, their places
+    begun = (levels + 1) * (shuffle + arithmetic)  # a list
+    chain = panels * (machine.l2_latency_cycles + begun + taken / 8 * eight + chunks * chunk)
+    # x; dy where a row begins, and where a quarter of the list begins within one
+    begins = (1 - math.exp(-run)) / run
+    samples = 4 * (of_panel + begins * of_panel + 3 * (1 - begins))
+    # places, and three shuffles, of eight edges; shuffles for the rows and edges of 32, their places; a list's
+    beside = taken * (1 + 3) / 8 + chunks * (levels + 2) + levels + 1 + PANEL_SHARED
+    shared = SUMMING_WARPS * panels * (samples + beside) + others * 4
+    instructions = SUMMING_WARPS * panels * (taken * an_edge + chunks * CHUNK + LIST + PANEL) + others * 4
+    # an edge's column and gradient, of quarters each of which may end within a sector
+    moved = launch.blocks * others * 512 + rows * tiles * 512 + edges * tiles * 16
     return f"weight gradient {others}->{rows} by panels, {SUMMING_WARPS * of_warp} rows", \
-        launch.times(chain * unevenness(of_panel, 2), instructions, shared, moved)
+        launch.times(chain * unevenness(of_panel, GRADIENT_STAGES), instructions, shared, moved)
 
 
 def packing(machine, rows, others, edges, tiles, slots):
     """Of weights: the slot where there is one, a sector for the weight that it leads to, eight bytes of which half change."""
     of_warp, columns = choose(machine, PRODUCT_BLOCKS, rows, others, edges, tiles)
-    _, panels = layout(machine, FLOW_BYTES + SUMMING_WARPS * PIECE_PAIRS * 32, 3, columns, others)
+    _, panels = layout(machine, FLOW_BYTES + SUMMING_WARPS * PIECE_PAIRS * 32, PRODUCT_STAGES, columns, others)
     warps = rows / of_warp * panels
     chunks = math.ceil(of_warp * edges / rows / panels / 32)
     chain = (4 + chunks * (1 + slots)) * machine.l2_latency_cycles + (8 + 8 * chunks) * machine.shuffle_latency_cycles

@@ -26,8 +26,8 @@ __device__ inline unsigned row_changes(Index row) {
     return __ballot_sync(full_warp, __shfl_up_sync(full_warp, row, 1) != row ? 1 : 0);
 }
 
-/// Transposes and sums: lane l returns the sum over all lanes of their part[l / 4]; of four parts over its half warp's, of
-/// their part[l % 16 / 4]. A template level per offset, for only constant indices keep the array in registers on every
+/// Transposes and sums: lane l returns the sum over all lanes of their part[l / 4]; of two parts over its quarter's, of
+/// their part[l % 8 / 4]. A template level per offset, for only constant indices keep the array in registers on every
 /// architecture.
 template <int count, int size>
 __device__ float sum_of_group(float (&part)[size]) {

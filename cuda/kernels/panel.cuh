@@ -6,6 +6,7 @@
 
 #include "cuda/kernels/backward.cuh"
 #include "cuda/kernels/forward.cuh"
+#include "cuda/kernels/panel_edges.cuh"
 #include "cuda/kernels/panel_flow.cuh"
 
 namespace espalier::cuda {
@@ -86,11 +87,6 @@ __device__ void end_sums(const float (&sum)[rows_per_warp][values], const Rows& 
         __syncwarp();  // row by row: with what all of them need at once there would not be registers enough
         if (first + r < num_rows) rows.finish(tile, order[first + r], offset, sum[r]);
     }
-}
-
-/// So many bytes on.
-__device__ inline const float* samples_at(const float* samples, Index place) {
-    return reinterpret_cast<const float*>(reinterpret_cast<const char*>(samples) + place);
 }
 
 /// Adds what a warp's rows have in one panel. `samples`: the calling lane's in the place of the first neuron.

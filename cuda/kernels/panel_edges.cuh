@@ -26,6 +26,11 @@ __global__ void __launch_bounds__(block_threads)
         panel_start(row_start, other, order, num_rows, layout, panel, position);
 }
 
+/// So many bytes on.
+__device__ inline const float* samples_at(const float* samples, Index place) {
+    return reinterpret_cast<const float*>(reinterpret_cast<const char*>(samples) + place);
+}
+
 /// Of each lane and those before it.
 template <int lanes>
 __device__ Index sum_up_to_lane(Index value) {

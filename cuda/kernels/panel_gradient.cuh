@@ -1,16 +1,12 @@
 // The gradients of edges out of panels, for layers dense enough that a panel of inputs in shared memory serves many rows
 // (kernels/panel.cuh). A block owns `rows` rows, some a warp, in one tile; their dy stays in its shared memory, panels of x
-// come one after the other (kernels/panel_flow.cuh). A warp takes the edges that its rows have in a panel, 32 at a time. An
-// edge's gradient by one tile is that of the update that gathers, in the same order, so it has the same bits; the tiles are
-// added later.
-// Half a warp multiplies an edge: a lane has eight samples, those of two lanes, l and l + 16, where a whole warp does, and so
-// adds by itself what is added first there.
+// come one after the other (kernels/panel_flow.cuh). A warp takes the edges that its rows have in a panel, 32 at a time
+// (kernels/quarter_gradient.cuh). An edge's gradient by one tile is that of the update that gathers, in the same order, so it
+// has the same bits; the tiles are added later.
 #pragma once
 
-#include "cuda/kernels/edge_gradient.cuh"
-#include "cuda/kernels/edges.cuh"
-#include "cuda/kernels/panel_edges.cuh"
 #include "cuda/kernels/panel_flow.cuh"
+#include "cuda/kernels/quarter_gradient.cuh"
 
 namespace espalier::cuda {
 
@@ -21,110 +17,21 @@ struct PanelGradientArguments {
     EdgeIndex num_edges;
 };
 
-/// 32 edges of a warp's list, a lane's each; past the end the last one again. `column` is on its way from memory.
-struct ListedEdge {
-    EdgeIndex edge = 0;
-    Index row = 0;  // of the warp's
-    Index column = 0;
-
-    /// The list's edges from `first` on; it has some.
-    template <int rows>
-    __device__ void fetch(const PanelEdges<rows>& list, Index first, const Index* columns) {
-        const Index own = first + lane_of_warp();
-        const Index at = own < list.count ? own : list.count - 1;
-        row = list.row_of(at);
-        edge = __shfl_sync(full_warp, list.shift, static_cast<int>(row)) + at;
-        column = columns[edge];
-    }
-};
-
-/// A warp's place in shared memory, and what lies where.
-struct PanelGradientMemory {
-    const float* samples;  // the calling lane's where places begin
-    Index* staged;         // of 32 edges where x lies, then where dy does
-};
-
-inline constexpr Index half_lanes = warp_lanes / 2;
-inline constexpr int half_edges = 4;  // of a half warp at once
-
-struct EightSamples {
-    float4 low;
-    float4 high;
-};
-__device__ inline EightSamples load8(const float* from) { return {load4(from), load4(from + tile_lanes / 2)}; }
-
-__device__ inline float sum_of_products(float4 a, float4 b) {
-    return fmaf(a.x, b.x, fmaf(a.y, b.y, fmaf(a.z, b.z, fmaf(a.w, b.w, 0.0F))));
-}
-
-/// The lane's of the samples of four edges.
-__device__ inline void load_edges(EightSamples (&x)[half_edges], const float* samples, const Index* places) {
-    const uint4 at = load_numbers(places);
-    x[0] = load8(samples + at.x);
-    x[1] = load8(samples + at.y);
-    x[2] = load8(samples + at.z);
-    x[3] = load8(samples + at.w);
-}
-
-/// Of up to 32 edges that a warp staged, each half of it takes its `of_half` of them, a multiple of four. Bit e of `changes`:
-/// edge e is of another row than the one before it.
-struct HalvedEdges {
-    Index of_half;
-    unsigned changes;
-
-    /// The edge whose gradient staged_gradients() gives the lane, the other way round.
-    [[nodiscard]] __device__ int lane_of(Index edge) const {
-        const Index half = edge >= of_half ? 1 : 0;
-        const Index own = edge - half * of_half;
-        return static_cast<int>(half * half_lanes + own % half_edges * half_edges + own / half_edges);
-    }
-};
-
-/// Lane l's is that of edge l % 16 / 4 of the l % 4th four of its half.
-__device__ inline float staged_gradients(const PanelGradientMemory& memory, const HalvedEdges& edges) {
-    const Index first = lane_of_warp() / half_lanes * edges.of_half;
-    const unsigned changes = edges.changes >> first | 1U;
-    const Index* const places = memory.staged + first;
-    EightSamples dy{};
-    EightSamples x[half_edges];
-    load_edges(x, memory.samples, places);
-    float gradient = 0;
-    ESPALIER_NO_UNROLL
-    for (Index done = 0; done < edges.of_half; done += half_edges) {
-        float part[half_edges];
-        ESPALIER_UNROLL
-        for (int u = 0; u < half_edges; ++u) {
-            if ((changes >> done >> u & 1U) != 0) dy = load8(memory.samples + places[warp_lanes + done + u]);
-            part[u] = sum_of_products(dy.low, x[u].low) + sum_of_products(dy.high, x[u].high);
-            settle(part[u]);
-        }
-        // on their way while these are summed
-        if (done + half_edges < edges.of_half) load_edges(x, memory.samples, places + done + half_edges);
-        const float sum = sum_of_group<half_edges>(part);
-        gradient = lane_of_warp() % half_edges == done / half_edges ? sum : gradient;
-    }
-    return gradient;
-}
-
-/// Writes the gradients of a warp's edges in one panel. base: where x of neuron 0 would lie, modulo 2^32; dy: where that of
-/// the warp's first row lies. `next`: the list's first 32.
+/// Writes the gradients of a warp's edges in one panel. base: where x of neuron 0 would lie (bytes, modulo 2^32). `next`: the
+/// list's first.
 template <int rows>
 __device__ void gradients_of_panel(const PanelGradientArguments& layer, const PanelEdges<rows>& list, ListedEdge next,
-                                   const PanelGradientMemory& memory, Index base, Index dy, float* part) {
+                                   QuarterGradients& gradients, Index base, float* part) {
+    static_assert(static_cast<Index>(rows) <= PlacedEdge::nobody);
+    const Index stretch = stretch_of(list.count);
     ESPALIER_NO_UNROLL
-    for (Index done = 0; done < list.count; done += warp_lanes) {
-        const Index left = list.count - done;
-        const Index count = left < warp_lanes ? left : warp_lanes;
-        const HalvedEdges edges{(count + 7) / 8 * half_edges, row_changes(next.row)};
+    for (Index done = 0; done < stretch; done += quarter_lanes) {
+        const Index left = stretch - done;
         const EdgeIndex edge = next.edge;
-        __syncwarp();  // the 32 before have been read
-        memory.staged[lane_of_warp()] = base + next.column * tile_lanes;
-        memory.staged[warp_lanes + lane_of_warp()] = dy + next.row * tile_lanes;
-        __syncwarp();
-        if (left > warp_lanes) next.fetch(list, done + warp_lanes, layer.column);
-        const float gradient = staged_gradients(memory, edges);
-        const float own = __shfl_sync(full_warp, gradient, edges.lane_of(lane_of_warp()) % static_cast<int>(warp_lanes));
-        if (lane_of_warp() < count) part[edge] = own;
+        const PlacedEdge placed = PlacedEdge::of(next, base + next.column * PlacedEdge::neuron_bytes);
+        if (left > quarter_lanes) next.fetch(list, done + quarter_lanes, layer.column);
+        const float gradient = gradients(placed, left < quarter_lanes ? left : quarter_lanes);
+        if (edge != ListedEdge::none) part[edge] = gradient;
     }
 }
 
@@ -147,7 +54,7 @@ template <int rows>
 class ListedPanels {
 public:
     PanelEdges<rows> list{0, 0};
-    ListedEdge first;  // 32 of them
+    ListedEdge first;
 
     /// `first_position`: of the warp's rows.
     __device__ ListedPanels(const PanelGradientArguments& layer, const Panels& panels, Index first_position)
@@ -191,23 +98,24 @@ __global__ void __launch_bounds__(Block::size.launched_threads(), 1)
     const Index tile = blockIdx.y;
     auto* const memory = dynamic_shared<float>();
     auto& flow = *reinterpret_cast<PanelFlow<Block, gradient_stages>*>(memory);
-    auto* const staged = reinterpret_cast<Index*>(memory + panel_flow_bytes(Block::size) / sizeof(float));
-    // dy, then the panels, which are read by places in all of it
+    auto* const staged = reinterpret_cast<PlacedEdge*>(memory + panel_flow_bytes(Block::size) / sizeof(float));
+    // dy, then the panels
     float* const samples = memory + (gradient_fixed_bytes(Block::size) / sizeof(float) - rows_floats);
     flow.barriers.template begin<Block>();
     if (warp == Block::size.warps()) {
         return copy_panels(flow, samples + rows_floats, layout, x.row(tile, 0), x.rows);
     }
-    const PanelGradientMemory own{samples + lane_of_warp() % half_lanes * 4, staged + warp * warp_lanes * 2};
     const Index own_dy = warp * static_cast<Index>(rows) * tile_lanes;
+    const float* const of_lane = samples + lane_of_warp() % quarter_lanes * 4;
+    QuarterGradients gradients(of_lane + rows_floats, of_lane + own_dy, staged + warp * warp_lanes);
     const Index first_position = blockIdx.x * Block::size.rows() + warp * static_cast<Index>(rows);
     copy_rows<rows>(samples + own_dy, dy.row(tile, 0), layer.order, first_position, dy.rows);
     float* const of_tile = part + std::size_t{tile} * layer.num_edges;
     ListedPanels<rows> edges(layer, panels, first_position);
     read_panels(flow, layout.num_panels, [&](Index panel) {
-        const Index base = rows_floats + layout.place(panel, gradient_stages, tile_lanes) -
-                           panel * layout.panel_neurons * tile_lanes;  // modulo 2^32
-        gradients_of_panel(layer, edges.list, edges.first, own, base, own_dy, of_tile);
+        const Index base = layout.place(panel, gradient_stages, PlacedEdge::neuron_bytes) -
+                           panel * layout.panel_neurons * PlacedEdge::neuron_bytes;  // modulo 2^32
+        gradients_of_panel(layer, edges.list, edges.first, gradients, base, of_tile);
         edges.go_on();
     });
 }

@@ -64,10 +64,10 @@ template <int number>
 using GradientNumber =
     PanelOf<gradient_blocks[number].threads, gradient_blocks[number].rows_per_warp, gradient_blocks[number].columns>;
 
-/// Bytes beside the panels: what warps wait by, the rows' samples, and where those of 32 edges of each warp lie.
+/// Bytes beside the panels: what warps wait by, where those of 32 edges of each warp lie, and the rows' samples.
 constexpr std::size_t gradient_fixed_bytes(const PanelBlock& block) {
     return panel_flow_bytes(block) + std::size_t{block.rows()} * block.columns * sizeof(float) +
-           std::size_t{block.warps()} * 32 * 8;
+           std::size_t{block.warps()} * 32 * 4;
 }
 constexpr std::size_t gradient_shared_bytes(const PanelBlock& block, Index panel_neurons) {
     return gradient_fixed_bytes(block) + std::size_t{gradient_stages} * panel_neurons * block.columns * sizeof(float);

@@ -64,7 +64,7 @@ TEST_P(PanelGradientKernels, FullRows) {
     check_gradients<Small<16>>(sparse_case("one neuron", 1, 90, 5, every_cell), 4);
 }
 
-/// A warp's edges of a panel, of one row and of several, in every number that either half of it may have.
+/// A warp's edges of a panel, of one row and of several, in every number that a quarter of it may have.
 TEST_P(PanelGradientKernels, EveryNumberOfEdges) {
     for (Index inputs = 1; inputs <= 33; ++inputs) {
         check_gradients<Small<2>>(sparse_case("one row", inputs, 1, 2, every_cell), 40);
