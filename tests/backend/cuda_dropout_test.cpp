@@ -76,5 +76,128 @@ TEST_P(CudaDropout, WithinProductsHasTheBitsOfItself) {
     }
 }
 
+/// A network trained for some steps that a graph replays: its arrays and the scalars of a step lie where they lay.
+struct DroppedNetwork {
+    Activation activation;
+    Spmm spmm = Spmm::gather;
+    Index batch = 150;
+    Index planned = 150;            // the batch that layers are loaded for
+    float rates[2] = {0.3F, 0.5F};  // of both hidden layers
+    bool unmasked = false;          // gradients pass dropped units
+    bool dense = false;
+};
+
+struct DroppedSteps {
+    std::vector<std::vector<float>> values;  // of each step: outputs, then gradients, as they lie in memory
+    std::vector<Layer> layers;
+};
+
+class DroppedChain {
+public:
+    DroppedChain(Backend& backend, const DroppedNetwork& made, bool apart) : backend_(backend), made_(made), apart_(apart) {
+        const Index batch = made.batch;
+        for (Index l = 0; l < 3; ++l) {
+            const double density = made.dense || l == 2 ? -1 : 0.3;
+            const Activation activation = l == 2 ? Activation{Identity{}} : made.activation;
+            const Layer layer = test_layer({widths_[l], widths_[l + 1], density, batch}, activation, 1, random_);
+            layers_.push_back(backend.load(layer, {true, Momentum{0.5F}, made.spmm, made.planned}));
+            outputs_.emplace_back(backend, widths_[l + 1], batch);
+            saved_.emplace_back(backend, widths_[l + 1], batch);
+            gradients_.emplace_back(backend, widths_[l + 1], batch);
+            masks_.emplace_back(backend, dropout_words(outputs_.back()));
+        }
+    }
+
+    DroppedSteps train(std::uint32_t count) {
+        const DeviceMatrix x(backend_, random_matrix(widths_[0], made_.batch, 1, random_));
+        const auto labels = device_labels(backend_, random_labels(made_.batch, widths_[3], random_));
+        Buffer<StepScalars> now(backend_, 1);
+        DroppedSteps steps;
+        for (std::uint32_t s = 0; s < count; ++s) {
+            StepScalars scalars;
+            scalars.step = 7 + s;
+            scalars.update.learning_rate = 0.05F;
+            now.upload(&scalars);
+            backend_.run([&] { step(x, labels.data(), now.data()); });
+            for (const auto* of : {&outputs_, &gradients_}) {
+                for (const DeviceMatrix& each : *of) steps.values.push_back(each.raw());
+            }
+            backend_.run([&] { test(x); });
+            steps.values.push_back(outputs_[2].raw());
+        }
+        for (const auto& layer : layers_) steps.layers.push_back(backend_.store(*layer));
+        return steps;
+    }
+
+private:
+    [[nodiscard]] bool drops(std::size_t l) const { return l < 2 && made_.rates[l] > 0; }
+    [[nodiscard]] Dropout within(std::size_t l, const StepScalars* now) const {
+        if (apart_ || !drops(l)) return {};
+        return {made_.rates[l], seed, static_cast<std::uint32_t>(l), now, masks_[l].data()};
+    }
+    void drop(const DeviceMatrix& values, std::size_t l, const StepScalars* now) {
+        if (apart_ && drops(l)) backend_.dropout(values, made_.rates[l], seed, static_cast<std::uint32_t>(l), now);
+    }
+    [[nodiscard]] Activations saved_of(std::size_t l) const {
+        const bool in_place = l == 2 || (std::holds_alternative<Relu>(made_.activation) && !made_.unmasked);
+        return in_place ? outputs_[l] : saved_[l];
+    }
+    void step(const DeviceMatrix& x, const std::int32_t* labels, const StepScalars* now) {
+        for (std::size_t l = 0; l < 3; ++l) {
+            backend_.forward(*layers_[l], l == 0 ? x : outputs_[l - 1], saved_of(l), outputs_[l], within(l, now));
+            drop(outputs_[l], l, now);
+        }
+        backend_.loss(SoftmaxNll{}, outputs_[2], labels, gradients_[2]);
+        for (std::size_t l = 3; l-- > 0;) {
+            if (!made_.unmasked) drop(gradients_[l], l, now);
+            backend_.backward(*layers_[l], l == 0 ? x : outputs_[l - 1], saved_of(l), gradients_[l],
+                              l == 0 ? Activations{} : gradients_[l - 1], now, made_.unmasked ? Dropout{} : within(l, now));
+        }
+    }
+    void test(const DeviceMatrix& x) {
+        for (std::size_t l = 0; l < 3; ++l) {
+            backend_.forward(*layers_[l], l == 0 ? x : outputs_[l - 1], {}, outputs_[l]);
+        }
+    }
+
+    Backend& backend_;
+    DroppedNetwork made_;
+    bool apart_;
+    TestRandom random_{9};
+    Index widths_[4] = {20, 37, 33, 10};
+    std::vector<std::unique_ptr<DeviceLayer>> layers_;
+    std::vector<DeviceMatrix> outputs_, saved_, gradients_;
+    std::vector<Buffer<std::uint64_t>> masks_;
+};
+
+TEST_P(CudaDropout, StepsOfAGraphHaveTheBitsOfMasksByThemselves) {
+    std::vector<DroppedNetwork> cases;
+    for (const Spmm spmm : {Spmm::gather, Spmm::panel, Spmm::coo, Spmm::cusparse}) {
+        for (const Activation& activation : {Activation{SRelu{}}, Activation{Identity{}}}) cases.push_back({activation, spmm});
+    }
+    for (const Spmm spmm : {Spmm::gather, Spmm::panel, Spmm::coo}) {
+        cases.push_back({Tanh{}, spmm, 258, 1});  // planned for a tile at a time
+        cases.push_back({AllRelu{}, spmm, 3, 3, {0, 0.5F}});
+        cases.push_back({Relu{}, spmm, 129, 129, {0.5F, 0}});
+    }
+    cases.push_back({Relu{}, Spmm::gather, 129, 129, {0.3F, 0.3F}, true});
+    cases.push_back({Sigmoid{}, Spmm::automatic, 129, 129, {0.3F, 0.3F}, false, true});
+    for (const DroppedNetwork& each : cases) {
+        SCOPED_TRACE(testing::Message() << "case " << &each - cases.data());
+        const auto trained = [&](bool apart, int graph) {
+            CudaOptions options;
+            options.graph = graph;
+            const auto backend = backend_for_test(GetParam(), 1, options);
+            return DroppedChain(*backend, each, apart).train(3);
+        };
+        const DroppedSteps apart = trained(true, 0);
+        for (const int graph : {0, 1}) {
+            const DroppedSteps within = trained(false, graph);
+            EXPECT_EQ(within.values, apart.values);
+            for (std::size_t l = 0; l < apart.layers.size(); ++l) expect_identical(within.layers[l], apart.layers[l]);
+        }
+    }
+}
+
 }  // namespace
 }  // namespace espalier
