@@ -1,6 +1,9 @@
 // Dropout within the products beside it: the bits of the verbs one by one, whatever multiplies.
 #include <gtest/gtest.h>
 
+#include <set>
+#include <utility>
+
 #include "backend_fixture.hpp"
 
 namespace espalier {
@@ -197,6 +200,46 @@ TEST_P(CudaDropout, StepsOfAGraphHaveTheBitsOfMasksByThemselves) {
             for (std::size_t l = 0; l < apart.layers.size(); ++l) expect_identical(within.layers[l], apart.layers[l]);
         }
     }
+}
+
+/// Programs of one backend that differ in nothing but what is dropped: none may replay another's graph.
+TEST_P(CudaDropout, AnotherMaskIsAnotherProgram) {
+    const auto backend = backend_for_test(GetParam(), 1);
+    TestRandom random(3);
+    const LayerUse use{true, Sgd{}, Spmm::gather, 20};
+    const auto below = backend->load(test_layer({20, 30, 0.4, 20}, Relu{}, 0, random), use);
+    const auto above = backend->load(test_layer({30, 40, 0.4, 20}, Identity{}, 0, random), use);
+    const DeviceMatrix x(*backend, random_matrix(20, 20, 1, random));
+    const DeviceMatrix dy(*backend, random_matrix(40, 20, 1, random));
+    const DeviceMatrix hidden(*backend, 30, 20), y(*backend, 40, 20), dh(*backend, 30, 20), dx(*backend, 20, 20);
+    const Buffer<std::uint64_t> mask(*backend, dropout_words(hidden));
+    StepScalars scalars;
+    scalars.step = 5;
+    const auto now = device_scalars(*backend, scalars);
+    scalars.step = 6;
+    const auto later = device_scalars(*backend, scalars);
+    const Dropout one{0.5F, 1, 2, now.data(), mask.data()};
+    std::vector<Dropout> all(6, one);
+    all[1].rate = 0.3F;
+    all[2].seed = 2;
+    all[3].layer = 3;
+    all[4].step = later.data();
+    all[5] = {};
+    const auto values_of = [&](const Dropout& forward, const Dropout& backward) {  // the learning rate is 0
+        backend->run([&] {
+            backend->forward(*below, x, hidden, hidden, forward);
+            backend->forward(*above, hidden, y, y);
+            backend->backward(*above, hidden, y, dy, dh, now.data());
+            backend->backward(*below, x, hidden, dh, dx, now.data(), backward);
+        });
+        return std::pair(hidden.raw(), dx.raw());
+    };
+    std::set<std::pair<std::vector<float>, std::vector<float>>> unlike;
+    for (int round = 0; round < 4; ++round) {
+        for (const Dropout& each : all) unlike.insert(values_of(each, each));
+        unlike.insert(values_of(one, {}));
+    }
+    EXPECT_EQ(unlike.size(), all.size() + 1) << "each the same in every round, and no two alike";
 }
 
 }  // namespace

@@ -110,6 +110,30 @@ TEST_P(Cohorts, EveryKindOfNetworkHasItsBits) {
     }
 }
 
+TEST_P(Cohorts, EachDropsUnitsOfItsOwn) {
+    const DataSet data = little_data();
+    const std::function<void(Experiment&)> kinds[] = {
+        [](Experiment& each) { each.activation = Tanh{}; },
+        [](Experiment& each) { each.activation = SRelu{}; },
+        [](Experiment& each) { each.activation = Identity{}; },
+        [](Experiment& each) { each.spmm = Spmm::coo, each.dense_output = false; },
+        [](Experiment& each) { each.dropout_gradient = DropoutGradient::unmasked; },
+        [](Experiment& each) { each.dropout_scale = DropoutScale::test; },
+    };
+    for (const auto& kind : kinds) {
+        std::vector<Experiment> experiments = unlike(data, 4);
+        const double rates[] = {0.2, 0.5, 0, 0.2};
+        for (std::size_t n = 0; n < experiments.size(); ++n) {
+            experiments[n].dropout = rates[n];
+            experiments[n].epochs = 2;
+            kind(experiments[n]);
+        }
+        experiments[3].seed = experiments[0].seed;
+        SCOPED_TRACE(&kind - kinds);
+        expect_as(alone(experiments, data), together(experiments, data, true));
+    }
+}
+
 TEST_P(Cohorts, UnlikeShapesAndWhatNoListHoldsAreLaunchedApart) {
     const DataSet data = little_data();
     std::vector<Experiment> experiments = unlike(data, 4);

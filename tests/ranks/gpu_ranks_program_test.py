@@ -114,6 +114,10 @@ class Test:
                  "growth": ["--grow", "gradient", "--prune", "magnitude"],
                  "dense": ["--topology", "dense", "--layers", "784-30-10", "--epochs", "2"],  # products by cuBLAS
                  "coo": ["--spmm", "coo"], "panel": ["--spmm", "panel"],
+                 "dropout, srelu": ["--dropout", "0.3", "--activation", "srelu"],
+                 "dropout, coo": ["--dropout", "0.3", "--spmm", "coo", "--activation", "tanh"],
+                 "dropout, panel": ["--dropout", "0.3", "--spmm", "panel", "--grow", "gradient"],
+                 "dropout, dense": ["--dropout", "0.3", "--topology", "dense", "--layers", "784-30-20-10"],
                  "one each": ["--batch", "256", "--train-samples", "300"]}
         for kind, more in kinds.items():
             alone = self.alone(*more)
