@@ -48,7 +48,7 @@ void Fusion::release_head() {
 void Fusion::backward(const CudaLayer& layer, ConstActivations x, ConstActivations saved, Activations dy,
                       Activations dx, const StepScalars* step, const RankShare& share, const Dropped& dropped) {
     if (head_.has_loss && head_.layer == &layer && product_.layer == nullptr && dx && head_.call.dz.data == dy.data &&
-        head_.call.x.data == x.data) {
+        head_.call.x.data == x.data && dropped.step == nullptr) {
         product_ = {&layer, dy, dx, true};  // the derivative of Identity is 1
         updates_.push_back({&layer, x, dy, step, share});
         return;

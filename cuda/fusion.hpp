@@ -1,8 +1,8 @@
 // Verbs of a program that become one launch. Within CudaBackend::run() some verbs are held back until the next one shows
 // what can be done with them in one go: the last layer's product, its loss and its dx are one kernel where the layer is
 // small and dense; the product that gives dx also multiplies by the derivative of the layer below, and by the mask of units
-// dropped there; all layers are updated by one kernel at the end. Every verb still does what it says, with the same bits; only when is another matter, so
-// whatever would read or write what is held back must come after release().
+// dropped there; all layers are updated by one kernel at the end. Every verb still does what it says, with the same bits;
+// only when is another matter, so whatever would read or write what is held back must come after release().
 #pragma once
 
 #include "cuda/exchange.hpp"

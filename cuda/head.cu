@@ -16,6 +16,7 @@ bool may_be_head(const CudaLayer& layer) {
 }
 
 void head(const Launcher& to, const CudaLayer& layer, const HeadCall& call, const LayerBelow& below) {
+    expects(below.dropped.step == nullptr, "no dropout below a head's own kernel");
     const HeadArguments arguments{layer.weights.values.data(), layer.bias.values.data(), call.x,    call.z, call.dz,
                                   call.dx, call.labels, call.class_weights, call.sums, call.share};
     const SoftmaxNll rule = std::get<SoftmaxNll>(call.loss);

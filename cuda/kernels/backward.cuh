@@ -15,7 +15,8 @@ namespace espalier::cuda {
 
 inline constexpr int backward_threads = 256;
 
-/// dy of a lane's samples by the preactivation, in place, `dropped` having been applied; adds to sums[p] the gradients by the activation's parameters.
+/// dy of a lane's samples times the mask `dropped`, by the preactivation, in place; adds to sums[p] the gradients by the
+/// activation's parameters.
 template <class Rule>
 __device__ void differentiate_samples(const Rule& rule, const float* saved, Activations all, const Dropped& dropped,
                                       Index tile, Index neuron, float (&sums)[Rule::num_parameters + 1]) {

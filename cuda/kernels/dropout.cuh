@@ -1,5 +1,6 @@
-// Dropout: values [tile][neuron][128] times an inverted-dropout mask, a pure function of (seed, layer, step, neuron,
-// sample), so the backward pass runs the same kernel on the gradient. A warp owns a neuron in one tile.
+// Dropout as a verb of its own: values [tile][neuron][128] times an inverted-dropout mask, a pure function of (seed, layer,
+// step, neuron, sample). Steps have it within other kernels (cuda/dropped.hpp), but for the gradients that growth looks at
+// and where a library's products stand alone. A warp owns a neuron in one tile.
 #pragma once
 
 #include "cuda/kernels/many.cuh"

@@ -89,7 +89,9 @@ std::uint64_t recorded_launches(const Experiment& experiment, const DataSet& dat
     // gather, loss and update; of an RBM the draws, the products back and the second half of the update
     const bool is_rbm = experiment.model == ModelKind::rbm;
     const std::uint64_t hidden = experiment.layers.size() - 2;
-    const std::uint64_t dropped = experiment.dropout > 0 ? hidden : 0;  // the derivative by itself
+    // dropout is part of the products; made up for at the test, it is undone both ways, and the derivative by itself
+    const bool undoes = experiment.dropout > 0 && experiment.dropout_scale == DropoutScale::test;
+    const std::uint64_t dropped = undoes ? 3 * hidden : 0;
     const std::uint64_t trained = num_parameters(experiment.activation) > 0 ? 2 * hidden : 0;  // derivative and update
     const std::uint64_t others = is_rbm ? 10 + 4 * std::uint64_t{experiment.cd_steps} : 3 + dropped + trained;
     constexpr std::uint64_t most = 65536;  // steps, which a backend keeps graphs of

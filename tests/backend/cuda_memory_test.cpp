@@ -108,5 +108,38 @@ TEST_F(CudaMemory, TheMemoryEstimateKnowsContextGraphsAndCandidates) {
     }
 }
 
+TEST_F(CudaMemory, TheMemoryEstimateKnowsTheGraphsOfDropout) {
+    constexpr std::size_t node_bytes = 2000;
+    cuda_on_host::Machine machine;
+    machine.graph_node_bytes = node_bytes;
+    cuda_on_host::set_machine(machine);
+    const std::function<void(Experiment&)> kinds[] = {
+        [](Experiment& /*each*/) {},
+        [](Experiment& each) { each.spmm = Spmm::panel; },
+        [](Experiment& each) { each.spmm = Spmm::coo; },
+        [](Experiment& each) { each.activation = SRelu{}; },
+        [](Experiment& each) { each.dense_output = false; },
+        [](Experiment& each) { each.dropout_gradient = DropoutGradient::unmasked; },
+        [](Experiment& each) { each.dropout_scale = DropoutScale::test; },
+    };
+    const DataSet data = load_dataset("synthetic", "", 100, 50);
+    for (const auto& kind : kinds) {
+        Experiment experiment = small_experiment(data);
+        experiment.layers = {data.features(), 40, 30, 20, data.classes};
+        experiment.epochs = 3;
+        experiment.train_samples = 100;
+        experiment.test_samples = 50;
+        experiment.batch = 20;
+        kind(experiment);
+        const auto cuda = make();
+        const auto estimated = static_cast<double>(estimate_memory(experiment, *cuda).gpu_graph_bytes);
+        static_cast<void>(used_by(*cuda, experiment, data, node_bytes));
+        const auto nodes = static_cast<double>(cuda_on_host::counts().peak_nodes * node_bytes);
+        SCOPED_TRACE(&kind - kinds);
+        EXPECT_GE(estimated, 0.99 * nodes);
+        EXPECT_LE(estimated, 1.5 * nodes);
+    }
+}
+
 }  // namespace
 }  // namespace espalier
