@@ -64,7 +64,8 @@ TEST_P(CudaDropout, WithinProductsHasTheBitsOfItself) {
         for (const Spmm spmm : {Spmm::gather, Spmm::panel, Spmm::coo}) {
             for (const Index batch : {50U, 300U}) {
                 const bool in_place = std::holds_alternative<Relu>(activation);
-                for (const bool saved_apart : {true, !in_place}) {
+                for (const bool saved_apart : {true, false}) {
+                    if (!saved_apart && !in_place) continue;
                     SCOPED_TRACE(std::to_string(activation.index()) + ", " + std::to_string(batch));
                     const Step apart = step(GetParam(), activation, spmm, batch, saved_apart, true);
                     const Step within = step(GetParam(), activation, spmm, batch, saved_apart, false);
@@ -234,12 +235,16 @@ TEST_P(CudaDropout, AnotherMaskIsAnotherProgram) {
         });
         return std::pair(hidden.raw(), dx.raw());
     };
-    std::set<std::pair<std::vector<float>, std::vector<float>>> unlike;
+    using Values = std::pair<std::vector<float>, std::vector<float>>;
+    std::vector<Values> first;  // by no graph yet
     for (int round = 0; round < 4; ++round) {
-        for (const Dropout& each : all) unlike.insert(values_of(each, each));
-        unlike.insert(values_of(one, {}));
+        std::vector<Values> found;
+        for (const Dropout& each : all) found.push_back(values_of(each, each));
+        found.push_back(values_of(one, {}));
+        if (round == 0) first = found;
+        EXPECT_EQ(found, first) << "round " << round;
     }
-    EXPECT_EQ(unlike.size(), all.size() + 1) << "each the same in every round, and no two alike";
+    EXPECT_EQ(std::set<Values>(first.begin(), first.end()).size(), all.size() + 1) << "no two alike";
 }
 
 }  // namespace
