@@ -1,6 +1,6 @@
 // Forward: y[r] = activation(b[r] + sum over the row's edges of w * x[column]), times the mask of dropped units if any are.
-// x [tile][num_inputs][128], y [tile][num_outputs][128]. A warp owns one row in one tile, its lanes four samples each; nothing is atomic.
-// Grid: x covers the rows, y the tiles, so that warps that run together gather from one tile.
+// x [tile][num_inputs][128], y [tile][num_outputs][128]. A warp owns one row in one tile, its lanes four samples each;
+// nothing is atomic. Grid: x covers the rows, y the tiles, so that warps that run together gather from one tile.
 #pragma once
 
 #include "cuda/dropped.hpp"
