@@ -45,8 +45,8 @@ struct ListedEdge {
     [[nodiscard]] __device__ bool exists() const { return edge != none; }
 };
 
-/// Where x of an edge lies (bytes after a panel's or a row's first, a multiple of what a neuron has of a tile) and, in the
-/// bits that are 0 there, of which of the warp's rows it is and whether it exists: one number, for reading it takes time.
+/// Where x of an edge lies (bytes after the first panel's place, a multiple of what a neuron has of a tile) and, in the bits
+/// that are 0 there, of which of the warp's rows it is and whether it exists: one number, for reading it takes time.
 struct PlacedEdge {
     static constexpr Index neuron_bytes = tile_lanes * sizeof(float);
     static constexpr Index nobody = neuron_bytes / 2;
@@ -59,6 +59,12 @@ struct PlacedEdge {
     [[nodiscard]] __device__ Index place() const { return number & ~(neuron_bytes - 1); }
     [[nodiscard]] __device__ Index row() const { return number & (nobody - 1); }
     [[nodiscard]] __device__ bool exists() const { return (number & nobody) == 0; }
+};
+
+/// Two that lie beside each other, read at once.
+struct alignas(8) PlacedPair {
+    PlacedEdge first;
+    PlacedEdge second;
 };
 
 /// A lane's of a neuron.
@@ -93,13 +99,13 @@ public:
         __syncwarp();  // those before have been read
         of_quarter[edge_of_quarter()] = own;
         __syncwarp();
-        uint2 two = load_x(of_quarter);
+        PlacedPair two = load_x(of_quarter);
         float gradient = 0;
         ESPALIER_NO_UNROLL
         for (Index done = 0; done < count; done += edges_at_once) {
             float part[edges_at_once];
-            multiply(part[0], x_[0], {two.x});
-            multiply(part[1], x_[1], {two.y});
+            multiply(part[0], x_[0], two.first);
+            multiply(part[1], x_[1], two.second);
             // on their way while these are summed
             if (done + edges_at_once < count) two = load_x(of_quarter + done + edges_at_once);
             const float sum = sum_of_group<static_cast<int>(edges_at_once)>(part);
@@ -112,10 +118,10 @@ private:
     static constexpr Index no_row = ~Index{0};
 
     /// Of two edges, as far as they exist.
-    __device__ uint2 load_x(const PlacedEdge* edges) {
-        const uint2 two = *reinterpret_cast<const uint2*>(edges);
-        load_x(x_[0], {two.x});
-        load_x(x_[1], {two.y});
+    __device__ PlacedPair load_x(const PlacedEdge* edges) {
+        const PlacedPair two = *reinterpret_cast<const PlacedPair*>(edges);
+        load_x(x_[0], two.first);
+        load_x(x_[1], two.second);
         return two;
     }
     __device__ void load_x(SixteenSamples& x, PlacedEdge edge) const {
