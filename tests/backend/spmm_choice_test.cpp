@@ -116,7 +116,7 @@ TEST(GradientChoice, GivesAWarpEdgesEnoughOfAPanel) {
     const SpmmDevice desktop{46, 101376};  // as of an RTX 3070
     EXPECT_EQ(gradient_rows(Spmm::automatic, even(16384, 16384, 0.006, 1024)), 256U);
     EXPECT_EQ(gradient_rows(Spmm::automatic, even(16384, 16384, 0.006, 1024), medium), 0U);
-    EXPECT_EQ(gradient_rows(Spmm::automatic, even(16384, 16384, 0.012, 1024), medium), 128U);
+    EXPECT_EQ(gradient_rows(Spmm::automatic, even(16384, 16384, 0.011, 1024), medium), 128U);
     EXPECT_EQ(gradient_rows(Spmm::automatic, even(16384, 16384, 0.05, 1024), medium), 256U);
     EXPECT_EQ(gradient_rows(Spmm::automatic, even(16384, 16384, 0.012, 1024), desktop), 0U);
     EXPECT_EQ(gradient_rows(Spmm::automatic, even(16384, 16384, 0.05, 1024), desktop), 128U);
