@@ -5,6 +5,7 @@ import math
 import pathlib
 import re
 
+SUMMING_WARPS = 16
 PRODUCTS = pathlib.Path(__file__).resolve().parents[1] / "cuda" / "products"
 
 
@@ -16,10 +17,11 @@ def number_of(file, name):
 def blocks_of(name):
     """Rows a warp and samples of the blocks there are."""
     listed = re.search(rf"\b{name}\[\] = \{{(.*?)\}};", (PRODUCTS / "panel_layout.hpp").read_text(), re.DOTALL)[1]
-    return [(int(rows), int(columns)) for rows, columns in re.findall(r"\{512, (\d+), (\d+)\}", listed)]
+    blocks = [[int(number) for number in block.split(", ")] for block in re.findall(r"\{(\d+, \d+, \d+)\}", listed)]
+    assert blocks and all(threads == 32 * SUMMING_WARPS for threads, _, _ in blocks), f"{name}: of other threads"
+    return [(rows, columns) for _, rows, columns in blocks]
 
 
-SUMMING_WARPS = 16
 HEADER_ROWS = 4
 PIECE_PAIRS = 32
 VISIT = 8  # instructions of a row in a panel beside its pairs (machine code for sm_90)

@@ -41,7 +41,7 @@ struct LayerBelow {
 /// dy by the preactivation, in place, and the gradients by the activation's parameters. Nothing for Identity of which
 /// nothing is dropped.
 void differentiate(const Launcher& to, const CudaLayer& layer, ConstActivations saved, Activations dy,
-                   const Dropped& dropped = {});
+                   const Dropped& dropped);
 /// dx = W^T dy; with a layer below (fuses_derivative()) by its preactivation.
 void input_gradient(const Launcher& to, const CudaLayer& layer, ConstActivations dy, const LayerBelow& below,
                     Activations dx);

@@ -47,6 +47,11 @@ __device__ float sum_of_group(float (&part)[size]) {
     return sum;
 }
 
+/// Of a lane's four samples. The order is that of every kernel that makes gradients, for they have the same bits.
+__device__ inline float sum_of_products(float4 a, float4 b) {
+    return fmaf(a.x, b.x, fmaf(a.y, b.y, fmaf(a.z, b.z, fmaf(a.w, b.w, 0.0F))));
+}
+
 /// The gradient of edge edge_of_lane(), of as many `groups` as there are: the sum of dy[row] * x[column] over a tile's
 /// samples. load_x(x, e) sets the lane's samples of the columns of edges e .. e + 7, load_dy(e) returns those of the row of
 /// edge e; it is asked where the rows change.
@@ -63,7 +68,7 @@ __device__ float gradients_of_edges(int groups, unsigned changes, const LoadX& l
         ESPALIER_UNROLL
         for (int u = 0; u < group_edges; ++u) {
             if ((changes >> first >> u & 1U) != 0) dy = load_dy(first + u);  // all lanes alike
-            part[u] = fmaf(dy.x, x[u].x, fmaf(dy.y, x[u].y, fmaf(dy.z, x[u].z, fmaf(dy.w, x[u].w, 0.0F))));
+            part[u] = sum_of_products(dy, x[u]);
             settle(part[u]);
         }
         if (group + 1 < groups) load_x(x, first + group_edges);  // on their way while this group is summed

@@ -22,7 +22,7 @@ struct PanelGradientArguments {
 template <int rows>
 __device__ void gradients_of_panel(const PanelGradientArguments& layer, const PanelEdges<rows>& list, ListedEdge next,
                                    QuarterGradients& gradients, Index base, float* part) {
-    static_assert(static_cast<Index>(rows) <= PlacedEdge::nobody);
+    static_assert(static_cast<Index>(rows) <= PlacedEdge::no_edge);
     const Index stretch = stretch_of(list.count);
     ESPALIER_NO_UNROLL
     for (Index done = 0; done < stretch; done += quarter_lanes) {

@@ -49,16 +49,16 @@ struct ListedEdge {
 /// that are 0 there, of which of the warp's rows it is and whether it exists: one number, for reading it takes time.
 struct PlacedEdge {
     static constexpr Index neuron_bytes = tile_lanes * sizeof(float);
-    static constexpr Index nobody = neuron_bytes / 2;
+    static constexpr Index no_edge = neuron_bytes / 2;  // this bit; rows are in those below it
 
     Index number;
 
     __device__ static PlacedEdge of(const ListedEdge& edge, Index place) {
-        return {place + edge.row + (edge.exists() ? 0 : nobody)};
+        return {place + edge.row + (edge.exists() ? 0 : no_edge)};
     }
     [[nodiscard]] __device__ Index place() const { return number & ~(neuron_bytes - 1); }
-    [[nodiscard]] __device__ Index row() const { return number & (nobody - 1); }
-    [[nodiscard]] __device__ bool exists() const { return (number & nobody) == 0; }
+    [[nodiscard]] __device__ Index row() const { return number & (no_edge - 1); }
+    [[nodiscard]] __device__ bool exists() const { return (number & no_edge) == 0; }
 };
 
 /// Two that lie beside each other, read at once.
@@ -77,9 +77,6 @@ struct SixteenSamples {
     }
 };
 
-__device__ inline float sum_of_products(float4 a, float4 b) {
-    return fmaf(a.x, b.x, fmaf(a.y, b.y, fmaf(a.z, b.z, fmaf(a.w, b.w, 0.0F))));
-}
 /// As lanes 16 and then lanes 8 apart add it.
 __device__ inline float sum_of_products(const SixteenSamples& a, const SixteenSamples& b) {
     return (sum_of_products(a.piece[0], b.piece[0]) + sum_of_products(a.piece[2], b.piece[2])) +
